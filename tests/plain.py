@@ -200,7 +200,7 @@ def with_tokens(table: torch.Tensor, *parts: torch.Tensor | list[int]) -> torch.
 def prefill(model: Any, loaded: Any, *prompts: Prompt) -> torch.Tensor:
     """The composed model's logits [prompts, length, vocabulary]."""
     with torch.inference_mode():
-        inputs = model.embed(loaded, prompts)
+        inputs = model.embed(loaded, model.inputs(loaded, prompts))
         with model.generating(loaded.net, inputs) as further:
             further.pop("input_ids", None)
             net, mask = loaded.net.language_model, inputs.mask
@@ -225,7 +225,7 @@ def check_answer(
     """
     close(prefill(model, loaded, prompt)[0], plain([]))
     with torch.inference_mode():
-        inputs = model.embed(loaded, [prompt])
+        inputs = model.embed(loaded, model.inputs(loaded, [prompt]))
         with model.generating(loaded.net, inputs) as further:
             made = loaded.net.language_model.generate(
                 inputs_embeds=inputs.embeds,
@@ -244,7 +244,7 @@ def check_answer(
         expected = plain(answer[:at])[-1]
         close(logits[0], expected)
         assert answer[at] == int(expected.argmax())
-    (response,) = model.run(loaded, [prompt], 0)
+    (response,) = model.run(loaded, model.inputs(loaded, [prompt]), 0)
     assert response.text == loaded.tokenizer.decode(answer, skip_special_tokens=True).strip()
     assert (response.input_tokens, response.output_tokens) == (length, len(answer))
 
@@ -257,9 +257,9 @@ def check_batches(model: Any) -> None:
     alone = torch.stack([prefill(model, loaded, prompt)[0, -1] for prompt in prompts])
     close(prefill(model, loaded, *prompts)[:, -1], alone)
     assert all(float((one - other).abs().max()) > 1e-3 for one, other in combinations(alone, 2))
-    answers = [model.run(loaded, [prompt], 0)[0].text for prompt in prompts]
+    answers = [model.run(loaded, model.inputs(loaded, [prompt]), 0)[0].text for prompt in prompts]
     assert len(set(answers)) > 1
-    assert [response.text for response in model.run(loaded, prompts, 0)] == answers
+    assert [response.text for response in model.run(loaded, model.inputs(loaded, prompts), 0)] == answers
     engine = dataclasses.replace(model, batch_size=3)
     found = {prompt.id: outcome for prompt, outcome in engine.generate(engine.batches(prompts))}
     planned = [found[prompt.id] for prompt in prompts]

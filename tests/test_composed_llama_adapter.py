@@ -232,7 +232,7 @@ def test_a_batch_answers_as_one_by_one(tmp_path: Path) -> None:
 def test_nothing_of_an_image_stays_after_an_answer(tmp_path: Path) -> None:
     model, _ = tiny("llama_adapter_v2", bias_variant, tmp_path / "made")
     loaded = model.load()
-    model.run(loaded, [Prompt("1", "What?", PICTURE)], 0)
+    model.run(loaded, model.inputs(loaded, [Prompt("1", "What?", PICTURE)]), 0)
     assert not any(hasattr(layer.self_attn, "prompt_keys") for layer in loaded.net.language_model.model.layers)
 
 

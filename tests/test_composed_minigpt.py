@@ -220,7 +220,7 @@ def test_minigpt4_answers_as_llama_does_on_the_same_sequence(tmp_path: Path) -> 
     model, files = tiny("minigpt4", tmp_path / "made")
     loaded = model.load()
     picture = TypedText("a phrase")
-    (response,) = model.run(loaded, [Prompt("1", "What is this?", picture)], 0)
+    (response,) = model.run(loaded, model.inputs(loaded, [Prompt("1", "What is this?", picture)]), 0)
     spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
     before = (
         "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I provide it to you."

@@ -190,11 +190,11 @@ def test_beams_of_a_batch_look_at_their_own_image_and_repeat_no_three_tokens(tmp
     loaded, prompts = model.load(), eight_prompts()[::2]
     for crossing in loaded.net.crossing.values():
         crossing.attn_gate.data.fill_(3)  # wide open, so that the image matters to every answer
-    alone = [model.run(loaded, [prompt], 0)[0].text for prompt in prompts]
-    assert [response.text for response in model.run(loaded, prompts, 0)] == alone
+    alone = [model.run(loaded, model.inputs(loaded, [prompt]), 0)[0].text for prompt in prompts]
+    assert [response.text for response in model.run(loaded, model.inputs(loaded, prompts), 0)] == alone
     assert len(set(alone)) > 2
     with torch.inference_mode():
-        inputs = model.embed(loaded, prompts[:1])
+        inputs = model.embed(loaded, model.inputs(loaded, prompts[:1]))
         with model.generating(loaded.net, inputs) as further:
             options = {"do_sample": False, "max_new_tokens": 60, "pad_token_id": 0, **model.generation}
             net = loaded.net.language_model

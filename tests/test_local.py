@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,11 @@ def test_out_of_memory_halves_the_batch_and_fails_only_what_does_not_fit_alone(
 ) -> None:
     run = HF.run
 
-    def short_of_memory(self: HF, loaded: Any, batch: Sequence[Prompt], seed: int) -> list[Response]:
-        if len(batch) > 2 or any(prompt.id == "30" for prompt in batch):
+    def short_of_memory(self: HF, loaded: Any, inputs: Any, seed: int) -> list[Response]:
+        shown = loaded.processor.batch_decode(inputs["input_ids"])
+        if len(shown) > 2 or any(TEXTS[3] in text and "<image>" not in text for text in shown):
             raise torch.OutOfMemoryError("out of memory")
-        return run(self, loaded, batch, seed)
+        return run(self, loaded, inputs, seed)
 
     alone = texts(model(small_llava, batch_size=1), prompts())
     monkeypatch.setattr(HF, "run", short_of_memory)
@@ -90,6 +92,26 @@ def test_a_broken_picture_fails_alone(small_llava: Path, tmp_path: Path) -> None
     assert isinstance(got["bad"], Failure)
     assert got["bad"].cause == "unreadable_image"
     assert sum(isinstance(outcome, Response) for outcome in got.values()) == len(prompts())
+
+
+def test_the_next_batch_is_encoded_while_one_is_answered(small_llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, run, begun = HF.inputs, HF.run, threading.Semaphore(0)
+
+    def noted(self: HF, loaded: Any, batch: Sequence[Prompt]) -> Any:
+        begun.release()
+        begun.release()
+        return inputs(self, loaded, batch)
+
+    def waiting(self: HF, loaded: Any, inputs: Any, seed: int) -> list[Response]:
+        for _ in range(wanted.pop(0)):
+            assert begun.acquire(timeout=20)
+        return run(self, loaded, inputs, seed)
+
+    engine = model(small_llava, batch_size=4)
+    wanted = [2, 0]  # of two batches, both are begun before the first is answered
+    monkeypatch.setattr(HF, "inputs", noted)
+    monkeypatch.setattr(HF, "run", waiting)
+    assert len(texts(engine, prompts())) == len(prompts()) == 8
 
 
 def test_a_model_is_loaded_once_for_all_settings_that_do_not_touch_its_weights(
@@ -170,8 +192,9 @@ def test_image_fit_pads_squashes_and_crops() -> None:
     tall = Image.new("RGB", (100, 200), "white")
     tall.paste("black", (0, 180, 100, 200))
     padded = Fit(how="pad", colour=(255, 0, 0)).apply(tall, 56)
-    assert padded.size == (200, 200)
-    assert padded.getpixel((10, 100)) == (255, 0, 0)
+    assert padded.size == (56, 56)
+    assert padded.getpixel((3, 28)) == (255, 0, 0)
+    assert Fit(how="pad").apply(tall, None).size == (200, 200)
     squashed = Fit(how="squash").apply(tall, 56)
     assert squashed.size == (56, 56)
     assert squashed.getpixel((28, 54)) == (0, 0, 0)

@@ -84,8 +84,8 @@ def test_instructblip_sees_a_picture_the_same_in_every_batch(instructblip: Any) 
     loaded = instructblip.load()
     short, long = Prompt("1", "what?", TypedText("a")), Prompt("2", "what is this long question about?", TypedText("b"))
     with torch.inference_mode():
-        alone = instructblip.pictured(loaded, [short])["inputs_embeds"][0, :4]
-        beside = instructblip.pictured(loaded, [short, long])["inputs_embeds"][0, :4]
+        alone = instructblip.embed(loaded, instructblip.inputs(loaded, [short]))["inputs_embeds"][0, :4]
+        beside = instructblip.embed(loaded, instructblip.inputs(loaded, [short, long]))["inputs_embeds"][0, :4]
         wrong = loaded.processor(images=[TypedText("a").load()] * 2, text=["what?", long.text], padding=True)
     torch.testing.assert_close(alone, beside, rtol=1e-5, atol=1e-5)
     assert wrong["qformer_attention_mask"][0][0] == 0  # why it is padded here: transformers pads it on the left
@@ -94,7 +94,7 @@ def test_instructblip_sees_a_picture_the_same_in_every_batch(instructblip: Any) 
 def test_instructblip_puts_the_seen_tokens_where_transformers_does(instructblip: Any) -> None:
     loaded = instructblip.load()
     prompt = Prompt("1", "what is this?", TypedText("a phrase"))
-    (ours,) = dataclasses.replace(instructblip, generation={}).run(loaded, [prompt], 0)
+    (ours,) = dataclasses.replace(instructblip, generation={}).run(loaded, instructblip.inputs(loaded, [prompt]), 0)
     inputs = loaded.processor(images=[TypedText("a phrase").load()], text=["what is this?"], return_tensors="pt")
     with torch.inference_mode():
         ids = loaded.model.generate(**inputs, do_sample=False, max_new_tokens=10)[0]

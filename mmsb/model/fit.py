@@ -28,15 +28,17 @@ class Fit:
     how: Literal["pad", "squash", "crop", "native"] = "native"
     colour: Colour = (0, 0, 0)
 
-    def apply(self, image: Image.Image, side: int) -> Image.Image:
-        """Fit an RGB image; "squash" and "crop" give `side` x `side`, "pad" the larger of its own sides."""
-        if self.how == "pad":
-            return pad(image, self.colour)
-        if self.how == "squash":
-            return image.resize((side, side), Image.Resampling.BICUBIC)
+    def apply(
+        self, image: Image.Image, side: int | None, resample: Image.Resampling = Image.Resampling.BICUBIC
+    ) -> Image.Image:
+        """Fit an RGB image: `side` x `side` pixels (None: as large as its larger side), unless "native"."""
+        side = side or max(image.size)
+        if self.how == "native":
+            return image
         if self.how == "crop":
-            return crop(image, side)
-        return image
+            return crop(image, side, resample)
+        square = pad(image, self.colour) if self.how == "pad" else image
+        return square.resize((side, side), resample)
 
 
 def pad(image: Image.Image, colour: Colour) -> Image.Image:
@@ -47,10 +49,10 @@ def pad(image: Image.Image, colour: Colour) -> Image.Image:
     return square
 
 
-def crop(image: Image.Image, side: int) -> Image.Image:
+def crop(image: Image.Image, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
     """Resize the shorter edge to `side` (the longer rounds down, as in CLIP), then cut the centre square out."""
     short = min(image.size)
     size = (side * image.width // short, side * image.height // short)
-    resized = image.resize(size, Image.Resampling.BICUBIC)
+    resized = image.resize(size, resample)
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     return resized.crop((left, top, left + side, top + side))

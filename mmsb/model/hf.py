@@ -114,10 +114,9 @@ class HF(Local):
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         return Loaded(model.eval(), processor, special_tokens(processor.tokenizer))
 
-    def run(self, loaded: Loaded, batch: Sequence[Prompt], seed: int) -> list[Response]:
+    def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
-        inputs = self.inputs(loaded, batch).to(loaded.model.device, dtype=loaded.model.dtype)
-        return self.answers(loaded, loaded.model, inputs, seed)
+        return self.answers(loaded, loaded.model, inputs.to(loaded.model.device, dtype=loaded.model.dtype), seed)
 
     def answers(self, loaded: Loaded, model: Any, inputs: Any, seed: int) -> list[Response]:
         """What `model` (the loaded one, or a part of it) generates from encoded prompts, as text."""
@@ -179,10 +178,10 @@ class HF(Local):
         return BitsAndBytesConfig(load_in_4bit=self.quantization == "4bit", load_in_8bit=self.quantization == "8bit")
 
 
-def image_side(image_processor: Any) -> int:
-    """The side in pixels of the square that an image processor makes."""
+def image_side(image_processor: Any) -> int | None:
+    """The side in pixels of the square that an image processor makes; None where it keeps each picture's own size."""
     for size in (getattr(image_processor, "crop_size", None), getattr(image_processor, "size", None)):
-        for key in ("height", "shortest_edge", "longest_edge"):
-            if size and size.get(key):
+        for key in ("height", "shortest_edge"):
+            if size and size.get(key) and not size.get("longest_edge"):
                 return int(size[key])
-    return 336
+    return None

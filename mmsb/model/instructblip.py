@@ -26,40 +26,38 @@ class InstructBLIP(HF):
 
     SEES_REPLY: ClassVar[bool] = False
 
-    def run(self, loaded: Loaded, batch: Sequence[Prompt], seed: int) -> list[Response]:
-        """Answer a batch; its prompts all have an image, or none has."""
+    def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
+        """Answer a batch."""
         import torch
 
         with torch.inference_mode():
-            encode = self.plain if batch[0].image is None else self.pictured
-            inputs = encode(loaded, batch)
-        return self.answers(loaded, loaded.model.language_model, inputs, seed)
+            embedded = self.embed(loaded, inputs)
+        return self.answers(loaded, loaded.model.language_model, embedded, seed)
 
-    def pictured(self, loaded: Loaded, batch: Sequence[Prompt]) -> dict[str, Any]:
-        """Embeddings of picture and question, and their mask: [batch, length, hidden], [batch, length]."""
+    def embed(self, loaded: Loaded, inputs: Any) -> dict[str, Any]:
+        """Embeddings of picture, if any, and question, and their mask: [batch, length, hidden], [batch, length]."""
         model = loaded.model
-        encoded = self.inputs(loaded, batch).to(model.device, dtype=model.dtype)
-        seen = model.get_image_features(
-            encoded["pixel_values"],
-            qformer_input_ids=encoded["qformer_input_ids"],
-            qformer_attention_mask=encoded["qformer_attention_mask"],
-        ).pooler_output
+        encoded = inputs.to(model.device)
         embeds = model.get_input_embeddings()(encoded["input_ids"])
-        place = (encoded["input_ids"] == model.config.image_token_index).unsqueeze(-1).expand_as(embeds)
-        embeds = embeds.masked_scatter(place, seen.to(embeds.dtype))
-        return {"inputs_embeds": embeds, "attention_mask": encoded["attention_mask"]}
-
-    def plain(self, loaded: Loaded, batch: Sequence[Prompt]) -> dict[str, Any]:
-        """Embeddings of the question alone, and their mask."""
-        encoded = loaded.processor.tokenizer(self._texts(loaded, batch), padding=True, return_tensors="pt")
-        encoded = encoded.to(loaded.model.device)
-        embeds = loaded.model.get_input_embeddings()(encoded["input_ids"])
+        if "pixel_values" in encoded:
+            seen = model.get_image_features(
+                encoded["pixel_values"].to(model.dtype),
+                qformer_input_ids=encoded["qformer_input_ids"],
+                qformer_attention_mask=encoded["qformer_attention_mask"],
+            ).pooler_output
+            place = (encoded["input_ids"] == model.config.image_token_index).unsqueeze(-1).expand_as(embeds)
+            embeds = embeds.masked_scatter(place, seen.to(embeds.dtype))
         return {"inputs_embeds": embeds, "attention_mask": encoded["attention_mask"]}
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
-        """Encode prompts with images: language model padded on the left, Q-Former on the right."""
+        """Encode a batch whose prompts all have an image, or none has.
+
+        The language model's text is padded on the left, the Q-Former's on the right.
+        """
         texts = self._texts(loaded, batch)
         images = [self.fitted(loaded, prompt.image) for prompt in batch if prompt.image is not None]
+        if not images:
+            return loaded.processor.tokenizer(texts, padding=True, return_tensors="pt")
         encoded = loaded.processor(images=images, text=texts, padding=True, return_tensors="pt")
         qformer = loaded.processor.qformer_tokenizer(
             texts,

@@ -1,7 +1,8 @@
 """Models that run in this process, in batches: the batch plan, back-off and seeds they all share.
 
 Answers in half precision depend on the batch they are computed in, so the plan is fixed: the whole list of
-prompts, sorted by length, cut into batches of `batch_size`. The same command gives the same batches.
+prompts, sorted by length, cut into batches of `batch_size`. The same command gives the same batches. While a batch is
+being answered, a thread decodes and encodes the next one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -110,8 +113,16 @@ class Local:
         """
         raise NotImplementedError
 
-    def run(self, loaded: Any, batch: Sequence[Prompt], seed: int) -> list[Response]:
-        """Answer a batch with what `load` gave, in its order. Out of memory surfaces as torch's own error."""
+    def inputs(self, loaded: Any, batch: Sequence[Prompt]) -> Any:
+        """Decode and encode a batch on the CPU, in a thread beside the one that answers.
+
+        Raises:
+            DataError: a picture cannot be decoded.
+        """
+        raise NotImplementedError
+
+    def run(self, loaded: Any, inputs: Any, seed: int) -> list[Response]:
+        """Answer a batch that `inputs` encoded, in its order. Out of memory surfaces as torch's own error."""
         raise NotImplementedError
 
     def folder(self) -> Path | None:
@@ -162,16 +173,30 @@ class Local:
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
         """Answer batch after batch; the model is loaded when the first one comes."""
-        for batch in batches:
-            if not self.SEES_REPLY and any(prompt.reply is not None for prompt in batch):
-                raise ModelError(f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard.")
-            loaded = LOADED.get(self._load_key(), self._checked_load)
+        for loaded, batch, inputs in self._ahead(batches):
             self._set_threads()
             started = time.monotonic()
-            answered = list(self._with_back_off(loaded, batch, self._seed(batch)))
+            answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
             share = (time.monotonic() - started) / len(batch)
             for prompt, outcome in answered:
                 yield prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome
+
+    def _ahead(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch, Callable[[], Any]]]:
+        """The loaded model, each batch, and what waits for its inputs; those of the next batch are under way by then."""
+        with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
+            ready = None
+            for batch in batches:
+                if not self.SEES_REPLY and any(prompt.reply is not None for prompt in batch):
+                    raise ModelError(
+                        f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard."
+                    )
+                loaded = LOADED.get(self._load_key(), self._checked_load)
+                begun = loaded, batch, thread.submit(self.inputs, loaded, batch).result
+                if ready:
+                    yield ready
+                ready = begun
+            if ready:
+                yield ready
 
     def _checked_load(self) -> Any:
         self.check()
@@ -189,12 +214,14 @@ class Local:
     def _load_key(self) -> str:
         return digest([type(self).__name__, [str(getattr(self, name)) for name in self.LOADING]])
 
-    def _with_back_off(self, loaded: Any, batch: Sequence[Prompt], seed: int) -> Iterator[Reply]:
+    def _with_back_off(
+        self, loaded: Any, batch: Sequence[Prompt], inputs: Callable[[], Any], seed: int
+    ) -> Iterator[Reply]:
         """Answer a batch; where memory runs out or a picture is broken, halve it, down to one that fails."""
         import torch
 
         try:
-            yield from zip(batch, self.run(loaded, batch, seed), strict=True)
+            yield from zip(batch, self.run(loaded, inputs(), seed), strict=True)
             return
         except torch.OutOfMemoryError as error:
             failure = Failure("out_of_memory", str(error).splitlines()[0])
@@ -205,8 +232,8 @@ class Local:
             yield batch[0], failure
             return
         middle = len(batch) // 2
-        yield from self._with_back_off(loaded, batch[:middle], seed)
-        yield from self._with_back_off(loaded, batch[middle:], seed)
+        for half in (batch[:middle], batch[middle:]):
+            yield from self._with_back_off(loaded, half, partial(self.inputs, loaded, half), seed)
 
 
 def _order(prompt: Prompt) -> tuple[int, str, str]:

@@ -64,17 +64,20 @@ class Text(Local):
         """
         return _load(self, "AutoModelForCausalLM", self.attention, self.device_map)
 
-    def run(self, loaded: Loaded, batch: Sequence[Prompt], seed: int) -> list[Response]:
-        """Answer a batch.
+    def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
+        """Encode a batch: through the chat template, padded on the left.
 
         Raises:
             ModelError: a prompt has a picture, or the model has no chat template.
         """
+        texts = [self.rendered(loaded, prompt) for prompt in batch]
+        return loaded.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+
+    def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
+        """Answer a batch."""
         import torch
 
-        tokenizer = loaded.tokenizer
-        texts = [self.rendered(loaded, prompt) for prompt in batch]
-        inputs = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(loaded.model.device)
+        tokenizer, inputs = loaded.tokenizer, inputs.to(loaded.model.device)
         settled = arguments(self.generation, self.max_new_tokens, self.stop, tokenizer)
         torch.manual_seed(seed)
         with torch.inference_mode():
@@ -139,9 +142,8 @@ class Classifier(Local):
         """
         return _load(self, "AutoModelForSequenceClassification")
 
-    def run(self, loaded: Loaded, batch: Sequence[Prompt], seed: int) -> list[Response]:
-        """Classify a batch."""
-        import torch
+    def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
+        """Encode what is classified."""
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         template = ImmutableSandboxedEnvironment().from_string(self.template)
@@ -149,7 +151,12 @@ class Classifier(Local):
             template.render(user=prompt.text, assistant=defused(prompt.reply or "", loaded.specials))
             for prompt in batch
         ]
-        inputs = loaded.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        return loaded.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+
+    def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
+        """Classify a batch."""
+        import torch
+
         with torch.inference_mode():
             logits = loaded.model(**inputs.to(loaded.model.device)).logits.float()
         labels = loaded.model.config.id2label

@@ -59,6 +59,21 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A batch as token ids and pixels.
+
+    Attributes:
+        segments: for each row, the token ids of its segments; the image stands between two.
+        pixels: [n, 3, side, side] float32, of the rows with an image; None without any.
+        rows: the row of each of the n images.
+    """
+
+    segments: Sequence[Sequence[Sequence[int]]]
+    pixels: Any
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """A batch as the language model takes it, padded on the left.
 
@@ -184,43 +199,47 @@ class Composed(Local):
 
         return open_checkpoint(self, Path(self.name_or_path).expanduser(), pick_device(self.device))
 
-    def run(self, loaded: Loaded, batch: Sequence[Prompt], seed: int) -> list[Response]:
+    def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Encoded:
+        """Encode a batch."""
+        rows = tuple(row for row, prompt in enumerate(batch) if prompt.image is not None)
+        pictures = [prompt.image.load() for prompt in batch if prompt.image is not None]
+        pixels = self.pixels(pictures, int(loaded.parts["vision"]["image_size"])) if pictures else None
+        return Encoded([self.segments(loaded.tokenizer, prompt) for prompt in batch], pixels, rows)
+
+    def run(self, loaded: Loaded, inputs: Encoded, seed: int) -> list[Response]:
         """Answer a batch."""
         import torch
 
         tokenizer = loaded.tokenizer
         torch.manual_seed(seed)
         with torch.inference_mode():
-            inputs = self.embed(loaded, batch)
-            with known_penalty(), self.generating(loaded.net, inputs) as further:
+            embedded = self.embed(loaded, inputs)
+            with known_penalty(), self.generating(loaded.net, embedded) as further:
                 output = loaded.net.language_model.generate(
-                    inputs_embeds=inputs.embeds,
-                    attention_mask=inputs.mask,
+                    inputs_embeds=embedded.embeds,
+                    attention_mask=embedded.mask,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=self._ends(tokenizer),
                     **arguments(self.generation, self.max_new_tokens, self.stop, tokenizer),
                     **further,
                 )
         if "input_ids" in further:  # then `generate` gives the prompt back, too
-            output = output[:, inputs.mask.shape[1] :]
-        lengths = inputs.mask.sum(dim=1).tolist()
+            output = output[:, embedded.mask.shape[1] :]
+        lengths = embedded.mask.sum(dim=1).tolist()
         return [
             response(tokenizer, ids, length, self.max_new_tokens, self.stop)
             for ids, length in zip(output.tolist(), lengths, strict=True)
         ]
 
-    def embed(self, loaded: Loaded, batch: Sequence[Prompt]) -> Inputs:
+    def embed(self, loaded: Loaded, encoded: Encoded) -> Inputs:
         """Text and images of a batch as one padded sequence of embeddings; pictures are encoded in one go."""
         from mmsb.model.composed.sequence import assemble
 
-        rows = tuple(row for row, prompt in enumerate(batch) if prompt.image is not None)
         images = None
-        if rows:
-            pictures = [prompt.image.load() for prompt in batch if prompt.image is not None]
+        if encoded.pixels is not None:
             embedding = loaded.net.language_model.get_input_embeddings().weight
-            pixels = self.pixels(pictures, int(loaded.parts["vision"]["image_size"]))
-            images = loaded.net.vision(pixels.to(embedding.device, embedding.dtype))
-        return assemble(loaded.net, [self.segments(loaded.tokenizer, prompt) for prompt in batch], images, rows)
+            images = loaded.net.vision(encoded.pixels.to(embedding.device, embedding.dtype))
+        return assemble(loaded.net, encoded.segments, images, encoded.rows)
 
     def pixels(self, pictures: Iterable[Image.Image], side: int) -> Any:
         """Pictures as normalised pixels [n, 3, side, side], float32."""
@@ -228,7 +247,7 @@ class Composed(Local):
         import torch
 
         resample = Image.Resampling[self.RESAMPLE]
-        squares = [self.fit.apply(picture, side).resize((side, side), resample) for picture in pictures]
+        squares = [self.fit.apply(picture, side, resample).resize((side, side), resample) for picture in pictures]
         values = torch.from_numpy(np.stack([np.asarray(square, dtype="float32") for square in squares])) / 255
         return ((values - torch.tensor(self.MEAN)) / torch.tensor(self.STD)).permute(0, 3, 1, 2).contiguous()
 
