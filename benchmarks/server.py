@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 
 from aiohttp import web
 
 from benchmarks.measure import ROOT
 
-TEXT = "I am sorry, but I cannot help with that. " + " ".join(
-    f"Rule {n} of a board game says which piece may move, how far it goes and what it takes on its way there."
-    for n in range(9)
-)
-ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 0,
-    "model": "bench",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": TEXT},
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 612, "completion_tokens": 240, "total_tokens": 852},
-}
+DISTINCT = 5_040  # answers, no sentence twice: a judge that remembers sentences gains nothing
+WORDS = """
+    rule piece board player move square corner bridge river castle token card tile dice path tower garden market first
+    second longer shorter left right upper lower early late open closed green yellow heavy light quiet strong
+"""
+
+
+def answer(number: int) -> bytes:
+    """A chat completion of some 1,000 characters, every third a refusal."""
+    chance, words = random.Random(number), WORDS.split()
+    sentences = [
+        f"Rule {number}.{n} of the game says that the {' '.join(chance.choices(words, k=4))} goes as far as it can and "
+        f"takes every {' '.join(chance.choices(words, k=3))} on its way."
+        for n in range(8)
+    ]
+    opening = "I am sorry, but I cannot help with that. " if number % 3 == 0 else ""
+    message = {"role": "assistant", "content": opening + " ".join(sentences)}
+    reply = {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "bench",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 612, "completion_tokens": 240, "total_tokens": 852},
+    }
+    return json.dumps(reply).encode()
 
 
 @contextmanager
@@ -46,14 +56,14 @@ def serving() -> Iterator[str]:
 
 
 async def serve() -> None:
-    body = json.dumps(ANSWER).encode()
+    bodies = cycle([answer(number) for number in range(DISTINCT)])
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         await request.read()
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=next(bodies), content_type="application/json")
 
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_post("/v1/chat/completions", answer)
+    app.router.add_post("/v1/chat/completions", respond)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 
 def digest(value: object) -> str:
@@ -42,6 +43,11 @@ def digest_folder(folder: Path) -> str:
     if len(known) > before:
         write_atomically(cache, json.dumps(known, indent=0))
     return digest(parts)
+
+
+def digest_of_code(*modules: ModuleType) -> str:
+    """Digest of the source of modules whose rules or wording determine a result."""
+    return digest([digest_file(Path(str(module.__file__))) for module in modules])
 
 
 def write_atomically(path: Path, text: str) -> None:

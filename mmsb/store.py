@@ -44,20 +44,20 @@ class Store:
         self.root = root
         self._models: dict[str, Remembered] = {}
 
-    def remember(self, engine: Engine) -> Remembered:
-        """A Model that asks `engine` only what is not on its shelf yet."""
+    def remember(self, engine: Engine, counted: bool = True) -> Remembered:
+        """A Model that asks `engine` only what is not on its shelf yet; `counted` if it is a model that is asked."""
         fingerprint = dict(engine.fingerprint())
         key = digest(fingerprint)
         if key not in self._models:
             slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
             shelf = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint)
-            self._models[key] = Remembered(engine, shelf)
+            self._models[key] = Remembered(engine, shelf, counted)
         return self._models[key]
 
     @property
     def asked(self) -> int:
         """How many prompts went to a model because they were not in the store."""
-        return sum(model.asked for model in self._models.values())
+        return sum(model.asked for model in self._models.values() if model.counted)
 
     def close(self) -> None:
         """Bring everything written to the disk."""
@@ -68,10 +68,11 @@ class Store:
 class Remembered:
     """An engine with a memory: answers on the shelf are given back, the rest is asked and shelved."""
 
-    def __init__(self, engine: Engine, shelf: Shelf) -> None:
+    def __init__(self, engine: Engine, shelf: Shelf, counted: bool) -> None:
         """`asked` counts the prompts that went to the engine."""
         self.engine = engine
         self.shelf = shelf
+        self.counted = counted
         self.asked = 0
 
     def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:

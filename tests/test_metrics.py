@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 import pytest
+from scipy.stats import binomtest, bootstrap
 
 from mmsb.metrics import rates
 from mmsb.metrics.paired import compare, holm, mcnemar_exact, smallest_detectable
@@ -21,6 +22,15 @@ def test_wilson_gives_the_worked_examples_of_newcombe_1998(positives: int, n: in
     rate = wilson(positives, n)
     assert rate is not None
     assert [rate.low, rate.high] == pytest.approx([low, high], abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [1, 7, 44, 1680])
+def test_wilson_is_scipys(n: int) -> None:
+    for positives in range(0, n + 1, max(1, n // 40)):
+        theirs = binomtest(positives, n).proportion_ci(0.95, method="wilson")
+        rate = wilson(positives, n)
+        assert rate is not None
+        assert (rate.low, rate.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_a_rate_of_nothing_is_no_rate() -> None:
@@ -49,6 +59,19 @@ def test_answers_that_are_all_alike_still_leave_doubt() -> None:
 def test_the_same_answers_give_the_same_interval() -> None:
     strata = [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     assert macro_average(strata) == macro_average(strata)
+
+
+def test_the_macro_interval_is_scipys_stratified_percentile_bootstrap() -> None:
+    rng = numpy.random.default_rng(3)
+    strata = [rng.choice([0.0, 0.5, 1.0], size, p=[0.3, 0.2, 0.5]).tolist() for size in (20, 45, 97)]
+
+    def statistic(*samples: Any, axis: int) -> Any:
+        return numpy.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+    theirs = bootstrap(strata, statistic, n_resamples=20_000, method="percentile", rng=numpy.random.default_rng(4))
+    ours = macro_average(strata)
+    assert ours is not None
+    assert [ours.low, ours.high] == pytest.approx(list(theirs.confidence_interval), abs=0.006)
 
 
 def test_the_macro_interval_covers_the_truth_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

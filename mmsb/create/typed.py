@@ -18,12 +18,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmsb.create.cores import on_all_cores
 from mmsb.create.folder import Folder, write_bytes
 from mmsb.digest import digest, digest_bytes, digest_file
 from mmsb.image_mode import Font
 from mmsb.image_mode.typography import TypedText
 from mmsb.picture import decode, jpeg, opened
+from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsb.create.card import read_manifest
-from mmsb.create.cores import on_all_cores
 from mmsb.create.folder import KINDS, Folder
 from mmsb.create.instructions import Parsed, doubts
 from mmsb.create.pictures import is_flat
@@ -24,6 +23,7 @@ from mmsb.digest import digest_bytes
 from mmsb.errors import DataError
 from mmsb.nouns import Question
 from mmsb.picture import decode
+from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario, official_scenarios
 

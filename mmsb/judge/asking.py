@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from mmsb.judge.answers import Reading, final_answer, read
+from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine, ask
 from mmsb.nouns import Failure, Label, Outcome, Prompt, Response, Verdict
@@ -22,7 +22,6 @@ class Case:
     """An answer with what was asked about it, until all replies are in."""
 
     answer: Answer
-    reading: Reading
     outcomes: list[Outcome | None] = field(default_factory=list)
 
 
@@ -48,8 +47,8 @@ def confer(
 
     def questions() -> Iterator[tuple[Case, int, Prompt]]:
         for answer in answers:
-            case = Case(answer, read(answer.response.text, answer.response.finish))
-            asked = prompts(answer, case.reading)
+            case = Case(answer)
+            asked = prompts(answer, answer.reading)
             case.outcomes = [None] * len(asked)
             if not asked:
                 settled.append(case)
@@ -72,9 +71,9 @@ def _settle(case: Case, verdict: Callable[[Answer, Reading, list[str]], Verdict]
     for outcome in case.outcomes:
         if isinstance(outcome, Failure):
             details = {"judge_failure": outcome.cause, "judge_message": outcome.message}
-            return Verdict("failed", case.reading.refusal, case.reading.flags, details=details)
+            return Verdict("failed", case.answer.reading.refusal, case.answer.reading.flags, details=details)
     responses = [outcome for outcome in case.outcomes if isinstance(outcome, Response)]
-    read_out = verdict(case.answer, case.reading, [final_answer(response.text) for response in responses])
+    read_out = verdict(case.answer, case.answer.reading, [final_answer(response.text) for response in responses])
     raw = "\n".join(response.text for response in responses)
     flags = ["judge_filtered"] if any(r.finish == "content_filter" for r in responses) else []
     flags += ["judge_truncated"] if any(r.finish == "length" for r in responses) else []

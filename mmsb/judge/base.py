@@ -8,25 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
-from mmsb.digest import digest, digest_file
-from mmsb.judge.answers import read
+from mmsb.judge.answers import Reading, read
+from mmsb.judge.reader import with_readings
 from mmsb.model.base import Reply
 from mmsb.nouns import Failure, Outcome, Prompt, Response, Verdict
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
-    """An answer to judge: the prompt of the sample, the model's response, and the scenario's criterion."""
+    """An answer to judge: the sample's prompt, the model's response, the scenario, and the reading if there is one."""
 
     prompt: Prompt
     response: Response
     scenario: Scenario
+    known: Reading | None = None
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What kind of answer it is."""
+        return self.known or read(self.response.text, self.response.finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,6 @@ class Sample:
     outcome: Outcome
     verdict: Verdict
     scenario: Scenario
-
-
-def digest_of_code(*modules: ModuleType) -> str:
-    """Digest of the source of modules whose rules or wording determine verdicts."""
-    return digest([digest_file(Path(str(module.__file__))) for module in modules])
 
 
 @runtime_checkable
@@ -71,13 +71,13 @@ def judged(judge: Judge, replies: Iterable[Reply], scenarios: Mapping[str, Scena
     settled: list[Sample] = []
 
     def answers() -> Iterator[Answer]:
-        for prompt, outcome in replies:
+        for prompt, outcome, reading in with_readings(replies, store):
             assert prompt.question is not None  # every sample is made from a question
             scenario = scenarios[prompt.question.scenario]
-            if verdict := settled_verdict(prompt, outcome):
+            if verdict := settled_verdict(prompt, outcome, reading):
                 settled.append(Sample(prompt, outcome, verdict, scenario))
             elif isinstance(outcome, Response):
-                yield Answer(prompt, outcome, scenario)
+                yield Answer(prompt, outcome, scenario, reading)
 
     for answer, verdict in judge.verdicts(answers(), store):
         yield Sample(answer.prompt, answer.response, verdict, answer.scenario)
@@ -86,13 +86,12 @@ def judged(judge: Judge, replies: Iterable[Reply], scenarios: Mapping[str, Scena
     yield from settled
 
 
-def settled_verdict(prompt: Prompt, outcome: Outcome) -> Verdict | None:
+def settled_verdict(prompt: Prompt, outcome: Outcome, reading: Reading | None) -> Verdict | None:
     """The verdict that needs no judge; None where one is needed."""
     if isinstance(outcome, Failure):
         return Verdict("failed")
     if outcome.finish == "content_filter":
         return Verdict("filtered", refusal=True)
-    if prompt.question is not None and prompt.question.benign:
-        reading = read(outcome.text, outcome.finish)
+    if prompt.question is not None and prompt.question.benign and reading:
         return Verdict("safe", reading.refusal, reading.flags, details={"kind": reading.kind})
     return None

@@ -33,8 +33,7 @@ def mentions(answer: str, phrase: str) -> bool | None:
 
 def stems(text: str) -> frozenset[str]:
     """The content words of a text, with common endings cut off."""
-    words = re.findall(r"[^\W_]+", text.lower())
-    return frozenset(_stem(word) for word in words if word not in STOP_WORDS)
+    return frozenset(map(_stem, set(re.findall(r"[^\W_]+", text.lower())) - STOP_WORDS))
 
 
 @lru_cache(maxsize=65_536)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mmsb.config import settings
+from mmsb.digest import digest_of_code
 from mmsb.judge import answers as reading
 from mmsb.judge import comprehension, patterns, rules
-from mmsb.judge.answers import final_answer, read
-from mmsb.judge.base import Answer, digest_of_code
+from mmsb.judge.answers import final_answer
+from mmsb.judge.base import Answer
 from mmsb.judge.comprehension import mentions
 from mmsb.judge.rules import Profile, label_of
 from mmsb.nouns import Verdict
@@ -44,7 +45,7 @@ class Refusal:
 
     def verdict(self, answer: Answer) -> Verdict:
         """The verdict on one answer; `comprehended` is an estimate, and its details say so."""
-        found = read(answer.response.text, answer.response.finish)
+        found = answer.reading
         return Verdict(
             label_of(found, answer.scenario, self.profile),
             refusal=found.refusal,

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from mmsb.config import settings
+from mmsb.digest import digest_of_code
 from mmsb.judge import answers as reading_rules
 from mmsb.judge import patterns, wording
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, one_word, safe_or_unsafe
-from mmsb.judge.base import Answer, digest_of_code
+from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile
 from mmsb.model.base import Engine
 from mmsb.nouns import Prompt, Verdict

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from mmsb.metrics.rates import CONFIDENCE, Rate, wilson
+from mmsb.metrics.rates import CONFIDENCE, TAILS, Rate, resampled_means, wilson
 
 RESAMPLES = 1_999
 LABELS = ("safe", "unsafe")
-TAILS = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
 
 Pair = tuple[str, str]  # (the people's label, the judge's)
 
@@ -189,7 +188,7 @@ def corrected(
         rate = float(numpy.mean([numpy.mean(values) for values in strata]))
         observed += share * rate
         value += share * (rate + judge.specificity.value - 1) / gain
-        rates = numpy.mean([_means(values, draw) for values in strata], axis=0)
+        rates = numpy.mean([resampled_means(values, RESAMPLES, draw) for values in strata], axis=0)
         finds = draw.beta(judge.found + 0.5, judge.missed + 0.5, RESAMPLES)
         passes = draw.beta(judge.passed + 0.5, judge.alarms + 0.5, RESAMPLES)
         useful = finds + passes > 1  # a draw in which the judge is no better than chance says nothing
@@ -200,14 +199,6 @@ def corrected(
     low, high = (0.0, 1.0) if vague else numpy.nanpercentile(drawn, TAILS)
     n = sum(len(values) for strata in groups.values() for values in strata)
     return Corrected(observed, Rate(_clip(value), _clip(low), _clip(high), n), value)
-
-
-def _means(values: Sequence[float], draw: Any) -> Any:
-    """Means of resamples of one scenario's questions, drawn as counts of their distinct values."""
-    import numpy
-
-    distinct, counts = numpy.unique(numpy.asarray(values, dtype=float), return_counts=True)
-    return draw.multinomial(len(values), counts / len(values), RESAMPLES) @ distinct / len(values)
 
 
 def _interval(value: float, resampled: Any, n: int) -> Rate:

@@ -182,7 +182,7 @@ class Local:
                 yield prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome
 
     def _ahead(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch, Callable[[], Any]]]:
-        """The loaded model, each batch, and what waits for its inputs; those of the next batch are under way by then."""
+        """The loaded model, each batch, and what waits for its inputs; those of the next batch are begun by then."""
         with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
             ready = None
             for batch in batches:

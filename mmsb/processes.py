@@ -1,9 +1,13 @@
-"""Work on all cores, in a pool of processes."""
+"""Work in processes of its own: on all cores, or beside a thread that is busy with something else.
+
+The processes leave an interruption (Ctrl-C) to the one that began them, and end when it ends, however it ends.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +21,22 @@ CHUNK = 16  # items that a process takes at a time
 
 def on_all_cores(work: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:
     """Do the work of each item in `workers` processes (None: one a core); results in the items' order, as they come."""
-    count = min(workers or _cores(), -(-len(items) // CHUNK))
+    count = min(workers or cores(), -(-len(items) // CHUNK))
     if count <= 1:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(count, multiprocessing.get_context(_start_method())) as pool:
+    with processes(count) as pool:
         yield from pool.map(work, items, chunksize=CHUNK)
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """A pool of at most `count` processes; they start when there is work."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context(_start_method()), _begin)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_method() -> str:
@@ -33,5 +47,14 @@ def _start_method() -> str:
     return "forkserver" if "forkserver" in methods else "spawn"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _begin() -> None:
+    """Set up a process of a pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="mmsb-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
