@@ -7,7 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -20,7 +20,10 @@ class ImagesHandler(BaseHTTPRequestHandler):
     asked: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with suppress(BrokenPipeError):  # who asked was told enough by another reply
+            self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def answer(self, body: dict[str, Any]) -> None:
         self.asked.append(body)
         if body["model"] != "painter":
             return self.reply(404, {"error": {"message": "no such model"}})

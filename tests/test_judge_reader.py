@@ -24,7 +24,7 @@ SLEEPING = """
 import os, time
 from mmsb.processes import on_all_cores
 def work(number):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
     time.sleep(0.2)
 if __name__ == "__main__":
     list(on_all_cores(work, range(64), 2))

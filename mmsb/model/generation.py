@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
+from mmsb.model.local import KEPT_LOADED
 from mmsb.nouns import Finish, Response
 
 
@@ -19,8 +22,14 @@ def arguments(
     if not settled["do_sample"]:
         settled |= {"temperature": None, "top_p": None, "top_k": None}
     if stop:
-        settled |= {"stop_strings": list(stop), "tokenizer": tokenizer}
+        settled |= {"stop_strings": list(stop), "tokenizer": twin(tokenizer)}
     return settled
+
+
+@lru_cache(maxsize=KEPT_LOADED)
+def twin(tokenizer: Any) -> Any:
+    """A copy for `generate`, which calls it: a call sets the padding that the thread of the next inputs relies on."""
+    return copy.deepcopy(tokenizer)
 
 
 @contextmanager
