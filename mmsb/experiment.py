@@ -108,7 +108,12 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         model=dict(experiment.model.fingerprint()),
         judge=dict(experiment.judge.fingerprint()),
         defense={name: dict(defense.fingerprint()) for name, defense in experiment.defense.items()},
-        dataset={"name": experiment.dataset.name, "samples": total, "digest": noted.shown.hexdigest()[:32]},
+        dataset={
+            "name": experiment.dataset.name,
+            "commit": getattr(experiment.dataset, "commit", None),
+            "samples": total,
+            "digest": noted.shown.hexdigest()[:32],
+        },
         asked=store.asked,
         totals=noted.totals,
         wall_seconds=round(time.monotonic() - started, 3),

@@ -57,6 +57,8 @@ def images_endpoint() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), ImagesHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()

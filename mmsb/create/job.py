@@ -78,12 +78,17 @@ class Create:
         """The scenarios that the steps work on."""
         return [self.own_scenario.scenario] if self.own_scenario else list(self.scenario.values())
 
+    @property
+    def source(self) -> str | None:
+        """The dataset that is copied, with the commit of the hub where it comes from there."""
+        commit = getattr(self.dataset, "commit", None)
+        return (f"{self.dataset.name}@{commit}" if commit else self.dataset.name) if self.dataset else None
+
     def facts(self) -> dict[str, Any]:
         """What the dataset was made with, for manifest and card."""
         font = self.font.path or "DejaVu Sans"
-        source = f"{self.dataset.name}@{getattr(self.dataset, 'revision', None)}" if self.dataset else None
         return {
-            "copied from": source,
+            "copied from": self.source,
             "language model": dict(self.model.fingerprint()) if self.model else None,
             "generator": {"prompt": self.generator.prompt, "seed": self.generator.seed, **self.generator.fingerprint()},
             "font": {"file": str(font), "size": self.font.size, "width": self.font.width},
@@ -134,7 +139,7 @@ def step_fetch(job: Create) -> str:
         count = unpack(job.folder, job.archive, {scenario.id for scenario in job.scenarios}).total()
         source = job.archive.name
     elif job.dataset:
-        count, source = copy_dataset(job.folder, job.dataset, job.scenarios), job.dataset.name
+        count, source = copy_dataset(job.folder, job.dataset, job.scenarios), str(job.source)
     else:
         raise ConfigError(
             "the step fetch has no source", "Add archive=IMAGES.zip, or dataset=mm_safetybench_hf for the hub's mirror."

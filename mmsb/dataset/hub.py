@@ -41,7 +41,8 @@ class HubMirror:
     Attributes:
         name: the name for tables.
         root: a local copy, the folder that holds `data/{config}/{split}.parquet`; None for the hub.
-        revision: the hub's branch, tag or (to pin the files) commit.
+        revision: the hub's branch, tag or commit. A branch is read once: all files of a run are of the commit that it
+            names then, which `commit` gives, and which as `revision` gives the same files for ever.
         question_files: the folder that holds the authors' `processed_questions/`; None to go without.
         subset: "full", or "tiny" for the authors' list of 168 questions (needs `question_files`).
         limit: at most this many questions per scenario; None for all.
@@ -53,6 +54,11 @@ class HubMirror:
     question_files: Path | None = None
     subset: Literal["full", "tiny"] = "full"
     limit: pydantic.PositiveInt | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """The commit whose files are read; None before the first, and for a local copy."""
+        return _commits.get(self.revision) if self.root is None else None
 
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
@@ -146,15 +152,21 @@ class CellPicture:
         return BytesPicture(data, f"row {self.row} of row group {self.group} in {self.file}")
 
 
+_commits: dict[str, str] = {}  # by revision, since its first file was read
+
+
 @lru_cache
 def _downloaded(name: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
 
+    pinned = _commits.get(revision, revision)
     try:
-        return Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=revision))
+        path = Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=pinned))
     except OSError as error:  # no network, no such revision, no space
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{name} of {REPOSITORY} cannot be had from the hub: {reason}", _by_hand("FOLDER")) from error
+    _commits.setdefault(revision, path.parts[path.parts.index("snapshots") + 1])
+    return path
 
 
 def _by_hand(root: object) -> str:

@@ -76,14 +76,25 @@ def print_comparison(runs: Sequence[Finished]) -> None:
     """The runs' rates, one line a run."""
     keys = [key for key in RATES if any(key in run.metrics for run in runs)]
     table = Table(title=f"Sweep of {len(runs)} runs: % [95 %]", title_style="bold", **LEFT)
-    table.add_column("run")
+    headings, labels = told_apart([run.name for run in runs])
+    for heading in headings:
+        table.add_column(escape(heading))
     for heading in (*(RATES[key] for key in keys), "calls", "not rated"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for run in runs:
+    for run, label in zip(runs, labels, strict=True):
         not_rated = run.metrics["n/total"] - run.metrics["n/answered"] + run.metrics["n/unparsed"]
         cells = [short(run.rate(key)) for key in keys]
-        table.add_row(escape(run.name), *cells, f"{run.calls:.2g}", f"{not_rated:.0f}")
+        table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", f"{not_rated:.0f}")
     console().print(table)
+
+
+def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The runs' names as headings and rows: a column a key where all are made of the same keys, else one column."""
+    parts = [[item.partition("=") for item in name.split(" ")] for name in names]
+    keys = [key for key, _, _ in parts[0]]
+    if all([key for key, equals, _ in part if equals] == keys for part in parts):
+        return keys, [[value for _, _, value in part] for part in parts]
+    return ["run"], [[name] for name in names]
 
 
 def print_effects(effects: Sequence[Effect]) -> None:
@@ -96,12 +107,14 @@ def print_effects(effects: Sequence[Effect]) -> None:
     table = Table(title="Against no defense", caption=caption, title_style="bold", **LEFT)
     measures = {"ASR": [e.asr for e in effects], "false-refusal": [e.false_refusals for e in effects]}
     measured = {name: found for name, found in measures.items() if any(found)}
-    table.add_column("run")
+    headings, labels = told_apart([effect.run.name for effect in effects])
+    for heading in headings:
+        table.add_column(escape(heading))
     for name in measured:
         table.add_column(f"{name} change [95 %]", justify="right")
         table.add_column("p", justify="right")
-    for effect, *found in zip(effects, *measured.values(), strict=True):
-        table.add_row(escape(effect.run.name), *(text for difference in found for text in _cells(difference)))
+    for label, *found in zip(labels, *measured.values(), strict=True):
+        table.add_row(*map(escape, label), *(text for difference in found for text in _cells(difference)))
     console().print(table)
 
 

@@ -144,8 +144,7 @@ def train(teacher: Teacher, stage: Stage) -> None:
         if not waiting:
             samples = [draw(rng, share, stage.known) for _ in range(stage.batch * 12)]
             waiting = teacher.batches(samples, stage.batch, rng, stage.full)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = teacher.loss(waiting.pop())
+        loss = teacher.loss(waiting.pop())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -1,0 +1,70 @@
+"""A small hub on loopback: the files of two commits of a dataset, and a branch that moves from one to the other."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+PREFIX = "/datasets/PKU-Alignment/MM-SafetyBench/resolve/"
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """Answers what huggingface_hub asks to download a file; `main` moves on when a file was downloaded from it."""
+
+    commits: ClassVar[Mapping[str, Path]] = {}
+    main: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def answer(self, with_body: bool) -> None:
+        revision, _, name = self.path.removeprefix(PREFIX).partition("/")
+        commit = self.main[0] if revision == "main" else revision
+        file = self.commits[commit] / name if commit in self.commits else None
+        if file is None or not file.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RevisionNotFound" if file is None else "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data = file.read_bytes()
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(data)
+            if revision == "main":
+                self.main[:] = self.main[-1:]
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def small_hub(first: Path, second: Path) -> Iterator[tuple[str, str]]:
+    """Serve two folders as the commits that `main` names at first and ever after.
+
+    Returns:
+        The hub's URL, and the first commit.
+    """
+    names = "a" * 40, "b" * 40
+    HubHandler.commits = dict(zip(names, (first, second), strict=True))
+    HubHandler.main = list(names)
+    with ThreadingHTTPServer(("127.0.0.1", 0), HubHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", names[0]
+        finally:
+            server.shutdown()
+            thread.join()
