@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -29,7 +30,7 @@ SECRET_KEY = re.compile(r"^[+~]*[\w.]*(api_key|password|secret|access_token)=", 
 USER_INFO = re.compile(r"://[^/@\s]+@")
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 ERROR_FILE = "error.txt"
-ERRORS = (MmsbError, HydraException, OmegaConfBaseException)
+ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError)
 
 
 def run_command(config_name: str, task: Callable[[DictConfig], None]) -> int:
@@ -67,7 +68,8 @@ def run_command(config_name: str, task: Callable[[DictConfig], None]) -> int:
 def _record(error: MmsbError) -> None:
     """Leave the error in the run's folder, where the end of a sweep finds it whatever process ran it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    write_atomically(folder / ERROR_FILE, str(error) + "\n")
+    with suppress(OSError):  # a full disk, say: the error itself was shown
+        write_atomically(folder / ERROR_FILE, str(error) + "\n")
 
 
 def say(text: str) -> None:
@@ -120,6 +122,12 @@ def readable(error: Exception) -> MmsbError:
     if isinstance(error, MmsbError):
         return error
     text = str(error)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        place = f"{error.filename}: " if error.filename else ""
+        return MmsbError(
+            f"{place}{error.strerror or text or type(error).__name__}",
+            "Check that path, its permissions and the free space; output_dir=... is where everything is written.",
+        )
     if match := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
         return ConfigError(*_no_option(match[1], match[2]))
     if match := re.search(r"Could not override '([\w./@]+)'", text):

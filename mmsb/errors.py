@@ -13,6 +13,8 @@ A single question that got no answer is not an exception but a `Failure` (see `m
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class MmsbError(Exception):
     """An error for a person: what is wrong (naming the value), and what to do next."""
@@ -37,7 +39,15 @@ class MissingPicture(DataError):
 
 
 class StoreError(MmsbError):
-    """The store of answers cannot be read or written."""
+    """The store of answers, or a run's results, cannot be read or written."""
+
+    @classmethod
+    def writing(cls, path: Path, error: OSError) -> StoreError:
+        """What stopped the writing of a file: a full disk, say. What was answered before is stored."""
+        return cls(
+            f"cannot write {path}: {error.strerror}",
+            "Free space or set output_dir to another disk, then run the same command: it goes on where it stopped.",
+        )
 
 
 class ModelError(MmsbError):

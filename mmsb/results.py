@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import orjson
 
+from mmsb.errors import StoreError
 from mmsb.judge.base import Sample
 from mmsb.nouns import Failure, Prompt, clean
 
@@ -39,21 +41,31 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._draft.close()
+        with suppress(OSError):  # of a full disk: who added the rows was told
+            self._draft.close()
         Path(self._draft.name).unlink(missing_ok=True)
 
     def add(self, sample: Sample) -> None:
-        """Take one finished sample."""
+        """Take one finished sample.
+
+        Raises:
+            StoreError: the disk is full or cannot be written.
+        """
         line = orjson.dumps(row(sample), option=orjson.OPT_APPEND_NEWLINE)
-        self._draft.write(line)
+        with self._writing():
+            self._draft.write(line)
         self._places[sample.prompt.id] = (self._end, len(line))
         self._end += len(line)
 
     def write(self, order: Sequence[str]) -> Path:
-        """Write the final file, rows in the order of the given prompt ids, all or nothing."""
-        self._draft.flush()
+        """Write the final file, rows in the order of the given prompt ids, all or nothing.
+
+        Raises:
+            StoreError: the disk is full or cannot be written.
+        """
         final = self.path.with_suffix(".tmp")
-        with final.open("wb") as file:
+        with self._writing(), final.open("wb") as file:
+            self._draft.flush()
             for name in order:
                 offset, length = self._places[name]
                 file.write(os.pread(self._draft.fileno(), length, offset))
@@ -61,6 +73,13 @@ class Results:
             os.fsync(file.fileno())
         final.replace(self.path)
         return self.path
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError.writing(self.path, error) from error
 
 
 def row(sample: Sample) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class _Writer:
             (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=1, sort_keys=True) + "\n")
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
-            raise self._error(error) from error
+            raise StoreError.writing(self.path, error) from error
         self._size = 0
         self._dirty = threading.Event()
         self._closing = threading.Event()
@@ -232,7 +232,7 @@ class _Writer:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
             os.ftruncate(self.descriptor, offset)
-            raise self._error(error) from error
+            raise StoreError.writing(self.path, error) from error
         self._size += len(line)
         self._dirty.set()
         return offset
@@ -249,9 +249,3 @@ class _Writer:
             self._dirty.clear()
             os.fsync(self.descriptor)
             self._closing.wait(SYNC_SECONDS)
-
-    def _error(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"cannot write {self.path}: {error.strerror}",
-            "Free space or set output_dir to another disk, then run the same command: it goes on where it stopped.",
-        )

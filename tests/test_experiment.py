@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -143,3 +144,30 @@ def test_results_do_not_depend_on_who_else_writes_the_store(tmp_path: Path, smal
     assert [process.wait() for process in both] == [0, 0]
     first, second = results(tmp_path)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_full_disk_ends_with_one_message_and_the_same_command_goes_on(tmp_path: Path, small_llava: Path) -> None:
+    command = [sys.executable, "-m", "mmsb", f"model.name_or_path={small_llava}", "model.max_new_tokens=8"]
+    command += ["image_mode=text_only", "tracker=none"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(file_size: int) -> subprocess.CompletedProcess[str]:
+        limit = (file_size, resource.RLIM_INFINITY)
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+
+    full = run(40_000)  # bytes that a file may have: enough for the settings, too few for the results
+    assert full.returncode == 1
+    assert f"cannot write {tmp_path}/outputs/runs/" in full.stderr
+    assert "the same command: it goes on where it stopped" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not results(tmp_path)
+    assert run(10_000_000).returncode == 0
+    assert len(results(tmp_path)) == 1

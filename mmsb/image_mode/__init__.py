@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import pydantic
+from PIL import ImageFont
+
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset
-from mmsb.errors import MissingPicture
+from mmsb.errors import ConfigError, MissingPicture
 from mmsb.image_mode.typography import TypedText
 from mmsb.nouns import Prompt, Question
 from mmsb.picture import Picture, Stacked
@@ -20,8 +23,23 @@ class Font:
     """The typed text's font: a TrueType file (None: DejaVu Sans), its size and the image's width in pixels."""
 
     path: Path | None = None
-    size: int = 90
-    width: int = 1024
+    size: pydantic.PositiveInt = 90
+    width: pydantic.PositiveInt = 1024
+
+    @pydantic.field_validator("path")
+    @classmethod
+    def _is_a_font(cls, value: Path | None) -> Path | None:
+        """Refuse what Pillow cannot draw with."""
+        if value is None:
+            return None
+        try:
+            ImageFont.truetype(str(value))
+        except OSError as error:
+            problem = "there is no such file" if not value.is_file() else f"not a TrueType font ({error})"
+            raise ConfigError(
+                f"font.path={value}: {problem}", "Give a .ttf file, or leave font.path out for DejaVu Sans."
+            ) from error
+        return value
 
 
 @settings
