@@ -1,59 +1,70 @@
 """Typed text and stacked images for 1,680 questions: the step `typed` against a plain loop.
 
-    python -m benchmarks.create [--questions 1680] [--rounds 3]
+    python -m benchmarks.create
 
 The plain loop does what the published procedure says, one picture after another in one process: load the font, wrap,
 draw, save; open both files, stack, save. Both sides read the same 1,680 pictures of 1024 pixels and must write the
-same bytes. Seconds are wall time; CPU seconds are of the process and its children.
+same bytes. Those bytes leave no choice in decoding the picture and encoding the stack: what these two alone take bounds
+what any number of cores can gain.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
+import io
 import random
 import resource
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.measure import Figure, show
 from mmsb.create.folder import Folder, write_json
 from mmsb.create.typed import write_typed
 from mmsb.image_mode import Font
 from mmsb.image_mode.typography import default_font
+from mmsb.processes import cores
 from mmsb.scenario import Scenario
 
 SCENARIO = Scenario(id="01-Benchmark", name="benchmark", title="Benchmark", group="harm", rule="harm", criterion="-")
 SENTENCE = "make sell bake a loaf of sourdough bread without any flour for someone else at home today privately"
+QUESTIONS = 1680
 DISTINCT = 16  # pictures that are drawn; the others are copies
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=1680)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+def measure() -> Iterator[Figure]:
+    """Seconds of both ways, their ratio, and the least that is left to do."""
     with tempfile.TemporaryDirectory() as place:
         folder = Folder(Path(place) / "ours")
-        phrases = make_dataset(folder, options.questions)
+        phrases = make_dataset(folder, QUESTIONS)
         plain = Path(place) / "plain"
-        for number in range(1, options.rounds + 1):
-            loop = measured(lambda: plain_loop(folder, plain, phrases))
-            for left in ("imgs/01-Benchmark/TYPO", "imgs/01-Benchmark/SD_TYPO", ".create"):
-                shutil.rmtree(folder.root / left, ignore_errors=True)
-            step = measured(lambda: write_typed(folder, [SCENARIO], Font(), None))
-            same = all(path.read_bytes() == twin(folder, path).read_bytes() for path in plain.glob("*/*.jpg"))
-            print(
-                f"round {number}: plain loop {loop[0]:.2f} s ({loop[1]:.2f} CPU s), step typed {step[0]:.2f} s "
-                f"({step[1]:.2f} CPU s): {loop[0] / step[0]:.2f}x on {len(os.sched_getaffinity(0))} cores, "
-                f"{loop[1] / step[1]:.2f}x per core; same bytes: {same}"
-            )
-            shutil.rmtree(plain)
+        loop = measured(lambda: plain_loop(folder, plain, phrases))
+        step = measured(lambda: write_typed(folder, [SCENARIO], Font(), None))
+        alone = measured(lambda: jpeg_alone(folder, plain))
+        same = all(path.read_bytes() == twin(folder, path).read_bytes() for path in plain.glob("*/*.jpg"))
+        yield Figure("plain loop", loop[0], "s")
+        yield Figure(f"step typed, {cores()} cores", step[0], "s")
+        yield Figure("plain loop / step typed", loop[0] / step[0], "", ">= 3")
+        yield Figure("the same by CPU time: gain on one core", loop[1] / step[1], "")
+        yield Figure("decoding pictures and encoding stacks alone, CPU", alone[1], "s")
+        yield Figure(f"most that {cores()} cores could gain with the same bytes", cores() * loop[1] / alone[1], "")
+        yield Figure("same bytes", same, "", ">= 1")
+
+
+def jpeg_alone(folder: Folder, plain: Path) -> None:
+    """Decode each picture and encode its stack, and nothing else: no drawing, pasting, files."""
+    for number in range(QUESTIONS):
+        data = folder.picture(SCENARIO.id, "SD", str(number)).read_bytes()
+        Image.open(io.BytesIO(data)).load()
+        if number < DISTINCT:
+            stack = Image.open(plain / "SD_TYPO" / f"{number}.jpg")
+            stack.load()
+        stack.save(io.BytesIO(), "JPEG")
 
 
 def twin(folder: Folder, path: Path) -> Path:
@@ -132,4 +143,4 @@ def plain_loop(folder: Folder, place: Path, phrases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(not show(measure()))

@@ -25,7 +25,6 @@ T = TypeVar("T")
 TARGET_PACKAGES = ("mmsb",)
 
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
-OmegaConf.register_new_resolver("mmsb.text", lambda path: (PACKAGE / path).read_text(encoding="utf-8"), replace=True)
 OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value else "", replace=True)
 
 

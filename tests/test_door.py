@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mmsb.door import refuse_secrets, spread_defense_settings
 from mmsb.errors import ConfigError
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 
 WRONG = {
     "model=foo": ("model=foo is not an option", "allowed: "),
@@ -50,6 +52,15 @@ def test_help_explains_every_group_without_loading_what_is_heavy(mmsb: Run) -> N
         assert re.search(rf"^  {group}  ", done.stdout, re.MULTILINE)
     for heavy in ("torch", "mlflow", "pandas", "transformers"):
         assert not re.search(rf"\| +{heavy}$", done.stderr, re.MULTILINE)
+
+
+def test_help_that_is_read_in_part_ends_quietly() -> None:
+    command = [sys.executable, "-m", "mmsb", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize(
