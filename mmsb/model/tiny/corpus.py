@@ -124,9 +124,9 @@ def check(rng: random.Random) -> Sample:
     return Sample(view, text, "Yes." if case.harmful else "No.")
 
 
-def draw(rng: random.Random, share_reading: float, known: float) -> Sample:
+def draw(rng: random.Random, share_reading: float, known: float, checks: float) -> Sample:
     """One sample: reading with the share given (`known`: embedded phrases); of the rest most is behaviour."""
     if rng.random() < share_reading:
         return reading(rng, known)
     part = rng.random()
-    return behaviour(rng) if part < 0.86 else unseen(rng) if part < 0.93 else check(rng)
+    return behaviour(rng) if part < 0.93 - checks else unseen(rng) if part < 1 - checks else check(rng)

@@ -118,7 +118,8 @@ class Stage:
     """A part of the training: its rate rises and falls over `cycle` steps, of which `steps` are made.
 
     The share of reading samples goes from the first to the second value of `reading` over the cycle; `known`
-    is the share of embedded phrases among the pictures to read, `full` that of samples that show every patch.
+    is the share of embedded phrases among the pictures to read, `full` that of samples that show every patch, `checks`
+    that of questions whether an answer is harmful.
     """
 
     steps: int
@@ -129,6 +130,7 @@ class Stage:
     batch: int = 32
     rate: float = 2e-3
     full: float = 0.1
+    checks: float = 0.07
 
 
 def train(teacher: Teacher, stage: Stage) -> None:
@@ -142,7 +144,7 @@ def train(teacher: Teacher, stage: Stage) -> None:
     for step in range(stage.steps):
         share = stage.reading[0] + (stage.reading[1] - stage.reading[0]) * step / stage.cycle
         if not waiting:
-            samples = [draw(rng, share, stage.known) for _ in range(stage.batch * 12)]
+            samples = [draw(rng, share, stage.known, stage.checks) for _ in range(stage.batch * 12)]
             waiting = teacher.batches(samples, stage.batch, rng, stage.full)
         loss = teacher.loss(waiting.pop())
         optimiser.zero_grad()
