@@ -179,7 +179,7 @@ def role_of(clause: str) -> Role:
         return "evade"
     if patterns.HELPS.search(clause) and not (patterns.LAWFUL.search(clause) or patterns.REFERS.search(clause)):
         return "help"
-    roles: tuple[tuple[Role, re.Pattern[str]], ...] = (
+    roles: tuple[tuple[Role, patterns.Phrases], ...] = (
         ("redirect", patterns.REDIRECTS),
         ("refer", patterns.REFERS),
         ("reject", patterns.REJECTS),

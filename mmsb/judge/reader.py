@@ -21,7 +21,6 @@ from mmsb.judge import patterns
 from mmsb.judge.answers import Reading, read
 from mmsb.model.base import Batch, Reply, ask
 from mmsb.nouns import Failure, Finish, Outcome, Prompt, Response
-from mmsb.processes import cores, processes
 from mmsb.store import Store
 
 FEW = 128  # answers that are read at once: starting a process takes longer
@@ -47,6 +46,8 @@ class Reader:
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
         """Read each answer: a few here, many in processes of their own."""
+        from mmsb.processes import cores, processes
+
         prompts = (prompt for batch in batches for prompt in batch)
         for prompt in islice(prompts, FEW):
             yield from zip([prompt], told([prompt]), strict=True)
