@@ -33,6 +33,7 @@ from mmsb.model.base import Batch, Coalesced, Engine, Reply
 from mmsb.nouns import Prompt, Response, clean
 
 SYNC_SECONDS = 0.05
+KNOWN_AT_A_TIME = 1_000  # answers on the shelf that wait for the engine
 LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","crc":"([0-9a-f]{8})","value":(.*)\}\n', re.DOTALL)
 
 
@@ -85,18 +86,20 @@ class Remembered:
             self.asked += len(first)
             yield first
             for batch in batches:
-                if self._knows(batch):
-                    known.extend(batch)
-                else:
+                if not self._knows(batch):
                     self.asked += len(batch)
                     yield batch
+                    continue
+                known.extend(batch)
+                if len(known) > KNOWN_AT_A_TIME:  # the engine asks for more and gives nothing back meanwhile
+                    return
 
         def replies() -> Iterator[Reply]:
             for batch in batches:
                 if self._knows(batch):
                     known.extend(batch)
                 else:
-                    yield from asked(batch)  # and all that follow
+                    yield from asked(batch)  # and those that follow, until many in a row are known
                 yield from recalled()
 
         def asked(first: Batch) -> Iterator[Reply]:

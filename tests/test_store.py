@@ -13,7 +13,7 @@ import pytest
 from mmsb.errors import StoreError
 from mmsb.model.base import Batch, Reply
 from mmsb.nouns import Failure, Outcome, Prompt, Response
-from mmsb.store import Shelf, Store
+from mmsb.store import KNOWN_AT_A_TIME, Shelf, Store
 
 
 class Echo:
@@ -67,6 +67,26 @@ def test_equal_prompts_share_one_call_and_each_gets_the_answer(tmp_path: Path) -
     engine = Echo(size=4)
     assert set(answers(Store(tmp_path), engine, prompts("a", "a", "a"))) == {"0", "1", "2"}
     assert engine.seen == ["a"]
+
+
+class Streaming(Echo):
+    """The same, each prompt by itself as it comes."""
+
+    def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
+        return ((prompt,) for prompt in prompts)
+
+
+def test_known_answers_do_not_pile_up_behind_one_that_is_asked(tmp_path: Path) -> None:
+    engine, store = Streaming(), Store(tmp_path)
+    answers(store, engine, prompts(*map(str, range(3 * KNOWN_AT_A_TIME))))
+    asked = prompts("new", *map(str, range(3 * KNOWN_AT_A_TIME)), "newer")
+    read: list[str] = []
+    given: list[str] = []
+    for prompt, _ in store.remember(engine).answer(read.append(prompt.id) or prompt for prompt in asked):
+        given.append(prompt.id)
+        assert len(read) - len(given) <= KNOWN_AT_A_TIME + 2
+    assert sorted(given) == sorted(prompt.id for prompt in asked)
+    assert engine.seen[-2:] == ["new", "newer"]
 
 
 def test_a_failure_is_never_stored_and_is_asked_again(tmp_path: Path) -> None:
