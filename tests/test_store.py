@@ -80,9 +80,14 @@ def test_known_answers_do_not_pile_up_behind_one_that_is_asked(tmp_path: Path) -
     engine, store = Streaming(), Store(tmp_path)
     answers(store, engine, prompts(*map(str, range(3 * KNOWN_AT_A_TIME))))
     asked = prompts("new", *map(str, range(3 * KNOWN_AT_A_TIME)), "newer")
-    read: list[str] = []
-    given: list[str] = []
-    for prompt, _ in store.remember(engine).answer(read.append(prompt.id) or prompt for prompt in asked):
+    read, given = list[str](), list[str]()
+
+    def reading() -> Iterator[Prompt]:
+        for prompt in asked:
+            read.append(prompt.id)
+            yield prompt
+
+    for prompt, _ in store.remember(engine).answer(reading()):
         given.append(prompt.id)
         assert len(read) - len(given) <= KNOWN_AT_A_TIME + 2
     assert sorted(given) == sorted(prompt.id for prompt in asked)
