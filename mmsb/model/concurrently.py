@@ -118,9 +118,10 @@ class _Flow(Generic[T, R]):
             self._out.put(error)
 
     async def _worker(self, work: Callable[[T], Awaitable[R]]) -> None:
-        while (item := await self._in.get()) is not _Mark.END:
+        while (item := await self._in.get()) is not _Mark.END and not self._stopping.is_set():
             try:
                 self._out.put(await work(item))
             except Exception as error:
+                self._stopping.set()  # the caller is going to stop: nothing new is begun
                 self._out.put(error)
         self._in.put_nowait(_Mark.END)  # the other workers end too
