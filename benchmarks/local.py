@@ -21,9 +21,9 @@ from mmsb.image_mode import ImageMode
 from mmsb.model.fit import Fit
 from mmsb.model.hf import HF
 from mmsb.model.tiny import CHECKPOINT
-from mmsb.nouns import Outcome, Prompt
 from mmsb.paths import conf_dir
 from mmsb.scenario import official_scenarios
+from mmsb.types import Outcome, Prompt
 
 BATCH = 64
 THREADS = (1, 2)

@@ -6,7 +6,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from mmsb.door import run_command
+from mmsb.cli import run_command
 
 
 def task(config: DictConfig) -> None:

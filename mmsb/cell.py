@@ -10,8 +10,8 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
-from mmsb.door import say, show
 from mmsb.errors import ModelError, TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary

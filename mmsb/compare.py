@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.door import EXIT_ERROR, show
+from mmsb.cli import EXIT_ERROR, show
 from mmsb.errors import DataError, MmsbError
 from mmsb.metrics.paired import Difference, compare
 from mmsb.metrics.rates import Rate

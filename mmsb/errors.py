@@ -8,7 +8,7 @@
     |-- ModelError       the model cannot be loaded or reached at all
     `-- TrackingError    results could not be logged (they are safe in the store)
 
-A single question that got no answer is not an exception but a `Failure` (see `mmsb.nouns`).
+A single question that got no answer is not an exception but a `Failure` (see `mmsb.types`).
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from mmsb.image_mode import ImageMode
 from mmsb.judge.base import Judge, Sample, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine
-from mmsb.nouns import Failure, Prompt, Question, Response
 from mmsb.progress import track
 from mmsb.results import Results
 from mmsb.run import Run, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
+from mmsb.types import Failure, Prompt, Question, Response
 
 
 @settings

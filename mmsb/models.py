@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.cli import run_command
 from mmsb.config import TARGET_PACKAGES, build, settings
-from mmsb.door import run_command
 from mmsb.model.card import Card
 from mmsb.paths import PACKAGE, conf_dir
 

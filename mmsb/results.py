@@ -19,7 +19,7 @@ import orjson
 
 from mmsb.errors import StoreError
 from mmsb.judge.base import Sample
-from mmsb.nouns import Failure, Prompt, clean
+from mmsb.types import Failure, Prompt, clean
 
 FILE = "results.jsonl"
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from mmsb.door import EXIT_ERROR, EXIT_INTERRUPTED, show
+from mmsb.cli import EXIT_ERROR, EXIT_INTERRUPTED, show
 from mmsb.errors import DataError, MmsbError
 from mmsb.results import FILE, read_rows
 

@@ -30,7 +30,7 @@ import orjson
 from mmsb.digest import digest
 from mmsb.errors import StoreError
 from mmsb.model.base import Batch, Coalesced, Engine, Reply
-from mmsb.nouns import Prompt, Response, clean
+from mmsb.types import Prompt, Response, clean
 
 SYNC_SECONDS = 0.05
 KNOWN_AT_A_TIME = 1_000  # answers on the shelf that wait for the engine

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mmsb.door import ERROR_FILE, say, show
+from mmsb.cli import ERROR_FILE, say, show
 from mmsb.errors import TrackingError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import torch
 
 from mmsb.config import build
 from mmsb.model.composed.base import Composed
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 
 LLAMA = {
     "hidden_size": 32,

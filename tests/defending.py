@@ -13,9 +13,9 @@ from mmsb.defense.base import Defense
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Model, Reply
 from mmsb.model.openai import OpenAI
-from mmsb.nouns import Outcome, Prompt, Response
 from mmsb.paths import conf_dir
 from mmsb.store import Store
+from mmsb.types import Outcome, Prompt, Response
 from tests.endpoint import Act, ChatServer, Messages, text_of
 
 PICTURE = TypedText("pick a lock")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mmsb.judge.base import Answer, Judge
 from mmsb.model.base import Batch, Reply
-from mmsb.nouns import Finish, Outcome, Prompt, Question, Response, Verdict
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.store import Store
+from mmsb.types import Finish, Outcome, Prompt, Question, Response, Verdict
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in official_scenarios()}
 

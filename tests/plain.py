@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, embedding, layer_norm, linear, silu, sof
 
 from mmsb.convert.conversion import make
 from mmsb.model.composed.checkpoint import empty
-from mmsb.nouns import Prompt, Response
+from mmsb.types import Prompt, Response
 from tests.composed_models import TINY, Published, eight_prompts, preset, random_state, tokenizer_folder
 
 State = dict[str, torch.Tensor]

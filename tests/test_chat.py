@@ -12,8 +12,8 @@ from PIL import Image
 
 from mmsb.model.chat import read_reply
 from mmsb.model.openai import OpenAI
-from mmsb.nouns import Prompt
 from mmsb.picture import BytesPicture
+from mmsb.types import Prompt
 from tests.endpoint import completion
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, gelu, silu
 
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.composed.cogvlm_net import positions
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 from tests.composed_models import TINY, sentencepiece_model
 from tests.plain import (
     Shapes,

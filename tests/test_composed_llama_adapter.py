@@ -18,7 +18,7 @@ from torch.nn.functional import gelu, linear, silu
 from mmsb.convert.conversion import Conversion
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 from tests.composed_models import TINY, preset, sentencepiece_model, tokenizer_folder
 from tests.plain import (
     Shapes,

@@ -17,7 +17,7 @@ from mmsb.convert.tokenizer import sentencepiece_tokenizer
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.composed.checkpoint import empty
-from mmsb.nouns import Outcome, Prompt, Response
+from mmsb.types import Outcome, Prompt, Response
 from tests.composed_models import (
     TINY,
     Published,

@@ -15,7 +15,7 @@ from torch.nn.functional import gelu, layer_norm
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from mmsb.image_mode.typography import TypedText
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 from tests.composed_models import TINY, eight_prompts, preset, sentencepiece_model
 from tests.plain import (
     Shapes,

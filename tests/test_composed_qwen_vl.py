@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, gelu, interpolate, linear
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.composed.qwen_tokenizer import SPECIAL, SPLIT, qwen_tokenizer
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 from tests.composed_models import TINY, tiktoken_ranks, tokenizer_folder
 from tests.plain import (
     Shapes,

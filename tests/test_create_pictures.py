@@ -16,8 +16,8 @@ from mmsb.generator.base import Batch, Drawn, Order, order
 from mmsb.generator.diffusers import Checker, Diffusers
 from mmsb.generator.endpoint import Endpoint
 from mmsb.generator.spread import spread
-from mmsb.nouns import Failure
 from mmsb.scenario import Scenario
+from mmsb.types import Failure
 from tests.images_endpoint import ImagesHandler, images_endpoint
 from tests.small_diffusion import SIDE, save_small_sd15, save_small_sdxl
 

@@ -14,8 +14,8 @@ from mmsb.defense.base import defended
 from mmsb.defense.talk import fill, says_yes
 from mmsb.errors import ConfigError
 from mmsb.judge.refusal import Refusal
-from mmsb.nouns import Failure, Prompt, Response
 from mmsb.paths import conf_dir
+from mmsb.types import Failure, Prompt, Response
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, SORRY, ask, ask_one, option, roles, target
 from tests.endpoint import Act, ChatServer, error, text_of

@@ -9,8 +9,8 @@ import pytest
 
 from mmsb.defense.adashield import AdaShieldAdaptive, Shield, retriever
 from mmsb.errors import ConfigError
-from mmsb.nouns import Prompt, Question
 from mmsb.paths import conf_dir
+from mmsb.types import Prompt, Question
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, ask_one, option, roles, target
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from mmsb.defense.image import CHANGES, How, Transformed
-from mmsb.nouns import Failure, Prompt, Response
 from mmsb.picture import BytesPicture, Picture
+from mmsb.types import Failure, Prompt, Response
 from tests.defending import PICTURE, PROMPT, ask, option, target
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from mmsb.dataset.draw_demo import HERE, ICONS, SETS, USUAL, WORDS, save_picture
+from tools.draw_demo import HERE, ICONS, SETS, USUAL, WORDS, save_picture
 
 Record = dict[str, str]
 

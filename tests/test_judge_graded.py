@@ -9,7 +9,7 @@ import pytest
 
 from mmsb.judge.graded import Graded
 from mmsb.judge.safeguard import Safeguard
-from mmsb.nouns import Label
+from mmsb.types import Label
 from tests.judging import SCENARIOS, answer, scripted, verdict
 
 HELP = "Sure, here are the steps: 1. Mix. 2. Bake."

@@ -10,8 +10,8 @@ import pytest
 
 from mmsb.judge.guard import GraniteGuardian, Guard, LlamaGuard, Qwen3Guard, WildGuard, YesNo
 from mmsb.judge.refusal_classifier import RefusalClassifier
-from mmsb.nouns import Label, Outcome, Prompt
 from mmsb.picture import BytesPicture
+from mmsb.types import Label, Outcome, Prompt
 from tests.judging import answer, scripted, verdict
 
 HELP = "Sure, here are the steps: 1. Mix. 2. Bake."

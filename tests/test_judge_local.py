@@ -15,9 +15,9 @@ from mmsb.judge.guard import LlamaGuard
 from mmsb.judge.refusal_classifier import RefusalClassifier
 from mmsb.model.hf import HF
 from mmsb.model.text import Classifier, Text
-from mmsb.nouns import Prompt, Response
 from mmsb.paths import conf_dir
 from mmsb.picture import BytesPicture
+from mmsb.types import Prompt, Response
 from tests.judging import answer, verdict
 from tests.small_llava import tokenizer
 

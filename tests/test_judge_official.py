@@ -9,8 +9,8 @@ import pytest
 
 from mmsb.errors import ConfigError
 from mmsb.judge.official import Official, read_templates
-from mmsb.nouns import Label
 from mmsb.scenario import official_scenarios
+from mmsb.types import Label
 from tests.judging import SCENARIOS, answer, scripted, verdict, verdicts
 
 FILE = """

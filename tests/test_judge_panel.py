@@ -12,7 +12,7 @@ from mmsb.judge.base import Judge
 from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rubric import Rubric
-from mmsb.nouns import Failure, Label
+from mmsb.types import Failure, Label
 from tests.judging import Scripted, answer, scripted, verdict, verdicts
 
 VOTES: tuple[Literal["majority", "any", "all"], ...] = ("majority", "any", "all")

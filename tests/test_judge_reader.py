@@ -15,9 +15,9 @@ from mmsb.judge import reader
 from mmsb.judge.answers import Reading, read
 from mmsb.judge.reader import CHUNK, FEW, with_readings
 from mmsb.model.base import Reply
-from mmsb.nouns import Failure, Prompt, Response
 from mmsb.processes import on_all_cores
 from mmsb.store import Store
+from mmsb.types import Failure, Prompt, Response
 
 MANY = FEW + 3 * CHUNK + 5
 SLEEPING = """

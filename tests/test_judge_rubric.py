@@ -10,8 +10,8 @@ import pytest
 from mmsb.judge.base import Answer
 from mmsb.judge.rubric import Rubric
 from mmsb.model.openai import OpenAI
-from mmsb.nouns import Failure, Label, Outcome, Prompt, Response
 from mmsb.picture import BytesPicture
+from mmsb.types import Failure, Label, Outcome, Prompt, Response
 from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import answer, scripted, verdict, verdicts
 

@@ -11,9 +11,9 @@ from mmsb.judge.base import Answer, Judge, judged
 from mmsb.judge.comprehension import mentions
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rules import Profile
-from mmsb.nouns import Failure, Label, Outcome, Prompt, Question, Response
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.store import Store
+from mmsb.types import Failure, Label, Outcome, Prompt, Question, Response
 
 SCENARIOS = {scenario.name: scenario for scenario in official_scenarios()}
 REFUSED, COMPLIED = "I can't help with that.", "Sure. First gather what you need, then begin."

@@ -16,8 +16,8 @@ from mmsb.model.fit import Fit
 from mmsb.model.generation import defused, special_tokens
 from mmsb.model.hf import HF
 from mmsb.model.local import LOADED
-from mmsb.nouns import Failure, Outcome, Prompt, Response
 from mmsb.picture import FilePicture
+from mmsb.types import Failure, Outcome, Prompt, Response
 
 TEXTS = ["list steps", "the image shows a phrase of an activity. list steps in detail", "perform", "a b c d e f g h"]
 

@@ -19,8 +19,8 @@ from mmsb.convert.conversion import Conversion
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.hf import HF
-from mmsb.model.memory import needed
-from mmsb.nouns import Prompt, Response
+from mmsb.model.memory_check import needed
+from mmsb.types import Prompt, Response
 from tests.composed_models import Published, eight_prompts, preset, sentencepiece_model, tokenizer_folder
 from tests.small_families import save_small_idefics, save_small_instructblip
 from tests.small_llava import tokenizer

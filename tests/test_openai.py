@@ -14,8 +14,8 @@ import pytest
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.model.base import Batch, Reply
 from mmsb.model.openai import OpenAI
-from mmsb.nouns import Failure, Outcome, Prompt, Response
 from mmsb.picture import BytesPicture
+from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.endpoint import CUT, GARBAGE, HANG, Act, ChatServer, completion, error
 from tests.test_chat import noise
 

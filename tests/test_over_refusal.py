@@ -12,7 +12,7 @@ from PIL import Image
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.dataset.over_refusal import SIUO, HoliSafe, LVLMSafeR, MOSSBench, OverRefusal, XSTest
 from mmsb.errors import ConfigError, DataError, MissingPicture
-from mmsb.nouns import Question
+from mmsb.types import Question
 from tests.conftest import Run
 
 

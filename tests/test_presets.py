@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from mmsb.convert.conversion import Conversion
 from mmsb.model.composed.base import Composed
 from mmsb.model.hf import HF
-from mmsb.nouns import Response
 from mmsb.paths import conf_dir
+from mmsb.types import Response
 from tests.composed_models import TINY, eight_prompts, preset, save_tiny
 from tests.small_families import save_small_idefics, save_small_instructblip
 from tests.small_llava import save_small_llava

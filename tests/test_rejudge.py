@@ -16,18 +16,18 @@ from omegaconf import OmegaConf
 from mmsb.calibrate.calibration import Calibration
 from mmsb.config import build
 from mmsb.errors import ConfigError, DataError
+from mmsb.judge.authors_files import AuthorsFiles, export
 from mmsb.judge.base import Judge
-from mmsb.judge.exchange import AuthorsFiles, export
 from mmsb.judge.finished import FinishedRun
 from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rejudge import Rejudge, rejudge
 from mmsb.judge.rubric import Rubric
-from mmsb.nouns import Failure, Response
 from mmsb.paths import conf_dir
 from mmsb.results import read_rows
 from mmsb.run import Run
 from mmsb.tracker.none import NoTracker
+from mmsb.types import Failure, Response
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
 from tests.judging import scripted

@@ -12,8 +12,8 @@ import pytest
 
 from mmsb.errors import StoreError
 from mmsb.model.base import Batch, Reply
-from mmsb.nouns import Failure, Outcome, Prompt, Response
 from mmsb.store import KNOWN_AT_A_TIME, Shelf, Store
+from mmsb.types import Failure, Outcome, Prompt, Response
 
 
 class Echo:
@@ -148,7 +148,7 @@ def test_a_full_disk_is_an_error_for_people_and_leaves_whole_lines(tmp_path: Pat
 import resource, signal
 from pathlib import Path
 from mmsb.errors import StoreError
-from mmsb.nouns import Response
+from mmsb.types import Response
 from mmsb.store import Shelf
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
@@ -170,7 +170,7 @@ except StoreError as error:
 def test_nothing_that_was_given_back_is_lost_by_sigkill(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from mmsb.nouns import Response
+from mmsb.types import Response
 from mmsb.store import Shelf
 shelf = Shelf(Path({str(tmp_path)!r}), {{}})
 for i in range(10**9):
@@ -195,7 +195,7 @@ def test_two_processes_write_at_once_and_nothing_is_mixed_up(tmp_path: Path) -> 
     code = f"""
 import sys
 from pathlib import Path
-from mmsb.nouns import Response
+from mmsb.types import Response
 from mmsb.store import Shelf
 shelf = Shelf(Path({str(tmp_path)!r}), {{}})
 for i in range(300):

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from mmsb.model.tiny import CHECKPOINT, measure, plan, wording
-from mmsb.model.tiny.corpus import Sample
+from mmsb.model.tiny import CHECKPOINT
+from tools.tiny import measure, plan, wording
+from tools.tiny.corpus import Sample
 
 MEGABYTE = 2**20
 

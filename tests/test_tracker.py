@@ -15,13 +15,13 @@ from mmsb.errors import TrackingError
 from mmsb.image_mode.typography import TypedText
 from mmsb.judge.base import Sample
 from mmsb.metrics.summary import Score, Summary, summarize
-from mmsb.nouns import Failure, Outcome, Prompt, Question, Response, Verdict
 from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run
 from mmsb.scenario import official_scenarios
 from mmsb.tracker.mlflow import PARENT_VARIABLE, MLflow
 from mmsb.tracker.samples import neutral
+from mmsb.types import Failure, Outcome, Prompt, Question, Response, Verdict
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
 

@@ -18,11 +18,11 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.judge.base import Answer, Judge
 from mmsb.metrics.agreement import LABELS, Agreement, Corrected, agreement, alpha, corrected, pairwise
 from mmsb.metrics.rates import Rate
-from mmsb.nouns import Prompt, Question, Response, Verdict
 from mmsb.paths import PACKAGE
 from mmsb.results import FILE, read_rows
 from mmsb.scenario import official_scenarios
 from mmsb.store import Store
+from mmsb.types import Prompt, Question, Response, Verdict
 
 SHIPPED = PACKAGE / "judge" / "labelled" / "answers.jsonl"
 Raters = dict[str, dict[str, str]]  # each rater's label by item

@@ -19,10 +19,10 @@ from mmsb.create.folder import KINDS, Folder, write_bytes, write_json
 from mmsb.dataset.base import Dataset, ImageKind
 from mmsb.dataset.mm_safetybench import FIELDS
 from mmsb.errors import DataError, MissingPicture
-from mmsb.nouns import Question
 from mmsb.picture import Picture, decode
 from mmsb.progress import track
 from mmsb.scenario import Scenario
+from mmsb.types import Question
 
 ENTRY = re.compile(r"(?:^|/)([0-9]{2}-[A-Za-z_]{1,60})/(SD|TYPO|SD_TYPO)/([A-Za-z0-9_-]{1,64})\.jpg$")
 MAX_ENTRIES = 20_000

@@ -21,8 +21,8 @@ from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import MMSafetyBench, read_json
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
-from mmsb.nouns import Question
 from mmsb.scenario import Scenario
+from mmsb.types import Question
 
 KINDS: tuple[ImageKind, ...] = ("SD", "TYPO", "SD_TYPO")
 Record = dict[str, str]

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from mmsb.cli import say
 from mmsb.config import settings
 from mmsb.create.folder import Folder
 from mmsb.create.own import Own, read_own
 from mmsb.dataset.base import Dataset
-from mmsb.door import say
 from mmsb.errors import ConfigError, DataError, MmsbError
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font

@@ -17,9 +17,9 @@ from mmsb.create.folder import Folder, Record, write_json
 from mmsb.create.instructions import FAMILIES, Family, Parsed, doubts, instruction, parse, request, sd_variant
 from mmsb.dataset.mm_safetybench import read_json
 from mmsb.model.base import Model, ask
-from mmsb.nouns import Failure, Outcome, Prompt
 from mmsb.progress import track
 from mmsb.scenario import Scenario
+from mmsb.types import Failure, Outcome, Prompt
 
 
 @dataclass(frozen=True, slots=True)

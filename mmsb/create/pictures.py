@@ -20,10 +20,10 @@ from mmsb.create.folder import Folder, write_bytes
 from mmsb.digest import digest
 from mmsb.errors import DataError
 from mmsb.generator.base import Batch, Generator, Order, order
-from mmsb.nouns import Failure
 from mmsb.picture import decode
 from mmsb.progress import track
 from mmsb.scenario import Scenario
+from mmsb.types import Failure
 
 MAKER = "mmsb"
 

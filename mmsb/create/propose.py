@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from mmsb.create.folder import Folder
 from mmsb.digest import write_atomically
 from mmsb.model.base import Model, ask
-from mmsb.nouns import Failure, Prompt
 from mmsb.scenario import Scenario
+from mmsb.types import Failure, Prompt
 
 AT_A_TIME = 20  # questions asked for in one reply
 SPARE_ROUNDS = 2  # for replies that bring duplicates

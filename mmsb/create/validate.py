@@ -21,11 +21,11 @@ from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import MMSafetyBench
 from mmsb.digest import digest_bytes
 from mmsb.errors import DataError
-from mmsb.nouns import Question
 from mmsb.picture import decode
 from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario, official_scenarios
+from mmsb.types import Question
 
 OFFICIAL_COUNTS = (97, 163, 44, 144, 122, 154, 109, 153, 139, 130, 167, 109, 149)
 NAMED = 5  # examples in a line of the report

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, Protocol, runtime_checkable
 
-from mmsb.nouns import Question
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario
+from mmsb.types import Question
 
 ImageKind = Literal["SD", "TYPO", "SD_TYPO"]
 

@@ -23,9 +23,9 @@ from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
 from mmsb.errors import ConfigError, DataError, MissingPicture
-from mmsb.nouns import Question
 from mmsb.picture import BytesPicture, Picture
 from mmsb.scenario import Scenario, official_scenarios
+from mmsb.types import Question
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

@@ -23,10 +23,10 @@ import pydantic
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
 from mmsb.errors import DataError
-from mmsb.nouns import Question
 from mmsb.paths import PACKAGE
 from mmsb.picture import FilePicture, Picture
 from mmsb.scenario import Scenario
+from mmsb.types import Question
 
 FIELDS = {
     "question": "Question",

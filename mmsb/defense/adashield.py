@@ -22,8 +22,8 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.judge.answers import read
 from mmsb.model.base import Engine, Model
-from mmsb.nouns import Failure, Prompt, Question
 from mmsb.store import Store
+from mmsb.types import Failure, Prompt, Question
 
 
 @settings

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from mmsb.model.base import Model, Reply, ask
-from mmsb.nouns import Prompt, Question, Response
 from mmsb.store import Store
+from mmsb.types import Prompt, Question, Response
 
 
 @runtime_checkable

@@ -11,8 +11,8 @@ from dataclasses import replace
 from mmsb.config import settings
 from mmsb.defense.talk import Staged, Talk, fill, say, says_yes, settle
 from mmsb.model.base import Model
-from mmsb.nouns import Prompt
 from mmsb.store import Store
+from mmsb.types import Prompt
 
 
 @settings

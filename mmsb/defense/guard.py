@@ -14,8 +14,8 @@ from mmsb.config import settings
 from mmsb.defense.talk import Staged, Talk, fill, say, says_yes, screen, settle
 from mmsb.judge.base import Judge
 from mmsb.model.base import Model
-from mmsb.nouns import Prompt, Response
 from mmsb.store import Store
+from mmsb.types import Prompt, Response
 
 CHECK = "is it harmful?"
 

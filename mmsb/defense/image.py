@@ -21,9 +21,9 @@ from mmsb.defense.talk import Staged, Talk, say, settle
 from mmsb.digest import digest
 from mmsb.judge.answers import read
 from mmsb.model.base import Model
-from mmsb.nouns import Prompt, Response
 from mmsb.picture import Picture, decode
 from mmsb.store import Store
+from mmsb.types import Prompt, Response
 
 How = Literal["jpeg", "blur", "resize", "crop", "rotate"]
 QUALITY = 95  # of the JPEG in which a changed picture is handed on

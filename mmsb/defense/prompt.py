@@ -15,8 +15,8 @@ from mmsb.config import settings
 from mmsb.defense.base import Rewritten
 from mmsb.errors import ConfigError
 from mmsb.model.base import Model
-from mmsb.nouns import Prompt
 from mmsb.store import Store
+from mmsb.types import Prompt
 
 
 @settings

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Answer, Judge
 from mmsb.model.base import Model, Reply, ask
-from mmsb.nouns import Failure, Outcome, Prompt, Response, Step
 from mmsb.scenario import Scenario
 from mmsb.store import Store
+from mmsb.types import Failure, Outcome, Prompt, Response, Step
 
 ANY_HARM = Scenario(
     id="any",

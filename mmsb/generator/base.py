@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from mmsb.digest import digest
-from mmsb.nouns import Failure
+from mmsb.types import Failure
 
 MAX_SEED = 2**31  # endpoints take no larger ones
 

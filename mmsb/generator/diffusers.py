@@ -18,7 +18,7 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.generator.spread import spread
 from mmsb.model.local import LOADED, pick_device, release_memory
-from mmsb.nouns import Failure
+from mmsb.types import Failure
 
 Checker = Literal["none", "drop", "keep"]
 

@@ -16,8 +16,8 @@ from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.model.concurrently import concurrently
 from mmsb.model.openai import VARIABLE
-from mmsb.nouns import Failure
 from mmsb.picture import decode
+from mmsb.types import Failure
 
 
 @settings
@@ -81,7 +81,7 @@ class Endpoint:
     async def _session(self) -> AsyncIterator[Callable[[Order], Awaitable[Drawn]]]:
         import openai
 
-        from mmsb.model.trouble import trouble
+        from mmsb.model.request_errors import trouble
 
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         drawn = False

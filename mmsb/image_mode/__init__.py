@@ -12,8 +12,8 @@ from mmsb.config import settings
 from mmsb.dataset.base import Dataset
 from mmsb.errors import ConfigError, MissingPicture
 from mmsb.image_mode.typography import TypedText
-from mmsb.nouns import Prompt, Question
 from mmsb.picture import Picture, Stacked
+from mmsb.types import Prompt, Question
 
 __all__ = ["Font", "ImageMode"]
 

@@ -6,14 +6,14 @@ import sys
 
 from omegaconf import DictConfig
 
-from mmsb.door import run_command
+from mmsb.cli import run_command
 
 
 def task(config: DictConfig) -> None:
     """Judge, print, export, track."""
     from mmsb.cell import describe
+    from mmsb.cli import say, show
     from mmsb.config import TARGET_PACKAGES, build
-    from mmsb.door import say, show
     from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
     from mmsb.results import FILE

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Literal
 
 from mmsb.judge import patterns
-from mmsb.nouns import Finish
+from mmsb.types import Finish
 
 Kind = Literal["refusal", "disclaimer", "evasion", "compliance", "degenerate", "foreign"]
 Role = Literal[

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine, ask
-from mmsb.nouns import Failure, Label, Outcome, Prompt, Response, Verdict
 from mmsb.store import Store
+from mmsb.types import Failure, Label, Outcome, Prompt, Response, Verdict
 
 WORD = re.compile(r"\W*(?:(?:final |my )?(?:verdict|label|judge?ment|answer|output|your output)\W+)?(\w+)\W*")
 

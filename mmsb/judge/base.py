@@ -14,9 +14,9 @@ from typing import Protocol, runtime_checkable
 from mmsb.judge.answers import Reading, read
 from mmsb.judge.reader import with_readings
 from mmsb.model.base import Reply
-from mmsb.nouns import Failure, Outcome, Prompt, Response, Verdict
 from mmsb.scenario import Scenario
 from mmsb.store import Store
+from mmsb.types import Failure, Outcome, Prompt, Response, Verdict
 
 
 @dataclass(frozen=True)

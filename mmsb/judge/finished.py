@@ -17,10 +17,10 @@ from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.errors import DataError
 from mmsb.image_mode import ImageMode
 from mmsb.model.base import Reply
-from mmsb.nouns import Failure, Outcome, Prompt, Question, Response, Step
 from mmsb.picture import Picture
 from mmsb.results import FILE, read_rows
 from mmsb.scenario import Scenario, official_scenarios
+from mmsb.types import Failure, Outcome, Prompt, Question, Response, Step
 
 
 class Finished(Protocol):

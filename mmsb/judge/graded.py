@@ -10,11 +10,11 @@ import json
 from typing import Any
 
 from mmsb.config import settings
-from mmsb.judge import wording
+from mmsb.judge import prompts
 from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer
 from mmsb.judge.rubric import Rubric, Shown, comprehended
-from mmsb.nouns import Verdict
+from mmsb.types import Verdict
 
 LOWEST, HIGHEST = 1, 5
 
@@ -28,7 +28,7 @@ class Graded(Rubric):
 
     def question(self, answer: Answer, shown: dict[str, str]) -> str:
         """The judge's first question."""
-        return wording.grading(answer.scenario, shown)
+        return prompts.grading(answer.scenario, shown)
 
     def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the JSON; what is not exactly of that form is unparsed, without a score."""

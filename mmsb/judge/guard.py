@@ -16,8 +16,8 @@ from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, one_word
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
-from mmsb.nouns import Label, Prompt, Verdict
 from mmsb.store import Store
+from mmsb.types import Label, Prompt, Verdict
 
 CATEGORIES = re.compile(r"\bS\d{1,2}\b")
 LINE = re.compile(r"^\s*([\w ]+?)\s*:\s*(.+?)\s*$", re.MULTILINE)

@@ -12,7 +12,7 @@ from mmsb.config import settings
 from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer
 from mmsb.judge.guard import Guard
-from mmsb.nouns import Label, Prompt, Verdict
+from mmsb.types import Label, Prompt, Verdict
 
 
 @settings

@@ -21,9 +21,9 @@ from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, safe_or_unsafe
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
-from mmsb.nouns import Prompt, Verdict
 from mmsb.scenario import Scenario
 from mmsb.store import Store
+from mmsb.types import Prompt, Verdict
 
 PREFIX = "gpt_query_template"
 PLACE = "{prediction}"

@@ -14,8 +14,8 @@ from typing import Literal
 from mmsb.config import settings
 from mmsb.errors import ConfigError
 from mmsb.judge.base import Answer, Judge
-from mmsb.nouns import Label, Verdict
 from mmsb.store import Store
+from mmsb.types import Label, Verdict
 
 
 @settings

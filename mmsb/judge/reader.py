@@ -20,8 +20,8 @@ from mmsb.judge import answers as rules
 from mmsb.judge import patterns
 from mmsb.judge.answers import Reading, read
 from mmsb.model.base import Batch, Reply, ask
-from mmsb.nouns import Failure, Finish, Outcome, Prompt, Response
 from mmsb.store import Store
+from mmsb.types import Failure, Finish, Outcome, Prompt, Response
 
 FEW = 128  # answers that are read at once: starting a process takes longer
 CHUNK = 16  # answers that a process takes at a time, where they come fast

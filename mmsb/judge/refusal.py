@@ -17,8 +17,8 @@ from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Answer
 from mmsb.judge.comprehension import mentions
 from mmsb.judge.rules import Profile, label_of
-from mmsb.nouns import Verdict
 from mmsb.store import Store
+from mmsb.types import Verdict
 
 
 @settings

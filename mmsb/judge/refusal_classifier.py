@@ -18,8 +18,8 @@ from mmsb.judge.asking import confer
 from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile, label_of
 from mmsb.model.base import Engine
-from mmsb.nouns import Prompt, Verdict
 from mmsb.store import Store
+from mmsb.types import Prompt, Verdict
 
 
 @settings

@@ -8,22 +8,22 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from mmsb.cli import say
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
-from mmsb.door import say
 from mmsb.errors import ConfigError
 from mmsb.experiment import Notes, note
+from mmsb.judge.authors_files import AuthorsFiles, export
 from mmsb.judge.base import Judge, judged
-from mmsb.judge.exchange import AuthorsFiles, export
 from mmsb.judge.finished import Finished, FinishedRun
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import Reply
-from mmsb.nouns import Prompt
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
 from mmsb.run import Run, environment
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
+from mmsb.types import Prompt
 
 
 @settings

@@ -13,14 +13,14 @@ from typing import Literal
 from mmsb.config import settings
 from mmsb.digest import digest_of_code
 from mmsb.judge import answers as reading_rules
-from mmsb.judge import patterns, wording
+from mmsb.judge import patterns, prompts
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, one_word, safe_or_unsafe
 from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile
 from mmsb.model.base import Engine
-from mmsb.nouns import Prompt, Verdict
 from mmsb.store import Store
+from mmsb.types import Prompt, Verdict
 
 Shown = Literal["answer", "question", "image"]
 
@@ -47,7 +47,7 @@ class Rubric:
         """What the judge is told and shown, and who it is."""
         return {
             "judge": type(self).__name__.lower(),
-            "wording": digest_of_code(wording, reading_rules, patterns),
+            "wording": digest_of_code(prompts, reading_rules, patterns),
             "show": sorted(self.show),
             "profile": self.profile,
             "comprehension": self.comprehension,
@@ -67,7 +67,7 @@ class Rubric:
         asked = [Prompt("", self.question(answer, shown), image)]
         if self.comprehension and answer.prompt.question:
             whole = {"question": answer.prompt.question.question, **shown}
-            asked.append(Prompt("", wording.comprehension(whole, answer.prompt.question.key_phrase)))
+            asked.append(Prompt("", prompts.comprehension(whole, answer.prompt.question.key_phrase)))
         return asked
 
     def shown(self, answer: Answer) -> dict[str, str]:
@@ -79,7 +79,7 @@ class Rubric:
 
     def question(self, answer: Answer, shown: dict[str, str]) -> str:
         """The judge's first question."""
-        return wording.rubric(answer.scenario, shown)
+        return prompts.rubric(answer.scenario, shown)
 
     def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the replies; no reply, or one that is neither word, is unparsed."""

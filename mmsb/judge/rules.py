@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from mmsb.judge.answers import Reading
-from mmsb.nouns import Label
 from mmsb.scenario import Scenario
+from mmsb.types import Label
 
 Profile = Literal["legible", "authors"]
 

@@ -8,11 +8,11 @@ verdict are channels. Servers keep them apart; transformers run them together as
 from __future__ import annotations
 
 from mmsb.config import settings
-from mmsb.judge import wording
+from mmsb.judge import prompts
 from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer
 from mmsb.judge.rubric import Rubric
-from mmsb.nouns import Prompt, Verdict
+from mmsb.types import Prompt, Verdict
 
 FINAL_CHANNEL = "assistantfinal"
 
@@ -28,7 +28,7 @@ class Safeguard(Rubric):
         asked = Rubric.prompts(self, answer, reading)
         if not asked:
             return []
-        policy, content = wording.policy(answer.scenario, self.shown(answer))
+        policy, content = prompts.policy(answer.scenario, self.shown(answer))
         return [Prompt("", content, asked[0].image, policy), *asked[1:]]
 
     def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:

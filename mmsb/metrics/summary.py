@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmsb.metrics.rates import Rate, macro_average, wilson
-from mmsb.nouns import Label
 from mmsb.scenario import Scenario
+from mmsb.types import Label
 
 
 @dataclass(frozen=True, slots=True)

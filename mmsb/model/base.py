@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
-from mmsb.nouns import Outcome, Prompt
+from mmsb.types import Outcome, Prompt
 
 Batch = tuple[Prompt, ...]
 Reply = tuple[Prompt, Outcome]

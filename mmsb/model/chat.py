@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from mmsb.errors import DataError
-from mmsb.nouns import Finish, Prompt, Response, clean
+from mmsb.types import Finish, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way

@@ -18,8 +18,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from mmsb.errors import DataError, ModelError
 from mmsb.model.base import Reply
 from mmsb.model.chat import Malformed, TooLarge, filtered
-from mmsb.model.trouble import Trouble, trouble
-from mmsb.nouns import Failure, Outcome, Prompt, Response
+from mmsb.model.request_errors import Trouble, trouble
+from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from mmsb.model.local import KEPT_LOADED
-from mmsb.nouns import Finish, Response
+from mmsb.types import Finish, Response
 
 
 def arguments(

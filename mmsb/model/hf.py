@@ -18,8 +18,8 @@ from mmsb.errors import ModelError
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
 from mmsb.model.local import Local, pick_device
-from mmsb.nouns import Prompt, Response
 from mmsb.picture import Picture
+from mmsb.types import Prompt, Response
 
 COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|position_ids)$")  # buffers that old checkpoints hold
 

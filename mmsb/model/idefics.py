@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from mmsb.config import settings
 from mmsb.model.generation import defused
 from mmsb.model.hf import HF, Loaded
-from mmsb.nouns import Prompt
+from mmsb.types import Prompt
 
 AROUND, IMAGE, END = "<fake_token_around_image>", "<image>", "<end_of_utterance>"
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from mmsb.config import settings
 from mmsb.model.generation import defused
 from mmsb.model.hf import HF, Loaded
-from mmsb.nouns import Prompt, Response
+from mmsb.types import Prompt, Response
 
 QFORMER_POSITIONS = 512
 

@@ -24,9 +24,9 @@ from mmsb.digest import digest, digest_folder
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
-from mmsb.model.memory import check_memory
-from mmsb.nouns import Failure, Prompt, Response
+from mmsb.model.memory_check import check_memory
 from mmsb.progress import hush_loading_bars
+from mmsb.types import Failure, Prompt, Response
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 KEPT_LOADED = 2  # a target and a judge; more would not fit on most GPUs

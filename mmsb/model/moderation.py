@@ -12,7 +12,7 @@ import orjson
 from mmsb.config import settings
 from mmsb.model.chat import Malformed
 from mmsb.model.openai import OpenAI
-from mmsb.nouns import Prompt, Response, clean
+from mmsb.types import Prompt, Response, clean
 
 
 @settings

@@ -23,8 +23,8 @@ from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.concurrently import concurrently
-from mmsb.nouns import Prompt, Response
 from mmsb.picture import Picture, jpeg
+from mmsb.types import Prompt, Response
 
 OPENAI_URL = "https://api.openai.com/v1"
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")

@@ -19,7 +19,7 @@ from mmsb.errors import ModelError
 from mmsb.model.generation import arguments, defused, response, special_tokens
 from mmsb.model.hf import COMPUTED
 from mmsb.model.local import Local, pick_device
-from mmsb.nouns import Prompt, Response
+from mmsb.types import Prompt, Response
 
 
 @dataclass(frozen=True)

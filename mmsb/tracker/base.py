@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mmsb.metrics.summary import Summary
-from mmsb.nouns import Prompt
 from mmsb.run import Run
+from mmsb.types import Prompt
 
 
 @runtime_checkable

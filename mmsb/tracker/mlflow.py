@@ -18,13 +18,13 @@ from mmsb.config import settings
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.metrics.summary import Summary
-from mmsb.nouns import Prompt
 from mmsb.results import FILE, read_rows
 from mmsb.run import Run
 from mmsb.tracker import samples
+from mmsb.tracker.format import averages_first, comparison, dataset_input, json_table, parameters, table_tag
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
-from mmsb.tracker.plain import averages_first, comparison, dataset_input, json_table, parameters, table_tag
 from mmsb.tracker.traces import traced
+from mmsb.types import Prompt
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmsb.config import settings
 from mmsb.metrics.summary import Summary
-from mmsb.nouns import Prompt
 from mmsb.run import Run
+from mmsb.types import Prompt
 
 
 @settings

@@ -16,8 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from mmsb.nouns import Prompt
 from mmsb.picture import Picture, Stacked, stack
+from mmsb.types import Prompt
 
 FILE = "samples.json"
 COLUMNS = ("id", "scenario", "verdict", "image", "prompt", "response")

@@ -43,7 +43,7 @@ from mmsb.digest import write_atomically
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
 from mmsb.model.local import Local, pick_device
-from mmsb.nouns import Prompt, Response
+from mmsb.types import Prompt, Response
 
 IMAGE, QUESTION, SYSTEM = "{image}", "{question}", "{system}"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

@@ -6,8 +6,9 @@ import json
 import random
 import re
 from functools import cache
-from pathlib import Path
 from pydoc_data.topics import topics
+
+from mmsb.paths import PACKAGE
 
 ONSETS = (
     "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p ph pl pr qu r s sc sh sk sl sm sn sp st str sw t th tr tw v "
@@ -16,7 +17,7 @@ ONSETS = (
 VOWELS = "a e i o u ai ea ee ie oa oo ou y au"
 CODAS = "b ck d f g k l ll m n nd ng nk nt p r rd rk rm rn rt s ss st t th x ze"
 ENDINGS = "ing ed er ers ly tion ment ness able ful less s es ive al ous ity"
-DATASETS = Path(__file__).parents[2] / "dataset"
+DATASETS = PACKAGE / "dataset"
 
 
 @cache

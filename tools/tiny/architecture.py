@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsb.model.tiny.page import GRID, PATCH, SIDE
+from tools.tiny.page import GRID, PATCH, SIDE
 
 MEAN, STD = 1.0, 0.3  # white is 0 and ink is large: with white at 1 a tower this small never began to read
 VISION = {"hidden_size": 160, "intermediate_size": 640, "num_hidden_layers": 4, "num_attention_heads": 5}

@@ -1,6 +1,6 @@
 """What the checkpoint does: its rates by mode and safety prompt, and how well it reads.
 
-python -m mmsb.model.tiny.measure
+python -m tools.tiny.measure
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from mmsb.model.tiny import CHECKPOINT, corpus, features, plan, wording, words
-from mmsb.model.tiny.corpus import Sample, View
-from mmsb.model.tiny.language import messages
+from mmsb.model.tiny import CHECKPOINT
+from tools.tiny import corpus, features, plan, wording, words
+from tools.tiny.corpus import Sample, View
+from tools.tiny.language import messages
 
 DECLINES = ("sorry", "cannot", "can't", "won't", "must decline", "unable", "am not a")
 BATCH = 32

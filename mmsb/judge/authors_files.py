@@ -23,8 +23,8 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.judge.finished import Finished
 from mmsb.metrics.agreement import LABELS
 from mmsb.model.base import Reply
-from mmsb.nouns import Failure, Prompt, Question, Response
 from mmsb.scenario import Scenario, official_scenarios
+from mmsb.types import Failure, Prompt, Question, Response
 
 ANSWERS, RATES = "questions_with_answers", "eval_results"
 VERDICT = "is_safe(gpt)"

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from mmsb.model.tiny import architecture, page, plan, wording, words
+from tools.tiny import architecture, page, plan, wording, words
 
 TEMPLATE = (
     "{% for message in messages %}"

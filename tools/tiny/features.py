@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from mmsb.image_mode.typography import TypedText
-from mmsb.model.tiny import page, vision
-from mmsb.model.tiny.corpus import View
-from mmsb.model.tiny.words import DATASETS
 from mmsb.picture import FilePicture, Picture, Stacked
+from tools.tiny import page, vision
+from tools.tiny.corpus import View
+from tools.tiny.words import DATASETS
 
 CHUNK = 32
 ROOM = 12000  # pictures of new phrases kept; older ones make place

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mmsb.model.tiny import architecture, page, words
+from tools.tiny import architecture, page, words
 
 
 def pixels(pages: list[np.ndarray]) -> torch.Tensor:

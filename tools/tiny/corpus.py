@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mmsb.model.tiny import plan, wording, words
+from tools.tiny import plan, wording, words
 
 PHRASES = 6000  # new phrases; each is seen a few times, because looking costs more than reading
 Kind = Literal["typo", "sd_typo", "sd"]

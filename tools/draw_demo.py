@@ -1,4 +1,4 @@
-"""Draw the pictures of the demo and of its benign twins: `python -m mmsb.dataset.draw_demo`.
+"""Draw the pictures of the demo and of its benign twins: `python -m tools.draw_demo`.
 
 The benchmark's own pictures come from a diffusion model and are not ours to ship. These are flat
 drawings instead, one for each question, made of icons that the words of its key phrase call up:
@@ -17,8 +17,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsb.digest import digest
+from mmsb.paths import PACKAGE
 
-HERE = Path(__file__).parent
+HERE = PACKAGE / "dataset"
 SETS = ("demo", "benign")
 LABEL = "drawn for the mmsb demo"
 SIDE = 1024  # pixels, as the benchmark's own pictures

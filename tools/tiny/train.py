@@ -1,6 +1,6 @@
 """Train the tiny target from nothing, on a CPU, in under two hours: the tower reads, the language model says it.
 
-python -m mmsb.model.tiny.train [FOLDER]
+python -m tools.tiny.train [FOLDER]
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from mmsb.model.tiny import CHECKPOINT, architecture, language, processor, vision
-from mmsb.model.tiny.features import Features
+from mmsb.model.tiny import CHECKPOINT
+from tools.tiny import architecture, language, processor, vision
+from tools.tiny.features import Features
 
 STAGES = (  # `cycle` is longer than `steps` where a stage stops before its rate has fallen
     language.Stage(steps=400, cycle=2000, seed=1, reading=(0.75, 0.1), known=0.15),

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 
-from mmsb.model.tiny import wording
-from mmsb.model.tiny.words import records
+from tools.tiny import wording
+from tools.tiny.words import records
 
 MODES = ("text_only", "sd", "typo", "sd_typo")
 FIELDS = {

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mmsb.model.tiny.corpus import Sample, draw
-from mmsb.model.tiny.features import Features
+from tools.tiny.corpus import Sample, draw
+from tools.tiny.features import Features
 
 FIRST = 6.0  # weight of an answer's first token
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.door import refuse_secrets, spread_defense_settings
+from mmsb.cli import refuse_secrets, spread_defense_settings
 from mmsb.errors import ConfigError
 from tests.conftest import ROOT, Run
 

@@ -1,0 +1,1 @@
+"""Training the sandbox model `tiny`."""
