@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from mmsb.types import Failure, Response
 from tests.asking import named
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, SORRY, ask, ask_one, option, roles, target
-from tests.endpoint import Act, ChatServer, error, text_of
+from tests.endpoint import Act, ChatServer, error
 
 NAMES = sorted(path.stem for path in (conf_dir() / "defense").glob("*.yaml"))
 
@@ -223,20 +221,6 @@ def test_only_a_clear_yes_is_a_yes(text: str, expected: bool) -> None:
 def test_texts_are_filled_in_once() -> None:
     hostile: dict[str, Any] = {"answer": "{query} {answer.__class__} {0}", "query": "q"}
     assert fill("{query}: {answer} {other}", **hostile) == "q: {query} {answer.__class__} {0} {other}"
-
-
-def test_the_class_in_the_documentation_works(mmsb: Run, tmp_path: Path) -> None:
-    guide = (conf_dir().parent / "docs/defenses.md").read_text(encoding="utf-8")
-    code, command = re.findall(r"```python\n(.*?)```|```\npython -m mmsb ([^`]*my_defenses[^`]*)```", guide, re.DOTALL)
-    (tmp_path / "my_defenses.py").write_text(code[0], encoding="utf-8")
-    with ChatServer(lambda messages: "restated" if "In one sentence" in text_of(messages) else "answered") as server:
-        endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
-        done = mmsb(*shlex.split(command[1]), *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
-    assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("outputs/runs/*/results.jsonl")
-    row = json.loads(path.read_text())
-    assert (row["response"], row["calls"]) == ("answered", 2)
-    assert row["prompt"].startswith("restated\n")
 
 
 def test_a_guard_takes_a_judge_of_the_judge_group(mmsb: Run, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def frames(depth: int, tmp_path: Path) -> int:
 
 def test_nested_defenses_do_not_deepen_the_stack(tmp_path: Path) -> None:
     bare = frames(0, tmp_path)
-    assert bare <= 6
+    assert bare <= 8
     assert all(frames(depth, tmp_path) <= bare + depth for depth in (1, 2, 3))
 
 
