@@ -84,6 +84,6 @@ def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:
     done = mmsb("model=vllm", "model.name=some/model", f"model.base_url={DEAD}", "judge=refusal", "tracker=none")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"error: nothing answers at base_url={DEAD} (All connection attempts failed)",
+        f"error: nothing answers at base_url={DEAD} (Connection refused)",
         "  try: Start the server, e.g. vllm serve some/model, or set base_url.",
     ]

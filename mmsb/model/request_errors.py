@@ -9,6 +9,8 @@ else     the other 4xx: this prompt fails, the run goes on
 from __future__ import annotations
 
 import email.utils
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 
@@ -77,8 +79,17 @@ def request_error(error: openai.APIError | Malformed, key: str | None) -> Reques
     if isinstance(error, Malformed):
         return RequestError("malformed", shown(str(error)))
     causes = list(_causes(error))
-    message = next((shown(str(cause)) for cause in causes[1:] if str(cause)), type(causes[-1]).__name__)
-    return RequestError(_connection(causes), message)
+    return RequestError(_connection(causes), shown(_said(causes)))
+
+
+def _said(causes: list[BaseException]) -> str:
+    """What the system says of the connection, else what the transport says."""
+    for cause in reversed(causes):
+        if isinstance(cause, socket.gaierror):
+            return str(cause.strerror)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+    return next((str(cause) for cause in causes[1:] if str(cause)), type(causes[-1]).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
