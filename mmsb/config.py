@@ -31,7 +31,7 @@ OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value e
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, pydantic.Field))
 def settings(cls: type[T]) -> type[T]:
-    """Declare a class of settings: frozen, keyword-only, types checked, unknown keys refused; `_target_` may name it."""
+    """Declare a class that `_target_` can name: frozen, keyword-only, types checked, unknown keys refused."""
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
     return targets.register(cast("type[T]", made))

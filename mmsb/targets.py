@@ -11,7 +11,7 @@ import importlib
 import re
 import sys
 from collections.abc import Sequence
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -49,10 +49,8 @@ def find(target: object, key: str, packages: Sequence[str]) -> type:
             f"{named} is not allowed: targets come from {', '.join(packages)}",
             "Name a package of your own in trusted_packages=[...] if you mean to run its code.",
         )
-    if module not in sys.modules and _is_module(module):
-        _load(module, named)
+    found = attribute(module, name, named)
     cls = _classes.get(target)
-    found: Any = vars(sys.modules[module]).get(name) if module in sys.modules else None
     if cls is None or found is not cls:
         raise ConfigError(
             f"{named} is not allowed: there is no class of settings {name} in {module}", _remedy(found, name)
@@ -60,25 +58,36 @@ def find(target: object, key: str, packages: Sequence[str]) -> type:
     return cls
 
 
+def attribute(module: str, name: str, named: str) -> Any:
+    """What a module holds under a name; None where there is no such module. `named` says who asks, for the error.
+
+    Raises:
+        ConfigError: the module fails while it is imported.
+    """
+    if module not in sys.modules and spec_of(module) is not None:
+        _load(module, named)
+    return vars(sys.modules[module]).get(name) if module in sys.modules else None
+
+
 def within(module: str, packages: Sequence[str]) -> bool:
     """Whether a module is one of these packages or lies in one."""
     return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
-def _is_module(module: str) -> bool:
-    """Whether there is such a module, found without importing any part of it."""
+def spec_of(module: str) -> ModuleSpec | None:
+    """Where a module lies, found without importing any part of it; None where there is none."""
     top, *parts = module.split(".")
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
-        return False
+        return None
     path = top
     for part in parts:
         path = f"{path}.{part}"
         if spec is None or spec.submodule_search_locations is None:
-            return False
+            return None
         spec = PathFinder.find_spec(path, spec.submodule_search_locations)
-    return spec is not None
+    return spec
 
 
 def _load(module: str, named: str) -> None:

@@ -1,4 +1,4 @@
-"""What a `_target_` can name: classes declared with @settings, by the path where they are declared, and nothing else."""
+"""What a `_target_` can name: classes declared with @settings, by the path where they are declared."""
 
 from __future__ import annotations
 
