@@ -103,9 +103,9 @@ def refuse_lists(overrides: Sequence[str]) -> None:
         if group not in ONE or "[" not in value:
             continue
         parsed = OverridesParser.create().parse_override(override)
-        values = parsed.sweep_iterator() if parsed.is_sweep_override() else [parsed.value()]
+        values = list(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else [parsed.value()]
         for chosen in values:
-            if isinstance(chosen, list) or str(chosen).startswith("["):
+            if isinstance(chosen, list) or (isinstance(chosen, str) and chosen.startswith("[")):
                 options = value.replace("[", "").replace("]", "")
                 raise ConfigError(f"{override}: {group} takes one option", f"For one run each: {key}={options} -m")
 
@@ -133,7 +133,7 @@ def refuse_nameless(config: DictConfig) -> None:
     """
     for group in SEVERAL:
         node = config.get(group)
-        for name in node if isinstance(node, DictConfig) else ():
+        for name in map(str, node) if isinstance(node, DictConfig) else ():
             if not OmegaConf.is_missing(node, name) and not isinstance(node[name], DictConfig):
                 raise nameless(f"{group}.{name}", node[name], node)
 
