@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,12 +16,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mmsb.config_rules import check_job, refuse_lists
+from mmsb.console import say, show
 from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import parse, run_hydra
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
+
+__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "run_command", "say", "show"]
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 ERROR_FILE = "error.txt"
@@ -100,17 +102,3 @@ def _record(error: MmsbError) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     with suppress(OSError):  # a full disk, say: the error itself was shown
         write_atomically(folder / ERROR_FILE, str(error) + "\n")
-
-
-def say(text: str) -> None:
-    """Print a line for the person on stderr."""
-    print(text, file=sys.stderr)
-
-
-def show(error: MmsbError, trace: bool = False) -> None:
-    """Print an error: the problem, then the remedy; before them the stack trace if asked for."""
-    if trace:
-        traceback.print_exc()
-    say(f"error: {error.problem}")
-    if error.remedy:
-        say(f"  try: {error.remedy}")

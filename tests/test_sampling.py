@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mmsb.errors import ConfigError
 from mmsb.model.sampling import check_endpoint, check_local
@@ -84,5 +84,6 @@ def test_every_presets_settings_change_something() -> None:
     assert len(paths) > 30
     for path in paths:
         preset = OmegaConf.load(path)
+        assert isinstance(preset, DictConfig)
         check_local(preset.get("generation") or {}, preset.get("repeats", 1))
         check_endpoint(preset.get("temperature"), preset.get("top_p"), preset.get("repeats", 1), {})
