@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mmsb.flow import CURRENT, Flow
@@ -21,8 +21,8 @@ class Group:
 
     def __init__(self, stages: int, last: Group | None, begin: Begin, moved: Callable[[int], None]) -> None:
         """Nothing belongs to it yet; `last` is the group before it."""
-        before = last.blocks if last else [None] * stages
-        self.blocks = [Block(block, begin, moved) for block in before]
+        before: Sequence[Block | None] = last.blocks if last else [None] * stages
+        self.blocks: list[Block] = [Block(block, begin, moved) for block in before]
         self.open = 0
 
     @property

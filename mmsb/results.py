@@ -21,7 +21,8 @@ from typing import IO, Any
 
 import orjson
 
-from mmsb.errors import StoreError
+from mmsb.errors import DataError, StoreError
+from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Result, clean
 
 FILE = "results.jsonl"
@@ -158,7 +159,14 @@ def _answered(result: Result) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a results file."""
+    """The rows of a results file.
+
+    Raises:
+        DataError: a line is not a row; names file and line.
+    """
     with path.open("rb") as file:
-        for line in file:
-            yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            try:
+                yield dict(parse_row(line))
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error.problem}", "Run the same command again.") from error

@@ -148,6 +148,11 @@ class Worker:
         self._stopping = True
         self._rounds.put(None)
 
+    @staticmethod
+    def busy() -> bool:
+        """Whether a local model of this process is in the middle of a batch, or of loading."""
+        return any(thread.name == THREAD for thread in threading.enumerate())
+
     def _work(self) -> None:
         while (calls := self._rounds.get()) is not None and not self._stopping:
             try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,8 @@ from mmsb.errors import ModelError
 from mmsb.flow import Flow, gather
 from mmsb.judge.base import judged
 from mmsb.judge.rubric import Rubric
-from mmsb.model.base import Batch, Batched, Reply
+from mmsb.model.base import Batch, Batched, Engine, Reply
+from mmsb.model.endpoints import Endpoints
 from mmsb.model.openai import OpenAI
 from mmsb.pipeline import BLOCK
 from mmsb.store import Store
@@ -67,11 +69,11 @@ def run(folder: Path, flow: Callable[[Driver, int], object], count: int) -> list
     return [found[number] for number in range(count)]
 
 
-async def two_rounds(driver: Driver, target: Batched, helper: Batched, server: OpenAI, number: int) -> list[str]:
+async def two_rounds(driver: Driver, target: Batched, helper: Batched, server: Slow, number: int) -> list[str]:
     """Asks the target; some flows then ask a helper, or an endpoint, or several things at once."""
 
-    async def text(engine: object, prompt: str) -> str:
-        outcome = await driver.call(engine, Prompt(prompt))  # type: ignore[arg-type]
+    async def text(engine: Engine, prompt: str) -> str:
+        outcome = await driver.call(engine, Prompt(prompt))
         assert isinstance(outcome, Response)
         return outcome.text
 
@@ -89,20 +91,14 @@ async def two_rounds(driver: Driver, target: Batched, helper: Batched, server: O
 def rounds(folder: Path, delay: Callable[[], float]) -> tuple[list[object], list[list[str]], list[list[str]]]:
     local, helper = Local(), Local(3, "helper")
     with ChatServer(lambda messages: f"fine {text_of(messages)}") as server:
-        server._delay = 0
-        slow = SlowServer(server.url, delay)
+        slow = Slow(OpenAI(name="x", base_url=server.url, api_key_env=None), delay)
         found = run(folder, lambda driver, number: two_rounds(driver, local, helper, slow, number), BLOCK + 200)
     return found, local.seen, helper.seen
 
 
-class SlowServer(OpenAI):
-    """An endpoint whose answers take as long as it pleases."""
+class Slow:
+    """A live engine whose answers take as long as it pleases."""
 
-    def __new__(cls, url: str, delay: Callable[[], float]) -> SlowServer:  # type: ignore[misc]
-        return _Delayed(OpenAI(name="x", base_url=url, api_key_env=None), delay)  # type: ignore[return-value]
-
-
-class _Delayed:
     repeats = 1
     name = "slow"
 
@@ -112,20 +108,15 @@ class _Delayed:
     def fingerprint(self) -> dict[str, object]:
         return {"engine": "slow"}
 
-    def session(self, endpoints: object) -> object:
-        from contextlib import asynccontextmanager
+    @asynccontextmanager
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+        async with self.inner.session(endpoints) as ask:
 
-        @asynccontextmanager
-        async def opened() -> object:  # type: ignore[misc]
-            async with self.inner.session(endpoints) as ask:  # type: ignore[arg-type]
+            async def late(prompt: Prompt) -> Outcome:
+                await asyncio.sleep(self.delay())
+                return await ask(prompt)
 
-                async def late(prompt: Prompt) -> Outcome:
-                    await asyncio.sleep(self.delay())
-                    return await ask(prompt)
-
-                yield late
-
-        return opened()
+            yield late
 
 
 def test_batches_are_the_same_whatever_the_timing(tmp_path: Path) -> None:
@@ -244,24 +235,17 @@ def frames(depth: int, tmp_path: Path) -> int:
     """Frames of ours on the stack where the model is asked, under so many nested defenses."""
     seen: list[int] = []
 
-    class Model(_Delayed):
-        def __init__(self) -> None:
-            super().__init__(OpenAI(name="x", base_url="http://x/v1", api_key_env=None), lambda: 0)
+    class Looking(Slow):
+        @asynccontextmanager
+        async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+            async def ask(prompt: Prompt) -> Outcome:
+                seen.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
+                return Response("no")
 
-        def session(self, endpoints: object) -> object:
-            from contextlib import asynccontextmanager
+            yield ask
 
-            @asynccontextmanager
-            async def opened() -> object:  # type: ignore[misc]
-                async def ask(prompt: Prompt) -> Outcome:
-                    seen.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
-                    return Response("no")
-
-                yield ask
-
-            return opened()
-
-    model, store = Model(), Store(tmp_path / str(depth))
+    model = Looking(OpenAI(name="x", base_url="http://x/v1", api_key_env=None), lambda: 0)
+    store = Store(tmp_path / str(depth))
     defenses = [option("ecso"), option("output_guard"), option("random_crops")][:depth]
 
     async def flow(prompt: Prompt) -> Outcome:

@@ -202,9 +202,10 @@ def test_the_fingerprint_holds_what_shapes_a_request_and_no_key(monkeypatch: pyt
     model = OpenAI(name="x")
     assert model.fingerprint()["endpoint"] == "host/v1"
     assert CANARY not in str(model.fingerprint()) + model.shown_url
-    shaping: dict[str, Any] = {"temperature": 1.0, "seed": 1, "top_p": 0.5, "max_tokens": 9, "extra_body": {"a": 1}}
+    shaping: dict[str, Any] = {"temperature": 0.5, "seed": 1, "top_p": 0.5, "max_tokens": 9, "extra_body": {"a": 1}}
+    warm = OpenAI(name="x", temperature=1)
     for name, value in shaping.items():
-        assert OpenAI(name="x", **{name: value}).fingerprint() != model.fingerprint()
+        assert OpenAI(**{"name": "x", "temperature": 1, name: value}).fingerprint() != warm.fingerprint()
     indifferent: dict[str, Any] = {"concurrency": 3, "timeout": 9, "api_key_env": None, "patience": 9}
     for name, value in indifferent.items():
         assert OpenAI(name="x", **{name: value}).fingerprint() == model.fingerprint()

@@ -69,7 +69,7 @@ def edited(finished: Path, tmp_path: Path) -> Path:
     rows[3] |= {"outcome": "filtered", "finish": "content_filter", "response": "", "label": "filtered"}
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     about = json.loads((folder / "run.json").read_text())
-    about["results"] = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
+    about["results_digest"] = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
     (folder / "run.json").write_text(json.dumps(about))
     return folder
 

@@ -20,9 +20,10 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from mmsb.errors import DataError, ModelError
-from mmsb.model.chat import Malformed, TooLarge, filtered
+from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
+from mmsb.schemas import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 import aiohttp
 import openai
 
-from mmsb.model.chat import Malformed
+from mmsb.schemas import Malformed
 
 AGAIN = (408, 409, 429)
 FATAL, FATAL_AT_START = (401, 402), (403, 404)
