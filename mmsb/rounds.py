@@ -16,10 +16,9 @@ from queue import SimpleQueue
 
 from mmsb.flow import Flow
 from mmsb.model.base import Batch, Batched
+from mmsb.processes import LOCAL_MODELS
 from mmsb.store import Shelf, Store
 from mmsb.types import Outcome, Prompt, Response
-
-THREAD = "mmsb-local"
 
 
 @dataclass(eq=False, slots=True)
@@ -139,7 +138,7 @@ class Worker:
     def begin(self, calls: list[Waiting]) -> None:
         """Take a round; the rounds before it come first."""
         if self._thread is None:  # a daemon: whoever interrupts a run need not wait for a batch
-            self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
+            self._thread = threading.Thread(target=self._work, name=LOCAL_MODELS, daemon=True)
             self._thread.start()
         self._rounds.put(calls)
 
@@ -147,11 +146,6 @@ class Worker:
         """Begin no further batch; the thread ends with the one it is at."""
         self._stopping = True
         self._rounds.put(None)
-
-    @staticmethod
-    def busy() -> bool:
-        """Whether a local model of this process is in the middle of a batch, or of loading."""
-        return any(thread.name == THREAD for thread in threading.enumerate())
 
     def _work(self) -> None:
         while (calls := self._rounds.get()) is not None and not self._stopping:
