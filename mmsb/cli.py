@@ -21,6 +21,7 @@ from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import parse, run_hydra
+from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
 
@@ -55,6 +56,7 @@ def run_command(config_name: str, task: Task, arguments: Sequence[str] | None = 
             run_hydra(args, config_name, _guarded(task, failed, given, trace))
         except KeyboardInterrupt:
             say("Interrupted. Everything answered so far is stored; the same command goes on from here.")
+            end_at_once(EXIT_INTERRUPTED)
             return EXIT_INTERRUPTED
         except BrokenPipeError:  # who reads the output (`| head`) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

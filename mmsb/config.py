@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import secrets
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast, dataclass_transform
 
@@ -26,6 +27,8 @@ SHOWN = 200  # characters of a wrong value
 MISSING = ("missing", "missing_argument")
 
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
+# Cached like Hydra's `now`: all jobs of a sweep see one token, and two commands of one second see two.
+OmegaConf.register_new_resolver("mmsb.token", lambda: secrets.token_hex(2), replace=True, use_cache=True)
 OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value else "", replace=True)
 
 

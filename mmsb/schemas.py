@@ -106,7 +106,7 @@ def parse_chat(content: bytes) -> Chat:
     """
     chat = _reply(_chat, content, "a chat completion")
     if not chat.choices and not chat.error:
-        raise Malformed(f"not a chat completion (no choices): {_shown(content)}")
+        raise Malformed(f"not a chat completion (no choices): {shown_bytes(content)}")
     return chat
 
 
@@ -128,7 +128,7 @@ def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
         except msgspec.DecodeError:
             return decode(_mended(content))
     except BROKEN as error:
-        raise Malformed(f"not {what} ({error}): {_shown(content)}") from error
+        raise Malformed(f"not {what} ({error}): {shown_bytes(content)}") from error
 
 
 def _mended(content: bytes) -> bytes:
@@ -139,7 +139,8 @@ def _mended(content: bytes) -> bytes:
         raise msgspec.DecodeError(str(error)) from error
 
 
-def _shown(content: bytes) -> str:
+def shown_bytes(content: bytes) -> str:
+    """The beginning of a reply, for messages."""
     return repr(content[:SHOWN_BYTES].decode("utf-8", "replace"))
 
 
@@ -274,6 +275,7 @@ class RunRecord(pydantic.BaseModel):
     record: Record
     metrics: dict[str, float]
     id: str | None = None
+    identity: str | None = None
     results_digest: str | None = None
 
 
@@ -298,7 +300,7 @@ def parse_run(path: Path) -> RunRecord:
 class QuestionRecord(msgspec.Struct, frozen=True):
     """One record of the authors' question files."""
 
-    question: str = msgspec.field(name="Question")
+    plain: str = msgspec.field(name="Question")
     changed: str = msgspec.field(name="Changed Question")
     key_phrase: str = msgspec.field(name="Key Phrase")
     phrase_type: str = msgspec.field(name="Phrase Type")
