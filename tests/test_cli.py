@@ -18,6 +18,7 @@ from mmsb.__main__ import main
 from mmsb.cli import run_command
 from mmsb.judge.__main__ import main as judge_main
 from tests.conftest import ROOT
+from tests.test_schemas import ROW, RUN
 
 
 @dataclass(frozen=True)
@@ -293,14 +294,8 @@ def test_a_foreign_run_names_no_code(
     run = tmp_path / "run"
     run.mkdir()
     evil = {"_target_": "mmsb.convert.weights.torch.load", "f": "weights.pt"}
-    about = {
-        "name": "x",
-        "choices": {},
-        "config": {"dataset": evil, "model": {}},
-        "record": {"dataset": {"samples": 1}},
-    }
-    (run / "run.json").write_text(json.dumps({**about, "metrics": {}}))
-    (run / "results.jsonl").write_text(json.dumps({"id": "1", "scenario": "fraud"}) + "\n")
+    (run / "run.json").write_text(json.dumps(RUN | {"config": {"dataset": evil, "model": {}}}))
+    (run / "results.jsonl").write_text(json.dumps(ROW) + "\n")
     monkeypatch.setattr(sys, "argv", ["judge", f"run={run}", "tracker=none"])
     assert judge_main() == 1
     assert "_target_=mmsb.convert.weights.torch.load is not allowed" in capsys.readouterr().err
