@@ -6,6 +6,7 @@ fails.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import cache
 
@@ -19,6 +20,11 @@ from tools.originals.common import PICTURES, STEPS, picture, picture_digest
 RECORDED_AS = {
     "minigpt4": "minigpt4",
     "minigpt4_13b": "minigpt4",
+    "minigpt_v2": "minigpt_v2",
+    "mplug_owl": "mplug_owl",
+}
+DEMOS = {  # as the header of the preset's file says
+    "minigpt_v2": {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.05}
 }
 Replays = Callable[[str], Replay]
 each = pytest.mark.parametrize("name", RECORDED_AS)
@@ -77,6 +83,17 @@ def test_a_sampled_answer_is_the_authors_with_the_same_seed(name: str, replays: 
         call, _ = replay.answer(case, do_sample=True)
         assert call.tokens == tokens, case
         assert len(tokens) <= STEPS
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_the_demos_sampling_is_the_authors(name: str, replays: Replays) -> None:
+    told = replays(name)
+    replay = dataclasses.replace(told, model=dataclasses.replace(told.model, generation=DEMOS[name]))
+    demo = told.recording.about["demo"]
+    for case, tokens in demo["sampled"].items():
+        call, _ = replay.answer(case, do_sample=True)
+        assert call.tokens == tokens, case
+        assert call.settings == demo["arguments"]
 
 
 @each
