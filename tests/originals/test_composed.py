@@ -22,6 +22,7 @@ RECORDED_AS = {
     "minigpt4_13b": "minigpt4",
     "minigpt_v2": "minigpt_v2",
     "mplug_owl": "mplug_owl",
+    "qwen_vl_chat": "qwen_vl_chat",
 }
 DEMOS = {  # as the header of the preset's file says
     "minigpt_v2": {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.05}
