@@ -77,6 +77,10 @@ def write_published(source: Any, entry: str, shapes: dict[str, list[int]], recor
     kinds = recording.about.get("kinds", {})
     scale = recording.about.get("scale", 0.25)
     state = {key: stored(key, tuple(shape), kinds.get(key), scale) for key, shape in shapes.items()}
+    for key, rows in recording.about.get("rows", {}).items():
+        if key in state:
+            for row, factor in rows.items():
+                state[key][int(row)] *= factor
     place = root / source.path
     root.mkdir(exist_ok=True)
     if Path(source.path).suffix in (".pth", ".ckpt", ".bin"):

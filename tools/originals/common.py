@@ -165,7 +165,7 @@ def spied(model: Any, **instead: Any) -> Iterator[list[Call]]:
         finally:
             hook.remove()
             before.remove()
-        call.tokens = output[0, given:].tolist()
+        call.tokens = getattr(output, "sequences", output)[0, given:].tolist()
         return output
 
     model.generate = generate
