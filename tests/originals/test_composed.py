@@ -15,9 +15,11 @@ import torch
 
 from mmsb.model.generation import response
 from tests.originals.replay import Replay, converted
-from tools.originals.common import PICTURES, STEPS, Call, picture, picture_digest
+from tests.plain import check_batches
+from tools.originals.common import PICTURES, STEPS, Call, bytes_digest, levels, picture, picture_digest
 
 RECORDED_AS = {
+    "cogvlm": "cogvlm",
     "minigpt4": "minigpt4",
     "minigpt4_13b": "minigpt4",
     "minigpt_v2": "minigpt_v2",
@@ -57,6 +59,16 @@ def test_pixels_are_the_authors(name: str, replays: Replays) -> None:
         torch.testing.assert_close(ours, replay.recording.normalised(shown), rtol=0, atol=1e-6)
 
 
+@each
+def test_pixels_at_the_published_size_are_the_authors(name: str, replays: Replays) -> None:
+    model, about = replays(name).model, replays(name).recording.about
+    side = model.PARTS["vision"]["image_size"]
+    assert about["full"]["side"] == side
+    for shown in PICTURES:
+        ours = levels(model.pixels([picture(shown)], side)[0], about["mean"], about["std"])
+        assert bytes_digest(ours) == about["full"][shown], shown
+
+
 def undrawn(call: Call, forced: Sequence[int]) -> Call:
     """The call as the authors' code makes it: `forced` tokens come with the one before, and are in no answer."""
     tokens, logits, passes = list[int](), list[torch.Tensor](), list[int]()
@@ -88,7 +100,10 @@ def test_logits_and_tokens_are_the_authors(name: str, replays: Replays) -> None:
 def test_the_arguments_that_reach_the_sampler_are_the_authors(name: str, replays: Replays) -> None:
     replay = replays(name)
     call, _ = replay.answer("typed")
-    assert call.settings == replay.recording.about["arguments"]
+    authors = dict(replay.recording.about["arguments"])
+    if authors["max_new_tokens"] is None:  # their limit is one of prompt and answer together
+        authors["max_new_tokens"] = replay.model.max_new_tokens
+    assert call.settings == authors
     assert list(replay.model.stop) == replay.recording.about["stop"]
 
 
@@ -120,3 +135,8 @@ def test_an_answer_is_read_as_the_authors_read_it(name: str, replays: Replays) -
     for read in replay.recording.about["read"]:
         ours = response(replay.loaded.tokenizer, read["tokens"], 1, 99, replay.model.stop, replay.model.answer_after)
         assert ours.text == read["text"], read
+
+
+@pytest.mark.parametrize("name", sorted(set(RECORDED_AS.values())))
+def test_a_batch_answers_as_one_by_one(name: str, replays: Replays) -> None:
+    check_batches(dataclasses.replace(replays(name).model, generation={}, stop=(), max_new_tokens=6))

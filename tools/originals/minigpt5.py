@@ -117,16 +117,17 @@ def main() -> None:
     with torch.no_grad():
         files["adapter"][table][DRAWS] *= 4
     side = VISION["image_size"]
-    processor = transforms.Compose(  # examples/playground.py:49 to 55
-        [
+    normalise = transforms.Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+    def seen(name: str, side: int) -> Any:  # examples/playground.py:49
+        steps = (
             transforms.Resize(side, interpolation=transforms.InterpolationMode.BILINEAR),
             transforms.CenterCrop(side),
             transforms.ToTensor(),
-            normalise := transforms.Normalize(
-                (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-            ),
-        ]
-    )
+            normalise,
+        )
+        return transforms.Compose(steps)(expand2square(picture(name), (255, 255, 255)))
+
     recording = Recording("minigpt5")
     recording.about = {
         "repository": "https://github.com/eric-ai-lab/MiniGPT-5",
@@ -137,8 +138,7 @@ def main() -> None:
         "stop": ["###"],
     }
     for name in PICTURES:
-        pixels = processor(expand2square(picture(name), (255, 255, 255)))
-        recording.pixels(name, pixels, normalise.mean, normalise.std)
+        recording.pixels(name, seen(name, side), seen(name, 224), normalise.mean, normalise.std)
     whole = SimpleNamespace(
         model=model,
         tokenizer=tokenizer,
@@ -153,11 +153,9 @@ def main() -> None:
     )
     language = model.llama_model.base_model.model
     for name, (question, shown) in CASES.items():
-        seen = f"<Img><ImageHere></Img> {QUESTIONS[question]}" if shown else QUESTIONS[question]
-        prompt = f"{WORDS}###Human:{seen} ###Assistant:"  # examples/playground.py:69
-        image = (
-            processor(expand2square(picture(shown), (255, 255, 255)))[None] if shown else torch.zeros(1, 3, side, side)
-        )
+        asked = f"<Img><ImageHere></Img> {QUESTIONS[question]}" if shown else QUESTIONS[question]
+        prompt = f"{WORDS}###Human:{asked} ###Assistant:"  # examples/playground.py:69
+        image = seen(shown, side)[None] if shown else torch.zeros(1, 3, side, side)
         for sampled in (False, True):
             # their own loop draws and samples; with top_k 1 it is greedy
             torch.manual_seed(SEED)

@@ -54,7 +54,8 @@ def main() -> None:
         "stop": [],
     }
     for name in PICTURES:
-        recording.pixels(name, processor(picture(name)), processor.normalize.mean, processor.normalize.std)
+        small, full = (side(picture(name)) for side in (processor, Blip2ImageEvalProcessor(image_size=448)))
+        recording.pixels(name, small, full, processor.normalize.mean, processor.normalize.std)
     for name, (question, shown) in CASES.items():
         evaluated(recording, model, processor, CONV_VISION_minigptv2, name, QUESTIONS[question], shown)
     without_image(recording, model, CONV_VISION_minigptv2)

@@ -74,8 +74,10 @@ def main() -> None:
         "stop": [],
     }
     for name in PICTURES:
-        pixels = processor(images=[picture(name)], return_tensors="pt")["pixel_values"][0]
-        recording.pixels(name, pixels, images.image_mean, images.image_std)
+        published = MplugOwlProcessor(MplugOwlImageProcessor(), tokenizer)
+        seen = (whole(images=[picture(name)], return_tensors="pt") for whole in (processor, published))
+        small, full = (one["pixel_values"][0] for one in seen)
+        recording.pixels(name, small, full, images.image_mean, images.image_std)
     for name, (question, shown) in CASES.items():
         prompt = PROMPT.replace("{question}", QUESTIONS[question])
         prompt = prompt if shown else prompt.replace("Human: <image>\n", "")

@@ -21,7 +21,14 @@ from tools.originals.minigpt import shapes
 from tools.originals.tokens import TOKENS
 
 HOME = CHECKOUTS / "Qwen-VL-Chat"
-VISION = {"image_size": 56, "patch_size": 14, "width": 24, "layers": 2, "heads": 2, "mlp_ratio": 40 / 24 + 1e-9}
+VISION: dict[str, Any] = {
+    "image_size": 56,
+    "patch_size": 14,
+    "width": 24,
+    "layers": 2,
+    "heads": 2,
+    "mlp_ratio": 40 / 24 + 1e-9,
+}
 TEXT: dict[str, Any] = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 573}
 ANSWERS = ("Sure, here it is.", "é 漢 🙂\nand more ", "one<|im_end|>", "two<|endoftext|>", "")
 CASES = {"typed": (0, "typed2"), "tall": (1, "tall"), "grey": (2, "grey"), "words": (1, None)}
@@ -76,9 +83,10 @@ def main() -> None:
         "stop": [],
     }
     transform = model.transformer.visual.image_transform
+    full = type(model.transformer.visual)(**{**model.config.visual, "image_size": 448}).image_transform
     normalise = transform.transforms[-1]
     for name in PICTURES:
-        recording.pixels(name, transform(picture(name)), normalise.mean, normalise.std)
+        recording.pixels(name, transform(picture(name)), full(picture(name)), normalise.mean, normalise.std)
         picture(name).save(f"{name}.png")
     for name, (question, shown) in CASES.items():
         told = [{"image": f"{shown}.png"}] if shown else []
