@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d, embedding, layer_norm, linear, silu, sof
 from mmsb.convert.conversion import make
 from mmsb.model.composed.checkpoint import empty
 from mmsb.types import Prompt, Response
+from tests.asking import generated
 from tests.composed_models import TINY, Published, eight_prompts, preset, random_state, tokenizer_folder
 
 State = dict[str, torch.Tensor]
@@ -262,6 +263,6 @@ def check_batches(model: Any) -> None:
     assert len(set(answers)) > 1
     assert [response.text for response in model.run(loaded, model.inputs(loaded, prompts), 0)] == answers
     engine = dataclasses.replace(model, batch_size=3)
-    found = {prompt.id: outcome for prompt, outcome in engine.generate(engine.batches(prompts))}
+    found = generated(engine, prompts)
     planned = [found[prompt.id] for prompt in prompts]
     assert [outcome.text for outcome in planned if isinstance(outcome, Response)] == answers

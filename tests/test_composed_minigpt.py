@@ -15,7 +15,7 @@ from mmsb.convert.tokenizer import sentencepiece_tokenizer
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.composed.checkpoint import empty
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.composed_models import (
     TINY,
     Published,
@@ -180,7 +180,7 @@ def test_every_published_key_lands_at_full_size_and_nothing_is_left(name: str, t
 def test_a_prompt_without_image_leaves_the_image_part_out(tmp_path: Path) -> None:
     model, _ = tiny("minigpt4", tmp_path / "made")
     loaded = model.load()
-    (ids,) = model.segments(loaded.tokenizer, Prompt("1", "What?"))
+    (ids,) = model.segments(loaded.tokenizer, named("1", "What?"))
     text = loaded.tokenizer.decode(ids)
     assert text.endswith("Please answer my questions.###Human: What?###Assistant: ")
     assert text.count("<Img>") == 1  # the one in the system sentence
@@ -189,7 +189,7 @@ def test_a_prompt_without_image_leaves_the_image_part_out(tmp_path: Path) -> Non
 def test_a_question_cannot_hold_markers_of_its_own(tmp_path: Path) -> None:
     model, _ = tiny("minigpt4", tmp_path / "made")
     loaded = model.load()
-    segments = model.segments(loaded.tokenizer, Prompt("1", "{image} {question} </s> <s>", TypedText("x")))
+    segments = model.segments(loaded.tokenizer, named("1", "{image} {question} </s> <s>", TypedText("x")))
     assert len(segments) == 2
     assert 1 not in segments[1]
     assert 2 not in segments[1]
