@@ -8,7 +8,7 @@ chi-squared allows. For outcomes of 0 and 1 this is the profile likelihood of a 
 Three things are added. Each value of a stratum of n counts n / (n + 1), which stands in for the variance that n values
 understate. Towards each end one more value is supposed, the extreme one (1 above, `lowest` below), of `PSEUDO` values'
 mass in all, shared among the strata by size: without it the end could not leave the range of what was seen, and
-nothing seen would mean certainty. And ends are found by bisection, so that the same data give the same interval.
+nothing seen would mean certainty. Nothing is drawn at random: the same data give the same interval.
 
 Raising a value never lowers an end: whatever weighting of the values reached a mean before reaches at least that mean
 after, at the same cost. Swapping 0 and 1 mirrors the interval. Both hold by construction and are tested.
@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PSEUDO = 0.4
 CHI_SQUARED = 3.841458820694124  # the 95 % point with one degree of freedom
-HALVINGS, DOUBLINGS, NEWTON = 60, 400, 100
+DOUBLINGS, STEPS = 400, 200  # bounds only: some 5 and 10 are needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,13 @@ def deviances(values: Array, counts: Array, weights: Array, target: float, pseud
     gaps, masses, best = _supposed(values, counts, weights, pseudo)
     reachable = (best > target) & ((gaps * masses) > 0).any(axis=(-1, -2))
 
-    def beyond(tilt: Array) -> Truths:
-        return best - _tilted(gaps, masses, tilt)[0] >= target
+    def surplus(tilt: Array) -> tuple[Array, Array]:
+        found = _tilted(gaps, masses, tilt)
+        return best - found.loss - target, -found.loss_slope
 
-    tilt = _bisected(beyond, reachable)
-    costs = numpy.where(reachable, _tilted(gaps, masses, tilt)[1], numpy.inf)
-    return numpy.where(beyond(numpy.zeros_like(tilt)), 0.0, costs)
+    tilt = _solved(surplus, reachable)
+    costs = numpy.where(reachable, _tilted(gaps, masses, tilt).cost, numpy.inf)
+    return numpy.where(surplus(numpy.zeros_like(tilt))[0] >= 0, 0.0, costs)
 
 
 def _upper(values: Array, counts: Array, weights: Array, pseudo: float, limit: float) -> Array:
@@ -143,11 +144,13 @@ def _upper(values: Array, counts: Array, weights: Array, pseudo: float, limit: f
 
     gaps, masses, best = _supposed(values, counts, weights, pseudo)
 
-    def beyond(tilt: Array) -> Truths:
-        return _tilted(gaps, masses, tilt)[1] >= limit
+    def surplus(tilt: Array) -> tuple[Array, Array]:
+        found = _tilted(gaps, masses, tilt)
+        root = numpy.sqrt(found.cost.clip(min=0))  # nearly a straight line in the tilt, so that few steps are enough
+        return root - limit**0.5, found.cost_slope / (2 * root)
 
-    tilt = _bisected(beyond, numpy.asarray(((gaps * masses) > 0).any(axis=(-1, -2))))
-    return best - _tilted(gaps, masses, tilt)[0]
+    tilt = _solved(surplus, numpy.asarray(((gaps * masses) > 0).any(axis=(-1, -2))))
+    return best - _tilted(gaps, masses, tilt).loss
 
 
 def _supposed(values: Array, counts: Array, weights: Array, pseudo: float) -> tuple[Array, Array, Array]:
@@ -166,45 +169,70 @@ def _supposed(values: Array, counts: Array, weights: Array, pseudo: float) -> tu
     return gaps, masses, (weights * best[..., 0]).sum(-1)
 
 
-def _tilted(gaps: Array, masses: Array, tilt: Array) -> tuple[Array, Array]:
-    """What weighting the values by mass / (level + tilt * gap) loses of the best average, and its deviance.
+class _Tilted(NamedTuple):
+    """What a weighting of the values loses of the best average, its deviance, and how both change with the tilt."""
 
-    These are the cheapest weightings for their average (Lagrange); the level makes a stratum's weights sum to 1. It
-    is at least the best value's mass; from there Newton's steps on the reciprocal, which is concave, never overshoot.
+    loss: Array
+    loss_slope: Array
+    cost: Array
+    cost_slope: Array
+
+
+def _tilted(gaps: Array, masses: Array, tilt: Array) -> _Tilted:
+    """Weight the values by mass / (level + tilt * gap): the cheapest weightings for their average (Lagrange).
+
+    The level makes a stratum's weights sum to 1. It is at least the best value's mass; from there Newton's steps on
+    the reciprocal of the sum, which is concave, never overshoot.
     """
     import numpy
 
     pull = tilt[..., None, None] * gaps
     whole = masses.sum(-1, keepdims=True)
     level = numpy.where(gaps == 0, masses, 0.0).sum(-1, keepdims=True)
-    for _ in range(NEWTON):
-        shares = masses / (level + pull)
-        total = shares.sum(-1, keepdims=True)
-        step = total * (total - 1) / (shares / (level + pull)).sum(-1, keepdims=True)
+    for _ in range(STEPS):
+        weights = masses / (level + pull)
+        total = weights.sum(-1, keepdims=True)
+        step = total * (total - 1) / (weights / (level + pull)).sum(-1, keepdims=True)
         level = level + step
         if (abs(step) <= 1e-14 * level).all():
             break
-    shares = masses / (level + pull)
+    weights = masses / (level + pull)
+    steep = weights / (level + pull)
+    rise = gaps - (steep * gaps).sum(-1, keepdims=True) / steep.sum(-1, keepdims=True)
+    loss = (weights * gaps).sum((-1, -2))
     cost = 2 * (masses * numpy.log((level + pull) / whole)).sum((-1, -2))
-    return (shares * gaps).sum((-1, -2)), cost
+    return _Tilted(loss, -(steep * gaps * rise).sum((-1, -2)), cost, 2 * (weights * rise).sum((-1, -2)))
 
 
-def _bisected(beyond: Callable[[Array], Truths], where: Truths) -> Array:
-    """The smallest tilt [...] that is `beyond`, where there is one; elsewhere 0."""
+def _solved(surplus: Callable[[Array], tuple[Array, Array]], where: Truths) -> Array:
+    """The tilt [...] from which there is a surplus; 0 except `where` there is one.
+
+    Newton's steps, and a halving of what is left wherever one of them would leave it.
+
+    Args:
+        surplus: it and its slope; it rises with the tilt.
+        where: which data sets have such a tilt.
+    """
     import numpy
 
     high = numpy.where(where, 1.0, 0.0)
-    for _ in range(DOUBLINGS):
-        short = where & ~beyond(high)
-        if not short.any():
-            break
-        high = numpy.where(short, 2 * high, high)
-    low = numpy.where(high > 1, high / 2, 0.0)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        found = beyond(middle)
-        low, high = numpy.where(found, low, middle), numpy.where(found, middle, high)
-    return high
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(DOUBLINGS):
+            short = where & (surplus(high)[0] < 0)
+            if not short.any():
+                break
+            high = numpy.where(short, 2 * high, high)
+        low = numpy.where(high > 1, high / 2, 0.0)
+        tilt = high
+        for _ in range(STEPS):
+            more, slope = surplus(tilt)
+            low, high = numpy.where(more < 0, tilt, low), numpy.where(more < 0, high, tilt)
+            newton = tilt - more / slope
+            after = numpy.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+            if (abs(after - tilt) <= 1e-13 * tilt).all():
+                break
+            tilt = after
+    return tilt
 
 
 def _arrays(strata: Sequence[Stratum]) -> tuple[Array, Array, Array]:
