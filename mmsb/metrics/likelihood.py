@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 PSEUDO = 0.4
 CHI_SQUARED = 3.841458820694124  # the 95 % point with one degree of freedom
-DOUBLINGS, STEPS = 400, 200  # bounds only: some 5 and 10 are needed
+STEPS, PATIENCE = 200, 20  # bounds only: some 5 are needed
+STEEPEST = 1e200  # leaves a value next to no weight; beyond it numbers overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def ends(
         (low, high), each [...].
     """
     whole = weights.sum(-1)
-    mirrored = _upper(1 + lowest - values, counts, weights, pseudo, limit)
+    mirrored = _upper((1 + lowest - values)[..., ::-1], counts[..., ::-1], weights, pseudo, limit)
     high = _upper(values, counts, weights, pseudo, limit)
     return ((1 + lowest) * whole - mirrored).clip(min=lowest * whole), high.clip(max=whole)
 
@@ -128,33 +129,38 @@ def deviances(values: Array, counts: Array, weights: Array, target: float, pseud
     import numpy
 
     gaps, masses, best = _supposed(values, counts, weights, pseudo)
+    tilted = _Tilted(gaps, masses)
     reachable = (best > target) & ((gaps * masses) > 0).any(axis=(-1, -2))
+    at_once = tilted.at(numpy.zeros_like(best))
+    missing = target - (best - at_once.loss)
 
     def surplus(tilt: Array) -> tuple[Array, Array]:
-        found = _tilted(gaps, masses, tilt)
+        found = tilted.at(tilt)
         return best - found.loss - target, -found.loss_slope
 
-    tilt = _solved(surplus, reachable)
-    costs = numpy.where(reachable, _tilted(gaps, masses, tilt).cost, numpy.inf)
-    return numpy.where(surplus(numpy.zeros_like(tilt))[0] >= 0, 0.0, costs)
+    tilt = _solved(surplus, numpy.divide(missing, -at_once.loss_slope, where=reachable, out=numpy.zeros_like(best)))
+    costs = numpy.where(reachable, tilted.at(tilt).cost, numpy.inf)
+    return numpy.where(missing <= 0, 0.0, costs)
 
 
 def _upper(values: Array, counts: Array, weights: Array, pseudo: float, limit: float) -> Array:
     import numpy
 
     gaps, masses, best = _supposed(values, counts, weights, pseudo)
+    tilted = _Tilted(gaps, masses)
 
     def surplus(tilt: Array) -> tuple[Array, Array]:
-        found = _tilted(gaps, masses, tilt)
+        found = tilted.at(tilt)
         root = numpy.sqrt(found.cost.clip(min=0))  # nearly a straight line in the tilt, so that few steps are enough
         return root - limit**0.5, found.cost_slope / (2 * root)
 
-    tilt = _solved(surplus, numpy.asarray(((gaps * masses) > 0).any(axis=(-1, -2))))
-    return best - _tilted(gaps, masses, tilt).loss
+    variance = -tilted.at(numpy.zeros_like(best)).loss_slope
+    first = numpy.divide(limit, variance, where=variance > 0, out=numpy.zeros_like(best)) ** 0.5
+    return best - tilted.at(_solved(surplus, first)).loss
 
 
 def _supposed(values: Array, counts: Array, weights: Array, pseudo: float) -> tuple[Array, Array, Array]:
-    """Gaps and masses [..., strata, values + 1] with the supposed value of 1, and the best average there is [...].
+    """Gaps and masses [..., strata, values] with the supposed value of 1, and the best average there is [...].
 
     A value's gap is what the average loses against its stratum's best value if all weight were on it.
     """
@@ -162,14 +168,18 @@ def _supposed(values: Array, counts: Array, weights: Array, pseudo: float) -> tu
 
     sizes = counts.sum(-1, keepdims=True)
     shares = pseudo * sizes / sizes.sum(-2, keepdims=True)
-    masses = numpy.concatenate([counts * sizes / (sizes + 1), shares], -1)
-    values = numpy.concatenate([values, numpy.ones_like(shares)], -1)
+    masses = counts * sizes / (sizes + 1)
+    if (values[..., -1] == 1).all():
+        masses[..., -1:] += shares
+    else:
+        masses = numpy.concatenate([masses, shares], -1)
+        values = numpy.concatenate([values, numpy.ones_like(shares)], -1)
     best = numpy.where(masses > 0, values, -numpy.inf).max(-1, keepdims=True)
     gaps = numpy.where(masses > 0, weights[..., None] * (best - values), 0.0)
     return gaps, masses, (weights * best[..., 0]).sum(-1)
 
 
-class _Tilted(NamedTuple):
+class _Weighting(NamedTuple):
     """What a weighting of the values loses of the best average, its deviance, and how both change with the tilt."""
 
     loss: Array
@@ -178,57 +188,67 @@ class _Tilted(NamedTuple):
     cost_slope: Array
 
 
-def _tilted(gaps: Array, masses: Array, tilt: Array) -> _Tilted:
-    """Weight the values by mass / (level + tilt * gap): the cheapest weightings for their average (Lagrange).
+class _Tilted:
+    """Weightings of the values by mass / (level + tilt * gap): the cheapest ones for their average (Lagrange).
 
-    The level makes a stratum's weights sum to 1. It is at least the best value's mass; from there Newton's steps on
-    the reciprocal of the sum, which is concave, never overshoot.
+    The level makes a stratum's weights sum to 1. Newton's steps on the reciprocal of the sum find it: that is concave,
+    so that from below they never overshoot, and from above they are below after one. The last one's is the start.
     """
-    import numpy
 
-    pull = tilt[..., None, None] * gaps
-    whole = masses.sum(-1, keepdims=True)
-    level = numpy.where(gaps == 0, masses, 0.0).sum(-1, keepdims=True)
-    for _ in range(STEPS):
+    def __init__(self, gaps: Array, masses: Array) -> None:
+        import numpy
+
+        self.gaps, self.masses = gaps, masses
+        self.whole = masses.sum(-1, keepdims=True)
+        self.least = numpy.where(gaps == 0, masses, 0.0).sum(-1, keepdims=True)
+        self.level = self.whole
+
+    def at(self, tilt: Array) -> _Weighting:
+        """The weighting for a tilt [...]."""
+        import numpy
+
+        gaps, masses, level = self.gaps, self.masses, self.level
+        pull = tilt[..., None, None] * gaps
+        for _ in range(STEPS):
+            weights = masses / (level + pull)
+            steep = weights / (level + pull)
+            total = weights.sum(-1, keepdims=True)
+            before, level = level, level + total * (total - 1) / steep.sum(-1, keepdims=True)
+            level = numpy.maximum(level, self.least)
+            if (abs(level - before) <= 1e-14 * level).all():
+                break
+        self.level = level
         weights = masses / (level + pull)
-        total = weights.sum(-1, keepdims=True)
-        step = total * (total - 1) / (weights / (level + pull)).sum(-1, keepdims=True)
-        level = level + step
-        if (abs(step) <= 1e-14 * level).all():
-            break
-    weights = masses / (level + pull)
-    steep = weights / (level + pull)
-    rise = gaps - (steep * gaps).sum(-1, keepdims=True) / steep.sum(-1, keepdims=True)
-    loss = (weights * gaps).sum((-1, -2))
-    cost = 2 * (masses * numpy.log((level + pull) / whole)).sum((-1, -2))
-    return _Tilted(loss, -(steep * gaps * rise).sum((-1, -2)), cost, 2 * (weights * rise).sum((-1, -2)))
+        steep = weights / (level + pull)
+        rise = gaps - (steep * gaps).sum(-1, keepdims=True) / steep.sum(-1, keepdims=True)
+        loss = (weights * gaps).sum((-1, -2))
+        cost = 2 * (masses * numpy.log((level + pull) / self.whole)).sum((-1, -2))
+        return _Weighting(loss, -(steep * gaps * rise).sum((-1, -2)), cost, 2 * (weights * rise).sum((-1, -2)))
 
 
-def _solved(surplus: Callable[[Array], tuple[Array, Array]], where: Truths) -> Array:
-    """The tilt [...] from which there is a surplus; 0 except `where` there is one.
+def _solved(surplus: Callable[[Array], tuple[Array, Array]], first: Array) -> Array:
+    """The tilt [...] from which there is a surplus.
 
-    Newton's steps, and a halving of what is left wherever one of them would leave it.
+    Newton's steps, which climb from the first guess, since a surplus rises ever slower; a halving or doubling wherever
+    one of them would leave what is known, or many of them got nowhere.
 
     Args:
         surplus: it and its slope; it rises with the tilt.
-        where: which data sets have such a tilt.
+        first: a guess; 0 where there is nothing to find.
     """
     import numpy
 
-    high = numpy.where(where, 1.0, 0.0)
-    with numpy.errstate(divide="ignore", invalid="ignore"):
-        for _ in range(DOUBLINGS):
-            short = where & (surplus(high)[0] < 0)
-            if not short.any():
-                break
-            high = numpy.where(short, 2 * high, high)
-        low = numpy.where(high > 1, high / 2, 0.0)
-        tilt = high
-        for _ in range(STEPS):
+    tilt, low, high = first, numpy.zeros_like(first), numpy.full_like(first, numpy.inf)
+    with numpy.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for step in range(STEPS):
             more, slope = surplus(tilt)
             low, high = numpy.where(more < 0, tilt, low), numpy.where(more < 0, high, tilt)
             newton = tilt - more / slope
-            after = numpy.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+            known = (newton >= low) & (newton <= high)
+            after = numpy.where(known, newton, numpy.where(numpy.isinf(high), 2 * tilt, (low + high) / 2))
+            if step > PATIENCE:
+                after = numpy.where(numpy.isinf(high), numpy.maximum(after, 2 * tilt), after)
+            after = numpy.minimum(after, STEEPEST)
             if (abs(after - tilt) <= 1e-13 * tilt).all():
                 break
             tilt = after
