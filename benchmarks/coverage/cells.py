@@ -134,7 +134,7 @@ def paired() -> Iterator[Cell]:
     for size, sizes in SIZES.items():
         for kind in ("macro", "micro") if len(set(sizes)) > 1 else ("macro",):
             for down, up in _changes():
-                shares = numpy.stack([down, 1 - down - up, up], 1)
+                shares = numpy.stack([down, (1 - down - up).clip(0), up], 1)
                 yield Cell(f"{kind} change", size, sizes, weights(kind, sizes), values, shares, -1.0)
         for alike, share in ((0.0, 0.1), (0.0, 0.5), (0.5, 0.1), (0.5, 0.5), (0.9, 0.3)):
             five, shares = _repeated_change(share, alike)

@@ -7,7 +7,7 @@ import numpy
 from benchmarks.coverage.cells import Array, Cell
 from mmsb.metrics.likelihood import CHI_SQUARED
 
-RESAMPLES = 799
+RESAMPLES = 499
 BLOCK = 100
 
 
