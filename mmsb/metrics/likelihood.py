@@ -57,7 +57,9 @@ class Stratum:
 
 def average(strata: Sequence[Stratum]) -> float:
     """The weighted sum of the strata's means."""
-    return sum(s.weight * sum(v * c for v, c in zip(s.values, s.counts, strict=True)) / sum(s.counts) for s in strata)
+    return math.fsum(
+        s.weight * math.fsum(map(math.prod, zip(s.values, s.counts, strict=True))) / sum(s.counts) for s in strata
+    )
 
 
 def interval(
@@ -76,6 +78,15 @@ def interval(
     """
     low, high = ends(*_arrays(strata), lowest=lowest, pseudo=pseudo, limit=limit)
     return float(low), float(high)
+
+
+def intervals(strata: Sequence[Stratum], lowest: float = 0.0) -> list[tuple[float, float]]:
+    """The ends for each stratum's own mean, whatever its weight; all are found at once."""
+    import numpy
+
+    values, counts, _ = _arrays(strata)
+    low, high = ends(values[:, None], counts[:, None], numpy.ones((len(strata), 1)), lowest)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def deviance(strata: Sequence[Stratum], target: float, lowest: float = 0.0, pseudo: float = PSEUDO) -> float:
