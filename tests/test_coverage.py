@@ -1,4 +1,4 @@
-"""A slice of `python -m benchmarks.coverage`: few replications, so that a method of 92.5 % passes and a poor one does not."""
+"""A slice of `python -m benchmarks.coverage`: few replications, so that 92.5 % passes and a poor method fails."""
 
 from __future__ import annotations
 
