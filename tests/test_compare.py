@@ -12,10 +12,12 @@ import pytest
 
 from mmsb.compare.comparing import Comparing
 from mmsb.compare.judges import sensitivity
+from mmsb.config import build
 from mmsb.errors import ConfigError, DataError
 from mmsb.metrics.declared import ASR
 from mmsb.metrics.score import Score
 from mmsb.metrics.summary import summarize
+from mmsb.paths import conf_dir
 from mmsb.scenario import official_scenarios
 
 SCENARIOS = [s for s in official_scenarios() if s.name in ("fraud", "legal_opinion")]
@@ -144,3 +146,13 @@ def test_what_cannot_be_compared_is_said(make: Make, tmp_path: Path) -> None:
         Comparing(runs=(run, run)).run_and_print()
     with pytest.raises(DataError, match=r"has no results\.jsonl"):
         Comparing(runs=(run, tmp_path)).run_and_print()
+
+
+def test_the_command_composes_its_settings(make: Make) -> None:
+    from hydra import compose, initialize_config_dir
+
+    first, second = make("a", (2, 3)), make("b", (1, 1))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("compare", [f"runs=[{first},{second}]", "of=refusal_rate"])
+    comparing = build(config, Comparing)
+    assert (comparing.runs, comparing.metric.name, comparing.across_judges) == ((first, second), "refusal_rate", False)

@@ -20,8 +20,8 @@ from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.paired import Comparison, compare, in_families
 from mmsb.metrics.rates import Design, gathered
 from mmsb.metrics.score import Score
+from mmsb.metrics.significance import effective, holm, mcnemar_exact, needed, smallest_difference
 from mmsb.metrics.summary import Summary, summarize
-from mmsb.metrics.testing import effective, holm, mcnemar_exact, needed, smallest_difference
 from mmsb.scenario import official_scenarios
 from tests.conftest import ROOT
 
