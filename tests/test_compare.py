@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from mmsb.compare.comparing import Comparing
 from mmsb.compare.judges import sensitivity
+from mmsb.compare.report import print_comparing
 from mmsb.config import build
 from mmsb.errors import ConfigError, DataError
 from mmsb.metrics.declared import ASR
@@ -19,6 +19,7 @@ from mmsb.metrics.score import Score
 from mmsb.metrics.summary import summarize
 from mmsb.paths import conf_dir
 from mmsb.scenario import official_scenarios
+from tests.saved_runs import row, save
 
 SCENARIOS = [s for s in official_scenarios() if s.name in ("fraud", "legal_opinion")]
 Make = Callable[..., Path]
@@ -29,52 +30,38 @@ def make(tmp_path: Path) -> Make:
     """Write a finished run of two scenarios: how many of 20 questions are unsafe in each."""
 
     def run(name: str, unsafe: tuple[int, int], answers: str = "", judge: str = "refusal", **told: Any) -> Path:
+        failed = told.get("failed", {})
         labels = {s.name: ["unsafe"] * n + ["safe"] * (20 - n) for s, n in zip(SCENARIOS, unsafe, strict=True)}
         rows = [
-            _row(scenario, question, told.get("failed", {}).get((scenario, question), label), answers or name)
+            row(
+                scenario,
+                number,
+                told.get("failed", {}).get((scenario, number), label),
+                answer=f"{answers or name}{number}",
+            )
             for scenario, some in labels.items()
-            for question, label in enumerate(some)
+            for number, label in enumerate(some)
         ]
-        scores = [Score({s.name: s.id for s in SCENARIOS}[row["scenario"]], *_rest(row)) for row in rows]
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "results.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        mode = told.get("mode", "typo")
-        values = {
-            "name": name,
-            "choices": {"dataset": "demo", "model": "tiny", "image_mode": mode, "defense": "none", "judge": "rubric"},
-            "config": {"judge": {"name": judge}, "model": {"batch_size": told.get("batch", 8)}, "output_dir": name},
-            "record": {"judge": {"name": judge}, "dataset": {"samples": len(rows)}},
-            "metrics": dict(summarize(scores, SCENARIOS).metrics),
-        }
-        (folder / "run.json").write_text(json.dumps(values))
-        return folder
+        ids = {s.name: s.id for s in SCENARIOS}
+        scores = [replace(Score.of(one), scenario=ids[one["scenario"]]) for one in rows]
+        mode, samples = told.get("mode", "typo"), {"name": "demo", "samples": len(rows), "digest": ""}
+        return save(
+            tmp_path / name,
+            rows,
+            choices={"dataset": "demo", "model": "tiny", "image_mode": mode, "defense": "none", "judge": "rubric"},
+            config={"judge": {"name": judge}, "model": {"batch_size": told.get("batch", 8)}, "output_dir": name},
+            record={"judge": {"name": judge}, "dataset": samples},
+            metrics=dict(summarize(scores, SCENARIOS).metrics),
+        )
 
     return run
-
-
-def _row(scenario: str, question: int, label: str, answers: str) -> dict[str, Any]:
-    return {
-        "scenario": scenario,
-        "question_id": str(question),
-        "question": f"{scenario} {question}",
-        "repeat": 0,
-        "benign": False,
-        "label": label,
-        "refusal": label == "safe",
-        "response": f"{answers} {question}",
-    }
-
-
-def _rest(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["question_id"], row["label"], row["refusal"]
 
 
 def test_runs_of_different_modes_are_compared_and_what_differs_is_named(
     make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = make("a", (2, 3), mode="typo"), make("b", (12, 13), mode="sd", batch=4)
-    Comparing(runs=(first, second)).run_and_print()
+    print_comparing(Comparing(runs=(first, second)))
     out = capsys.readouterr().out
     assert "image_mode" in out
     assert "sd" in out
@@ -88,7 +75,7 @@ def test_what_was_dropped_is_said_with_its_reason_and_what_it_could_do(
     make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = {("fraud", question): "failed" for question in range(20)}
-    Comparing(runs=(make("a", (2, 3)), make("b", (12, 13), failed=failed))).run_and_print()
+    print_comparing(Comparing(runs=(make("a", (2, 3)), make("b", (12, 13), failed=failed))))
     out = capsys.readouterr().out
     assert "2 against 1: 20 dropped: failed in the second" in out
     assert "averages are without fraud: nothing was matched there" in out
@@ -98,7 +85,7 @@ def test_what_was_dropped_is_said_with_its_reason_and_what_it_could_do(
 def test_runs_by_two_judges_are_refused(make: Make) -> None:
     runs = make("a", (2, 3), judge="strict"), make("b", (12, 13), judge="lenient")
     with pytest.raises(ConfigError, match=r"a: strict; .*b: lenient") as caught:
-        Comparing(runs=runs).run_and_print()
+        print_comparing(Comparing(runs=runs))
     assert "across_judges=true" in str(caught.value)
 
 
@@ -122,7 +109,7 @@ def test_with_several_judges_each_is_compared_on_the_same_answers_and_the_rankin
     assert first.judges == 0
     assert second.ranks == {"strict": 1, "lenient": 2, "third": 1}
     assert (second.holds, second.judges, second.significant) == (2, 3, 2)
-    comparing.run_and_print()
+    print_comparing(comparing)
     out = capsys.readouterr().out
     assert "holds under 2 of 3, significant under 2" in out
     assert "3 against 2 (lenient" in out
@@ -130,22 +117,20 @@ def test_with_several_judges_each_is_compared_on_the_same_answers_and_the_rankin
 
 def test_runs_that_share_nothing_are_refused_with_the_reason(make: Make, tmp_path: Path) -> None:
     first, second = make("a", (2, 3)), make("b", (1, 1))
-    rows = [
-        orjson.loads(line) | {"question": "another"} for line in (second / "results.jsonl").read_bytes().splitlines()
-    ]
-    (second / "results.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    with pytest.raises(DataError, match="40 another question under the same id"):
+    rows = [row("fraud", number, "safe") | {"question": "another"} for number in range(20)]
+    save(second, rows, record={"judge": {"name": "refusal"}}, config={"judge": {"name": "refusal"}})
+    with pytest.raises(DataError, match="20 not asked in the second, 20 another question under the same id"):
         Comparing(runs=(first, second)).compared()
 
 
 def test_what_cannot_be_compared_is_said(make: Make, tmp_path: Path) -> None:
     run = make("a", (2, 3))
     with pytest.raises(ConfigError, match="did you mean asr"):
-        Comparing(runs=(run, make("b", (1, 1))), of="asrr").run_and_print()
+        print_comparing(Comparing(runs=(run, make("b", (1, 1))), of="asrr"))
     with pytest.raises(ConfigError, match="twice"):
-        Comparing(runs=(run, run)).run_and_print()
+        print_comparing(Comparing(runs=(run, run)))
     with pytest.raises(DataError, match=r"has no results\.jsonl"):
-        Comparing(runs=(run, tmp_path)).run_and_print()
+        print_comparing(Comparing(runs=(run, tmp_path)))
 
 
 def test_the_command_composes_its_settings(make: Make) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from statistics import fmean
 
 import numpy
-import orjson
 import pytest
 
 from mmsb.config import build
@@ -15,6 +13,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.paths import conf_dir
 from mmsb.plan.planning import Plan
 from mmsb.plan.tables import print_plan
+from tests.saved_runs import row, save
 
 
 def plan(*overrides: str) -> Plan:
@@ -28,15 +27,12 @@ def finished(folder: Path, repeats: int) -> Path:
     """A run of two scenarios; every question has its own chance of an unsafe answer."""
     draw = numpy.random.default_rng(1)
     rows = [
-        {"scenario": name, "question_id": str(q), "repeat": r, "benign": False, "refusal": None}
-        | {"label": "unsafe" if draw.random() < chance else "safe"}
+        row(name, q, "unsafe" if draw.random() < chance else "safe", r)
         for name, size in (("fraud", 300), ("sex", 200))
         for q, chance in enumerate(draw.choice([0.2, 0.8], size))
         for r in range(repeats)
     ]
-    (folder / "results.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    (folder / "run.json").write_text(json.dumps({"name": "x"}))
-    return folder
+    return save(folder, rows)
 
 
 def test_the_chosen_questions_are_counted() -> None:
@@ -77,8 +73,7 @@ def test_a_run_is_planned_with_from_its_own_clusters(tmp_path: Path) -> None:
 
 
 def test_a_run_without_anything_rated_cannot_be_planned_with(tmp_path: Path) -> None:
-    run = finished(tmp_path, repeats=1)
-    (run / "results.jsonl").write_bytes(b"")
+    run = save(tmp_path, [])
     with pytest.raises(DataError, match="no rated answer"):
         _ = plan(f"run={run}").sizes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.digest import digest
-from mmsb.report.finished import Finished
+from mmsb.report.finished import Finished, finished_run
 from mmsb.scenario import official_scenarios
 from mmsb.tracker.format import flatten
 
@@ -65,7 +65,7 @@ def opened(folders: Sequence[Path]) -> list[Compared]:
     Raises:
         DataError: a folder holds no finished run.
     """
-    finished = [Finished.open(folder) for folder in folders]
+    finished = [finished_run(folder) for folder in folders]
     prints = [json.dumps(run.values["record"]["judge"], sort_keys=True) for run in finished]
     names = {made: _judge(run) for made, run in zip(prints, finished, strict=True)}
     taken = Counter(names.values())

@@ -24,7 +24,7 @@ from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import effective, needed, smallest_difference
-from mmsb.report.finished import Finished
+from mmsb.report.finished import finished_run
 from mmsb.scenario import Scenario
 
 CHANGING = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -80,7 +80,7 @@ class Plan:
         """
         assert self.run is not None
         found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for row in Finished.open(self.run).rows():
+        for row in finished_run(self.run).rows():
             score = Score.of(row)
             if ASR.counts(score) and (value := ASR.value(score)) is not None:
                 found[score.scenario][score.question].append(float(value))

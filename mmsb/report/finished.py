@@ -32,6 +32,16 @@ class Finished(SavedRun):
         return float(record["totals"]["calls"] / record["dataset"]["samples"])
 
 
+def finished_run(folder: Path) -> Finished:
+    """Open a finished run.
+
+    Raises:
+        DataError: no finished run there, or its rows are not those of its `run.json`.
+    """
+    saved = SavedRun.open(folder)
+    return Finished(saved.folder, saved.values)
+
+
 def finished_runs(folder: Path) -> list[Finished]:
     """The finished runs of a sweep, in its order.
 
@@ -39,4 +49,4 @@ def finished_runs(folder: Path) -> list[Finished]:
         DataError: a run's rows are not those of its `run.json`.
     """
     paths = sorted(folder.glob("*/run.json"), key=lambda path: int(path.parent.name))
-    return [Finished.open(path.parent) for path in paths]
+    return [finished_run(path.parent) for path in paths]
