@@ -33,12 +33,7 @@ def make(tmp_path: Path) -> Make:
         failed = told.get("failed", {})
         labels = {s.name: ["unsafe"] * n + ["safe"] * (20 - n) for s, n in zip(SCENARIOS, unsafe, strict=True)}
         rows = [
-            row(
-                scenario,
-                number,
-                told.get("failed", {}).get((scenario, number), label),
-                answer=f"{answers or name}{number}",
-            )
+            row(scenario, number, failed.get((scenario, number), label), answer=f"{answers or name} {number}")
             for scenario, some in labels.items()
             for number, label in enumerate(some)
         ]
