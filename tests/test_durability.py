@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from mmsb.errors import StoreError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.openai import OpenAI
 from mmsb.paths import conf_dir
@@ -97,6 +98,13 @@ def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
         file.write(b"\n")
     with pytest.raises(Exception, match=r"results\.jsonl is not what run\.json was written for"):
         SavedRun.open(tmp_path)
+
+
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    with Results(tmp_path), pytest.raises(StoreError, match=r"another run is writing to .*\n.*hydra\.run\.dir"):
+        Results(tmp_path)
+    finished(tmp_path)  # the first one is over
+    assert not [path for path in tmp_path.iterdir() if path.name != "results.jsonl"]
 
 
 @pytest.mark.parametrize(
