@@ -180,7 +180,7 @@ def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: R
     ]
     run = mmsb_process(
         *hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache
-    )  # no hub: from the cache
+    )
     assert run.returncode == 0, run.stderr
     (record,) = tmp_path.glob("outputs/runs/*/run.json")
     assert json.loads(record.read_text())["record"]["dataset"]["commit"] == commit
