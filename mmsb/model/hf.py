@@ -112,7 +112,8 @@ class HF(Local):
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        return Loaded(model.eval(), processor, special_tokens(processor.tokenizer))
+        image_token = getattr(processor, "image_token", None)  # not always marked as special
+        return Loaded(model.eval(), processor, special_tokens(processor.tokenizer, image_token))
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
@@ -176,6 +177,16 @@ class HF(Local):
         from transformers import BitsAndBytesConfig
 
         return BitsAndBytesConfig(load_in_4bit=self.quantization == "4bit", load_in_8bit=self.quantization == "8bit")
+
+
+def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Token ids of a batch, padded on the left: `input_ids` and `attention_mask` [rows, longest]."""
+    import torch
+
+    length = max(len(row) for row in rows)
+    ids = [[padding] * (length - len(row)) + list(row) for row in rows]
+    mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
 
 def image_side(image_processor: Any) -> int | None:

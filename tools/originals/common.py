@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ QUESTIONS = (
 
 
 def coloured(width: int, height: int, seed: int) -> Image.Image:
-    """An RGB picture of smooth colours, a hard edge and noise, from whole-number arithmetic only."""
-    noise = np.random.RandomState(seed).randint(0, 40, (height, width, 3))
-    x, y = np.arange(width)[None, :, None], np.arange(height)[:, None, None]
-    smooth = x * 160 // width * np.array([1, 0, 1]) + y * 160 // height * np.array([0, 1, 1]) // 2
-    edge = 50 * ((x * 3 > width) & (y * 3 > height))
-    return Image.fromarray((noise + smooth + edge).clip(0, 255).astype(np.uint8))
+    """An RGB picture of smooth colours (0 to 240), a hard edge (50) and noise, from whole-number arithmetic only."""
+    noise = np.random.RandomState(seed).randint(0, 40, (height, width, 3), np.uint8)
+    x, y = np.arange(width)[None, :, None] * 160 // width, np.arange(height)[:, None, None] * 80 // height
+    smooth = (x * np.array([1, 0, 1]))[0].astype(np.uint8) + (y * np.array([0, 1, 0])).astype(np.uint8)
+    noise += smooth
+    noise[height // 3 :, width // 3 :] += 50
+    return Image.fromarray(noise)
 
 
 def typed(lines: int) -> Image.Image:
@@ -57,10 +59,16 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "typed2": lambda: typed(2),
     "typed3": lambda: typed(3),
     "typed4": lambda: typed(4),
-    "grey": lambda: coloured(300, 200, 14).convert("L"),
+    "grey": lambda: coloured(300, 200, 14).convert("L"),  # one channel
     "tiny": lambda: coloured(9, 5, 15),
-    "huge": lambda: coloured(2600, 1700, 16),
+    "huge": lambda: coloured(1900, 1300, 16),
 }
+
+
+@cache
+def picture(name: str) -> Image.Image:
+    """One of the pictures, mode RGB, as every system's code is handed it."""
+    return PICTURES[name]().convert("RGB")
 
 
 def picture_digest(picture: Image.Image) -> str:
@@ -168,7 +176,7 @@ def spied(model: Any, **instead: Any) -> Iterator[list[Call]]:
 
 
 def ids_given(args: Any, kwargs: Mapping[str, Any]) -> int:
-    """Token ids that `generate` gives back before the new ones; old releases put a BOS of their own after embeddings."""
+    """Token ids that `generate` gives back before the new ones; old releases begin with a BOS after embeddings."""
     import transformers
 
     prompt = kwargs.get("input_ids", args[0] if args else None)
@@ -187,7 +195,7 @@ def settings(model: Any, inner: Any, given: int, args: Any, kwargs: Mapping[str,
     processor = model._get_logits_processor
 
     def note(*positional: Any, **named: Any) -> Any:
-        config = named.get("generation_config", positional[0] if positional else None)
+        config: Any = named.get("generation_config", positional[0] if positional else None)
         found.update(in_force(config))
         longest = config.max_new_tokens
         found["max_new_tokens"] = config.max_length - given if longest is None else longest
@@ -229,23 +237,23 @@ class Recording:
     about: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Any] = field(default_factory=dict)
 
-    def pixels(self, picture: str, values: Any, mean: Any, std: Any) -> None:
+    def pixels(self, name: str, values: Any, mean: Any, std: Any) -> None:
         """Keep a picture's normalised pixels [3, height, width]: as bytes, as they are (value / 255 - mean) / std."""
         import torch
 
         mean, std = (torch.tensor(part, dtype=torch.float64)[:, None, None] for part in (mean, std))
         levels = ((values.double() * std + mean) * 255).round()
-        assert ((levels / 255 - mean) / std - values.double()).abs().max() < 5e-7, picture
+        assert ((levels / 255 - mean) / std - values.double()).abs().max() < 5e-7, name
         self.about |= {"mean": mean.flatten().tolist(), "std": std.flatten().tolist()}
-        self.about.setdefault("pictures", {})[picture] = picture_digest(PICTURES[picture]())
-        self.tensors[f"pixels.{picture}"] = levels.to(torch.uint8)
+        self.about.setdefault("pictures", {})[name] = picture_digest(picture(name))
+        self.tensors[f"pixels.{name}"] = levels.to(torch.uint8)
 
-    def normalised(self, picture: str) -> Any:
+    def normalised(self, name: str) -> Any:
         """A picture's pixels [3, height, width] as the authors' code made them, float64."""
         import torch
 
         mean, std = (torch.tensor(self.about[key], dtype=torch.float64)[:, None, None] for key in ("mean", "std"))
-        return (self.tensors[f"pixels.{picture}"].double() / 255 - mean) / std
+        return (self.tensors[f"pixels.{name}"].double() / 255 - mean) / std
 
     def case(self, name: str, call: Call, **what: Any) -> None:
         """Keep one answer: what was asked (`question`, `picture`, `prompt`, `ids`, ...), tokens and logits."""
@@ -295,7 +303,7 @@ def stub_torchvision() -> None:
     """Let a CUDA build of torchvision be imported beside a CPU build of torch: its compiled operators are not used."""
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
+    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
     stub_torchvision.library = library  # type: ignore[attr-defined]  # kept alive
