@@ -71,7 +71,7 @@ QFORMER_RULES: Rules = (
     (r"Qformer\.bert\.encoder\.(layer\.\d+)\.(.*)", r"qformer.encoder.\1.\2"),
 )
 LLAMA_RULES: Rules = ((r".*\.rotary_emb\.inv_freq", None), (r"(.*)", r"language_model.\1"))
-PROJECTION_RULES: Rules = ((r"llama_proj\.(weight|bias)", r"projection.\1"),)
+PROJECTION_RULES: Rules = ((r"llama_proj\.(weight|bias)", r"language_projection.\1"),)
 DRAWING = tuple(f"[IMG{number}]" for number in range(8))
 IMAGE_HERE = "<ImageHere>"
 
@@ -89,10 +89,10 @@ class MiniGPT4(Composed):
     }
 
     def build(self, parts: Mapping[str, Mapping[str, Any]]) -> Any:
-        """ViT, Q-Former, linear layer, LLaMA."""
-        from mmsb.model.composed.minigpt_net import QFormerNet
+        """BLIP-2's own graph: ViT, Q-Former, linear layer, LLaMA."""
+        from mmsb.model.composed.minigpt_net import Blip2Llama
 
-        return QFormerNet(parts)
+        return Blip2Llama(parts)
 
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; join the attention's query and value biases (its keys have none)."""
