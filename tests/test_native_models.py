@@ -54,6 +54,11 @@ def idefics(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
+def llava(small_llava: Path) -> Any:
+    return preset("llava_1_5_7b", name_or_path=str(small_llava), **SMALL)
+
+
+@pytest.fixture(scope="module")
 def shikra(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("shikra")
     files = save_published_shikra(root / "sources")
@@ -62,7 +67,7 @@ def shikra(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model, files
 
 
-@pytest.mark.parametrize("family", ["instructblip", "idefics", "shikra"])
+@pytest.mark.parametrize("family", ["instructblip", "idefics", "llava", "shikra"])
 def test_a_batch_answers_as_one_by_one(family: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(family)
     model = model[0] if isinstance(model, tuple) else model
@@ -174,10 +179,9 @@ def test_shikras_two_layers_are_its_one(shikra: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "picture", "person"),
-    [("llava_1_5_7b", " <image>\n", "human"), ("shikra", "<im_start><im_patch><im_end>", "user")],
+    ("name", "picture"), [("llava_1_5_7b", " <image>\n"), ("shikra", "<im_start><im_patch><im_end>")]
 )
-def test_the_vicuna_prompt_is_the_authors(name: str, picture: str, person: str, small_llava: Path) -> None:
+def test_the_vicuna_prompt_takes_a_system_text_of_its_own(name: str, picture: str, small_llava: Path) -> None:
     model = preset(name, name_or_path=str(small_llava), **SMALL)
     loaded = HF(name="x", name_or_path=str(small_llava), backend="pil", device="cpu", dtype="float32").load()
 
@@ -191,13 +195,17 @@ def test_the_vicuna_prompt_is_the_authors(name: str, picture: str, person: str, 
             )
         )
 
-    system = (
-        f"A chat between a curious {person} and an artificial intelligence assistant. The assistant gives helpful, "
-    )
-    system += f"detailed, and polite answers to the {person}'s questions. "
-    assert text(Prompt("1", "What?", TypedText("x"))) == f"{system}USER:{picture}What? ASSISTANT:"
-    assert text(Prompt("1", "What?")) == f"{system}USER: What? ASSISTANT:"
+    assert text(Prompt("1", "What?", TypedText("x"), system="Be kind.")) == f"Be kind. USER:{picture}What? ASSISTANT:"
     assert text(Prompt("1", "What?", system="Be kind.")) == "Be kind. USER: What? ASSISTANT:"
+
+
+@pytest.mark.parametrize("name", ["llava_1_5_7b"])
+def test_a_question_cannot_hold_a_picture(name: str, small_llava: Path) -> None:
+    model = preset(name, name_or_path=str(small_llava), **SMALL)
+    loaded = model.load()
+    ids = model.ids(loaded, Prompt("1", "<image> and </s>", TypedText("x")))
+    assert ids.count(loaded.model.config.image_token_id) == 16
+    assert loaded.processor.tokenizer.eos_token_id not in ids
 
 
 def test_a_model_that_does_not_fit_says_so_before_it_is_loaded() -> None:

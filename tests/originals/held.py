@@ -15,7 +15,7 @@ from mmsb.convert.conversion import make
 from mmsb.model.composed.base import Composed
 from mmsb.types import Prompt
 from tests.composed_models import Published, preset
-from tools.originals.common import PICTURES, Call, Recording, picture_digest, spied, weight
+from tools.originals.common import PICTURES, Call, Recording, picture, picture_digest, spied, weight
 
 TOKENIZERS = Path(__file__).parent / "tokenizers"
 PIXELS, LOGITS = 1e-6, 1e-4  # the most that a value may differ
@@ -39,32 +39,21 @@ def composed(name: str, recording: Recording, tokenizer: str, folder: Path, scal
 
 def asked(case: Mapping[str, Any]) -> Prompt:
     """The prompt of a recorded case; its picture is the recorded one."""
-    picture = None if case["picture"] is None else SimpleNamespace(load=lambda: rgb(case["picture"]), key="")
-    return Prompt("1", case["question"], picture)  # type: ignore[arg-type]
-
-
-@cache
-def drawn(name: str) -> Image.Image:
-    """A recorded picture, drawn once for all systems."""
-    return PICTURES[name]()
-
-
-def rgb(name: str) -> Image.Image:
-    """A recorded picture as the project opens pictures."""
-    return drawn(name).convert("RGB")
+    shown = None if case["picture"] is None else SimpleNamespace(load=lambda: picture(case["picture"]), key="")
+    return Prompt("1", case["question"], shown)  # type: ignore[arg-type]
 
 
 @cache
 def digests() -> dict[str, str]:
     """The pictures that this machine draws."""
-    return {name: picture_digest(drawn(name)) for name in PICTURES}
+    return {name: picture_digest(picture(name)) for name in PICTURES}
 
 
 def check_pixels(recording: Recording, pixels: Callable[[Image.Image], torch.Tensor]) -> None:
     """Every picture becomes the recorded pixels [3, height, width]."""
     assert recording.about["pictures"] == digests()
     for name in PICTURES:
-        ours, theirs = pixels(rgb(name)).double(), recording.normalised(name)
+        ours, theirs = pixels(picture(name)).double(), recording.normalised(name)
         assert ours.shape == theirs.shape, name
         assert float((ours - theirs).abs().max()) <= PIXELS, name
 

@@ -14,7 +14,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture, spied
 
 VISION: dict[str, Any] = {
     "hidden_size": 24,
@@ -65,6 +65,7 @@ TOKENIZER = {  # as in the published tokenizer_config.json
     "tokenizer_class": "LlamaTokenizer",
 }
 SCALE = 0.4
+SPACED = ("Well , it is n't . Do n't { 'a' : 1 } !", "é 漢 🙂\n  two  blanks")
 
 
 def vision_tower(folder: Path) -> Path:
@@ -115,13 +116,13 @@ def arguments(folder: Path, **further: Any) -> argparse.Namespace:
     return argparse.Namespace(**given, question_file=str(folder / "questions.json"), **further)
 
 
-def asked(script: Any, folder: Path, question: str, picture: str | None) -> None:
+def asked(script: Any, folder: Path, question: str, shown: str | None) -> None:
     """One question through an evaluation script of theirs."""
-    if picture is None:
+    if shown is None:
         lines: Any = [{"id": 1, "conversations": [{"value": question}]}]
     else:
-        PICTURES[picture]().save(folder / f"{picture}.png")
-        lines = {"question_id": 1, "image": f"{picture}.png", "text": question}
+        picture(shown).save(folder / f"{shown}.png")
+        lines = {"question_id": 1, "image": f"{shown}.png", "text": question}
     (folder / "questions.json").write_text(json.dumps(lines))
     script.eval_model(arguments(folder))
 
@@ -141,8 +142,8 @@ def main() -> None:
     about = {"repository": "haotian-liu/LLaVA", "commit": commit("LLaVA"), "scale": SCALE}
     recording = Recording("llava", about | {"sizes": {"vision": VISION, "text": TEXT}})
     recording.about["weights"] = {"model": {key: list(value.shape) for key, value in model.state_dict().items()}}
-    for name, picture in PICTURES.items():
-        pixels = process_images([picture().convert("RGB")], processor, model.config)[0]
+    for name in PICTURES:
+        pixels = process_images([picture(name)], processor, model.config)[0]
         recording.pixels(name, pixels, processor.image_mean, processor.image_std)
     for script in (model_vqa, model_vqa_science):
         script.load_pretrained_model = lambda *_: (*parts, 2048)
@@ -152,22 +153,20 @@ def main() -> None:
         script.tokenizer_image_token = lambda prompt, *rest, **named: (
             tokenized.append(prompt) or tokenize(prompt, *rest, **named)
         )
-    for name, question, picture in (
+    for name, question, shown in (
         ("picture", QUESTIONS[0], "typed2"),
         ("long", QUESTIONS[1], "wide"),
         ("marks", QUESTIONS[2], "tall"),
         ("text", QUESTIONS[1], None),
     ):
         with spied(model) as calls:
-            asked(model_vqa if picture else model_vqa_science, folder, question, picture)
+            asked(model_vqa if shown else model_vqa_science, folder, question, shown)
         (call,) = calls
         call.tokens = [int(logits.argmax()) for logits in call.logits]
         prompt = tokenized[-1]
-        text = json.loads((folder / "answers.jsonl").read_text())["text"]
         ids = tokenize(prompt, tokenizer, -200)
-        recording.case(
-            name, call, question=question, picture=picture, prompt=prompt, ids=ids, settings=call.settings, text=text
-        )
+        recording.case(name, call, question=question, picture=shown, prompt=prompt, ids=ids, settings=call.settings)
+    recording.about["decoded"] = {text: tokenizer.decode(tokenizer(text).input_ids[1:]) for text in SPACED}
     recording.save()
     hub_tokenizer(folder)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture, spied
 
 CHECKOUT = CHECKOUTS / "Otter"
 CONFIG = "src/otter_ai/models/otter/utils/Otter-MPT7B-config.json"
@@ -87,11 +87,11 @@ def main() -> None:
     about = {"repository": "Luodian/Otter", "commit": commit("Otter"), "sizes": SIZES, "scale": SCALE}
     recording = Recording("otter", about)
     recording.about["weights"] = {"model": fill(original.model.state_dict(), SCALE)}
-    for name, picture in PICTURES.items():
-        pixels = original.get_vision_x(picture())[0, 0, 0]
+    for name in PICTURES:
+        pixels = original.get_vision_x(picture(name))[0, 0, 0]
         recording.pixels(name, pixels, original.image_processor.image_mean, original.image_processor.image_std)
     black = Image.new("RGB", (224, 224))  # what their demo opens where no picture is given
-    for name, question, picture, instead in (
+    for name, question, shown, instead in (
         ("picture", QUESTIONS[0], "typed2", GREEDY),
         ("long", QUESTIONS[1], "wide", GREEDY),
         ("marks", QUESTIONS[2], "tall", GREEDY),
@@ -100,13 +100,13 @@ def main() -> None:
     ):
         original.model.generate = lambda instead=instead, **given: generate(**given | instead)
         with spied(original.model.lang_encoder) as calls:
-            text = original.generate(question, black if picture is None else PICTURES[picture]())
+            text = original.generate(question, black if shown is None else picture(shown))
         prompt = get_formatted_prompt(question)
         recording.case(
             name,
             calls[0],
             question=question,
-            picture=picture,
+            picture=shown,
             prompt=prompt,
             ids=tokenizer([prompt])["input_ids"],
             settings=calls[0].settings,
