@@ -62,7 +62,7 @@ class HF(Local):
         """Image processing, template, stops and quantisation."""
         return {
             "backend": self.backend,
-            "fit": [self.fit.how, list(self.fit.colour)],
+            "fit": [self.fit.how, list(self.fit.colour), self.fit.rounding],
             "template": self.template,
             "stop": list(self.stop),
             "quantization": self.quantization,
