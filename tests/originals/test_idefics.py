@@ -1,4 +1,4 @@
-"""IDEFICS replays what its published code did: transformers 4.33.3, used as its model card says."""
+"""IDEFICS replays what its published code did: transformers 4.37.2, used as its model card says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Record IDEFICS, instructed: its published code is that of transformers 4.33, its use that of its model card.
+"""Record IDEFICS, instructed: its published code is that of transformers, its use that of its model card.
+
+Transformers 4.37.2, not the 4.33 of its first days: there, tokens before a picture saw it, which its authors mended
+(huggingface/transformers, pull request 26839).
 
 Prompt, forbidden words and end as on https://huggingface.co/HuggingFaceM4/idefics-9b-instruct; the picture comes first,
 as in the card's third turn.
@@ -69,6 +72,7 @@ MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.2757
 def main() -> None:
     """Record state, configuration, pixels and answers."""
     import torch
+    import transformers
     from transformers import IdeficsConfig, IdeficsForVisionText2Text
 
     torch.set_num_threads(1)
@@ -77,7 +81,7 @@ def main() -> None:
     sizes = SIZES | {"vocab_size": 400, "additional_vocab_size": len(words) - 400}
     model = IdeficsForVisionText2Text(IdeficsConfig(**sizes)).eval()
     fill(model.state_dict(), SCALE)
-    about = {"repository": "huggingface/transformers", "commit": "v4.33.3", "scale": SCALE}
+    about = {"repository": "huggingface/transformers", "commit": f"v{transformers.__version__}", "scale": SCALE}
     recording = Recording("idefics", about | {"config": model.config.to_dict()})
     recording.about["weights"] = {"model": {key: list(value.shape) for key, value in model.state_dict().items()}}
     for name in PICTURES:
