@@ -9,6 +9,7 @@ as in the card's third turn.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -62,6 +63,9 @@ def processor() -> Any:
     words = LlamaTokenizerFast.from_pretrained(folder, clean_up_tokenization_spaces=False)
     words.add_special_tokens({"additional_special_tokens": SPECIAL, "pad_token": "<unk>"})
     words.save_pretrained(TOKENIZER)
+    settings = json.loads((TOKENIZER / "tokenizer_config.json").read_text())
+    settings.pop("legacy")  # the published one was saved before there was such a setting
+    (TOKENIZER / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
     images = IdeficsImageProcessor(image_size=SIDE, image_mean=MEAN, image_std=STD, image_num_channels=3)
     return IdeficsProcessor(images, LlamaTokenizerFast.from_pretrained(TOKENIZER))
 
