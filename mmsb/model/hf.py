@@ -189,6 +189,14 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
 
+def as_published(tokenizer: Any) -> None:
+    """Let a tokenizer of the `tokenizers` library read texts as the first fast tokenizers of LLaMA did."""
+    from tokenizers import normalizers
+
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.pre_tokenizer = None
+
+
 def image_side(image_processor: Any) -> int | None:
     """The side in pixels of the square that an image processor makes; None where it keeps each picture's own size."""
     for size in (getattr(image_processor, "crop_size", None), getattr(image_processor, "size", None)):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from mmsb.config import settings
 from mmsb.model.generation import defused
-from mmsb.model.hf import HF, Loaded
+from mmsb.model.hf import HF, Loaded, as_published
 from mmsb.types import Prompt
 
 AROUND, IMAGE, END = "<fake_token_around_image>", "<image>", "<end_of_utterance>"
@@ -71,11 +71,3 @@ class Idefics(HF):
         """An answer ends with its utterance and holds no picture."""
         ids = loaded.processor.tokenizer.convert_tokens_to_ids
         return {"eos_token_id": [ids(END)], "bad_words_ids": [[ids(IMAGE)], [ids(AROUND)]]}
-
-
-def as_published(tokenizer: Any) -> None:
-    """Let a tokenizer of the `tokenizers` library read texts as the first fast tokenizers of LLaMA did."""
-    from tokenizers import normalizers
-
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.pre_tokenizer = None
