@@ -75,7 +75,12 @@ def converted(name: str, recorded_as: str, folder: Path) -> Replay:
 def write_published(source: Any, entry: str, shapes: dict[str, list[int]], recording: Recording, root: Path) -> None:
     """One published file (or folder, with configuration and tokenizer) as it lies on disk."""
     kinds = recording.about.get("kinds", {})
-    state = {key: stored(key, tuple(shape), kinds.get(key)) for key, shape in shapes.items()}
+    scale = recording.about.get("scale", 0.25)
+    state = {key: stored(key, tuple(shape), kinds.get(key), scale) for key, shape in shapes.items()}
+    for key, rows in recording.about.get("rows", {}).items():
+        if key in state:
+            for row, factor in rows.items():
+                state[key][int(row)] *= factor
     place = root / source.path
     root.mkdir(exist_ok=True)
     if Path(source.path).suffix in (".pth", ".ckpt", ".bin"):
@@ -88,6 +93,6 @@ def write_published(source: Any, entry: str, shapes: dict[str, list[int]], recor
         (place / file.name).write_bytes(file.read_bytes())
 
 
-def stored(key: str, shape: tuple[int, ...], kind: str | None) -> torch.Tensor:
+def stored(key: str, shape: tuple[int, ...], kind: str | None, scale: float) -> torch.Tensor:
     """A published entry: its weight, or whole numbers where the file holds such."""
-    return torch.zeros(shape, dtype=torch.long) if kind == "int64" else torch.as_tensor(weight(key, shape))
+    return torch.zeros(shape, dtype=torch.long) if kind == "int64" else torch.as_tensor(weight(key, shape, scale))

@@ -165,7 +165,7 @@ def spied(model: Any, **instead: Any) -> Iterator[list[Call]]:
         finally:
             hook.remove()
             before.remove()
-        call.tokens = output[0, given:].tolist()
+        call.tokens = getattr(output, "sequences", output)[0, given:].tolist()
         return output
 
     model.generate = generate
@@ -224,29 +224,48 @@ def _note_pass(call: Call, given: Mapping[str, Any]) -> None:
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
+def levels(values: Any, mean: Any, std: Any) -> Any:
+    """Normalised pixels [3, height, width] as the bytes they were made of; anything else is an error."""
+    import torch
+
+    mean, std = (torch.tensor(part, dtype=torch.float64)[:, None, None] for part in (mean, std))
+    whole = ((values.double() * std + mean) * 255).round()
+    assert ((whole / 255 - mean) / std - values.double()).abs().max() < 1e-6
+    return whole.to(torch.uint8)
+
+
+def bytes_digest(values: Any) -> str:
+    """SHA-256 of a tensor of bytes."""
+    return hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest()
+
+
 @dataclass
 class Recording:
     """What the authors' code did; `NAME.json` and `NAME.safetensors` in tests/originals.
 
     Attributes:
         about: repository, commit, environment, sizes, weights (key and shape of every published file), cases, ...
-        tensors: `logits.CASE` [steps, vocabulary], `pixels.PICTURE` [3, height, width] (whole numbers where exact).
+        tensors: `logits.CASE` [steps, vocabulary], `pixels.PICTURE` [3, height, width] bytes.
     """
 
     name: str
     about: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Any] = field(default_factory=dict)
 
-    def pixels(self, name: str, values: Any, mean: Any, std: Any) -> None:
-        """Keep a picture's normalised pixels [3, height, width]: as bytes, as they are (value / 255 - mean) / std."""
-        import torch
+    def pixels(self, name: str, small: Any, full: Any, mean: Any, std: Any) -> None:
+        """Keep a picture's normalised pixels [3, height, width]: the small ones as bytes, a digest of the full ones.
 
-        mean, std = (torch.tensor(part, dtype=torch.float64)[:, None, None] for part in (mean, std))
-        levels = ((values.double() * std + mean) * 255).round()
-        assert ((levels / 255 - mean) / std - values.double()).abs().max() < 5e-7, name
-        self.about |= {"mean": mean.flatten().tolist(), "std": std.flatten().tolist()}
+        Args:
+            name: the picture.
+            small: as the small model sees it; the values are (byte / 255 - mean) / std.
+            full: as the published model sees it.
+            mean: of each colour.
+            std: of each colour.
+        """
+        self.about |= {"mean": list(mean), "std": list(std)}
         self.about.setdefault("pictures", {})[name] = picture_digest(picture(name))
-        self.tensors[f"pixels.{name}"] = levels.to(torch.uint8)
+        self.about.setdefault("full", {"side": full.shape[-1]})[name] = bytes_digest(levels(full, mean, std))
+        self.tensors[f"pixels.{name}"] = levels(small, mean, std)
 
     def normalised(self, name: str) -> Any:
         """A picture's pixels [3, height, width] as the authors' code made them, float64."""

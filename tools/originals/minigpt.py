@@ -41,6 +41,8 @@ def open_package(checkout: str) -> None:
     package = types.ModuleType("minigpt4")
     package.__path__ = [str(CHECKOUTS / checkout / "minigpt4")]
     sys.modules["minigpt4"] = package
+    for name in ("datasets.builders", "runners", "tasks"):  # imported for what they register, which is not used here
+        sys.modules[f"minigpt4.{name}"] = types.ModuleType(name)
     sys.path.insert(0, str(CHECKOUTS / checkout))
 
 

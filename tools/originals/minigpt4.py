@@ -80,7 +80,8 @@ def main() -> None:
         "stop": ["###"],
     }
     for name in PICTURES:
-        recording.pixels(name, processor(picture(name)), processor.normalize.mean, processor.normalize.std)
+        small, full = (side(picture(name)) for side in (processor, Blip2ImageEvalProcessor(image_size=224)))
+        recording.pixels(name, small, full, processor.normalize.mean, processor.normalize.std)
     for name, (question, shown) in CASES.items():
         answer(recording, chat, CONV_VISION_Vicuna0, name, QUESTIONS[question], shown)
     recording.about["read"] = [read(chat, CONV_VISION_Vicuna0, text) for text in ANSWERS]

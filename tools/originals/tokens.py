@@ -64,11 +64,11 @@ def tiktoken_ranks(file: Path, merges: int = 100) -> None:
     file.write_bytes(b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(tokens)))
 
 
-def llama_folder(folder: Path) -> Path:
+def llama_folder(folder: Path, **further: str) -> Path:
     """A folder with the small SentencePiece model as LLaMA's checkpoints publish it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes((TOKENS / "tokenizer.model").read_bytes())
-    (folder / "tokenizer_config.json").write_text(json.dumps(LLAMA_SETTINGS))
+    (folder / "tokenizer_config.json").write_text(json.dumps(LLAMA_SETTINGS | further))
     return folder
 
 

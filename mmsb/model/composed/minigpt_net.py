@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -14,6 +17,7 @@ from transformers import (
     Blip2ForConditionalGeneration,
     Blip2VisionConfig,
     Blip2VisionModel,
+    LogitsProcessor,
 )
 
 LN_VISION_EPS = 1e-5  # the tower's own norms have 1e-6
@@ -53,6 +57,38 @@ class Blip2Llama(Blip2ForConditionalGeneration):  # type: ignore[misc]
         """[n, 3, side, side] -> [n, queries, hidden]."""
         seen: torch.Tensor = self.get_image_features(pixels).pooler_output
         return seen
+
+
+class Drawing(LogitsProcessor):  # type: ignore[misc]
+    """Once the first token for drawing was chosen, the others follow; no penalty for repetition remembers those.
+
+    The authors' code runs all of them through the model in one pass and keeps only the first.
+    """
+
+    def __init__(self, tokens: Sequence[int], penalty: float) -> None:
+        """The ids in order, and the penalty that `generate` has put on repeated tokens."""
+        self.tokens, self.penalty = tokens, penalty
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """[batch, length] ids so far, [batch, vocabulary] scores -> the scores, changed."""
+        scores = scores.clone()
+        runs = list(accumulate(self.tokens[1:], partial(_followed, input_ids), initial=input_ids == self.tokens[0]))
+        for run, token in zip(runs[1:], self.tokens[1:], strict=True):
+            chosen = (input_ids == token) & ~run
+            unpunished = run.any(dim=1) & ~chosen.any(dim=1)
+            score = scores[:, token]
+            before = torch.where(score < 0, score / self.penalty, score * self.penalty)
+            scores[:, token] = torch.where(unpunished, before, score)
+        for run, following in zip(runs, self.tokens[1:], strict=False):
+            rows = run[:, -1:].any(dim=1)
+            scores[rows] = float("-inf")
+            scores[rows, following] = 0.0
+        return scores
+
+
+def _followed(input_ids: torch.Tensor, run: torch.Tensor, token: int) -> torch.Tensor:
+    """Where `token` stands directly behind the end of a run [batch, length]."""
+    return (input_ids == token) & pad(run[:, :-1], (1, 0))
 
 
 class GroupedNet(nn.Module):
