@@ -12,10 +12,19 @@ import torch
 from PIL import Image
 
 from mmsb.convert.conversion import make
-from mmsb.model.composed.base import Composed
 from mmsb.types import Prompt
 from tests.composed_models import Published, preset
-from tools.originals.common import PICTURES, Call, Recording, picture, picture_digest, spied, weight
+from tools.originals.common import (
+    PICTURES,
+    Call,
+    Recording,
+    bytes_digest,
+    levels,
+    picture,
+    picture_digest,
+    spied,
+    weight,
+)
 
 TOKENIZERS = Path(__file__).parent / "tokenizers"
 PIXELS, LOGITS = 1e-6, 1e-4  # the most that a value may differ
@@ -32,7 +41,7 @@ def published(recording: Recording, scale: float = 0.25) -> dict[str, dict[str, 
 
 def composed(name: str, recording: Recording, tokenizer: str, folder: Path, scale: float) -> Any:
     """A composed preset, converted from a recording's files into `folder`; only its sizes are changed."""
-    model: Composed = preset(name, name_or_path=str(folder), parts=recording.about["sizes"], **SMALL)
+    model = preset(name, name_or_path=str(folder), parts=recording.about["sizes"], **SMALL)
     make(model, Published(published(recording, scale), TOKENIZERS / tokenizer), folder)
     return model
 
@@ -40,7 +49,7 @@ def composed(name: str, recording: Recording, tokenizer: str, folder: Path, scal
 def asked(case: Mapping[str, Any]) -> Prompt:
     """The prompt of a recorded case; its picture is the recorded one."""
     shown = None if case["picture"] is None else SimpleNamespace(load=lambda: picture(case["picture"]), key="")
-    return Prompt("1", case["question"], shown)  # type: ignore[arg-type]
+    return Prompt("1", case["question"], shown)
 
 
 @cache
@@ -49,13 +58,16 @@ def digests() -> dict[str, str]:
     return {name: picture_digest(picture(name)) for name in PICTURES}
 
 
-def check_pixels(recording: Recording, pixels: Callable[[Image.Image], torch.Tensor]) -> None:
-    """Every picture becomes the recorded pixels [3, height, width]."""
+def check_pixels(recording: Recording, pixels: Callable[[Image.Image, int], torch.Tensor], side: int) -> None:
+    """Every picture becomes the recorded pixels [3, side, side]: those of the small model and of the published one."""
     assert recording.about["pictures"] == digests()
     for name in PICTURES:
-        ours, theirs = pixels(picture(name)).double(), recording.normalised(name)
+        ours, theirs = pixels(picture(name), side).double(), recording.normalised(name)
         assert ours.shape == theirs.shape, name
         assert float((ours - theirs).abs().max()) <= PIXELS, name
+        full = recording.about["full"]
+        seen = levels(pixels(picture(name), full["side"]), recording.about["mean"], recording.about["std"])
+        assert bytes_digest(seen) == full[name], f"{name} at {full['side']}"
 
 
 def check_answer(recording: Recording, name: str, call: Call) -> None:

@@ -44,11 +44,14 @@ def test_prompts_have_the_recorded_ids(recording: Recording, idefics: tuple[Any,
 def test_pictures_have_the_recorded_pixels(recording: Recording, idefics: tuple[Any, Any]) -> None:
     model, loaded = idefics
 
-    def pixels(picture: Any) -> torch.Tensor:
-        seen: torch.Tensor = loaded.processor.image_processor([model.fit.apply(picture, 56)], return_tensors="pt")[0]
+    colours = {"image_mean": recording.about["mean"], "image_std": recording.about["std"]}
+
+    def pixels(picture: Any, side: int) -> torch.Tensor:
+        processor = type(loaded.processor.image_processor)(image_size=side, **colours)
+        seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")[0]
         return seen
 
-    check_pixels(recording, pixels)
+    check_pixels(recording, pixels, 56)
 
 
 def test_answers_have_the_recorded_logits_tokens_and_settings(

@@ -112,13 +112,14 @@ def test_prompts_have_the_recorded_ids(recording: Recording, instructblip: tuple
 
 def test_pictures_have_the_recorded_pixels(recording: Recording, instructblip: tuple[Any, Any]) -> None:
     model, loaded = instructblip
-    processor = loaded.processor.image_processor
+    images = type(loaded.processor.image_processor)
 
-    def pixels(picture: Any) -> torch.Tensor:
-        seen: torch.Tensor = processor([model.fit.apply(picture, 56)], return_tensors="pt")["pixel_values"][0]
+    def pixels(picture: Any, side: int) -> torch.Tensor:
+        processor = images(size={"height": side, "width": side})
+        seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
         return seen
 
-    check_pixels(recording, pixels)
+    check_pixels(recording, pixels, 56)
 
 
 def test_answers_have_the_recorded_logits_tokens_and_settings(

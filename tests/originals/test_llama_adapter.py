@@ -84,8 +84,8 @@ def test_prompts_have_the_recorded_ids(adapter: tuple[Recording, Any, Any]) -> N
 
 
 def test_pictures_have_the_recorded_pixels(adapter: tuple[Recording, Any, Any]) -> None:
-    recording, model, loaded = adapter
-    check_pixels(recording, lambda picture: model.pixels([picture], loaded.parts["vision"]["image_size"])[0])
+    recording, model, _ = adapter
+    check_pixels(recording, lambda picture, side: model.pixels([picture], side)[0], 56)
 
 
 def test_greedy_answers_have_the_recorded_logits_and_tokens(adapter: tuple[Recording, Any, Any]) -> None:
@@ -133,5 +133,5 @@ def test_the_keys_checked_at_full_size_are_the_recorded_ones(adapter: tuple[Reco
 def test_dropping_the_crops_rounding_would_show(adapter: tuple[Recording, Any, Any]) -> None:
     recording, model, _ = adapter
     floored = dataclasses.replace(model, fit=dataclasses.replace(model.fit, rounding="down"))
-    with pytest.raises(AssertionError, match="typed3"):
-        check_pixels(recording, lambda picture: floored.pixels([picture], 56)[0])
+    with pytest.raises(AssertionError, match="wide at 224"):
+        check_pixels(recording, lambda picture, side: floored.pixels([picture], side)[0], 56)

@@ -41,7 +41,7 @@ def test_prompts_have_the_recorded_ids(recording: Recording, otter: tuple[Any, A
 def test_pictures_have_the_recorded_pixels(recording: Recording, otter: tuple[Any, Any]) -> None:
     model, loaded = otter
     side = loaded.parts["vision"]["image_size"]
-    check_pixels(recording, lambda picture: model.pixels([picture], side)[0])
+    check_pixels(recording, lambda picture, side: model.pixels([picture], side)[0], side)
 
 
 def test_greedy_answers_have_the_recorded_logits_and_tokens(recording: Recording, otter: tuple[Any, Any]) -> None:

@@ -81,6 +81,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     made = processor()
+    published = type(made.image_processor)(image_size=224, image_mean=MEAN, image_std=STD, image_num_channels=3)
     words = made.tokenizer
     sizes = SIZES | {"vocab_size": 400, "additional_vocab_size": len(words) - 400}
     model = IdeficsForVisionText2Text(IdeficsConfig(**sizes)).eval()
@@ -89,7 +90,8 @@ def main() -> None:
     recording = Recording("idefics", about | {"config": model.config.to_dict()})
     recording.about["weights"] = {"model": {key: list(value.shape) for key, value in model.state_dict().items()}}
     for name in PICTURES:
-        recording.pixels(name, made.image_processor([picture(name)])[0], MEAN, STD)
+        small, full = (images([picture(name)])[0] for images in (made.image_processor, published))
+        recording.pixels(name, small, full, MEAN, STD)
     end = words("<end_of_utterance>", add_special_tokens=False).input_ids
     forbidden = words(["<image>", "<fake_token_around_image>"], add_special_tokens=False).input_ids
     for name, question, shown in (

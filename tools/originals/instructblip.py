@@ -128,9 +128,15 @@ def hub_tokenizers() -> None:
     words.add_special_tokens({"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>"})
     words.add_tokens(["<image>", "<video>"], special_tokens=True)
     words.save_pretrained(folder)
-    end = {"__type": "AddedToken", "content": "</s>", "normalized": True}
+    end: dict[str, Any] = {"__type": "AddedToken", "content": "</s>", "normalized": True}
     end |= {"lstrip": False, "rstrip": False, "single_word": False}
-    settings = {"bos_token": "</s>", "eos_token": end, "unk_token": "</s>", "pad_token": None, "sp_model_kwargs": {}}
+    settings: dict[str, Any] = {
+        "bos_token": "</s>",
+        "eos_token": end,
+        "unk_token": "</s>",
+        "pad_token": None,
+        "sp_model_kwargs": {},
+    }
     settings |= {"clean_up_tokenization_spaces": False, "model_max_length": 2048, "truncation_side": "left"}
     settings |= {"processor_class": "InstructBlipProcessor", "tokenizer_class": "LlamaTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
@@ -155,7 +161,8 @@ def main() -> None:
     recording = Recording("instructblip", {**about, "sizes": sizes, "words": len(model.tokenizer)})
     recording.about["weights"] = {"model": {key: list(value.shape) for key, value in model.state_dict().items()}}
     for name in PICTURES:
-        recording.pixels(name, processor(picture(name)), processor.normalize.mean, processor.normalize.std)
+        small, full = (images(picture(name)) for images in (processor, BlipImageEvalProcessor(image_size=224)))
+        recording.pixels(name, small, full, processor.normalize.mean, processor.normalize.std)
     for name, question, shown, instead in (
         ("picture", QUESTIONS[0], "typed2", GREEDY),
         ("steps", QUESTIONS[1], "wide", GREEDY),

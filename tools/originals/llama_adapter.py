@@ -13,6 +13,7 @@ import tempfile
 import types
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tools.originals.common import (
     CHECKOUTS,
@@ -121,10 +122,14 @@ def drawn_from(model: Any, pixels: Any, prompt: str) -> Any:
     import torch
 
     seen, draw = [], torch.multinomial
-    torch.multinomial = lambda probabilities, **named: seen.append(probabilities) or draw(probabilities, **named)
+
+    def spy(probabilities: Any, **named: Any) -> Any:
+        seen.append(probabilities)
+        return draw(probabilities, **named)
+
     defaults = {name: inspect.signature(model.generate).parameters[name].default for name in ("temperature", "top_p")}
-    answer(model, pixels, prompt, max_gen_len=1, **defaults)
-    torch.multinomial = draw
+    with mock.patch.object(torch, "multinomial", spy):
+        answer(model, pixels, prompt, max_gen_len=1, **defaults)
     return seen[0][0]
 
 
@@ -137,7 +142,7 @@ def main() -> None:
     stub_torchvision()
     sys.path[:0] = [str(CHECKOUTS / "CLIP"), str(CHECKOUTS / "LLaMA-Adapter" / PROJECT)]
     sys.modules["ftfy"] = types.ModuleType("ftfy")  # CLIP cleans texts with it; none are read
-    torch.Tensor.cuda = lambda self, **_: self
+    setattr(torch.Tensor, "cuda", lambda self, **_: self)  # noqa: B010
     torch.set_default_tensor_type = lambda _: None
     import clip
 
@@ -150,6 +155,7 @@ def record(lora: bool, folder: Path) -> None:
     """Record one variant."""
     import cv2
     import torch
+    from clip.clip import _transform
     from llama.utils import format_prompt
     from PIL import Image
 
@@ -163,13 +169,14 @@ def record(lora: bool, folder: Path) -> None:
         name: defaults[name].default for name in ("max_gen_len", "temperature", "top_p")
     } | {"end": model.tokenizer.eos_id}
 
-    def seen(name: str) -> Any:
+    def seen(name: str, transform: Any = model.clip_transform) -> Any:
         picture(name).save(folder / f"{name}.png")
-        return model.clip_transform(Image.fromarray(cv2.imread(str(folder / f"{name}.png")))).unsqueeze(0)
+        return transform(Image.fromarray(cv2.imread(str(folder / f"{name}.png")))).unsqueeze(0)
 
     mean, std = (model.clip_transform.transforms[-1].mean, model.clip_transform.transforms[-1].std)
     for name in PICTURES:
-        recording.pixels(name, seen(name)[0], mean, std)
+        small, full = (seen(name, transform)[0] for transform in (model.clip_transform, _transform(224)))
+        recording.pixels(name, small, full, mean, std)
     for name, question, shown in (
         ("picture", QUESTIONS[0], "typed2"),
         ("long", QUESTIONS[1], "wide"),

@@ -94,7 +94,8 @@ def build(folder: Path) -> tuple[Any, Any, Any]:
     (folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER))
     (folder / "tokenizer.model").write_bytes((RECORDINGS / "tokenizers/llama/tokenizer.model").read_bytes())
     tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=False)
-    torch.Tensor.cuda = torch.Tensor.half = lambda self, **_: self
+    for name in ("cuda", "half"):
+        setattr(torch.Tensor, name, lambda self, **_: self)
     return tokenizer, model.float().eval(), model.get_vision_tower().image_processor
 
 
@@ -136,23 +137,28 @@ def main() -> None:
     sys.modules["shortuuid"] = types.SimpleNamespace(uuid=lambda: "")  # type: ignore[assignment]
     from llava.eval import model_vqa, model_vqa_science
     from llava.mm_utils import process_images
+    from transformers import CLIPImageProcessor
 
     folder = Path(tempfile.mkdtemp())
     parts = tokenizer, model, processor = build(folder)
+    published = CLIPImageProcessor(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
     about = {"repository": "haotian-liu/LLaVA", "commit": commit("LLaVA"), "scale": SCALE}
     recording = Recording("llava", about | {"sizes": {"vision": VISION, "text": TEXT}})
     recording.about["weights"] = {"model": {key: list(value.shape) for key, value in model.state_dict().items()}}
     for name in PICTURES:
-        pixels = process_images([picture(name)], processor, model.config)[0]
-        recording.pixels(name, pixels, processor.image_mean, processor.image_std)
+        small, full = (process_images([picture(name)], images, model.config)[0] for images in (processor, published))
+        recording.pixels(name, small, full, processor.image_mean, processor.image_std)
     for script in (model_vqa, model_vqa_science):
         script.load_pretrained_model = lambda *_: (*parts, 2048)
     tokenized: list[Any] = []
     tokenize = model_vqa.tokenizer_image_token
+
+    def spy(prompt: str, *rest: Any, **named: Any) -> Any:
+        tokenized.append(prompt)
+        return tokenize(prompt, *rest, **named)
+
     for script in (model_vqa, model_vqa_science):
-        script.tokenizer_image_token = lambda prompt, *rest, **named: (
-            tokenized.append(prompt) or tokenize(prompt, *rest, **named)
-        )
+        script.tokenizer_image_token = spy
     for name, question, shown in (
         ("picture", QUESTIONS[0], "typed2"),
         ("long", QUESTIONS[1], "wide"),

@@ -80,6 +80,9 @@ def build() -> Any:
 
 def main() -> None:
     """Record state, pixels and answers."""
+    import transformers
+
+    published = transformers.CLIPImageProcessor()
     original = build()
     from pipeline.benchmarks.models.otter_image import get_formatted_prompt
 
@@ -88,8 +91,11 @@ def main() -> None:
     recording = Recording("otter", about)
     recording.about["weights"] = {"model": fill(original.model.state_dict(), SCALE)}
     for name in PICTURES:
-        pixels = original.get_vision_x(picture(name))[0, 0, 0]
-        recording.pixels(name, pixels, original.image_processor.image_mean, original.image_processor.image_std)
+        small, images = original.get_vision_x(picture(name))[0, 0, 0], original.image_processor
+        original.image_processor = published
+        full = original.get_vision_x(picture(name))[0, 0, 0]
+        original.image_processor = images
+        recording.pixels(name, small, full, original.image_processor.image_mean, original.image_processor.image_std)
     black = Image.new("RGB", (224, 224))  # what their demo opens where no picture is given
     for name, question, shown, instead in (
         ("picture", QUESTIONS[0], "typed2", GREEDY),

@@ -71,7 +71,12 @@ def build(folder: Path) -> tuple[Any, dict[str, Any]]:
     (folder / "added_tokens.json").write_text(json.dumps(ADDED))
     settings = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "tokenizer_class": "LlamaTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    given = {"model_name_or_path": str(folder), "cache_dir": None, "freeze_backbone": False, "version": "v1"}
+    given: dict[str, Any] = {
+        "model_name_or_path": str(folder),
+        "cache_dir": None,
+        "freeze_backbone": False,
+        "version": "v1",
+    }
     given |= {"model_max_length": 2048, "vision_tower": str(vision_tower(folder / "clip")), "image_token_len": PATCHES}
     given |= {"mm_vision_select_layer": -2, "pretrain_mm_mlp_adapter": None, "tune_mm_mlp_adapter": False}
     given |= {"freeze_mm_mlp_adapter": False, "mm_use_im_start_end": True, "sep_image_conv_front": False}
@@ -89,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)
     open_package()
     model, preprocessor = build(Path(tempfile.mkdtemp()))
-    torch.Tensor.cuda = lambda self, **_: self
+    setattr(torch.Tensor, "cuda", lambda self, **_: self)  # noqa: B010
     from mllm.conversation import get_conv_template
     from mllm.dataset.process_function.box_process_function import BoxFormatProcess, PlainBoxFormatter
     from mllm.dataset.process_function.shikra_process_function import (
@@ -99,6 +104,7 @@ def main() -> None:
     )
     from mllm.dataset.single_image_interactive import SingleImageInteractive
     from mllm.dataset.utils.transform import Expand2square
+    from transformers import CLIPImageProcessor
 
     preprocessor["target"] = {"boxes": PlainBoxFormatter()}
     tokenizer = preprocessor["text"]
@@ -117,7 +123,8 @@ def main() -> None:
         if shown is not None:
             asked.set_image(picture(shown))
         asked.append_message(role=asked.roles[0], message=question, boxes=[], boxes_seq=[])
-        return asked.to_model_input()
+        made: dict[str, Any] = asked.to_model_input()
+        return made
 
     about = {"repository": "shikras/shikra", "commit": commit("shikra"), "scale": SCALE, "text": TEXT}
     tower = model.model.vision_tower[0]
@@ -128,7 +135,11 @@ def main() -> None:
     }
     processor = preprocessor["image"]
     for name in PICTURES:
-        recording.pixels(name, inputs("", name)["images"][0], processor.image_mean, processor.image_std)
+        small = inputs("", name)["images"][0]
+        preprocessor["image"] = CLIPImageProcessor()
+        full = inputs("", name)["images"][0]
+        preprocessor["image"] = processor
+        recording.pixels(name, small, full, processor.image_mean, processor.image_std)
     ends = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     for name, question, shown in (
         ("picture", QUESTIONS[0], "typed2"),
@@ -142,9 +153,7 @@ def main() -> None:
         (call,) = calls
         ids = given["input_ids"][0].tolist()
         prompt = tokenizer.decode(ids)
-        recording.case(
-            name, call, question=question, picture=shown, prompt=prompt, ids=ids, settings=call.settings
-        )
+        recording.case(name, call, question=question, picture=shown, prompt=prompt, ids=ids, settings=call.settings)
     recording.save()
 
 
