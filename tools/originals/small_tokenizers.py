@@ -9,8 +9,14 @@ import json
 from pathlib import Path
 
 from tools.originals.common import RECORDINGS
-from tools.originals.tokens import SENTENCES, sentencepiece_model
+from tools.originals.tokens import sentencepiece_model
 
+SENTENCES = (
+    "Give the following image. You will be able to see the image once I provide it to you.",
+    "Human: the image shows a phrase of an activity. List the steps in detail. Assistant: Sure, here it is.",
+    "A chat between a curious user and an artificial intelligence assistant. USER: what is this? ASSISTANT: text",
+    "User: What is this? GPT: It is a picture of a boat on a lake.",
+)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 END = "<|endoftext|>"
 
@@ -34,7 +40,11 @@ def gpt_neox(folder: Path, size: int = 397) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     words.save(str(folder / "tokenizer.json"))
     marks = {"bos_token": END, "eos_token": END, "unk_token": END}
-    settings = {"add_prefix_space": False, "clean_up_tokenization_spaces": True, "model_max_length": 2048}
+    settings: dict[str, object] = {
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": True,
+        "model_max_length": 2048,
+    }
     (folder / "tokenizer_config.json").write_text(
         json.dumps({**settings, **marks, "tokenizer_class": "GPTNeoXTokenizer"})
     )
@@ -54,4 +64,4 @@ if __name__ == "__main__":
     gpt_neox(tokenizers / "gpt_neox")
     bert(tokenizers / "bert")
     (tokenizers / "llama").mkdir(parents=True, exist_ok=True)
-    sentencepiece_model(tokenizers / "llama" / "tokenizer.model", 400)
+    sentencepiece_model(tokenizers / "llama" / "tokenizer.model", 400, SENTENCES[:3])
