@@ -178,9 +178,7 @@ def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: R
     assert [path.read_bytes() for path in pictures if path.parent.name == "SD"] == [
         jpeg(path.stem, "SD") for path in pictures if path.parent.name == "SD"
     ]
-    run = mmsb_process(
-        *hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache
-    )
+    run = mmsb_process(*hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache)
     assert run.returncode == 0, run.stderr
     (record,) = tmp_path.glob("outputs/runs/*/run.json")
     assert json.loads(record.read_text())["record"]["dataset"]["commit"] == commit

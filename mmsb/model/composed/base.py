@@ -180,7 +180,7 @@ class Composed(Local):
         return {
             "prompt": [self.prompt, self.text_prompt, self.system, self.bos],
             "stop": [list(self.stop), list(self.end_tokens), self.answer_after],
-            "fit": [self.fit.how, list(self.fit.colour)],
+            "fit": [self.fit.how, list(self.fit.colour), self.fit.rounding],
         }
 
     def check(self) -> None:
