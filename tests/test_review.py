@@ -262,7 +262,7 @@ def test_two_runs_are_labelled_on_the_same_questions_in_an_order_that_tells_noth
     first = answers_of(write_run(tmp_path / "a", {"fraud": ["safe"] * 40}))
     second = answers_of(write_run(tmp_path / "b", {"fraud": ["unsafe"] * 30}, answer="Another"))
     drawn = draw([first, second], 20, "cells", 0)
-    assert drawn.sizes == {"fraud/safe/unsafe": 30}  # ten questions have no answer in the second
+    assert drawn.sizes == {"fraud/rises": 30}  # ten questions have no answer in the second
     shown = list(tasks(drawn))
     assert len(shown) == 40
     assert {number for _, number in shown[::2]} == {0, 1}
@@ -323,7 +323,7 @@ def pictured(tmp_path: Path) -> Path:
     config = {
         "dataset": {"_target_": "mmsb.dataset.mm_safetybench.MMSafetyBench", "root": str(tmp_path / "data")},
         "image_mode": {"_target_": "mmsb.image_mode.ImageMode", "name": "sd", "question": "rephrased_sd"}
-        | {"pictures": ["SD"]},
+        | {"image": "SD"},
     }
     (folder / "run.json").write_text(json.dumps({**RECORD, "config": config}))
     return folder

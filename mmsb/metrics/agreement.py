@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -102,16 +102,23 @@ def effective(weights: Sequence[float]) -> float:
 
 def kappa(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> Rate | None:
     """Cohen's kappa of two raters who say safe or unsafe, with its interval; None where both use one label only."""
-    if len({label for pair in pairs for label in pair}) < 2:
-        return None
     weights = weights or [1.0] * len(pairs)
-    scale = effective(weights) / sum(weights)
+    scale = effective(weights) / sum(weights) if weights else 0.0
     counts = [
         scale * sum(weight for pair, weight in zip(pairs, weights, strict=True) if pair == (one, other))
         for one in LABELS
         for other in LABELS
     ]
-    return _rate(float(kappa_of_tables([counts])[0]), kappa_of_tables(dirichlet(counts)), len(pairs))
+    found = kappa_of_counts(counts)
+    return replace(found, n=len(pairs)) if found else None
+
+
+def kappa_of_counts(counts: Sequence[float]) -> Rate | None:
+    """Cohen's kappa, with its interval, where both said safe, safe and unsafe, unsafe and safe, unsafe so often."""
+    if sum(counts) in (counts[0], counts[3]):
+        return None
+    value = float(kappa_of_tables([counts])[0])
+    return _rate(value, kappa_of_tables(dirichlet(counts)), round(sum(counts)))
 
 
 def kappa_of_tables(tables: Any) -> Any:
@@ -135,8 +142,8 @@ def dirichlet(counts: Sequence[float]) -> Any:
 def alpha(raters: Mapping[str, Mapping[str, str]]) -> Rate | None:
     """Krippendorff's alpha (nominal) of raters who say safe or unsafe, with its interval.
 
-    The kinds of items are the numbers of unsafe labels they may get, for each number of labels that occurs: items
-    with fewer labels keep their share of all.
+    The kinds of items are the numbers of unsafe labels that they may get, for each number of labels that occurs; how
+    many items have that many labels is taken as given.
 
     Args:
         raters: each rater's label by item. Items may be missing; what is neither safe nor unsafe counts as missing.
@@ -144,22 +151,26 @@ def alpha(raters: Mapping[str, Mapping[str, str]]) -> Rate | None:
     Returns:
         None where no item has two labels, or all labels are the same.
     """
-    import numpy
-
     items = sorted({item for labels in raters.values() for item in labels})
     said = [[labels.get(item) for labels in raters.values()] for item in items]
     kinds = Counter((row.count("safe"), row.count("unsafe")) for row in said)
-    kinds = Counter({kind: count for kind, count in kinds.items() if sum(kind) > 1})
-    if not all(sum(kind[label] * count for kind, count in kinds.items()) for label in (0, 1)):
+    return alpha_of_kinds({kind: count for kind, count in kinds.items() if sum(kind) > 1})
+
+
+def alpha_of_kinds(seen: Mapping[tuple[int, int], int]) -> Rate | None:
+    """Krippendorff's alpha, with its interval, where items with so many (safe, unsafe) labels were seen so often."""
+    import numpy
+
+    if not all(sum(kind[label] * count for kind, count in seen.items()) for label in (0, 1)):
         return None
-    possible = [(votes - unsafe, unsafe) for votes in sorted(set(map(sum, kinds))) for unsafe in range(votes + 1)]
-    drawn = []
-    for votes in sorted(set(map(sum, kinds))):
-        counts = [kinds[votes - unsafe, unsafe] for unsafe in range(votes + 1)]
+    kinds, drawn = [], []
+    for votes in sorted({sum(kind) for kind in seen}):
+        some = [(votes - unsafe, unsafe) for unsafe in range(votes + 1)]
+        counts = [seen.get(kind, 0) for kind in some]
+        kinds += some
         drawn.append(dirichlet(counts) * sum(counts))
-    seen = numpy.array([[kinds[kind] for kind in possible]], dtype=float)
-    value = float(alpha_of_counts(possible, seen)[0])
-    return _rate(value, alpha_of_counts(possible, numpy.concatenate(drawn, 1)), kinds.total())
+    value = float(alpha_of_counts(kinds, numpy.array([[seen.get(kind, 0) for kind in kinds]], dtype=float))[0])
+    return _rate(value, alpha_of_counts(kinds, numpy.concatenate(drawn, 1)), sum(seen.values()))
 
 
 def alpha_of_counts(kinds: Sequence[tuple[int, int]], counts: Any) -> Any:

@@ -28,7 +28,7 @@ from mmsb.metrics.agreement import Agreement, effective
 from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.rates import Rate, Weighting, Z, gathered
 
-PSEUDO = 0.8  # twice a rate's: cells have few labels, and their effective sizes are estimates
+PSEUDO = 0.6  # more than a rate's: cells have few labels, and their effective sizes are estimates
 ENOUGH = 3  # labels for each scenario and verdict, on average, from which these are cells of their own
 
 
@@ -218,26 +218,44 @@ def from_other_labels(
     """
     filled = {group: [list(values) for values in strata] for group, strata in groups.items()}
     scenarios = sum(map(len, filled.values()))
-    observed = value = below = above = 0.0
+    parts, observed = [], 0.0
     for group, strata in filled.items():
         judge = errors.get(group)
         if judge is None or judge.sensitivity is None or judge.specificity is None:
             return None
-        if judge.sensitivity.value + judge.specificity.value <= 1:
+        found, alarms = judge.sensitivity, _complement(judge.specificity)
+        if found.value <= alarms.value:
             return None
-        rate = gathered((str(s), str(q), x) for s, values in enumerate(strata) for q, x in enumerate(values)).rate(
-            "macro"
-        )
+        answers = ((str(s), str(q), x) for s, values in enumerate(strata) for q, x in enumerate(values))
+        rate = gathered(answers).rate("macro")
         assert rate is not None  # a stratum exists only with values in it
-        missing = judge.specificity
-        alarms = Rate(1 - missing.value, 1 - missing.high, 1 - missing.low, missing.n)
-        part = len(strata) / scenarios
-        centre, low, high = (float(x) for x in fieller(rate, judge.sensitivity, alarms, drift))
-        observed, value = observed + part * rate.value, value + part * centre
-        below, above = below + (part * (centre - low)) ** 2, above + (part * (high - centre)) ** 2
+        share = len(strata) / scenarios
+        observed += share * rate.value
+        parts.append((share, fieller(rate, found, alarms), fieller(rate, found, alarms, drift)))
     n = sum(e.found + e.missed + e.alarms + e.passed for name, e in errors.items() if name in filled)
-    ends = _clip(value - below**0.5), _clip(value + above**0.5)
-    return Corrected(observed, Rate(_clip(value), *ends, n), value)
+    value, low, high = (float(x) for x in together(parts))
+    return Corrected(observed, Rate(_clip(value), _clip(low), _clip(high), n), value)
+
+
+Ends = tuple[Any, Any, Any]  # a value and its ends
+
+
+def together(parts: Sequence[tuple[float, Ends, Ends]]) -> Ends:
+    """The groups' average: chance adds in squares (MOVER), drifts in a straight line: they may all be one way.
+
+    Args:
+        parts: each group's share, its value and ends, and the same with a drift.
+    """
+    value = sum(share * centre for share, (centre, _, _), _ in parts)
+    below = sum((share * (centre - low)) ** 2 for share, (centre, low, _), _ in parts) ** 0.5
+    above = sum((share * (high - centre)) ** 2 for share, (centre, _, high), _ in parts) ** 0.5
+    lower = sum(share * (low - drifted) for share, (_, low, _), (_, drifted, _) in parts)
+    higher = sum(share * (drifted - high) for share, (_, _, high), (_, _, drifted) in parts)
+    return value, value - below - lower, value + above + higher
+
+
+def _complement(rate: Rate) -> Rate:
+    return Rate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.n)
 
 
 def fieller(observed: Any, sensitivity: Any, alarms: Any, drift: float = 0.0) -> tuple[Any, Any, Any]:

@@ -1,8 +1,9 @@
 """Which answers are labelled: a sample drawn by chance, with the probability of each known and written down.
 
-`by=random` draws from all answers alike. `by=cells` draws from every scenario and verdict: as many from each scenario,
-within it by the root of how common the verdict is, at least two of each: rare verdicts are seen, and the corrected
-average is narrower for the same number of labels. Whoever reads such labels must weigh them by their probabilities.
+`by=random` draws from all answers alike. `by=cells` draws from every scenario and verdict (of two runs: change of the
+verdict): as many from each scenario, within it by the root of how common the verdict is, at least two of each: rare
+verdicts are seen, and the corrected average is narrower for the same number of labels. Whoever reads such labels must
+weigh them by their probabilities.
 
 The order is a permutation by the seed, and a larger draw begins, in each stratum, with the smaller one: labels can be
 added later. Labelling in that order means that what is labelled at any time is itself such a sample.
@@ -23,6 +24,12 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.review.answers import Answers, Place, answer_digest, verdict
 
 LEAST = 2  # of every scenario and verdict
+CHANGES = {
+    ("safe", "safe"): "unchanged",
+    ("unsafe", "unsafe"): "unchanged",
+    ("safe", "unsafe"): "rises",
+    ("unsafe", "safe"): "falls",
+}
 By = Literal["random", "cells"]
 
 
@@ -147,7 +154,12 @@ def draw(runs: Sequence[Answers], size: int, by: By, seed: int) -> Draw:
 def _cell(place: Place, runs: Sequence[Answers], by: By) -> str:
     if by == "random":
         return "all"
-    return "/".join([place[0], *(verdict(run.rows[place]) for run in runs)])
+    given = [verdict(run.rows[place]) for run in runs]
+    if "unjudged" in given:
+        return f"{place[0]}/unjudged"
+    if len(given) == 1:
+        return f"{place[0]}/{given[0]}"
+    return f"{place[0]}/{CHANGES[given[0], given[1]]}"
 
 
 def allocated(sizes: Mapping[str, int], size: int, by: By = "cells") -> Counter[str]:
