@@ -13,7 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from benchmarks.coverage.cells import REAL
-from mmsb.metrics.correction import ENOUGH, PSEUDO
+from mmsb.metrics.correction import ENOUGH
 from mmsb.metrics.likelihood import ends
 from mmsb.metrics.rates import Z
 from mmsb.review.draw import LEAST
@@ -218,7 +218,7 @@ def _solved(cell: Cell, counts: Array, weights: Array) -> tuple[Array, Array]:
     empty = counts.sum(2) == 0
     held = numpy.where(empty[..., None], 1e-12, counts)
     values = numpy.broadcast_to(cell.values, held.shape)
-    low, high = ends(values, held, numpy.where(empty, 0.0, weights), lowest=cell.values[0], pseudo=PSEUDO)
+    low, high = ends(values, held, numpy.where(empty, 0.0, weights), lowest=cell.values[0])
     free = (weights * empty).sum(1)
     return low + cell.values[0] * free, high + free
 

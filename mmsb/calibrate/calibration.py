@@ -151,6 +151,11 @@ class Calibration:
         Raises:
             ConfigError: that was another one, or labels of other answers are to give a difference.
         """
+        if len(self.runs) == 2 and not self.own:
+            raise ConfigError(
+                "a corrected difference needs labels that were drawn from both runs",
+                "Make them: python -m mmsb.review run=... other=... labels=...",
+            )
         judge = self.judge if self.own else self.asked
         for run in self.runs:
             if judge and run.values["record"]["judge"] != json.loads(json.dumps(dict(judge.fingerprint()))):
@@ -158,11 +163,6 @@ class Calibration:
                     f"run={run.folder} was judged by another judge than judge={judge.name}, or with other settings",
                     "Name that judge here, or judge the run again with this one: python -m mmsb.judge run=...",
                 )
-        if len(self.runs) == 2 and not self.own:
-            raise ConfigError(
-                "a corrected difference needs labels that were drawn from both runs",
-                "Make them: python -m mmsb.review run=... other=... labels=...",
-            )
 
     def of_own_labels(self) -> Report:
         """By the run's own verdicts on a sample of its answers."""

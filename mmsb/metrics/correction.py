@@ -28,7 +28,6 @@ from mmsb.metrics.agreement import Agreement, effective
 from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.rates import Rate, Weighting, Z, gathered
 
-PSEUDO = 0.6  # more than a rate's: cells have few labels, and their effective sizes are estimates
 ENOUGH = 3  # labels for each scenario and verdict, on average, from which these are cells of their own
 
 
@@ -163,7 +162,7 @@ def _end(units: Sequence[Unit], weights: Sequence[float], fine: bool, lowest: fl
             found[1] += weight / unit.probability * unit.label[side]
     strata = [_stratum(list(labelled[cell].values()), weight) for cell, weight in whole.items() if cell in labelled]
     open_weight = sum(weight for cell, weight in whole.items() if cell not in labelled)
-    return interval(strata, lowest, PSEUDO)[side] + open_weight * (lowest, 1.0)[side]
+    return interval(strata, lowest)[side] + open_weight * (lowest, 1.0)[side]
 
 
 def _stratum(observations: Sequence[Sequence[float]], weight: float) -> Stratum:
