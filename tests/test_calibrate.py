@@ -244,14 +244,14 @@ def test_labels_stand_for_the_answers_of_their_verdict() -> None:
     """By hand: 40 of 100 judged unsafe, 8 of 10 labelled ones are; of the other 60, 2 of 10."""
     kinds = [("fraud", 1.0, (1.0, 1.0), 8), ("fraud", 1.0, (0.0, 0.0), 2), ("fraud", 1.0, None, 30)]
     kinds += [("fraud", 0.0, (1.0, 1.0), 2), ("fraud", 0.0, (0.0, 0.0), 8), ("fraud", 0.0, None, 50)]
-    run = [unit._replace(probability=0.25 if unit.judged else 1 / 6) for unit in units(*kinds)]  # type: ignore[arg-type]
+    run = [unit._replace(probability=0.25 if unit.judged else 1 / 6) for unit in units(*kinds)]
     found = from_own_labels(run)
     assert found is not None
     assert found.value.value == pytest.approx(0.4 * 0.8 + 0.6 * 0.2)
     low, high = interval([Stratum((1.0, 0.0), (8, 2), 0.4), Stratum((1.0, 0.0), (2, 8), 0.6)])
     assert found.from_labels == pytest.approx((high - low) / 2)
     assert found.from_run == pytest.approx(1.96 * (0.4 * 0.6 * 0.6**2 / 100) ** 0.5, rel=1e-3)
-    assert found.value.high - found.value.value == pytest.approx(np.hypot(high - 0.44, found.from_run))
+    assert found.value.high - 0.44 == pytest.approx(np.hypot(high - 0.44, found.from_run or 0))
 
 
 def test_a_kind_of_answers_without_a_label_may_be_anything() -> None:
@@ -290,7 +290,7 @@ def test_repeats_of_a_question_are_one_observation() -> None:
 
 def test_the_number_of_labels_that_are_wanted_brings_the_width_that_is_wanted() -> None:
     def half(labels: int) -> Any:
-        kinds = []
+        kinds: list[tuple[str, float, Any, int]] = []
         for judged, right in ((1.0, 0.9), (0.0, 0.2)):
             count = labels // 2
             unsafe = round(count * right)
@@ -369,8 +369,8 @@ def test_labels_of_other_answers_cover_the_truth_where_the_judge_errs_alike_or_i
 
 
 def test_kappa_and_alpha_cover_the_truth_from_20_items_on() -> None:
-    for number, cell in enumerate([*agreeing.cells((20,))][::3]):
-        found = agreeing.simulated(cell, 150, number)
+    for number, cell in enumerate([*agreeing.cells((20,))][::6]):
+        found = agreeing.simulated(cell, 100, number)
         assert found.coverage >= 0.85, cell
         assert found.broken == 0
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy
 
-from benchmarks.labels.own import GROUPS, SCENARIOS, SIZES, Array, judges, profiles
+from benchmarks.labels.own import GROUPS, SCENARIOS, SIZES, Array, Counts, judges, profiles
 from mmsb.metrics import likelihood
 from mmsb.metrics.correction import fieller, together
 
@@ -42,7 +42,7 @@ def cells() -> Iterator[Outside]:
                     yield from (Outside(name, judge, labels, drift, allowed) for name in profiles())
 
 
-def shares(counts: Array, n: Array, weights: Array) -> SimpleNamespace:
+def shares(counts: Counts, n: Counts, weights: Array) -> SimpleNamespace:
     """Averages [replications] of binomial shares [replications, strata] with their ends."""
     data = numpy.stack([n - counts, counts], -1).astype(float)
     distinct, places = numpy.unique(data, axis=0, return_inverse=True)
