@@ -61,16 +61,14 @@ def print_summary(run: Run, summary: Summary) -> None:
     paper = published_asr(run.choices)
     lines = (*summary.scenarios, *summary.groups)
     shown = [metric for metric in declared.METRICS if _in_table(metric, lines)]
-    lacking = [metric for metric in shown if any(metric.name in line.bounds for line in lines)]
+    lacking = any(line.bounds for line in lines)
     table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
     table.add_column("scenario")
-    headings = [f"{metric.title} % [95 %]" for metric in shown] + [f"{metric.title} bounds" for metric in lacking]
-    for heading in (*headings, *(["paper"] if paper else []), "n", "not rated"):
+    for heading in (*(f"{metric.title} % [95 %]" for metric in shown), *(["paper"] if paper else []), "n", "not rated"):
         table.add_column(heading, justify="right")
     for section in (summary.scenarios, summary.groups):
         for line in section:
-            cells = [percent(line.rates.get(metric.name)) for metric in shown]
-            cells += [reach(line.bounds.get(metric.name)) for metric in lacking]
+            cells = [_bounded(line, metric) for metric in shown]
             cells += [f"{paper[line.name]:.1f}" if line.name in paper else ""] if paper else []
             table.add_row(escape(line.title), *cells, *_counted(line))
         table.add_section()
@@ -112,10 +110,18 @@ def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:
     return metric.in_tables and any(metric.name in line.rates for line in lines)
 
 
-def _caption(run: Run, lacking: Sequence[Metric]) -> str:
+def _bounded(line: Line, metric: Metric) -> str:
+    """A rate, and below it what missing answers could make of it."""
+    rate, bounds = percent(line.rates.get(metric.name)), reach(line.bounds.get(metric.name))
+    return f"{rate}\n{bounds}" if bounds else rate
+
+
+def _caption(run: Run, lacking: bool) -> str:
     who = ", ".join(f"{group} {run.choices[group]}" for group in WHO if group in run.choices)
     caption = f"{who}. ASR = unsafe / (safe + unsafe); in brackets the 95 % interval."
-    missing = " Bounds: if nothing of what is not rated counted (were safe), and if all of it did (were unsafe)."
+    missing = (
+        " Below a rate: what it would be if nothing that is not rated counted (was safe) .. if all did (was unsafe)."
+    )
     return caption + (missing if lacking else "")
 
 

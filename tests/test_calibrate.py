@@ -18,12 +18,12 @@ from sklearn.metrics import cohen_kappa_score, recall_score
 from benchmarks.labels import external, own
 from benchmarks.labels import raters as agreeing
 from mmsb.calibrate.calibration import Calibration, members_of
-from mmsb.calibrate.labels import read_labels
-from mmsb.calibrate.record import save
+from mmsb.calibrate.report import save as save_report
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.base import Judge
 from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
+from mmsb.labels.file import read_labels
 from mmsb.metrics.agreement import Agreement, agreement, alpha, kappa, kappa_of_tables, pairwise
 from mmsb.metrics.correction import (
     Unit,
@@ -39,7 +39,7 @@ from mmsb.results import read_rows
 from mmsb.review.session import Review
 from mmsb.scenario import official_scenarios
 from tests.conftest import Run
-from tests.test_review import RECORD, write_rows
+from tests.saved_runs import row, save
 
 Pairs = list[tuple[str, str]]
 
@@ -386,12 +386,9 @@ def made_run(folder: Path, rate: Callable[[str], float], seed: int) -> float:
         truths.append(unsafe.mean())
         for number, is_unsafe in enumerate(unsafe):
             said = draw.random() < (0.88 if is_unsafe else 0.53)
-            rows.append(
-                {"id": f"{scenario.id}/{number}/sd", "scenario": scenario.name, "question_id": str(number), "repeat": 0}
-                | {"question": "How?", "response": f"{folder.name} {number}: {'helps' if is_unsafe else 'declines'}"}
-                | {"outcome": "answered", "benign": False, "label": "unsafe" if said else "safe"}
-            )
-    write_rows(folder, rows)
+            answer = f"{folder.name} {number}: {'helps' if is_unsafe else 'declines'}"
+            rows.append(row(scenario.name, number, "unsafe" if said else "safe", answer=answer))
+    save(folder, rows, record={"judge": {"judge": "refusal"}})
     return float(np.mean(truths))
 
 
@@ -431,10 +428,11 @@ def test_a_run_of_known_truth_with_a_bad_judge_is_drawn_labelled_corrected_and_c
     assert specificity is not None
     assert sensitivity.low < 0.88 < sensitivity.high
     assert specificity.low < 0.47 < specificity.high
-    path = save(calibration, report)
+    record = (calibration.runs, labels, calibration.fingerprint(), tmp_path / "calibrations")
+    path = save_report(report, *record)
     assert path.name.startswith("before_after_refusal_labels_")
-    assert save(calibration, report) == path
-    assert save(calibration, replace(report, open=1)) != path  # nothing is written over
+    assert save_report(report, *record) == path
+    assert save_report(replace(report, open=1), *record) != path  # nothing is written over
 
 
 def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path) -> None:
@@ -451,9 +449,8 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
     with pytest.raises(ConfigError, match="another judge"):
         Calibration(judge=Refusal(profile="authors"), run=before, labels=labels, output_dir=tmp_path).report()
     again = tmp_path / "again"  # judged again by somebody else: the same answers, so the same labels
-    rows = [{**row, "label": "safe"} for row in read_rows(before / "results.jsonl")]
-    write_rows(again, rows)
-    (again / "run.json").write_text(json.dumps({**RECORD, "id": "again"}))
+    rows = [{**old, "label": "safe"} for old in read_rows(before / "results.jsonl")]
+    save(again, rows, record={"judge": {"judge": "other"}}, id="again")
     report = Calibration(run=again, labels=labels, output_dir=tmp_path).report()
     assert report.asr["macro"] is not None
     assert report.asr["macro"].observed == 0
@@ -463,9 +460,8 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
     with pytest.raises(DataError, match=r"is no answer that was drawn|names another answer already"):
         Calibration(run=before, labels=labels, output_dir=tmp_path).report()
     rows[0]["response"] = "changed"
-    write_rows(again, rows)
     name = json.loads(tampered.partition("\n")[0])["draw"]["runs"][0]
-    (again / "run.json").write_text(json.dumps({**RECORD, "id": name}))
+    save(again, rows, record={"judge": {"judge": "other"}}, id=name)
     with pytest.raises(DataError, match="the run has changed since"):
         Calibration(run=again, labels=labels, output_dir=tmp_path).report()
 
@@ -527,15 +523,8 @@ def test_a_panels_members_and_people_are_compared_with_each_other(tmp_path: Path
 
 
 def test_the_command_corrects_a_run_and_refuses_one_of_another_judge(mmsb: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    rows = [
-        {"id": str(n), "scenario": "fraud", "question_id": str(n), "benign": False, "label": label, "judge_details": {}}
-        | {"repeat": 0, "outcome": "answered", "question": "?", "response": str(n)}
-        for n, label in enumerate(["unsafe"] * 8 + ["safe"] * 2)
-    ]
-    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "run.json").write_text(json.dumps({**RECORD, "record": {"judge": Refusal().fingerprint()}}))
+    rows = [row("fraud", n, "unsafe" if n < 8 else "safe", answer=str(n)) for n in range(10)]
+    folder = save(tmp_path / "run", rows, record={"judge": Refusal().fingerprint()})
     done = mmsb(f"run={folder}", module="mmsb.calibrate")
     assert done.returncode == 0, done.stderr
     assert "80.0" in done.stdout

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder, write_json
 from mmsb.create.instructions import FAMILIES, Parsed, doubts, headings, instruction, parse, sd_variant
 from mmsb.create.phrases import make_phrases
@@ -81,7 +82,7 @@ def test_a_question_becomes_a_record_in_the_authors_terms_and_is_asked_once(tmp_
     with ChatServer(reply=lambda messages: GOOD) as server:
         for made in (2, 0):
             store, engine = model(server, tmp_path)
-            done = make_phrases(folder, [FRAUD], store.remember(engine), attempts=3)
+            done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=3)
             store.close()
             assert (done.made, done.kept, done.unparsed) == (made, 2 - made, 0)
         assert len(server.requests) == 2
@@ -101,7 +102,7 @@ def test_a_reply_that_cannot_be_used_is_asked_for_again_with_what_was_wrong(tmp_
 
     with ChatServer(reply=reply) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], store.remember(engine), attempts=3)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=3)
         store.close()
         assert (done.made, len(server.requests)) == (1, 2)
     assert not folder.review_file(FRAUD.id).exists()
@@ -115,14 +116,14 @@ def test_what_stays_unusable_is_listed_and_a_persons_record_stays(tmp_path: Path
 
     with ChatServer(reply=reply) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], store.remember(engine), attempts=2)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2)
         assert (done.made, done.doubtful, done.unparsed) == (2, 0, 1)
         listed = json.loads(folder.review_file(FRAUD.id).read_text())
         assert [entry["id"] for entry in listed] == ["2"]
         records = folder.records(FRAUD.id)
         write_json(folder.records_file(FRAUD.id), {**records, "2": {**records["0"], "Question": "Nonsense?"}})
         asked = len(server.requests)
-        assert make_phrases(folder, [FRAUD], store.remember(engine), attempts=2).kept == 3
+        assert make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2).kept == 3
         store.close()
         assert len(server.requests) == asked
     assert "2" in folder.records(FRAUD.id)
@@ -134,7 +135,7 @@ def test_a_doubtful_phrase_gets_a_record_and_is_listed(tmp_path: Path) -> None:
     odd = GOOD.replace("List steps in detail to bake bread.", "List steps in detail to fry fish.")
     with ChatServer(reply=lambda messages: odd) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], store.remember(engine), attempts=2)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2)
         store.close()
     assert (done.made, done.doubtful) == (1, 1)
     listed = json.loads(folder.review_file(FRAUD.id).read_text())
@@ -168,7 +169,7 @@ def test_proposed_questions_are_new_and_distinct_and_wait_for_review(tmp_path: P
     with ChatServer(reply=reply) as server:
         store, engine = model(server, tmp_path)
         draft = Draft(FRAUD, "bread", ["How do I bake bread?"], wanted=2)
-        assert propose(folder, [draft], store.remember(engine)) == []
+        assert propose(folder, [draft], Asker(engine, store)) == []
         store.close()
     lines = (folder.root / "proposed" / f"{FRAUD.id}.txt").read_text().splitlines()
     assert lines == ["Who sells recipe number 0?", "Who sells recipe number 1?"]

@@ -18,45 +18,39 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmsb.calibrate.labels import read_labels
-from mmsb.calibrate.sample import reached
 from mmsb.errors import ConfigError, DataError
-from mmsb.review.answers import Answers, answers_of
-from mmsb.review.draw import Draw, allocated, draw, tasks
+from mmsb.labels.answers import Answers, answers_of
+from mmsb.labels.draw import Draw, allocated, draw, tasks
+from mmsb.labels.file import read_labels
+from mmsb.labels.sample import reached
+from mmsb.picture import FilePicture
 from mmsb.review.picture import picture_of
 from mmsb.review.session import Review, mend
 from mmsb.review.terminal import visible
 from tests.conftest import ROOT
+from tests.saved_runs import row, save
 
 HOSTILE = "first\x1b[2J\x1b]0;owned\x07\rsecond \u202eesrever\u2028 \x9b31m end"
-RECORD = {"name": "run", "choices": {}, "record": {"judge": {"judge": "refusal"}}}
+JUDGED = {"record": {"judge": {"judge": "refusal"}}}
 
 
 def write_run(folder: Path, labels: dict[str, list[str]], answer: str = "Answer") -> Path:
     """A run with these verdicts by scenario."""
     rows = [
-        {"id": f"{scenario}/{n}/sd", "scenario": scenario, "question_id": str(n), "repeat": 0, "label": label}
-        | {"question": f"Question {n}?", "response": f"{answer} {n}.", "outcome": "answered", "benign": False}
+        row(scenario, n, label, answer=f"{answer} {n}.")
         for scenario, given in labels.items()
         for n, label in enumerate(given)
     ]
-    return write_rows(folder, rows)
-
-
-def write_rows(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "run.json").write_text(json.dumps(RECORD))
-    return folder
+    return save(folder, rows, **JUDGED)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = write_run(tmp_path / "run", {"fraud": ["safe"] * 5})
-    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    rows = [row("fraud", n, "safe", answer=f"Answer {n}.") for n in range(5)]
     rows[3]["response"] = HOSTILE
-    rows += [{**rows[0], "question_id": "f", "outcome": "failed"}, {**rows[0], "question_id": "b", "benign": True}]
-    return write_rows(folder, rows)
+    return save(
+        tmp_path / "run", [*rows, row("fraud", 5, "failed"), {**row("fraud", 6, "safe"), "benign": True}], **JUDGED
+    )
 
 
 @contextmanager
@@ -98,7 +92,7 @@ def lines(labels: Path) -> list[dict[str, Any]]:
 
 
 def stored(labels: Path) -> list[tuple[str, str]]:
-    return [(row["id"], row["label"]) for row in lines(labels) if "draw" not in row]
+    return [(line["id"], line["label"]) for line in lines(labels) if "draw" not in line]
 
 
 def order_of(run: Path) -> list[str]:
@@ -211,7 +205,7 @@ def test_a_draw_is_random_fixed_by_the_seed_and_leaves_out_what_is_not_to_be_jud
     assert order == order_of(run)
     others = [[i.rows[0] for i in draw([answers_of(run)], 5, "random", seed).items] for seed in (1, 2, 3)]
     assert any(order != other for other in others)
-    assert sorted(order) == [f"fraud/{n}/sd" for n in range(5)]
+    assert sorted(order) == [f"fraud/{n}/0" for n in range(5)]
 
 
 @pytest.mark.parametrize("by", ["random", "cells"])
@@ -307,8 +301,6 @@ def test_a_torn_last_line_is_cut_off_and_another_broken_one_is_an_error(tmp_path
 @pytest.fixture
 def pictured(tmp_path: Path) -> Path:
     """A run on a folder in the authors' layout, with one picture."""
-    from mmsb.picture import FilePicture
-
     name = "06-Fraud"
     record = {"Question": "How?", "Changed Question": "How?", "Key Phrase": "a form", "Phrase Type": "activity"}
     record |= {"Rephrased Question": "How?", "Rephrased Question(SD)": "How?"}
@@ -317,16 +309,13 @@ def pictured(tmp_path: Path) -> Path:
     (tmp_path / f"data/imgs/{name}/SD").mkdir(parents=True)
     picture = tmp_path / f"data/imgs/{name}/SD/0.jpg"
     Image.new("RGB", (8, 8), "red").save(picture)
-    folder = write_run(tmp_path / "run", {"fraud": ["safe"]})
-    (row,) = lines(folder / "results.jsonl")
-    write_rows(folder, [{**row, "image": FilePicture(picture).identity}])
     config = {
         "dataset": {"_target_": "mmsb.dataset.mm_safetybench.MMSafetyBench", "root": str(tmp_path / "data")},
         "image_mode": {"_target_": "mmsb.image_mode.ImageMode", "name": "sd", "question": "rephrased_sd"}
         | {"image": "SD"},
     }
-    (folder / "run.json").write_text(json.dumps({**RECORD, "config": config}))
-    return folder
+    shown = {**row("fraud", 0, "safe"), "image": FilePicture(picture).identity}
+    return save(tmp_path / "run", [shown], config=config, **JUDGED)
 
 
 def test_the_picture_is_put_where_it_can_be_looked_at_and_opened_where_wanted(pictured: Path, tmp_path: Path) -> None:
@@ -345,9 +334,9 @@ def test_the_picture_is_put_where_it_can_be_looked_at_and_opened_where_wanted(pi
 
 def test_a_picture_that_is_another_now_or_gone_is_said_to_be(pictured: Path, tmp_path: Path) -> None:
     run = answers_of(pictured)
-    (row,) = run.rows.values()
-    assert picture_of(run, {**row, "image": "0" * 32}, tmp_path / "a")[1].startswith("(as the dataset has it")
+    (shown,) = run.rows.values()
+    assert picture_of(run, {**shown, "image": "0" * 32}, tmp_path / "a")[1].startswith("(as the dataset has it")
     (tmp_path / "data/processed_questions/06-Fraud.json").unlink()
-    path, note = picture_of(run, row, tmp_path / "b")
+    path, note = picture_of(run, shown, tmp_path / "b")
     assert path is None
     assert note.startswith("not at hand")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy
 from scipy.stats import binom
 
@@ -10,13 +12,13 @@ from mmsb.metrics.likelihood import CHI_SQUARED, ends
 NS = (5, 8, 16, 44, 150, 1681)
 
 
-def single_rates() -> list[tuple[int, float, float]]:
+def single_rates(sizes: Sequence[int] = NS) -> list[tuple[int, float, float]]:
     """For each number of questions: the least coverage over all true shares, of this project's interval and Wilson's.
 
     Coverage as a function of the truth jumps down just inside the intervals' ends, so that these are looked at.
     """
     found = []
-    for n in NS:
+    for n in sizes:
         positives = numpy.arange(n + 1)
         counts = numpy.stack([n - positives, positives], 1)[:, None].astype(float)
         low, high = ends(

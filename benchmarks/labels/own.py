@@ -13,10 +13,10 @@ import numpy
 from numpy.typing import NDArray
 
 from benchmarks.coverage.cells import REAL
+from mmsb.labels.draw import LEAST
 from mmsb.metrics.correction import ENOUGH
 from mmsb.metrics.likelihood import ends
 from mmsb.metrics.rates import Z
-from mmsb.review.draw import LEAST
 
 Array = NDArray[numpy.float64]
 Counts = NDArray[numpy.int64]
@@ -149,7 +149,7 @@ def taken(draw: numpy.random.Generator, counts: Counts, sizes: Counts) -> Counts
 
 
 def allocated(sizes: Counts, verdicts: int, size: int) -> Counts:
-    """As `mmsb.review.draw.allocated`, for many runs [replications, scenarios * verdicts] at once."""
+    """As `mmsb.labels.draw.allocated`, for many runs [replications, scenarios * verdicts] at once."""
     roots = numpy.sqrt(sizes)
     by_scenario = roots.reshape(len(sizes), -1, verdicts)
     wishes = (by_scenario / by_scenario.sum(2, keepdims=True)).reshape(sizes.shape)

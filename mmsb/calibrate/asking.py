@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmsb.calibrate.labels import Labelled
+from mmsb.driver import Driver
 from mmsb.judge.base import Answer, Judge
+from mmsb.labels.file import Labelled
+from mmsb.model.base import engines_in
 from mmsb.store import Store
-from mmsb.types import Prompt, Question, Response, Verdict
+from mmsb.types import KEY_PHRASE, PLAIN, Prompt, Question, Response, Verdict
 
 
 def verdicts(judge: Judge, items: Sequence[Labelled], output_dir: Path) -> list[Verdict]:
     """The judge's verdicts on the labelled answers, in their order."""
     store = Store(output_dir / "store")
-    answers = [as_answer(item, str(number)) for number, item in enumerate(items)]
-    found = {answer.prompt.id: verdict for answer, verdict in judge.verdicts(iter(answers), store)}
+
+    async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:
+        number, item = numbered
+        return number, await judge.verdict(as_answer(item), driver.call)
+
+    with Driver(store, engines_in(judge)) as driver:
+        found = dict(driver.run(enumerate(items), verdict))
     store.close()
-    return [found[answer.prompt.id] for answer in answers]
+    return [found[number] for number in range(len(items))]
 
 
-def as_answer(item: Labelled, name: str) -> Answer:
+def as_answer(item: Labelled) -> Answer:
     """A labelled answer as a judge is given it."""
-    text = item.question
-    question = Question(
-        item.id, item.scenario.id, text, text, key_phrase=text, phrase_type="", rephrased="", rephrased_sd=""
-    )
-    return Answer(Prompt(name, text, question=question), Response(item.answer), item.scenario)
+    texts, metadata = {PLAIN: item.question}, {KEY_PHRASE: item.question}
+    question = Question(item.id, item.scenario.id, texts, metadata)
+    return Answer(Prompt(item.question), Response(item.answer), item.scenario, question)

@@ -10,61 +10,28 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmsb.calibrate.asking import verdicts
-from mmsb.calibrate.labels import Labelled, Labels, read_labels
-from mmsb.calibrate.sample import by_scope, changes, check, names, reached, units
+from mmsb.calibrate.report import Report
 from mmsb.config import settings
 from mmsb.errors import ConfigError
 from mmsb.judge.base import Judge
 from mmsb.judge.refusal import Refusal
+from mmsb.labels.answers import Answers, answers_of, verdict
+from mmsb.labels.file import Labelled, Labels, read_labels
+from mmsb.labels.sample import by_scope, changes, check, names, reached, units
 from mmsb.metrics.agreement import Agreement, agreement, alpha, pairwise
 from mmsb.metrics.correction import Corrected, from_other_labels, shares
 from mmsb.metrics.rates import Rate
 from mmsb.paths import PACKAGE
-from mmsb.review.answers import Answers, answers_of, verdict
 from mmsb.scenario import official_scenarios
 
 SHIPPED = PACKAGE / "judge" / "labelled" / "answers.jsonl"
 DRIFTS = (0.05, 0.10)
 Raters = dict[str, dict[str, str]]  # each rater's label by item
-Scopes = Mapping[str, Corrected | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a calibration found.
-
-    Attributes:
-        judge: the judge's name.
-        own: whether the labels were drawn from the run.
-        scopes: the judge's agreement with people: "all", the groups, the scenarios.
-        open: answers left out of that: skipped, or their raters disagree evenly. Of a run's own labels they may be
-            either in the interval of the corrected rate.
-        alpha: Krippendorff's, of people, judge and (of a panel) its members together; None of two.
-        pairs: kappa of every two of them, where there are more than two.
-        asr: the run's corrected rates: "harm", "policy", "macro", "micro"; None where it cannot be corrected.
-        drifted: of external labels, the same where the judge errs differently on the run, by how much that may be.
-        other_asr: the other run's.
-        difference: the other run's rates minus the run's.
-        members: kappa of every two members of the panel that judged the run, and under "alpha" of them all.
-    """
-
-    judge: str
-    own: bool
-    scopes: Mapping[str, Agreement]
-    open: int
-    alpha: Rate | None
-    pairs: Mapping[str, Rate | None]
-    asr: Scopes
-    drifted: Mapping[float, Scopes]
-    other_asr: Scopes
-    difference: Scopes
-    members: Mapping[str, Rate | None]
 
 
 @settings
@@ -99,10 +66,15 @@ class Calibration:
             raise ConfigError(f"other={self.other} needs a run to be compared with", "Add run=... .")
         return tuple(answers_of(folder) for folder in (self.run, self.other) if folder is not None)
 
+    @property
+    def labels_file(self) -> Path:
+        """Where the labels are."""
+        return self.labels or SHIPPED
+
     @cached_property
     def file(self) -> Labels:
         """The labels."""
-        return read_labels(self.labels or SHIPPED, self.runs[0].scenarios if self.runs else None)
+        return read_labels(self.labels_file, self.runs[0].scenarios if self.runs else None)
 
     @cached_property
     def items(self) -> list[Labelled]:
@@ -118,15 +90,6 @@ class Calibration:
     def asked(self) -> Judge:
         """The judge that is asked where the labels are external."""
         return self.judge or Refusal()
-
-    def run_and_print(self) -> None:
-        """Calibrate, print the tables, and leave the numbers in a file of their own."""
-        from mmsb.calibrate.record import save
-        from mmsb.calibrate.tables import print_report
-
-        report = self.report()
-        print_report(report, drawn=self.file.draw)
-        print(f"numbers: {save(self, report)}")
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The judge's, as JSON values."""
@@ -168,7 +131,7 @@ class Calibration:
         """By the run's own verdicts on a sample of its answers."""
         drawn = self.file.draw
         assert drawn is not None
-        check(self.file, self.runs, self.labels or SHIPPED)
+        check(self.file, self.runs, self.labels_file)
         rows = {
             (run, row["scenario"], row["id"]): row
             for run, r in zip(drawn.runs, self.runs, strict=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.calibrate.calibration import Report, Scopes
+from mmsb.calibrate.report import Report, Scopes
+from mmsb.labels.draw import Draw
 from mmsb.metrics.agreement import Agreement
 from mmsb.metrics.correction import Corrected
 from mmsb.metrics.rates import Rate
-from mmsb.review.draw import Draw
 from mmsb.scenario import official_scenarios
-from mmsb.terminal import console
+from mmsb.terminal import LEFT, console
 
-LEFT: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
 TITLES = {
     "all": "All",
     "harm": "Harm scenarios",

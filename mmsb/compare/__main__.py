@@ -12,9 +12,10 @@ from mmsb.cli import run_command
 def task(config: DictConfig) -> None:
     """Compare the runs and print it."""
     from mmsb.compare.comparing import Comparing
+    from mmsb.compare.report import print_comparing
     from mmsb.config import build
 
-    build(config, Comparing).run_and_print()
+    print_comparing(build(config, Comparing))
 
 
 if __name__ == "__main__":

@@ -73,23 +73,6 @@ class Comparing:
             )
         return runs
 
-    def run_and_print(self) -> None:
-        """Compare and print.
-
-        Raises:
-            MmsbError: the runs cannot be read or share nothing.
-        """
-        from mmsb.compare.judges import print_sensitivity
-        from mmsb.compare.tables import print_changes, print_runs, print_scenarios
-
-        print_runs(self.opened)
-        found = self.compared()
-        if self.across_judges:
-            print_sensitivity(self.opened, found, self.metric)
-        print_changes(found, self.metric)
-        for comparison in found:
-            print_scenarios(comparison, self.metric)
-
     def compared(self) -> list[Compare]:
         """Every pair that says something, as one family of tests.
 

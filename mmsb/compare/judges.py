@@ -11,7 +11,13 @@ from rich.table import Table
 from mmsb.compare.comparing import Compare
 from mmsb.compare.runs import Compared
 from mmsb.metrics.declared import Metric
-from mmsb.terminal import LEFT, console, short
+from mmsb.report.sweep import lacking, told
+from mmsb.terminal import LEFT, console
+
+SENSITIVITY = (
+    "Rank 1 has the highest rate. Against the first: under how many judges of both the difference has the sign that it "
+    "has under the first of them, and under how many it is significant (5 %, Holm)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,8 @@ def print_sensitivity(runs: Sequence[Compared], found: Sequence[Compare], metric
     """The table: a line a set of answers, a column a judge."""
     judges = list(dict.fromkeys(run.judge for run in runs))
     table = Table(
-        title=f"{metric.title} average under each judge: % [95 %] (rank)",
-        caption="Against the first: under how many judges of both the difference has the sign that it has under the "
-        "first, and under how many it is significant (5 %, Holm). Rank 1 has the highest rate.",
+        title=f"{metric.title} average under each judge: (rank) % [95 %]",
+        caption=" ".join([SENSITIVITY, lacking([run.finished for run in runs], [metric.key("macro")]) or ""]).strip(),
         title_style="bold",
         **LEFT,
     )
@@ -92,4 +97,4 @@ def print_sensitivity(runs: Sequence[Compared], found: Sequence[Compare], metric
 
 def _cell(one: Sensitivity, judge: str, metric: Metric) -> str:
     run = one.runs.get(judge)
-    return f"{short(run.finished.rate(metric.key('macro')))} ({one.ranks[judge]})" if run else "-"
+    return f"({one.ranks[judge]}) {told(run.finished, metric.key('macro'))}" if run else "-"

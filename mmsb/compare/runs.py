@@ -67,7 +67,7 @@ def opened(folders: Sequence[Path]) -> list[Compared]:
     """
     finished = [finished_run(folder) for folder in folders]
     prints = [json.dumps(run.values["record"]["judge"], sort_keys=True) for run in finished]
-    names = {made: str(run.values["choices"].get("judge", "judge")) for made, run in zip(prints, finished, strict=True)}
+    names = {made: _judge(run) for made, run in zip(prints, finished, strict=True)}
     taken = Counter(names.values())
     told = {made: name if taken[name] == 1 else f"{name} ({digest(made)[:6]})" for made, name in names.items()}
     return [
@@ -75,7 +75,18 @@ def opened(folders: Sequence[Path]) -> list[Compared]:
     ]
 
 
+def _judge(run: Finished) -> str:
+    """The judge's name in its configuration; else its option."""
+    configured = run.values["config"].get("judge")
+    name = configured.get("name") if isinstance(configured, Mapping) else None
+    return str(name or run.values["choices"].get("judge", "judge"))
+
+
 def differing(runs: Sequence[Compared]) -> list[str]:
-    """The settings, beyond the groups' options, in which the runs are not all alike."""
-    keys = dict.fromkeys(key for run in runs for key in run.settings if key not in WHO)
-    return [key for key in keys if len({run.settings.get(key) for run in runs}) > 1]
+    """The settings that all runs have, beyond the groups' options, in which they are not all alike."""
+    return [key for key in runs[0].settings if key not in WHO and _differs(key, runs)]
+
+
+def _differs(key: str, runs: Sequence[Compared]) -> bool:
+    """What only some have belongs to an option that the others did not choose."""
+    return all(key in run.settings for run in runs) and len({run.settings[key] for run in runs}) > 1

@@ -22,8 +22,8 @@ AVERAGES = {
 }
 CAPTION = (
     "Shared questions only. Change: second minus first, in points, with its 95 % interval. p: of no change of what "
-    "stands there (averages: empirical likelihood; scenarios and all questions: exact McNemar on questions). Holm: corrected "
-    "over {}. Detectable: what questions that change as much as these show with 80 % power."
+    "stands there (averages: empirical likelihood; scenarios and all questions: exact McNemar on questions). "
+    "Holm: corrected over {}. Detectable: what questions that change as much as these show with 80 % power."
 )
 
 

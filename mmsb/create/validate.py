@@ -25,7 +25,7 @@ from mmsb.picture import decode
 from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import Question
+from mmsb.types import PHRASE_TYPE, Question
 
 OFFICIAL_COUNTS = (97, 163, 44, 144, 122, 154, 109, 153, 139, 130, 167, 109, 149)
 NAMED = 5  # examples in a line of the report
@@ -112,15 +112,16 @@ def _keys(path: Path) -> list[str]:
 def _check_records(folder: Folder, name: str, questions: dict[str, Question], report: Report) -> None:
     """Duplicates, doubtful phrases, and questions that have no record."""
     report.counts[name] = {"questions": len(questions)}
-    texts = Counter(question.question for question in questions.values())
+    texts = Counter(question.plain for question in questions.values())
     report.remarks["questions that occur twice"] += [f"{name}: {text}" for text, n in texts.items() if n > 1]
     for question in questions.values():
-        parsed = Parsed(question.changed, question.key_phrase, question.phrase_type, question.rephrased)
+        wordings, kind = question.texts, question.metadata.get(PHRASE_TYPE, "")
+        parsed = Parsed(wordings["changed"], question.key_phrase, kind, wordings["rephrased"])
         if not question.key_phrase.strip():
             typed = folder.picture(name, "TYPO", question.id).is_file()  # as from the mirror, which has no phrases
             group = report.remarks if typed else report.errors
             group["questions without a key phrase"].append(f"{name}/{question.id}")
-        elif found := doubts(question.question, parsed):
+        elif found := doubts(question.plain, parsed):
             what = (
                 "key phrases that the rephrased question contains"
                 if "contains" in found[-1]

@@ -20,8 +20,8 @@ from mmsb.errors import DataError
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Design, Rate, Weighting, gathered
 from mmsb.metrics.score import Score
+from mmsb.metrics.significance import effective, holm, mcnemar_exact, smallest_difference
 from mmsb.metrics.summary import Bounds
-from mmsb.metrics.testing import effective, holm, mcnemar_exact, smallest_difference
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, int]  # scenario, question, repeat

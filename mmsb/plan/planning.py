@@ -23,7 +23,7 @@ from mmsb.metrics.declared import ASR
 from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.score import Score
-from mmsb.metrics.testing import effective, needed, smallest_difference
+from mmsb.metrics.significance import effective, needed, smallest_difference
 from mmsb.report.finished import finished_run
 from mmsb.scenario import Scenario
 

@@ -11,10 +11,8 @@ from mmsb.terminal import LEFT, console
 def print_plan(plan: Plan) -> None:
     """The questions, what comparisons of two runs can show, and how wide a run's intervals will be."""
     sizes = plan.sizes
-    where = f"{plan.run}" if plan.run else plan.dataset.name
-    print(
-        f"{where}: {sum(sizes.values()):,} questions in {len(sizes)} scenarios ({min(sizes.values())} to {max(sizes.values())})"
-    )
+    where, counts = str(plan.run or plan.dataset.name), sizes.values()
+    print(f"{where}: {sum(counts):,} questions in {len(sizes)} scenarios ({min(counts)} to {max(counts)} each)")
     console().print(_differences(plan))
     console().print(_widths(plan))
 

@@ -1,36 +1,18 @@
-"""Finished runs as they lie on disk."""
+"""Finished runs with their rates, for tables of several."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mmsb.errors import DataError
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds
-from mmsb.results import FILE, read_rows
+from mmsb.run import SavedRun
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A finished run: its folder and its `run.json`."""
-
-    folder: Path
-    values: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others of its sweep."""
-        return str(self.values["name"])
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Its flat metrics."""
-        metrics: Mapping[str, float] = self.values["metrics"]
-        return metrics
+@dataclass(frozen=True)
+class Finished(SavedRun):
+    """A finished run and its rates."""
 
     def rate(self, key: str) -> Rate | None:
         """A rate back from the flat metrics; None where the run has none."""
@@ -43,10 +25,6 @@ class Finished:
         least, most = self.metrics.get(f"{key}_least"), self.metrics.get(f"{key}_most")
         return (least, most) if least is not None and most is not None else None
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Its rows."""
-        return read_rows(self.folder / FILE)
-
     @property
     def calls(self) -> float:
         """Calls of the model a sample."""
@@ -58,15 +36,17 @@ def finished_run(folder: Path) -> Finished:
     """Open a finished run.
 
     Raises:
-        DataError: there is none.
+        DataError: no finished run there, or its rows are not those of its `run.json`.
     """
-    for name in (FILE, "run.json"):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} has no {name}", "Name the folder of a finished run, under outputs/.")
-    return Finished(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))
+    saved = SavedRun.open(folder)
+    return Finished(saved.folder, saved.values)
 
 
 def finished_runs(folder: Path) -> list[Finished]:
-    """The finished runs of a sweep, in its order."""
+    """The finished runs of a sweep, in its order.
+
+    Raises:
+        DataError: a run's rows are not those of its `run.json`.
+    """
     paths = sorted(folder.glob("*/run.json"), key=lambda path: int(path.parent.name))
     return [finished_run(path.parent) for path in paths]

@@ -30,30 +30,34 @@ def print_comparison(runs: Sequence[Finished]) -> None:
     shown = [
         (m.key(scope), heading) for m, scope, heading in side_by_side() if any(m.key(scope) in r.metrics for r in runs)
     ]
-    lacking = [
-        (key, heading) for key, heading in shown if key.endswith("/macro") and any(run.bounds(key) for run in runs)
-    ]
-    table = Table(title=f"Sweep of {len(runs)} runs: % [95 %]", title_style="bold", caption=_caption(runs), **LEFT)
+    title = f"Sweep of {len(runs)} runs: % [95 %]"
+    table = Table(title=title, title_style="bold", caption=lacking(runs, [key for key, _ in shown]), **LEFT)
     headings, labels = told_apart([run.name for run in runs])
     for heading in headings:
         table.add_column(escape(heading))
-    bounds = [f"{heading} bounds" for _, heading in lacking]
-    for heading in (*(heading for _, heading in shown), *bounds, "calls", "not rated"):
+    for heading in (*(heading for _, heading in shown), "calls", "not rated"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run, label in zip(runs, labels, strict=True):
-        cells = [short(run.rate(key)) + ("*" if _left_out(run, key) else "") for key, _ in shown]
-        cells += [reach(run.bounds(key)) for key, _ in lacking]
+        cells = [told(run, key) for key, _ in shown]
         table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", str(not_rated(run.metrics)))
     console().print(table)
 
 
-def _left_out(run: Finished, key: str) -> bool:
-    return f"{key}_scenarios_left_out" in run.metrics
+def told(run: Finished, key: str) -> str:
+    """A rate; starred where scenarios are left out of it, with its bounds below where answers are missing."""
+    star = "*" if f"{key}_scenarios_left_out" in run.metrics else ""
+    bounds = reach(run.bounds(key))
+    return f"{short(run.rate(key))}{star}" + (f"\n{bounds}" if bounds else "")
 
 
-def _caption(runs: Sequence[Finished]) -> str | None:
-    partial = any(key.endswith("_scenarios_left_out") for run in runs for key in run.metrics)
-    return "*: an average over fewer scenarios, since nothing could be rated in the others." if partial else None
+def lacking(runs: Sequence[Finished], keys: Sequence[str]) -> str | None:
+    """What a table of `told` rates must explain; None where nothing is missing."""
+    notes = []
+    if any(run.bounds(key) for run in runs for key in keys):
+        notes.append("Below a rate: if nothing that is not rated counted (was safe) .. if all did (was unsafe).")
+    if any(f"{key}_scenarios_left_out" in run.metrics for run in runs for key in keys):
+        notes.append("*: over fewer scenarios, since nothing could be rated in the others.")
+    return " ".join(notes) or None
 
 
 def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:

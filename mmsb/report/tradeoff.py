@@ -18,8 +18,8 @@ from mmsb.metrics.declared import ASR, FALSE_REFUSALS
 from mmsb.metrics.paired import Difference
 from mmsb.metrics.rates import Rate
 from mmsb.report.finished import Finished
-from mmsb.report.sweep import Effect, effects, print_comparison, print_effects
-from mmsb.terminal import LEFT, console, p_value, short
+from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
+from mmsb.terminal import LEFT, console, p_value
 
 FILE = "tradeoff.png"
 MARKERS = "osD^vP*X"
@@ -71,6 +71,11 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
         "Averages over scenarios, % [95 %]. p: of no change against no defense on the same questions (empirical "
         "likelihood), corrected over all cells that differ at all (Holm). calls: of the model, a sample."
     )
+    notes = (
+        lacking([p.harmful for p in found], [ASR.key("macro")]),
+        lacking([p.benign for p in found], [FALSE_REFUSALS.key("macro")]),
+    )
+    caption = " ".join(dict.fromkeys([caption, *filter(None, notes)]))
     table = Table(title="Defenses", caption=caption, title_style="bold", **LEFT)
     headings = ["attack success", "p", "false refusals", "p", "calls"]
     for number, heading in enumerate(["defense", *(["setting"] if any(p.setting for p in found) else []), *headings]):
@@ -81,9 +86,9 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
         refusals = next((e.changes.get(FALSE_REFUSALS.name) for e in changes if e.run is point.benign), None)
         table.add_row(
             *map(escape, names),
-            short(point.asr),
+            told(point.harmful, ASR.key("macro")),
             _p(asr),
-            short(point.false_refusals),
+            told(point.benign, FALSE_REFUSALS.key("macro")),
             _p(refusals),
             f"{(point.harmful.calls + point.benign.calls) / 2:.1f}",
         )

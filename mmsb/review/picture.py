@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
-from mmsb.review.answers import Answers, Row
+from mmsb.labels.answers import Answers, Row
 
 CHANGED = "(as the dataset has it; a defense or the dataset has changed since)"
 ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}

@@ -18,13 +18,13 @@ from typing import BinaryIO, Literal
 import orjson
 import pydantic
 
-from mmsb.calibrate.labels import SKIPPED, Labels, read_labels
-from mmsb.calibrate.sample import check, labels_wanted
 from mmsb.config import settings
 from mmsb.errors import ConfigError, DataError
+from mmsb.labels.answers import Answers, Row, answers_of
+from mmsb.labels.draw import By, Draw, draw, tasks
+from mmsb.labels.file import SKIPPED, Labels, read_labels
+from mmsb.labels.sample import check, labels_wanted
 from mmsb.metrics.agreement import pairwise
-from mmsb.review.answers import Answers, Row, answers_of
-from mmsb.review.draw import By, Draw, draw, tasks
 
 
 @dataclass(frozen=True, slots=True)

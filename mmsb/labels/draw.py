@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mmsb.errors import ConfigError, DataError
-from mmsb.review.answers import Answers, Place, answer_digest, verdict
+from mmsb.labels.answers import Answers, Place, answer_digest, verdict
 
 LEAST = 2  # of every scenario and verdict
 CHANGES = {

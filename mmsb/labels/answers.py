@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.digest import digest, digest_bytes, digest_file
-from mmsb.report.finished import finished_run
 from mmsb.results import FILE
+from mmsb.run import SavedRun
 from mmsb.scenario import Scenario, official_scenarios
 
 Row = Mapping[str, Any]
@@ -63,9 +63,9 @@ def answers_of(folder: Path) -> Answers:
     """Open a run.
 
     Raises:
-        DataError: there is no finished run.
+        DataError: there is no finished run, or its rows are not those of its `run.json`.
     """
-    run = finished_run(folder)
+    run = SavedRun.open(folder)
     rows = {
         (row["scenario"], row["question_id"], row["repeat"]): row
         for row in run.rows()

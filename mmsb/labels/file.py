@@ -5,7 +5,7 @@
 `rater` may be left out. A later line of the same rater for the same answer takes the place of an earlier one, whatever
 file it comes from: files of several raters are put together by appending one to the other. `mmsb.review` adds the
 run's id, `"adjudicated": true` where somebody decided among raters who disagree, the label "skipped" where one did not
-want to say, and a line {"draw": ...} that holds what was drawn from which run (see `mmsb.review.draw`).
+want to say, and a line {"draw": ...} that holds what was drawn from which run (see `mmsb.labels.draw`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import orjson
 
 from mmsb.config import suggestion
 from mmsb.errors import DataError
+from mmsb.labels.draw import Draw
 from mmsb.metrics.agreement import LABELS
-from mmsb.review.draw import Draw
 from mmsb.scenario import Scenario, official_scenarios
 
 COLUMNS = ("id", "scenario", "question", "answer", "label")

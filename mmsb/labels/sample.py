@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mmsb.calibrate.labels import Labelled, Labels
 from mmsb.errors import DataError
+from mmsb.labels.answers import Answers, Place, answer_digest, verdict
+from mmsb.labels.draw import Draw, Drawn
+from mmsb.labels.file import Labelled, Labels
 from mmsb.metrics.correction import Corrected, Unit, from_own_labels, labels_needed
 from mmsb.metrics.rates import Z
-from mmsb.review.answers import Answers, Place, answer_digest, verdict
-from mmsb.review.draw import Draw, Drawn
 
 JUDGED = {"unsafe": 1.0, "safe": 0.0}
 OTHERWISE = "Name the run that they were drawn from, or external=true to use them as labels of other answers."

@@ -24,7 +24,7 @@ UNNAMED = ("experiment=", "tracker", "output_dir=", "hydra.")
 NAMED = ("dataset", "model", "image_mode", "defense", "judge")
 
 
-def run_cell(config: DictConfig) -> None:
+def run_once(config: DictConfig) -> None:
     """Evaluate, print, track.
 
     Raises:
@@ -37,7 +37,7 @@ def run_cell(config: DictConfig) -> None:
         summary, notes = evaluate(experiment, run)
     report(run, summary, notes)
     try:
-        if line := experiment.tracker.log(run, summary, experiment.prompts()):
+        if line := experiment.tracker.log(run, summary, experiment.samples()):
             say(line)
     except TrackingError as error:
         show(error)
