@@ -22,7 +22,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.labels.answers import Answers, answers_of
 from mmsb.labels.draw import Draw, allocated, draw, tasks
 from mmsb.labels.file import read_labels
-from mmsb.labels.sample import reached
+from mmsb.labels.sample import labels_wanted, reached
 from mmsb.picture import FilePicture
 from mmsb.review.picture import picture_of
 from mmsb.review.session import Review, mend
@@ -281,6 +281,40 @@ def test_a_file_of_labels_goes_on_only_with_its_own_run_and_draw(run: Path, tmp_
         Review(run=run, labels=foreign).drawn()
     with pytest.raises(DataError, match="holds no labels to decide on"):
         Review(run=run, labels=tmp_path / "none.jsonl", adjudicate=True).drawn()
+
+
+def test_files_of_two_raters_are_put_together_by_appending_and_other_draws_are_not(run: Path, tmp_path: Path) -> None:
+    texts = {}
+    for rater, seed in (("bob", 0), ("eve", 0), ("joe", 1)):
+        session = Review(run=run, labels=tmp_path / f"{rater}.jsonl", rater=rater, seed=seed)
+        todo = session.open(session.drawn())
+        with session.labels.open("ab") as file:
+            session.store(file, todo[0], "safe")
+        texts[rater] = session.labels.read_text()
+    both = tmp_path / "both.jsonl"
+    both.write_text(texts["bob"] + texts["eve"])
+    assert [item.labels for item in read_labels(both).labelled] == [{"bob": "safe", "eve": "safe"}]
+    both.write_text(texts["bob"] + texts["joe"])
+    with pytest.raises(DataError, match="line 3: another draw"):
+        read_labels(both)
+
+
+def test_it_says_how_many_labels_are_wanted_and_what_is_out_of_reach(tmp_path: Path) -> None:
+    run = answers_of(write_run(tmp_path / "run", {"fraud": ["safe"] * 900 + ["unsafe"] * 900}))
+    session = Review(run=run.folder, labels=tmp_path / "labels.jsonl", rater="ann")
+    todo = session.open(session.drawn())
+    known = read_labels(session.labels)
+    assert labels_wanted(known, [run], 0.03) == "For +/- 3 points about 384 labels are wanted."
+    with session.labels.open("ab") as file:
+        for number, task in enumerate(todo):
+            right = task.row["label"]
+            session.store(file, task, right if number % 10 else {"safe": "unsafe", "unsafe": "safe"}[right])
+    known = read_labels(session.labels)
+    told = labels_wanted(known, [run], 0.035)
+    assert told.startswith("With 200 labels the corrected average is known to +/- ")
+    assert 50 < int(told.split("about ")[1].split()[0]) < 300
+    assert "is out of reach: it needs" in labels_wanted(known, [run], 0.0195)
+    assert "needs more questions" in labels_wanted(known, [run], 0.01)
 
 
 def test_a_torn_last_line_is_cut_off_and_another_broken_one_is_an_error(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ CAPTION = (
     "label: the judge said neither safe nor unsafe; these are in no rate."
 )
 OWN = (
-    "The labels were drawn from this run ({}; {} of {} questions), each counted by its probability. Nothing is assumed "
-    "of the judge. Answers without a verdict are in the corrected rate."
+    "The labels were drawn from the run ({}; {} of {} answered questions), each counted by its probability. Nothing is assumed "
+    "of the judge. Answers without a verdict are in the corrected rate; of two runs, questions that both answered."
 )
 EXTERNAL = (
     "EXTERNAL LABELS: they are not of this run's answers. The correction holds only if the judge errs on the run as on "

@@ -137,4 +137,8 @@ def labels_wanted(labels: Labels, runs: Sequence[Answers], points: float) -> str
     now = f"With {macro.value.n} labels the corrected {what} is known to +/- {half:.1f} points; "
     if more is None:
         return f"{now}+/- {100 * points:g} needs more questions: their number alone leaves more than that open."
+    if macro.value.n + more > (whole := sum(drawn.sizes.values())):
+        return (
+            f"{now}+/- {100 * points:g} is out of reach: it needs {macro.value.n + more} labels, of {whole} questions."
+        )
     return f"{now}for +/- {100 * points:g} about {more} more are wanted."
