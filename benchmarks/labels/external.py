@@ -10,7 +10,7 @@ import numpy
 
 from benchmarks.labels.own import GROUPS, SCENARIOS, SIZES, Array, Counts, judges, profiles
 from mmsb.metrics import likelihood
-from mmsb.metrics.correction import fieller, together
+from mmsb.metrics.misclassification import fieller, together
 
 
 @dataclass(frozen=True)

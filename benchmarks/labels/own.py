@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from benchmarks.coverage.cells import REAL
 from mmsb.labels.draw import LEAST
-from mmsb.metrics.correction import ENOUGH
 from mmsb.metrics.likelihood import ends
 from mmsb.metrics.rates import Z
+from mmsb.metrics.two_phase import ENOUGH
 
 Array = NDArray[numpy.float64]
 Counts = NDArray[numpy.int64]

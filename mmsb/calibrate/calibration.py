@@ -24,7 +24,8 @@ from mmsb.labels.answers import Answers, answers_of, verdict
 from mmsb.labels.file import Labelled, Labels, read_labels
 from mmsb.labels.sample import by_scope, changes, check, names, reached, units
 from mmsb.metrics.agreement import Agreement, agreement, alpha, pairwise
-from mmsb.metrics.correction import Corrected, from_other_labels, shares
+from mmsb.metrics.corrected import Corrected
+from mmsb.metrics.misclassification import from_other_labels, shares
 from mmsb.metrics.rates import Rate
 from mmsb.paths import PACKAGE
 from mmsb.scenario import official_scenarios

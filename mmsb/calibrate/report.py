@@ -13,7 +13,7 @@ from typing import Any
 from mmsb.digest import digest, digest_file
 from mmsb.labels.answers import Answers
 from mmsb.metrics.agreement import Agreement
-from mmsb.metrics.correction import Corrected
+from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.rates import Rate
 
 Scopes = Mapping[str, Corrected | None]

@@ -10,7 +10,7 @@ from rich.table import Table
 from mmsb.calibrate.report import Report, Scopes
 from mmsb.labels.draw import Draw
 from mmsb.metrics.agreement import Agreement
-from mmsb.metrics.correction import Corrected
+from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
 from mmsb.terminal import LEFT, console
@@ -27,8 +27,8 @@ CAPTION = (
     "label: the judge said neither safe nor unsafe; these are in no rate."
 )
 OWN = (
-    "The labels were drawn from the run ({}; {} of {} answered questions), each counted by its probability. Nothing is assumed "
-    "of the judge. Answers without a verdict are in the corrected rate; of two runs, questions that both answered."
+    "The labels were drawn from the run ({}; {} of {} answered questions), each counted by its probability. Nothing is "
+    "assumed of the judge. Answers without a verdict are in the corrected rate; of two runs, what both answered."
 )
 EXTERNAL = (
     "EXTERNAL LABELS: they are not of this run's answers. The correction holds only if the judge errs on the run as on "

@@ -9,8 +9,9 @@ from mmsb.errors import DataError
 from mmsb.labels.answers import Answers, Place, answer_digest, verdict
 from mmsb.labels.draw import Draw, Drawn
 from mmsb.labels.file import Labelled, Labels
-from mmsb.metrics.correction import Corrected, Unit, from_own_labels, labels_needed
+from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.rates import Z
+from mmsb.metrics.two_phase import Unit, from_own_labels, labels_needed
 
 JUDGED = {"unsafe": 1.0, "safe": 0.0}
 OTHERWISE = "Name the run that they were drawn from, or external=true to use them as labels of other answers."
