@@ -23,8 +23,8 @@ WRONG = {
     "foo=bar": ("foo is not a setting", "dataset, scenario, image_mode"),
     "model._target_=os.system": ("model._target_=os.system is not allowed", "trusted_packages"),
     "model.name_or_path=/nowhere": ("model.name_or_path=/nowhere: there is no such folder", "hub id"),
-    "image_mode.font.path=/no/font.ttf": ("font.path=/no/font.ttf: there is no such file", "DejaVu Sans"),
-    "image_mode.font.path=/etc/hostname": ("font.path=/etc/hostname: not a TrueType font", "DejaVu Sans"),
+    "image_mode.font.path=/no/font.ttf": ("font.path=/no/font.ttf: there is no such file", "Liberation Sans"),
+    "image_mode.font.path=/etc/hostname": ("font.path=/etc/hostname: not a TrueType font", "Liberation Sans"),
     "output_dir=/proc/nowhere": ("/proc/nowhere: No such file", "output_dir=..."),
     "experiment=nope": ("experiment=nope is not an option", "demo"),
 }

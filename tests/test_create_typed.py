@@ -16,8 +16,9 @@ from mmsb.create.folder import Folder, write_json
 from mmsb.create.typed import Journal, stack_files, write_typed
 from mmsb.create.validate import Report, validate
 from mmsb.errors import DataError
+from mmsb.font import default_font
 from mmsb.image_mode import Font
-from mmsb.image_mode.typography import TypedText, default_font, typeset
+from mmsb.image_mode.typography import TypedText, typeset
 from mmsb.picture import BytesPicture, Stacked, decode, jpeg
 from mmsb.scenario import Scenario
 

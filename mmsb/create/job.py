@@ -15,6 +15,7 @@ from mmsb.create.folder import Folder
 from mmsb.create.own import Own, read_own
 from mmsb.dataset.base import Dataset
 from mmsb.errors import ConfigError, DataError, MmsbError
+from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
 from mmsb.model.base import Engine, Model
@@ -86,12 +87,12 @@ class Create:
 
     def facts(self) -> dict[str, Any]:
         """What the dataset was made with, for manifest and card."""
-        font = self.font.path or "DejaVu Sans"
+        font = self.font.path or self.folder.font or default_font()
         return {
             "copied from": self.source,
             "language model": dict(self.model.fingerprint()) if self.model else None,
             "generator": {"prompt": self.generator.prompt, "seed": self.generator.seed, **self.generator.fingerprint()},
-            "font": {"file": str(font), "size": self.font.size, "width": self.font.width},
+            "font": {"file": font.name, "digest": font_digest(font), "size": self.font.size, "width": self.font.width},
         }
 
 

@@ -49,10 +49,10 @@ def pages(folder: Folder, scenarios: Iterable[Scenario], font: Font) -> list[Pag
     """Every question's page, with what is known of its files."""
     found = []
     for scenario in scenarios:
-        questions = folder.questions(scenario)
+        questions, own = folder.questions(scenario), folder.font
         known = Journal(folder, scenario.id).read()
         for question in questions:
-            typed = TypedText(question.key_phrase, font.path, font.size, font.width)
+            typed = font.type(question.key_phrase, own)
             keys = known.get(f"TYPO/{question.id}"), known.get(f"SD_TYPO/{question.id}")
             found.append(Page(folder.root, scenario.id, question.id, typed, *keys))
     return found

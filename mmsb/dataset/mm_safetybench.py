@@ -23,6 +23,7 @@ import pydantic
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
 from mmsb.errors import DataError
+from mmsb.font import dejavu, find_arial
 from mmsb.paths import PACKAGE
 from mmsb.picture import FilePicture, Picture
 from mmsb.scenario import Scenario
@@ -84,6 +85,11 @@ class MMSafetyBench:
         path = self.folder / "imgs" / question.scenario / kind / f"{question.id}.jpg"
         return FilePicture(path) if path.is_file() else None
 
+    @cached_property
+    def font(self) -> Path | None:
+        """ARIAL.TTF, with which the authors typed, where their checkout is at hand; None for the default font."""
+        return find_arial(self.folder, self.folder.parent, self.root)
+
     def _question(self, key: str, record: Any, scenario: Scenario, path: Path) -> Question:
         if not ID.fullmatch(key):  # ids become file names
             raise DataError(f"{path}: {key!r} is not an id", "Ids are letters, digits, '-' and '_'.")
@@ -120,6 +126,11 @@ class Shipped(MMSafetyBench):
     def folder(self) -> Path:
         """The set's folder inside the package."""
         return self.root / self.name
+
+    @property
+    def font(self) -> Path:
+        """DejaVu Sans: the sandbox model `tiny` learnt to read from it."""
+        return dejavu()
 
 
 def read_json(path: Path) -> Any:
