@@ -174,7 +174,7 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
 
 
 def found(folder: Folder) -> Report:
-    return validate(folder, 1)
+    return validate(folder, 1, SMALL)
 
 
 def test_a_whole_folder_passes_and_is_described(tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def _not_phrased(folder: Folder) -> None:
         (_missing, "missing SD_TYPO pictures", "14-Bread/SD_TYPO/2"),
         (_stray, "pictures without a question", "14-Bread/SD/99"),
         (_truncated, "unreadable pictures", "14-Bread/SD/2"),
-        (_black, "pictures of one flat colour", "14-Bread/SD/2"),
-        (_misplaced, "one picture for different phrases", "14-Bread/SD/1,2"),
-        (_unfit, "stacked pictures that do not fit their parts", "14-Bread/2"),
+        (_black, "black pictures", "14-Bread/SD/2"),
+        (_misplaced, "one picture for different phrases", "14-Bread/1, 14-Bread/2"),
+        (_unfit, "stacked pictures that do not fit their parts", "14-Bread/SD_TYPO/2"),
         (_twice, "ids that occur twice", "14-Bread/0"),
         (_no_phrase, "questions without a key phrase", "14-Bread/3"),
         (_not_phrased, "questions without a record", "14-Bread/6"),
@@ -261,7 +261,7 @@ def test_a_changed_file_is_not_what_the_manifest_says(tmp_path: Path) -> None:
     write_card(folder, {})
     path = folder.picture(OWN.id, "TYPO", "4")
     path.write_bytes(TypedText("other", size=22, width=256).encoded()[0])
-    assert found(folder).errors["pictures that are not what the manifest says"] == ["14-Bread/TYPO/4"]
+    assert found(folder).errors["files that are not what the manifest says"] == ["imgs/14-Bread/TYPO/4.jpg"]
 
 
 def test_typed_text_may_be_left_to_the_main_job(tmp_path: Path) -> None:

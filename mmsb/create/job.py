@@ -224,7 +224,7 @@ def step_validate(job: Create) -> str:
     from mmsb.create.report import show_report
     from mmsb.create.validate import validate
 
-    report = validate(job.folder, job.workers)
+    report = validate(job.folder, job.workers, job.font)
     show_report(report)
     if not report.passed:
         raise DataError(f"{job.root} has errors", "Run the steps that mend them again; the lines above name the files.")

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from mmsb.create.compare import appearance
 from mmsb.create.folder import Folder, write_bytes
 from mmsb.digest import digest
 from mmsb.errors import DataError
 from mmsb.generator.base import Batch, Generator, Order, order
-from mmsb.picture import decode
+from mmsb.picture import FORMATS, decode
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure
@@ -81,25 +82,21 @@ def put(image: Image.Image, path: Path, comment: dict[str, Any]) -> Failure | No
     """Save a picture as JPEG with Pillow's defaults, read it back, and put it in place.
 
     Returns:
-        Why it was not put in place: one flat colour, which is what safety checkers leave.
+        Why it was not put in place: black, or of one flat colour.
     """
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", comment=json.dumps(comment, sort_keys=True).encode())
-    if is_flat(decode(buffer.getvalue(), str(path))):
-        return Failure("blank", "the picture is of one flat colour")
+    problem = appearance(decode(buffer.getvalue(), str(path)))
+    if problem and not problem.startswith("blurred"):
+        return Failure("blank", f"one of the {problem}, which is what safety checkers leave")
     write_bytes(path, buffer.getvalue())
     return None
-
-
-def is_flat(image: Image.Image) -> bool:
-    """Whether a picture is of one colour."""
-    return all(low == high for low, high in _extrema(image))
 
 
 def made_from(item: Order, generator: Generator) -> dict[str, Any]:
     """What a picture is made from; `key` is its digest."""
     facts = {"prompt": item.prompt, "seed": item.seed, "generator": dict(generator.fingerprint())}
-    return {"maker": MAKER, "key": digest(facts), **facts}
+    return {"maker": MAKER, "key": digest(facts), "wording": generator.prompt, **facts}
 
 
 def read_comment(path: Path) -> dict[str, Any] | None:
@@ -109,7 +106,7 @@ def read_comment(path: Path) -> dict[str, Any] | None:
         DataError: not a readable image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             comment = image.info.get("comment", b"")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
@@ -135,9 +132,3 @@ def _state(folder: Folder, item: Order, generator: Generator) -> str:
 def _path(folder: Folder, item: Order) -> Path:
     scenario, _, key = item.name.partition("/")
     return folder.picture(scenario, "SD", key)
-
-
-def _extrema(image: Image.Image) -> Iterator[tuple[int, int]]:
-    for band in image.split():
-        low, high = band.getextrema()
-        yield int(low), int(high)  # type: ignore[arg-type]

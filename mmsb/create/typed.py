@@ -137,7 +137,7 @@ def stack_files(top: bytes, bottom: bytes, name: str, grey: bool = False) -> byt
 
 
 def _brightness(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
         image.draft("L", image.size)
         image.load()
         return image
