@@ -37,7 +37,7 @@ def run_cell(config: DictConfig) -> None:
         summary, notes = evaluate(experiment, run)
     report(run, summary, notes)
     try:
-        if line := experiment.tracker.log(run, summary, experiment.prompts()):
+        if line := experiment.tracker.log(run, summary, experiment.samples()):
             say(line)
     except TrackingError as error:
         show(error)

@@ -8,7 +8,10 @@ same bytes as an uninterrupted one (wall times stand in `run.json`, not here).
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +21,7 @@ from typing import Any
 import orjson
 
 from mmsb.errors import StoreError
-from mmsb.judge.base import Sample
-from mmsb.types import Failure, Prompt, clean
+from mmsb.types import Failure, Prompt, Result, clean
 
 FILE = "results.jsonl"
 
@@ -28,10 +30,10 @@ class Results:
     """Takes rows in any order while the run goes on, and puts them in order at the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Rows wait in a draft beside the final file."""
+        """Rows wait in a draft on the final file's disk; it has no name, so that no two runs share it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self._draft = (folder / f".{FILE}.draft").open("w+b")
+        self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
 
@@ -43,36 +45,43 @@ class Results:
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the rows was told
             self._draft.close()
-        Path(self._draft.name).unlink(missing_ok=True)
 
-    def add(self, sample: Sample) -> None:
-        """Take one finished sample.
+    def add(self, result: Result) -> None:
+        """Take one finished row.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        line = orjson.dumps(row(sample), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
         with self._writing():
             self._draft.write(line)
-        self._places[sample.prompt.id] = (self._end, len(line))
+        self._places[result.sample.id] = (self._end, len(line))
         self._end += len(line)
 
-    def write(self, order: Sequence[str]) -> Path:
-        """Write the final file, rows in the order of the given prompt ids, all or nothing.
+    def write(self, order: Sequence[str]) -> str:
+        """Write the final file, rows in the order of the given sample ids, all or nothing.
+
+        Returns:
+            The digest of the file (64 hex digits of SHA-256), which ties `run.json` to it.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        final = self.path.with_suffix(".tmp")
-        with self._writing(), final.open("wb") as file:
-            self._draft.flush()
-            for name in order:
-                offset, length = self._places[name]
-                file.write(os.pread(self._draft.fileno(), length, offset))
-            file.flush()
-            os.fsync(file.fileno())
-        final.replace(self.path)
-        return self.path
+        final, written = self.path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp"), hashlib.sha256()
+        try:
+            with self._writing(), final.open("wb") as file:
+                self._draft.flush()
+                for name in order:
+                    offset, length = self._places[name]
+                    line = os.pread(self._draft.fileno(), length, offset)
+                    written.update(line)
+                    file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            final.replace(self.path)
+        finally:
+            final.unlink(missing_ok=True)
+        return written.hexdigest()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -82,20 +91,19 @@ class Results:
             raise StoreError.writing(self.path, error) from error
 
 
-def row(sample: Sample) -> dict[str, Any]:
-    """A sample as plain values: what was asked, what was shown, what was answered, who judged it and how."""
-    prompt, verdict, question = sample.prompt, sample.verdict, sample.prompt.question
-    assert question is not None
+def row(result: Result) -> dict[str, Any]:
+    """A result as plain values: what was asked, what was shown, what was answered, who judged it and how."""
+    prompt, question, verdict = result.sample.prompt, result.sample.question, result.verdict
     return {
-        "id": prompt.id,
-        "scenario": sample.scenario.name,
+        "id": result.sample.id,
+        "scenario": result.sample.scenario.name,
         "question_id": question.id,
         "benign": question.benign,
         "repeat": prompt.repeat,
-        "question": clean(question.question),
+        "question": clean(question.plain),
         "key_phrase": clean(question.key_phrase),
         **_asked(prompt),
-        **_answered(sample),
+        **_answered(result),
         "label": verdict.label,
         "refusal": verdict.refusal,
         "flags": list(verdict.flags),
@@ -111,8 +119,8 @@ def _asked(prompt: Prompt) -> dict[str, Any]:
     return {"prompt": clean(prompt.text), "system": prompt.system, "image": image}
 
 
-def _answered(sample: Sample) -> dict[str, Any]:
-    outcome = sample.outcome
+def _answered(result: Result) -> dict[str, Any]:
+    outcome = result.outcome
     if isinstance(outcome, Failure):
         return {"outcome": "failed", "response": None, "cause": outcome.cause, "message": clean(outcome.message)}
     answered: dict[str, Any] = {

@@ -21,19 +21,16 @@ import threading
 import time
 import warnings
 import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
 from mmsb.digest import digest
 from mmsb.errors import StoreError
-from mmsb.model.base import Batch, Coalesced, Engine, Reply
-from mmsb.types import Prompt, Response, clean
+from mmsb.model.base import Engine
+from mmsb.types import Response, clean
 
 SYNC_SECONDS = 0.05
-KNOWN_AT_A_TIME = 1_000  # answers on the shelf that wait for the engine
 LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","crc":"([0-9a-f]{8})","value":(.*)\}\n', re.DOTALL)
 
 
@@ -43,83 +40,34 @@ class Store:
     def __init__(self, root: Path) -> None:
         """Nothing is read or written yet."""
         self.root = root
-        self._models: dict[str, Remembered] = {}
+        self._shelves: dict[str, Shelf] = {}
+        self._by_engine: dict[int, tuple[Engine, Shelf]] = {}  # a fingerprint takes longer than a lookup
+        self._lock = threading.Lock()
 
-    def remember(self, engine: Engine, counted: bool = True) -> Remembered:
-        """A Model that asks `engine` only what is not on its shelf yet; `counted` if it is a model that is asked."""
+    def shelf(self, engine: Engine) -> Shelf:
+        """The answers of an engine; engines of the same fingerprint share them.
+
+        Raises:
+            StoreError: a corrupt line, or a folder that cannot be read.
+        """
+        with self._lock:
+            known = self._by_engine.get(id(engine))
+            if known is None:
+                known = self._by_engine[id(engine)] = (engine, self._opened(engine))
+            return known[1]
+
+    def _opened(self, engine: Engine) -> Shelf:
         fingerprint = dict(engine.fingerprint())
         key = digest(fingerprint)
-        if key not in self._models:
+        if key not in self._shelves:
             slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
-            shelf = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint)
-            self._models[key] = Remembered(engine, shelf, counted)
-        return self._models[key]
-
-    @property
-    def asked(self) -> int:
-        """How many prompts went to a model because they were not in the store."""
-        return sum(model.asked for model in self._models.values() if model.counted)
+            self._shelves[key] = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint)
+        return self._shelves[key]
 
     def close(self) -> None:
         """Bring everything written to the disk."""
-        for model in self._models.values():
-            model.shelf.close()
-
-
-class Remembered:
-    """An engine with a memory: answers on the shelf are given back, the rest is asked and shelved."""
-
-    def __init__(self, engine: Engine, shelf: Shelf, counted: bool) -> None:
-        """`asked` counts the prompts that went to the engine."""
-        self.engine = engine
-        self.shelf = shelf
-        self.counted = counted
-        self.asked = 0
-
-    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:
-        """Answer from the shelf where possible. A batch with any answer missing is asked whole."""
-        same = Coalesced()
-        known: deque[Prompt] = deque()
-        batches = iter(self.engine.batches(same.first(prompts)))
-
-        def missing(first: Batch) -> Iterator[Batch]:
-            self.asked += len(first)
-            yield first
-            for batch in batches:
-                if not self._knows(batch):
-                    self.asked += len(batch)
-                    yield batch
-                    continue
-                known.extend(batch)
-                if len(known) > KNOWN_AT_A_TIME:  # the engine asks for more and gives nothing back meanwhile
-                    return
-
-        def replies() -> Iterator[Reply]:
-            for batch in batches:
-                if self._knows(batch):
-                    known.extend(batch)
-                else:
-                    yield from asked(batch)  # and those that follow, until many in a row are known
-                yield from recalled()
-
-        def asked(first: Batch) -> Iterator[Reply]:
-            for prompt, outcome in self.engine.generate(missing(first)):
-                if isinstance(outcome, Response):
-                    outcome = self.shelf.add(prompt.key, outcome)
-                yield prompt, outcome
-                yield from recalled()
-
-        def recalled() -> Iterator[Reply]:
-            while known:
-                prompt = known.popleft()
-                yield prompt, self.shelf.get(prompt.key)
-
-        for prompt, outcome in replies():
-            for twin in same.settle(prompt):
-                yield twin, outcome
-
-    def _knows(self, batch: Batch) -> bool:
-        return all(prompt.key in self.shelf for prompt in batch)
+        for shelf in self._shelves.values():
+            shelf.close()
 
 
 class Shelf:

@@ -14,15 +14,17 @@ from typing import Any
 from mmsb.calibrate.labels import Labelled, read_labels
 from mmsb.config import settings
 from mmsb.digest import digest, write_atomically
+from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.base import Answer, Judge
 from mmsb.metrics.agreement import LABELS, Agreement, Corrected, agreement, alpha, corrected, pairwise
 from mmsb.metrics.rates import Rate
+from mmsb.model.base import engines_in
 from mmsb.paths import PACKAGE
 from mmsb.results import FILE, read_rows
 from mmsb.scenario import official_scenarios
 from mmsb.store import Store
-from mmsb.types import Prompt, Question, Response, Verdict
+from mmsb.types import KEY_PHRASE, PLAIN, Prompt, Question, Response, Verdict
 
 SHIPPED = PACKAGE / "judge" / "labelled" / "answers.jsonl"
 Raters = dict[str, dict[str, str]]  # each rater's label by item
@@ -111,10 +113,15 @@ class Calibration:
     def verdicts(self) -> list[Verdict]:
         """The judge's verdicts on the labelled answers, in their order."""
         store = Store(self.output_dir / "store")
-        answers = [as_answer(item, str(number)) for number, item in enumerate(self.items)]
-        found = {answer.prompt.id: verdict for answer, verdict in self.judge.verdicts(iter(answers), store)}
+
+        async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:
+            number, item = numbered
+            return number, await self.judge.verdict(as_answer(item), driver.call)
+
+        with Driver(store, engines_in(self.judge)) as driver:
+            found = dict(driver.run(enumerate(self.items), verdict))
         store.close()
-        return [found[answer.prompt.id] for answer in answers]
+        return [found[number] for number in range(len(self.items))]
 
     def scopes(self, labels: Sequence[str]) -> dict[str, Agreement]:
         """Agreement on all answers, by group, and by scenario."""
@@ -156,13 +163,11 @@ class Calibration:
         return list(read_rows(self.run / FILE))
 
 
-def as_answer(item: Labelled, name: str) -> Answer:
+def as_answer(item: Labelled) -> Answer:
     """A labelled answer as a judge is given it."""
-    text = item.question
-    question = Question(
-        item.id, item.scenario.id, text, text, key_phrase=text, phrase_type="", rephrased="", rephrased_sd=""
-    )
-    return Answer(Prompt(name, text, question=question), Response(item.answer), item.scenario)
+    texts, metadata = {PLAIN: item.question}, {KEY_PHRASE: item.question}
+    question = Question(item.id, item.scenario.id, texts, metadata)
+    return Answer(Prompt(item.question), Response(item.answer), item.scenario, question)
 
 
 def members_of(details: Mapping[str, Mapping[str, Any]]) -> Raters:

@@ -1,7 +1,7 @@
 """The authors' records, known by digests: which text belongs to which id. Their text itself is not shipped.
 
-`authors.json` holds {scenario: {id: six digests of six hex digits, one for each field in the order of `FIELDS`}}, made by
-tools/digest_authors.py from the authors' question files.
+`authors.json` holds {scenario: {id: six digests of six hex digits, one for each field in the order of `FIELDS`}},
+made by tools/digest_authors.py from the authors' question files.
 """
 
 from __future__ import annotations

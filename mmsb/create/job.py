@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 
 from mmsb.cli import say
 from mmsb.config import settings
+from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
 from mmsb.create.own import Own, read_own
 from mmsb.dataset.base import Dataset
@@ -18,7 +19,7 @@ from mmsb.errors import ConfigError, DataError, MmsbError
 from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
-from mmsb.model.base import Engine, Model
+from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 
@@ -243,7 +244,7 @@ STEPS: dict[str, Callable[[Create], str]] = {
 }
 
 
-def language_model(job: Create, store: Store) -> Model:
+def language_model(job: Create, store: Store) -> Asker:
     """The language model, with a memory.
 
     Raises:
@@ -253,7 +254,7 @@ def language_model(job: Create, store: Store) -> Model:
         raise ConfigError(
             "no language model is chosen", "Add model=openai model.name=NAME, or any other option of the group model."
         )
-    return store.remember(job.model)
+    return Asker(job.model, store)
 
 
 def policy_of(job: Create, scenario: Scenario) -> str:
@@ -266,7 +267,7 @@ def policy_of(job: Create, scenario: Scenario) -> str:
 def known_questions(job: Create, scenario: Scenario) -> list[str]:
     """The questions that a scenario has already."""
     try:
-        return [question.question for question in job.folder.questions(scenario)] or job.folder.lines(scenario.id)
+        return [question.plain for question in job.folder.questions(scenario)] or job.folder.lines(scenario.id)
     except MmsbError:
         own = job.own_scenario
         return job.folder.lines(scenario.id) or list(own.questions if own else ())

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder, Record, write_json
 from mmsb.create.instructions import FAMILIES, Family, Parsed, doubts, instruction, parse, request, sd_variant
 from mmsb.dataset.mm_safetybench import read_json
-from mmsb.model.base import Model, ask
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Outcome, Prompt
@@ -38,8 +38,7 @@ class Item:
     @property
     def prompt(self) -> Prompt:
         """What the model is asked next."""
-        name = f"{self.scenario}/{self.id}"
-        return Prompt(name, request(self.question, self.hint), system=instruction(self.family))
+        return Prompt(request(self.question, self.hint), system=instruction(self.family))
 
     def read(self, outcome: Outcome) -> Item:
         """The item after an attempt; `problem` is None when all is well."""
@@ -94,11 +93,11 @@ def pending(
     return items
 
 
-def make_phrases(folder: Folder, scenarios: list[Scenario], model: Model, attempts: int) -> Phrased:
+def make_phrases(folder: Folder, scenarios: list[Scenario], asker: Asker, attempts: int) -> Phrased:
     """Ask the model about every question without a record, and write records and review lists."""
     items = pending(folder, scenarios)
     total = sum(len(folder.lines(scenario.id)) for scenario in scenarios)
-    done = list(attempt(items, model, attempts))
+    done = list(attempt(items, asker, attempts))
     for scenario in scenarios:
         if lines := folder.lines(scenario.id):
             _write(folder, scenario.id, lines, [item for item in done if item.scenario == scenario.id])
@@ -107,12 +106,12 @@ def make_phrases(folder: Folder, scenarios: list[Scenario], model: Model, attemp
     return Phrased(total - len(items), made, doubtful, len(done) - made)
 
 
-def attempt(items: list[Item], model: Model, attempts: int) -> Iterator[Item]:
+def attempt(items: list[Item], asker: Asker, attempts: int) -> Iterator[Item]:
     """Each item after its last attempt; only what has a problem is tried again."""
     for number in range(1, attempts + 1):
         again = []
         label = "key phrases" if number == 1 else f"key phrases, attempt {number}"
-        for item, outcome in track(ask(model, items, lambda item: item.prompt), label, len(items)):
+        for item, outcome in track(asker.ask(items, lambda item: item.prompt), label, len(items)):
             read = item.read(outcome)
             if read.problem and number < attempts:
                 again.append(read)

@@ -25,7 +25,7 @@ from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.picture import BytesPicture, Picture
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import Question
+from mmsb.types import PLAIN, Question
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -79,16 +79,13 @@ class HubMirror:
         changed = self._texts(scenario, "Text_only")
         about_picture, about_text = self._texts(scenario, "SD", changed), self._texts(scenario, "TYPO", changed)
         for key in sorted(changed, key=by_number)[: self.limit]:
-            yield Question(
-                id=key,
-                scenario=scenario.id,
-                question=changed[key],
-                changed=changed[key],
-                key_phrase="",
-                phrase_type="",
-                rephrased=about_text[key],
-                rephrased_sd=about_picture[key],
-            )
+            texts = {
+                PLAIN: changed[key],
+                "changed": changed[key],
+                "rephrased": about_text[key],
+                "rephrased_sd": about_picture[key],
+            }
+            yield Question(key, scenario.id, texts)
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The picture in the row of this id, None where the row has none.

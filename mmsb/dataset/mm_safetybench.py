@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -27,16 +27,16 @@ from mmsb.font import dejavu, find_arial
 from mmsb.paths import PACKAGE
 from mmsb.picture import FilePicture, Picture
 from mmsb.scenario import Scenario
-from mmsb.types import Question
+from mmsb.types import KEY_PHRASE, PHRASE_TYPE, PLAIN, Question
 
-FIELDS = {
-    "question": "Question",
+TEXTS = {  # a question's wordings by their roles, and what the authors call them
+    PLAIN: "Question",
     "changed": "Changed Question",
-    "key_phrase": "Key Phrase",
-    "phrase_type": "Phrase Type",
     "rephrased": "Rephrased Question",
     "rephrased_sd": "Rephrased Question(SD)",
 }
+METADATA = {KEY_PHRASE: "Key Phrase", PHRASE_TYPE: "Phrase Type"}
+FIELDS = (*TEXTS.values(), *METADATA.values())
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TINY_LIST = "TinyVersion_ID_List.json"
 
@@ -95,14 +95,13 @@ class MMSafetyBench:
             raise DataError(f"{path}: {key!r} is not an id", "Ids are letters, digits, '-' and '_'.")
         if not isinstance(record, dict):
             raise DataError(f"{path} has no record {key!r}", "Restore the file from its source.")
-        lacking = [name for name in FIELDS.values() if not isinstance(record.get(name), str)]
+        lacking = [name for name in FIELDS if not isinstance(record.get(name), str)]
         if lacking:
             raise DataError(
                 f"{path}: record {key!r} lacks the text field {', '.join(map(repr, lacking))}",
-                f"Each record needs {', '.join(FIELDS.values())}.",
+                f"Each record needs {', '.join(FIELDS)}.",
             )
-        texts = {ours: record[theirs] for ours, theirs in FIELDS.items()}
-        return Question(id=key, scenario=scenario.id, benign=self.benign, **texts)
+        return question_of(key, scenario, record, self.benign)
 
     def _tiny_ids(self, scenario: Scenario) -> list[str]:
         for folder in (self.folder, self.folder.parent):
@@ -131,6 +130,20 @@ class Shipped(MMSafetyBench):
     def font(self) -> Path:
         """DejaVu Sans: the sandbox model `tiny` learnt to read from it."""
         return dejavu()
+
+
+def question_of(key: str, scenario: Scenario, record: Mapping[str, Any], benign: bool = False) -> Question:
+    """A record of the authors' as a question; a text that it lacks is empty."""
+    texts, metadata = (
+        {ours: str(record.get(theirs, "")) for ours, theirs in names.items()} for names in (TEXTS, METADATA)
+    )
+    return Question(key, scenario.id, texts, metadata, benign)
+
+
+def record_of(question: Question) -> dict[str, str]:
+    """A question as a record of the authors'; a text that it lacks is empty."""
+    texts = {theirs: question.texts.get(ours, "") for ours, theirs in TEXTS.items()}
+    return texts | {theirs: question.metadata.get(ours, "") for ours, theirs in METADATA.items()}
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnFont
-from mmsb.errors import ConfigError, MissingPicture
+from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.font import AUTHORS_FILE, announce, dejavu
 from mmsb.image_mode.typography import TypedText
 from mmsb.picture import Picture, Stacked
@@ -87,24 +87,28 @@ class ImageMode:
     Attributes:
         name: text_only, sd, typo or sd_typo.
         image: the authors' folder of images, None for no image.
-        question: the field of `Question` that is asked.
+        question: the wording that is asked, by its role among the question's texts.
         font: how typed text is drawn where the dataset has no file for it.
     """
 
     name: str
     image: Literal["SD", "TYPO", "SD_TYPO"] | None
-    question: Literal["changed", "rephrased", "rephrased_sd"]
+    question: str
     font: Font = Font()
 
     def prompt(self, question: Question, dataset: Dataset, repeat: int = 0) -> Prompt:
         """What the model is shown for this question.
 
         Raises:
+            DataError: the question has no such wording.
             MissingPicture: the dataset has no picture for it and it cannot be drawn.
         """
-        name = f"{question.scenario}/{question.id}/{self.name}" + (f"#{repeat}" if repeat else "")
-        picture = self.picture(question, dataset)
-        return Prompt(name, getattr(question, self.question), picture, repeat=repeat, question=question)
+        if self.question not in question.texts:
+            raise DataError(
+                f"{question.scenario}/{question.id} has no text {self.question!r}, which image_mode={self.name} asks",
+                f"It has {', '.join(question.texts)}: image_mode.question=ROLE, or another image_mode.",
+            )
+        return Prompt(question.texts[self.question], self.picture(question, dataset), repeat=repeat)
 
     def picture(self, question: Question, dataset: Dataset) -> Picture | None:
         """The dataset's file, or typed text drawn now; Stable Diffusion pictures are never invented."""

@@ -26,7 +26,7 @@ def task(config: DictConfig) -> None:
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
     try:
-        if line := settings.tracker.log(run, summary, settings.prompts()):
+        if line := settings.tracker.log(run, summary, settings.samples()):
             say(line)
     except TrackingError as error:
         show(error)

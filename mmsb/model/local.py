@@ -161,7 +161,7 @@ class Local:
         }
 
     def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        """The batch plan: by length of text, ties by content and id, cut into equal batches.
+        """The batch plan: by length of text, ties by content, cut into equal batches.
 
         Prompts with and without an image never share a batch: some models take only the one or the other.
         """
@@ -236,8 +236,8 @@ class Local:
             yield from self._with_back_off(loaded, half, partial(self.inputs, loaded, half), seed)
 
 
-def _order(prompt: Prompt) -> tuple[int, str, str]:
-    return len(prompt.text) + len(prompt.system or ""), prompt.key, prompt.id
+def _order(prompt: Prompt) -> tuple[int, str]:
+    return len(prompt.text) + len(prompt.system or ""), prompt.key
 
 
 def release_memory() -> None:
