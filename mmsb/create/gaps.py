@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmsb.create.folder import Folder, write_json
-from mmsb.dataset.mm_safetybench import read_json
+from mmsb.dataset.mm_safetybench import GAPS, read_json
 from mmsb.errors import DataError
-
-FILE = "gaps.json"
 
 
 def read_gaps(folder: Folder) -> dict[str, str]:
@@ -21,7 +19,7 @@ def read_gaps(folder: Folder) -> dict[str, str]:
     Raises:
         DataError: the file is not one of ours.
     """
-    path: Path = folder.root / FILE
+    path: Path = folder.root / GAPS
     found = read_json(path) if path.is_file() else {}
     if not isinstance(found, dict) or not all(isinstance(why, str) for why in found.values()):
         raise DataError(f"{path} does not hold a reason for each question", "Correct or remove the file.")
@@ -30,7 +28,7 @@ def read_gaps(folder: Folder) -> dict[str, str]:
 
 def write_gaps(folder: Folder, gaps: Mapping[str, str]) -> None:
     """Write the declared gaps; the file goes when there are none."""
-    path: Path = folder.root / FILE
+    path: Path = folder.root / GAPS
     if gaps:
         write_json(path, dict(sorted(gaps.items())))
     else:

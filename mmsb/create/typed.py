@@ -58,11 +58,14 @@ def pages(folder: Folder, scenarios: Iterable[Scenario], font: Font) -> list[Pag
     return found
 
 
-def write_typed(folder: Folder, scenarios: list[Scenario], font: Font, workers: int | None) -> tuple[int, list[str]]:
+def write_typed(
+    folder: Folder, scenarios: list[Scenario], font: Font, workers: int | None
+) -> tuple[int, list[str], list[str]]:
     """Make what is missing or outdated.
 
     Returns:
-        How many files were written, and the questions whose SD picture is missing.
+        How many files were written, the questions whose SD picture is missing, and those with a word that is wider
+        than the picture.
     """
     for scenario in scenarios:
         Journal(folder, scenario.id).begin()
@@ -74,7 +77,7 @@ def write_typed(folder: Folder, scenarios: list[Scenario], font: Font, workers: 
             written += len(entries)
             if not has_picture:
                 lacking.append(f"{page.scenario}/{page.id}")
-    return written, lacking
+    return written, lacking, [f"{page.scenario}/{page.id}" for page in work if page.typed.is_cut]
 
 
 def make(page: Page) -> tuple[Page, list[Entry], bool]:

@@ -94,8 +94,8 @@ def _records(folder: Folder, name: str, report: Report) -> Records:
         report.errors["unreadable records"].append(error.problem)
         return {}
     report.errors["ids that occur twice"] += [f"{name}/{key}" for key in twice]
-    found = folder.records(name)
-    return {key: found[key] for key in keys}
+    found, gaps = folder.records(name), read_gaps(folder)
+    return {key: found[key] for key in (*keys, *(key for key in found if f"{name}/{key}" in gaps and key not in keys))}
 
 
 def _keys(path: Path) -> list[str]:
