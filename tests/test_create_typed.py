@@ -112,9 +112,9 @@ def test_a_picture_that_is_no_colour_jpeg_is_stacked_too() -> None:
 
 def test_files_are_written_once_and_again_when_outdated(tmp_path: Path) -> None:
     folder = dataset(tmp_path)
-    assert write_typed(folder, [OWN], SMALL, 1) == (12, [])
+    assert write_typed(folder, [OWN], SMALL, 1) == (12, [], [])
     first = made(folder)
-    assert write_typed(folder, [OWN], SMALL, 1) == (0, [])
+    assert write_typed(folder, [OWN], SMALL, 1) == (0, [], [])
     folder.picture(OWN.id, "TYPO", "1").unlink()
     folder.picture(OWN.id, "SD_TYPO", "2").write_bytes(b"broken")
     assert write_typed(folder, [OWN], SMALL, 1)[0] == 2

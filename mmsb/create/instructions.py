@@ -163,9 +163,9 @@ class Instructions:
         heading = _heading(tuple(sorted(names, key=len, reverse=True)))
         text = FENCE.sub("", reply.replace("\r\n", "\n"))
         matches = list(heading.finditer(text))
-        ends = [match.start() for match in matches[1:]] + [len(text)]
         found = []
-        for match, end in zip(matches, ends, strict=True):
+        for number, match in enumerate(matches, 1):
+            end = matches[number].start() if number < len(matches) else len(text)
             name = " ".join((match["bracketed"] or match["plain"] or match["alone"]).casefold().split())
             paragraph = text[match.end() : end].strip().partition("\n\n")[0]
             found.append((names[name], _bare(paragraph)))

@@ -220,7 +220,7 @@ def step_phrases(job: Create) -> str:
     done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.instructions, job.attempts)
     store.close()
     list_problems(job.folder, _ids(job), "no key phrase", done.lacking)
-    if not done.made:
+    if not done.made + done.kept:
         first = next(iter(done.lacking.items()))
         raise DataError(
             f"no key phrase was found for {len(done.items):,} questions: {done.told}; e.g. {first[0]}: {first[1]}",
@@ -253,7 +253,7 @@ def step_pictures(job: Create) -> str:
     list_problems(job.folder, _ids(job), "no picture", {name: f"no picture: {why}" for name, why in reasons.items()})
     named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
     drawn = len(planned.missing) - len(failed)
-    if failed and not drawn:
+    if failed and not drawn + planned.there + planned.given:
         raise DataError(
             f"none of {len(planned.missing):,} pictures could be drawn: {named}",
             f"The same command tries again; or decide on each in {job.root / FILE}.",

@@ -117,7 +117,7 @@ class Diffusers:
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"generator.name_or_path={self.name_or_path} cannot be loaded: {str(error).splitlines()[0]}",
-                "Name a text-to-image pipeline of diffusers: a hub id and its generator.revision (null: the newest), or "
+                "Name a text-to-image pipeline of diffusers: a hub id and its generator.revision (null: newest), or "
                 "the folder that holds model_index.json.",
             ) from error
         if self.safety_checker == "none" and getattr(pipeline, "safety_checker", None) is not None:
