@@ -134,7 +134,7 @@ def test_letters_that_the_font_lacks_are_an_error_that_names_phrase_and_font(phr
 
 
 def test_a_run_is_stopped_by_such_a_phrase_before_anything_is_asked(tmp_path: Path) -> None:
-    record = {name: "做面包" for name in FIELDS.values()}
+    record = {name: "做面包" for name in FIELDS}
     (tmp_path / "processed_questions").mkdir()
     scenario = official_scenarios()[5]
     (tmp_path / "processed_questions" / f"{scenario.id}.json").write_text(json.dumps({"0": record}))
