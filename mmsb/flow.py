@@ -118,13 +118,15 @@ class Flow:
         Raises:
             Exception: the first, in the order of `works`, after all have ended.
         """
-        left = len(works)
+        left, kept = len(works), 0
 
         def ended(task: asyncio.Task[T]) -> None:
-            nonlocal left
+            nonlocal left, kept
             left -= 1
             self.tasks.discard(task)
-            if left:
+            if left and _broken(task):
+                kept += 1  # the caller is about to act on it
+            elif left:
                 self.park()
 
         tasks = [asyncio.create_task(work) for work in works]
@@ -133,10 +135,14 @@ class Flow:
             self.tasks.add(task)
             task.add_done_callback(ended)
         try:
-            await _settled(tasks)
+            broken = await _settled(tasks)
         except asyncio.CancelledError:
             await _cancelled(tasks)
             raise
+        finally:
+            self.busy -= kept
+        if broken:
+            raise broken
         return [task.result() for task in tasks]
 
 
@@ -152,14 +158,16 @@ async def gather(*works: Coroutine[Any, Any, T]) -> list[T]:
     return await Flow.current().beside(list(works)) if works else []
 
 
-async def _settled(tasks: list[asyncio.Task[T]]) -> None:
-    """Wait for all; where one meets a real error (not a missing answer) the others are not waited for."""
+async def _settled(tasks: list[asyncio.Task[T]]) -> BaseException | None:
+    """Wait for all; where one meets a real error (not a missing answer) stop the others, and return it."""
     pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
-        if any(_broken(task) for task in done):
-            await _cancelled(list(pending))
-            return
+        for task in done:
+            if _broken(task):
+                await _cancelled(list(pending))
+                return asyncio.CancelledError() if task.cancelled() else task.exception()
+    return None
 
 
 async def _cancelled(tasks: list[asyncio.Task[T]]) -> None:

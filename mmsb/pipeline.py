@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mmsb.flow import CURRENT, Flow
@@ -19,9 +19,10 @@ Begin = Callable[[list[Waiting]], None]  # a round of a local model
 class Group:
     """A block of samples with its flows: one `Block` a stage, and how many samples are not finished."""
 
-    def __init__(self, stages: int, begin: Begin, moved: Callable[[int], None]) -> None:
-        """Nothing belongs to it yet."""
-        self.blocks = [Block(begin, moved) for _ in range(stages)]
+    def __init__(self, stages: int, last: Group | None, begin: Begin, moved: Callable[[int], None]) -> None:
+        """Nothing belongs to it yet; `last` is the group before it."""
+        before: Sequence[Block | None] = last.blocks if last else [None] * stages
+        self.blocks: list[Block] = [Block(block, begin, moved) for block in before]
         self.open = 0
 
     @property
@@ -119,7 +120,7 @@ class Pipeline:
         while sum(group.local for group in self._groups) >= LOCAL_BLOCKS:
             await self._more_space()
         self._groups = [group for group in self._groups if group.open]
-        group = Group(len(self._stages), self._begin_round, self._moved)
+        group = Group(len(self._stages), last, self._begin_round, self._moved)
         self._groups.append(group)
         return group
 
@@ -147,6 +148,9 @@ class Pipeline:
             self._done.append(item)
         except Exception as error:
             self.fail(error)
+        except asyncio.CancelledError:
+            self.fail(RuntimeError("a flow was cancelled from within"))  # of no effect where the whole run is
+            raise
         finally:
             group.open -= 1
             self._moved(-1)

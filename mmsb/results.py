@@ -8,6 +8,7 @@ same bytes as an uninterrupted one (wall times stand in `run.json`, not here).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -16,11 +17,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
-from mmsb.errors import StoreError
+from mmsb.errors import DataError, StoreError
+from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Result, clean
 
 FILE = "results.jsonl"
@@ -33,6 +35,7 @@ class Results:
         """Rows wait in a draft on the final file's disk; it has no name, so that no two runs share it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
+        self._lock = _claimed(folder)
         self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
@@ -45,6 +48,8 @@ class Results:
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the rows was told
             self._draft.close()
+        Path(self._lock.name).unlink(missing_ok=True)
+        self._lock.close()
 
     def add(self, result: Result) -> None:
         """Take one finished row.
@@ -89,6 +94,24 @@ class Results:
             yield
         except OSError as error:
             raise StoreError.writing(self.path, error) from error
+
+
+def _claimed(folder: Path) -> IO[bytes]:
+    """The folder's lock, held as long as it is open: a process that dies lets go of it.
+
+    Raises:
+        StoreError: another run is writing there.
+    """
+    lock = (folder / ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreError(
+            f"another run is writing to {folder}",
+            "Wait for it, or give this one a folder of its own: hydra.run.dir=...",
+        ) from error
+    return lock
 
 
 def row(result: Result) -> dict[str, Any]:
@@ -136,7 +159,14 @@ def _answered(result: Result) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a results file."""
+    """The rows of a results file.
+
+    Raises:
+        DataError: a line is not a row; names file and line.
+    """
     with path.open("rb") as file:
-        for line in file:
-            yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            try:
+                yield dict(parse_row(line))
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error.problem}", "Run the same command again.") from error

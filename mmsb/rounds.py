@@ -16,16 +16,16 @@ from queue import SimpleQueue
 
 from mmsb.flow import Flow
 from mmsb.model.base import Batch, Batched
+from mmsb.processes import LOCAL_MODELS
 from mmsb.store import Shelf, Store
 from mmsb.types import Outcome, Prompt, Response
-
-THREAD = "mmsb-local"
 
 
 @dataclass(eq=False, slots=True)
 class Waiting:
     """A call of a local model that waits for its round."""
 
+    block: Block
     flow: Flow
     engine: Batched
     prompt: Prompt
@@ -36,47 +36,73 @@ class Waiting:
         if not self.reply.done():  # cancelled meanwhile, and counted back by who was cancelled
             self.flow.resume()
             self.reply.set_result(outcome)
+        self.block.settled()
 
 
 class Block:
     """The flows of a block of samples, in one stage of their way.
 
     `busy` counts those that can go on, those that have yet to arrive from the stage before, and one more until the
-    block is full.
+    block is full. A block's rounds come after all rounds of the block before it: where two rounds ask the same, the
+    first answer counts for both, and which is the first must not depend on timing.
     """
 
-    def __init__(self, begin: Callable[[list[Waiting]], None], moved: Callable[[int], None]) -> None:
+    def __init__(
+        self, before: Block | None, begin: Callable[[list[Waiting]], None], moved: Callable[[int], None]
+    ) -> None:
         """`begin` starts a round; `moved` is told +1 or -1 as flows go on or stop."""
         self.busy = 1
         self.waiting: list[Waiting] = []
         self.local = False  # whether a local model was ever asked
+        self._inside = 1
+        self._asked = 0  # calls of the round that is under way
         self._begin = begin
         self._moved = moved
+        self._next: Block | None = None
+        self._first = before is None or before._inside == 0
+        if before:
+            before._next = self
 
     def expect(self) -> None:
         """One more flow belongs to the block."""
         self.busy += 1
+        self._inside += 1
 
     def leave(self) -> None:
-        """One that could go on is done here (or the block is full)."""
-        self.busy -= 1
-        if self.busy == 0 and self.waiting:
-            calls, self.waiting = self.waiting, []
-            self._begin(calls)
+        """A flow that could go on is through with this stage (or the block is full)."""
+        self._inside -= 1
+        self._stop()
+        if self._inside == 0 and self._next:
+            self._next._first = True
+            self._next._begin_if_quiet()
 
     def parked(self) -> None:
         """A flow waits for a local model."""
         self._moved(-1)
-        self.leave()
+        self._stop()
 
     def resumed(self) -> None:
         """It goes on."""
         self._moved(1)
         self.busy += 1
 
+    def settled(self) -> None:
+        """A call of the round has its reply."""
+        self._asked -= 1
+        self._begin_if_quiet()
+
+    def _stop(self) -> None:
+        self.busy -= 1
+        self._begin_if_quiet()
+
+    def _begin_if_quiet(self) -> None:
+        if self._first and self.busy == 0 and self._asked == 0 and self.waiting:
+            calls, self.waiting, self._asked = self.waiting, [], len(self.waiting)
+            self._begin(calls)
+
     async def ask(self, flow: Flow, engine: Batched, prompt: Prompt) -> Outcome:
         """Wait for the round and its reply."""
-        call = Waiting(flow, engine, prompt, asyncio.get_running_loop().create_future())
+        call = Waiting(self, flow, engine, prompt, asyncio.get_running_loop().create_future())
         self.local = True
         self.waiting.append(call)
         flow.park()
@@ -112,7 +138,7 @@ class Worker:
     def begin(self, calls: list[Waiting]) -> None:
         """Take a round; the rounds before it come first."""
         if self._thread is None:  # a daemon: whoever interrupts a run need not wait for a batch
-            self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
+            self._thread = threading.Thread(target=self._work, name=LOCAL_MODELS, daemon=True)
             self._thread.start()
         self._rounds.put(calls)
 

@@ -21,9 +21,9 @@ from mmsb.errors import DataError
 from mmsb.paths import PACKAGE
 from mmsb.results import FILE as RESULTS
 from mmsb.results import read_rows
+from mmsb.schemas import parse_run
 
 FILE = "run.json"
-SAVED = ("name", "choices", "config", "record", "metrics")
 NOT_MEASURED = ("output_dir", "tracker", "trusted_packages")
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
 
@@ -70,7 +70,7 @@ class Run:
             "choices": self.choices,
             "config": self.config,
             "record": self.record,
-            "results": results,
+            "results_digest": results,
             "metrics": dict(metrics),
         }
         write_atomically(self.folder / FILE, json.dumps(values, indent=1, default=str) + "\n")
@@ -98,16 +98,10 @@ class SavedRun:
         for name in (RESULTS, FILE):
             if not (folder / name).is_file():
                 raise DataError(f"run={folder} has no {name}", "Name the folder of a finished run, under outputs/.")
-        try:
-            values = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{folder / FILE} is not valid JSON: {error}", "Run the same command again.") from error
-        missing = [key for key in SAVED if key not in values] if isinstance(values, dict) else list(SAVED)
-        if missing:
-            raise DataError(f"{folder / FILE} has no {', '.join(missing)}", "Name the folder of a finished run.")
+        values = parse_run(folder / FILE).model_dump(exclude_none=True)
         with (folder / RESULTS).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != values.get("results", found):  # runs of version 0.1.0 have none
+        if found != values.get("results_digest", found):  # runs of version 0.1.0 have none
             raise DataError(
                 f"{folder / RESULTS} is not what {FILE} was written for: it was changed, or another run wrote it",
                 "Run the same command again: what was answered is in the store.",

@@ -28,6 +28,7 @@ import orjson
 from mmsb.digest import digest
 from mmsb.errors import StoreError
 from mmsb.model.base import Engine
+from mmsb.schemas import parse_response
 from mmsb.types import Response, clean
 
 SYNC_SECONDS = 0.05
@@ -83,6 +84,7 @@ class Shelf:
         self._fingerprint = fingerprint
         self._index: dict[bytes, tuple[int, int, int]] = {}  # key -> file number, offset, length
         self._files: list[int] = []
+        self._paths: list[Path] = []  # of these files
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
         for path in sorted(folder.glob("*.jsonl")):
@@ -98,7 +100,12 @@ class Shelf:
         """The stored answer."""
         number, offset, length = self._index[bytes.fromhex(key)]
         line = os.pread(self._files[number], length, offset)
-        return Response(**orjson.loads(line[67:-2]))
+        try:
+            return parse_response(line[67:-2])
+        except StoreError as error:
+            raise StoreError(
+                f"{self._paths[number]}: {error.problem}", "Delete that line: its answer will be asked for again."
+            ) from error
 
     def add(self, key: str, response: Response) -> Response:
         """Write an answer down, and give back the stored one (the first, if there was one already).
@@ -113,6 +120,7 @@ class Shelf:
             if self._writer is None:
                 self._writer = _Writer(self.folder, self._fingerprint)
                 self._files.append(self._writer.descriptor)
+                self._paths.append(self._writer.path)
             offset = self._writer.append(line)
             self._index[bytes.fromhex(key)] = (len(self._files) - 1, offset, len(line))
         return dataclasses.replace(response, text=clean(response.text))
@@ -126,6 +134,7 @@ class Shelf:
             for descriptor in self._files:
                 os.close(descriptor)
             self._files.clear()
+            self._paths.clear()
             self._index.clear()
 
     def _read(self, path: Path) -> None:
@@ -133,6 +142,7 @@ class Shelf:
         try:
             with path.open("rb") as file:
                 self._files.append(os.open(path, os.O_RDONLY))
+                self._paths.append(path)
                 for count, line in enumerate(file, 1):
                     match = LINE.fullmatch(line)
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:

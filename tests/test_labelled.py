@@ -24,7 +24,7 @@ def test_each_scenario_has_the_same_sixteen_kinds_about_demo_questions(scenario:
     assert (kinds.pop("refusal"), kinds.pop("compliance")) == (3, 3)
     assert len(kinds) == 10
     assert set(kinds.values()) == {1}
-    asked = {question.question for question in Shipped(name="demo").questions(scenario)}
+    asked = {question.plain for question in Shipped(name="demo").questions(scenario)}
     assert {row["question"] for row in rows} <= asked
 
 

@@ -21,6 +21,7 @@ from mmsb.image_mode.typography import TypedText
 from mmsb.model.hf import HF
 from mmsb.model.memory_check import needed
 from mmsb.types import Prompt, Response
+from tests.asking import Named, generated, named
 from tests.composed_models import Published, eight_prompts, preset, sentencepiece_model, tokenizer_folder
 from tests.small_families import save_small_idefics, save_small_instructblip
 from tests.small_llava import tokenizer
@@ -36,9 +37,9 @@ TODAY = [
 SMALL = {"dtype": "float32", "device": "cpu", "max_new_tokens": 10}
 
 
-def texts(engine: HF, prompts: tuple[Prompt, ...]) -> dict[str, str]:
-    replies = engine.generate(engine.batches(prompts))
-    return {prompt.id: outcome.text for prompt, outcome in replies if isinstance(outcome, Response)}
+def texts(engine: HF, prompts: tuple[Named, ...]) -> dict[str, str]:
+    replies = generated(engine, prompts)
+    return {name: outcome.text for name, outcome in replies.items() if isinstance(outcome, Response)}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_todays_models_answer_a_batch_as_one_by_one(name: str, save: Callable[[P
 
 def test_instructblip_sees_a_picture_the_same_in_every_batch(instructblip: Any) -> None:
     loaded = instructblip.load()
-    short, long = Prompt("1", "what?", TypedText("a")), Prompt("2", "what is this long question about?", TypedText("b"))
+    short, long = named("1", "what?", TypedText("a")), named("2", "what is this long question about?", TypedText("b"))
     with torch.inference_mode():
         alone = instructblip.embed(loaded, instructblip.inputs(loaded, [short]))["inputs_embeds"][0, :4]
         beside = instructblip.embed(loaded, instructblip.inputs(loaded, [short, long]))["inputs_embeds"][0, :4]
@@ -93,7 +94,7 @@ def test_instructblip_sees_a_picture_the_same_in_every_batch(instructblip: Any) 
 
 def test_instructblip_puts_the_seen_tokens_where_transformers_does(instructblip: Any) -> None:
     loaded = instructblip.load()
-    prompt = Prompt("1", "what is this?", TypedText("a phrase"))
+    prompt = named("1", "what is this?", TypedText("a phrase"))
     (ours,) = dataclasses.replace(instructblip, generation={}).run(loaded, instructblip.inputs(loaded, [prompt]), 0)
     inputs = loaded.processor(images=[TypedText("a phrase").load()], text=["what is this?"], return_tensors="pt")
     with torch.inference_mode():
@@ -106,7 +107,7 @@ def test_idefics_inputs_are_those_of_transformers_processor(idefics: Any) -> Non
     loaded = idefics.load()
     pictures = [TypedText("a phrase"), TypedText("b")]
     prompts = [
-        Prompt(str(n), text, picture)
+        named(str(n), text, picture)
         for n, (text, picture) in enumerate(zip(["What is this?", "No"], pictures, strict=True))
     ]
     ours = idefics.inputs(loaded, prompts)
@@ -120,7 +121,7 @@ def test_idefics_inputs_are_those_of_transformers_processor(idefics: Any) -> Non
 def test_idefics_reads_an_address_as_text(idefics: Any) -> None:
     loaded = idefics.load()
     address = "http://127.0.0.1:9/picture.png"  # nothing listens there: opening it would fail
-    inputs = idefics.inputs(loaded, [Prompt("1", address, TypedText("x"))])
+    inputs = idefics.inputs(loaded, [named("1", address, TypedText("x"))])
     text = loaded.processor.tokenizer.decode(inputs["input_ids"][0])
     assert address in text
     assert text.count("<image>") == 1
@@ -156,7 +157,7 @@ def test_every_published_key_of_shikra_lands_at_full_size(tmp_path: Path) -> Non
 def test_shikras_prompt_has_no_blank_of_its_own_beside_the_picture(shikra: Any) -> None:
     model, _ = shikra
     loaded = model.load()
-    (ids,) = model.inputs(loaded, [Prompt("1", "What?", TypedText("x"))])["input_ids"].tolist()
+    (ids,) = model.inputs(loaded, [named("1", "What?", TypedText("x"))])["input_ids"].tolist()
     spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
     system = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
     system += "detailed, and polite answers to the user's questions. "
@@ -195,9 +196,9 @@ def test_the_vicuna_prompt_is_the_authors(name: str, picture: str, person: str, 
         f"A chat between a curious {person} and an artificial intelligence assistant. The assistant gives helpful, "
     )
     system += f"detailed, and polite answers to the {person}'s questions. "
-    assert text(Prompt("1", "What?", TypedText("x"))) == f"{system}USER:{picture}What? ASSISTANT:"
-    assert text(Prompt("1", "What?")) == f"{system}USER: What? ASSISTANT:"
-    assert text(Prompt("1", "What?", system="Be kind.")) == "Be kind. USER: What? ASSISTANT:"
+    assert text(named("1", "What?", TypedText("x"))) == f"{system}USER:{picture}What? ASSISTANT:"
+    assert text(named("1", "What?")) == f"{system}USER: What? ASSISTANT:"
+    assert text(named("1", "What?", system="Be kind.")) == "Be kind. USER: What? ASSISTANT:"
 
 
 def test_a_model_that_does_not_fit_says_so_before_it_is_loaded() -> None:
@@ -205,7 +206,7 @@ def test_a_model_that_does_not_fit_says_so_before_it_is_loaded() -> None:
     assert model.card is not None
     huge = dataclasses.replace(model, device="cpu", card=dataclasses.replace(model.card, parameters=1e6))
     with pytest.raises(ModelError, match=r"needs 4000000\.0 GB for its weights in float32") as error:
-        next(huge.generate(huge.batches([Prompt("1", "x")])))
+        next(huge.generate(huge.batches([named("1", "x")])))
     assert "model.dtype=bfloat16" in error.value.remedy
     assert "model.quantization=4bit" in error.value.remedy
 
@@ -232,4 +233,4 @@ def test_a_model_that_needs_torchvision_says_how_to_get_it(tmp_path: Path) -> No
 
 def test_an_exchange_of_two_turns_is_refused_where_it_cannot_be_shown(idefics: Any) -> None:
     with pytest.raises(ModelError, match="cannot judge an exchange"):
-        next(idefics.generate(idefics.batches([Prompt("1", "x", reply="y")])))
+        next(idefics.generate(idefics.batches([named("1", "x", reply="y")])))

@@ -18,7 +18,8 @@ from mmsb.digest import digest, digest_folder
 from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.generator.spread import spread
-from mmsb.model.local import LOADED, pick_device, release_memory
+from mmsb.model.device import pick_device, release_memory
+from mmsb.model.local import LOADED
 from mmsb.types import Failure
 
 Checker = Literal["none", "drop", "keep"]

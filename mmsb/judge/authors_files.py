@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.dataset.mm_safetybench import by_number, question_of, read_json, record_of
-from mmsb.digest import write_atomically
+from mmsb.digest import digest, write_atomically
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.finished import Finished
 from mmsb.metrics.agreement import LABELS
@@ -83,7 +83,8 @@ class AuthorsFiles:
         """What a run would know of its answers."""
         samples = sum(len(records) for records in self.records.values())
         totals = {"calls": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0}
-        record = {"model": {"name": self.name}, "defense": {}, "dataset": {"name": ANSWERS, "samples": samples}}
+        dataset = {"name": ANSWERS, "samples": samples, "digest": digest(self.records)}
+        record = {"model": {"name": self.name}, "defense": {}, "dataset": dataset}
         return {"choices": {"model": self.name}, "config": {}, "record": {**record, "totals": totals}}
 
     @cached_property

@@ -20,9 +20,10 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from mmsb.errors import DataError, ModelError
-from mmsb.model.chat import Malformed, TooLarge, filtered
-from mmsb.model.request_errors import Trouble, trouble
+from mmsb.model.chat import TooLarge, filtered
+from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
+from mmsb.schemas import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Requests:
         self._endpoint = endpoint
         self._timeout = httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
         self._answered = False
+        self._stopped: ModelError | None = None  # what every other prompt would meet too
 
     async def ask(self, prompt: Prompt) -> Outcome:
         """Answer a prompt, or say why there is no answer.
@@ -74,6 +76,8 @@ class Requests:
             ModelError: no prompt could get an answer here.
         """
         async with self._endpoint.slots:
+            if self._stopped:
+                raise self._stopped
             return await self._outcome(prompt)
 
     async def _outcome(self, prompt: Prompt) -> Outcome:
@@ -86,8 +90,9 @@ class Requests:
         )
         try:
             return await retrying(self._once, body)
-        except Trouble as met:
+        except RequestError as met:
             if hopeless := self._hopeless(met):
+                self._stopped = self._stopped or hopeless
                 raise hopeless from met
             return Failure(met.cause, met.message)
 
@@ -112,7 +117,7 @@ class Requests:
                 self._endpoint.heard = time.monotonic()
                 if filtered(error.body):
                     return Response("", "content_filter", seconds=self._endpoint.heard - started)
-            raise trouble(error, self._endpoint.key) from error
+            raise request_error(error, self._endpoint.key) from error
         self._answered = True
         return replace(response, seconds=time.monotonic() - started)
 
@@ -125,7 +130,7 @@ class Requests:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
 
-    def _hopeless(self, met: Trouble) -> ModelError | None:
+    def _hopeless(self, met: RequestError) -> ModelError | None:
         """The error that ends the run, where every other prompt would meet the same."""
         model, url = self._settings, self._settings.shown_url
         if met.unreachable and self._silent():
@@ -155,15 +160,15 @@ class Requests:
         return f"Check the key in the environment variable {variable}, and what it is allowed to use."
 
 
-def _met(state: RetryCallState) -> Trouble:
+def _met(state: RetryCallState) -> RequestError:
     assert state.outcome is not None
     error = state.outcome.exception()
-    assert isinstance(error, Trouble)
+    assert isinstance(error, RequestError)
     return error
 
 
 def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, Trouble) and error.again
+    return isinstance(error, RequestError) and error.again
 
 
 def _wait(state: RetryCallState) -> float:

@@ -15,9 +15,10 @@ from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
-from mmsb.model.local import Local, pick_device
+from mmsb.model.local import Local
 from mmsb.picture import Picture
 from mmsb.types import Prompt, Response
 

@@ -21,6 +21,7 @@ from mmsb.config import settings
 from mmsb.errors import ConfigError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
+from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
 from mmsb.types import Outcome, Prompt, Response
 
@@ -105,6 +106,14 @@ class OpenAI:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"base_url={value} is not a URL", "Give it like http://localhost:8000/v1.")
         return value
+
+    def __post_init__(self) -> None:
+        """Refuse what would change nothing.
+
+        Raises:
+            ConfigError: repeats of one answer, or limits on sampling without it.
+        """
+        check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)
 
     @property
     def url(self) -> str:

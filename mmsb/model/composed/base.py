@@ -40,9 +40,10 @@ from mmsb.config import settings
 from mmsb.convert.rename import Rules, renamed_entries
 from mmsb.convert.source import Source, Sources, check_converted, published_config
 from mmsb.digest import write_atomically
+from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
-from mmsb.model.local import Local, pick_device
+from mmsb.model.local import Local
 from mmsb.types import Prompt, Response
 
 IMAGE, QUESTION, SYSTEM = "{image}", "{question}", "{system}"

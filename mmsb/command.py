@@ -24,7 +24,7 @@ UNNAMED = ("experiment=", "tracker", "output_dir=", "hydra.")
 NAMED = ("dataset", "model", "image_mode", "defense", "judge")
 
 
-def run_cell(config: DictConfig) -> None:
+def run_once(config: DictConfig) -> None:
     """Evaluate, print, track.
 
     Raises:
