@@ -37,7 +37,14 @@ class Slow(HF):
 
 def arguments(server: ChatServer, outputs: Path) -> list[str]:
     """A small evaluation through the endpoint."""
-    model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "model.concurrency=8", "model.repeats=3", "model.temperature=1"]
+    model = [
+        "model=openai",
+        "model.name=x",
+        f"model.base_url={server.url}",
+        "model.concurrency=8",
+        "model.repeats=3",
+        "model.temperature=1",
+    ]
     return ["-m", "mmsb", *model, "judge=refusal", "tracker=none", f"output_dir={outputs}"]
 
 

@@ -42,6 +42,13 @@ def price_propose(job: Create) -> tuple[str, str]:
     return f"{job.propose} questions for {len(job.scenarios)} scenarios", f"{calls:,} calls at least"
 
 
+def price_twins(job: Create) -> tuple[str, str]:
+    """A short call for each question."""
+    count = count_questions(job)
+    told = _cost(*model_price(job, count, count * 150, count * 25))
+    return f"{count:,} harmless twins", f"{count:,} calls at least{told}"
+
+
 def price_questions(job: Create) -> tuple[str, str]:
     """Nothing but reading."""
     return f"{count_questions(job):,} questions in {len(job.scenarios)} scenarios", ""
@@ -144,6 +151,7 @@ def count_questions(job: Create) -> int:
 PRICES: dict[str, Callable[[Create], tuple[str, str]]] = {
     "propose": price_propose,
     "questions": price_questions,
+    "twins": price_twins,
     "phrases": price_phrases,
     "pictures": price_pictures,
     "typed": price_typed,
