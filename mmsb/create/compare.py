@@ -60,6 +60,11 @@ def picture_distance(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(small[0] - small[1]).mean())
 
 
+def reduced(image: Image.Image) -> Image.Image:
+    """The picture at a fraction of its size, no side below 256 pixels: all that its looks are judged by."""
+    return image.reduce(max(1, min(image.size) // 256))
+
+
 def appearance(image: Image.Image) -> str | None:
     """What is wrong with a picture at first sight, in words for a report: black, of one colour, or blurred."""
     side = min(256, image.width), min(256, image.height)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmsb.create.compare import ALIKE, SAME, SAME_PICTURE, appearance, likeness, picture_distance, typing_distance
+from mmsb.create.compare import (
+    ALIKE,
+    SAME,
+    SAME_PICTURE,
+    appearance,
+    likeness,
+    picture_distance,
+    reduced,
+    typing_distance,
+)
 from mmsb.create.folder import KINDS, Folder
 from mmsb.create.pictures import read_comment
 from mmsb.dataset.base import ImageKind
@@ -70,11 +79,12 @@ def look(case: Case) -> Seen:
             images[kind] = decode(data, str(path))
         except DataError:
             seen.error("unreadable pictures", kind)
-    drawn = _check_drawing(seen, folder, images.get("SD"))
+    small = reduced(images["SD"]) if "SD" in images else None
+    drawn = _check_drawing(seen, folder, small)
     if "TYPO" in images:
         _check_typed(seen, "TYPO", images["TYPO"])
     stacked = "SD_TYPO" in images and _check_stack(seen, images)
-    likely = likeness(images["SD"]) if "SD" in images else None
+    likely = likeness(small) if small else None
     return Seen(case, seen.digests, seen.findings, seen.typed, likely, drawn or stacked)
 
 

@@ -167,22 +167,23 @@ class TypedText:
     @property
     def is_cut(self) -> bool:
         """Whether a line is wider than the picture, which then cuts it off: a single word that fills a line."""
-        return any(self._face.length(line) > self.width for line in self.lines)
+        return any(self._measure(line) > self.width for line in self.lines)
 
     @property
     def lines(self) -> list[str]:
         """The text as it is broken."""
-        return _wrap(self.text, self._face.length, self.width)
+        return _wrap(self.text, self._measure, self.width)
 
-    @property
-    def _face(self) -> Mixed:
-        return Mixed(self.fonts, self.size)
+    def _measure(self, text: str) -> float:
+        if len(self.fonts) == 1:
+            return _length(text, _load(self.fonts[0], self.size))
+        return Mixed(self.fonts, self.size).length(text)
 
     def draw(self) -> Image.Image:
         """The drawing before it is a JPEG."""
         if len(self.fonts) == 1:
             return typeset(self.text, _load(self.fonts[0], self.size), self.width)
-        return self._face.typeset(self.text, self.width)
+        return Mixed(self.fonts, self.size).typeset(self.text, self.width)
 
     def encoded(self) -> tuple[bytes, str]:
         """The drawing as JPEG with Pillow's defaults, as the authors save it."""
