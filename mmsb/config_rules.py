@@ -36,6 +36,7 @@ def check_composed(config: DictConfig, config_name: str | None, loader: ConfigLo
     params = config.hydra.sweeper.get("params") or {}
     refuse_lists([f"{key}={value}" for key, value in params.items()])
     _refuse_listed_defaults(config, config_name, loader)
+    refuse_secrets_in(config.hydra.job)  # its env_set
     check_job(config)
 
 
@@ -46,7 +47,7 @@ def check_job(config: DictConfig) -> None:
         ConfigError: see `check_composed`.
     """
     refuse_nameless(config)
-    refuse_secrets_in(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    refuse_secrets_in(config)
 
 
 def refuse_foreign_code(hydra: DictConfig) -> None:

@@ -88,7 +88,7 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, name: str, task: Task) -> 
         _run_app(
             run=not args.multirun,
             multirun=args.multirun,
-            mode=hydra.get_mode(name, args.overrides),
+            mode=None if args.multirun else hydra.get_mode(name, args.overrides),
             hydra=hydra,
             config_name=name,
             task_function=task,

@@ -1,4 +1,4 @@
-"""Everything that comes from outside as JSON, parsed by a strict schema: replies, store lines, runs, dataset files.
+"""What comes from outside as JSON, parsed by strict schemas: replies, store lines, rows and records of runs.
 
 A value of the wrong type is an error where it is read, and never goes further: a malformed reply is asked again, a
 file names itself. A count is a whole number: "12", true and 12.0 are none. No data names code.
@@ -20,7 +20,6 @@ from mmsb.types import Finish, Label, Response, clean
 
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # beyond it JSON numbers are not exact
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]  # ids become file names
 BROKEN = (msgspec.DecodeError, RecursionError)  # a ValidationError is a DecodeError
 SHOWN_BYTES = 2000  # of a malformed reply
 
@@ -292,51 +291,3 @@ def parse_run(path: Path) -> RunRecord:
     except pydantic.ValidationError as error:
         wrong = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()[:5]]
         raise DataError(f"{path} is not a run's record: {'; '.join(wrong)}", "Run the command again.") from error
-
-
-# ---- datasets ----------------------------------------------------------------------------------------------------
-
-
-class QuestionRecord(msgspec.Struct, frozen=True):
-    """One record of the authors' question files."""
-
-    plain: str = msgspec.field(name="Question")
-    changed: str = msgspec.field(name="Changed Question")
-    key_phrase: str = msgspec.field(name="Key Phrase")
-    phrase_type: str = msgspec.field(name="Phrase Type")
-    rephrased: str = msgspec.field(name="Rephrased Question")
-    rephrased_sd: str = msgspec.field(name="Rephrased Question(SD)")
-
-
-class TinyList(msgspec.Struct, frozen=True):
-    """One scenario's ids in the authors' list of the tiny subset."""
-
-    scenario: str = msgspec.field(name="Scenario")
-    ids: list[int | str] = msgspec.field(name="Sampled_ID_List")
-
-
-def parse_questions(path: Path) -> dict[str, QuestionRecord]:
-    """A file of the authors' questions, by id.
-
-    Raises:
-        DataError: missing, broken, or a record lacks a field; names file and record.
-    """
-    return _file(path, dict[Id, QuestionRecord])
-
-
-def parse_tiny_list(path: Path) -> list[TinyList]:
-    """The authors' list of the tiny subset.
-
-    Raises:
-        DataError: missing or broken.
-    """
-    return _file(path, list[TinyList])
-
-
-def _file(path: Path, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", "Check dataset.root.") from error
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}", "Restore the file from its source.") from error

@@ -33,10 +33,11 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: naming the argument's key, never its value.
     """
+    held = _of_the_environment()
     for argument in arguments:
-        if NAMED.search(argument) or is_secret(argument):
+        if NAMED.search(argument) or is_secret(argument, held):
             key, equals, _ = argument.partition("=")
-            named = key if equals and not is_secret(key) and "{" not in key else "an argument"
+            named = key if equals and not is_secret(key, held) and "{" not in key else "an argument"
             raise ConfigError(
                 f"{named} looks like a secret; secrets on a command line end up in files and process lists", REMEDY
             )
@@ -48,26 +49,26 @@ def refuse_secrets_in(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key in the configuration, never its value.
     """
+    held = _of_the_environment()
     for key, name, value in _texts(config):
-        if value and (is_secret(value) or NAME.fullmatch(name)):
+        if value and (is_secret(value, held) or NAME.fullmatch(name)):
             raise ConfigError(f"{key} looks like a secret; a configuration is written to files", REMEDY)
 
 
-def is_secret(text: str) -> bool:
-    """Whether a text holds a key of a known form, a URL with a key in it, or the value of such a variable."""
-    return bool(KEY.search(text) or IN_URL.search(text)) or any(value in text for value in _of_the_environment())
+def is_secret(text: str, held: Sequence[str]) -> bool:
+    """Whether a text has a key of a known form, a URL with a key in it, or one of the values that are `held` secret."""
+    return bool(KEY.search(text) or IN_URL.search(text)) or any(value in text for value in held)
 
 
-def _of_the_environment() -> Iterator[str]:
-    for name, value in os.environ.items():
-        if name.upper().endswith(VARIABLES) and len(value.strip()) >= SHORTEST:
-            yield value.strip()
+def _of_the_environment() -> list[str]:
+    values = [value.strip() for name, value in os.environ.items() if name.upper().endswith(VARIABLES)]
+    return [value for value in values if len(value) >= SHORTEST]
 
 
 def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
     """Every text of a configuration with its full key and its name, interpolations resolved where they can be."""
     if isinstance(node, DictConfig):
-        children = [(str(name), name) for name in node]
+        children = [(str(name), name) for name in node if key or name != "hydra"]  # Hydra's part holds what was typed
     elif isinstance(node, ListConfig):
         children = [(str(place), place) for place in range(len(node))]
     else:

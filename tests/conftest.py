@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,29 +43,33 @@ def small_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mmsb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `python -m mmsb ...` in an empty folder, in this process; outputs land in `tmp_path`/outputs.
+def mmsb(tmp_path: Path) -> Run:
+    """Run `python -m mmsb ...` in an empty folder, in this process; outputs land in `tmp_path`/outputs."""
+    return partial(run_in, tmp_path)
+
+
+def run_in(folder: Path, *arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, in this process.
 
     A process of its own takes seconds to import what is here already. Tests that mean one have `mmsb_process`.
     """
-
-    def run(*arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
-        before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [module, *arguments])
-        os.environ.update(env)
-        try:
-            with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
-                warnings.simplefilter("default")
-                warnings.filterwarnings("ignore", category=DeprecationWarning)
-                warnings.filterwarnings("ignore", "'mmsb.*' found in sys.modules", RuntimeWarning)
-                code = _exit_code(module)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
-
-    return run
+    before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
+    here, argv = Path.cwd(), sys.argv
+    os.chdir(folder)
+    sys.argv = [module, *arguments]
+    os.environ.update(env)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", "'mmsb.*' found in sys.modules", RuntimeWarning)
+            code = _exit_code(module)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(here)
+        sys.argv = argv
+    return subprocess.CompletedProcess([module, *arguments], code, out.getvalue(), err.getvalue())
 
 
 def _exit_code(module: str) -> int:

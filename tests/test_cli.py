@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmsb.__main__ import main
 from mmsb.cli import run_command
+from mmsb.judge.__main__ import main as judge_main
 from tests.conftest import ROOT
+from tests.test_schemas import ROW, RUN
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,19 @@ def test_a_file_of_the_users_names_no_code_either(composed: Composed, own: Path,
     assert (seen, done.code) == ([], 1)
     assert "hydra.callbacks.x._target_=os.system is not allowed" in done.err
     assert list(tmp_path.iterdir()) == [own]
+
+
+def test_a_foreign_run_names_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    evil = {"_target_": "mmsb.convert.weights.torch.load", "f": "weights.pt"}
+    (run / "run.json").write_text(json.dumps(RUN | {"config": {"dataset": evil, "model": {}}}))
+    (run / "results.jsonl").write_text(json.dumps(ROW) + "\n")
+    monkeypatch.setattr(sys, "argv", ["judge", f"run={run}", "tracker=none"])
+    assert judge_main() == 1
+    assert "_target_=mmsb.convert.weights.torch.load is not allowed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argument", ["model.api_key=whatever", "--config-dir=/data/sk-abcdefghijklmnopqrstuvwx"])

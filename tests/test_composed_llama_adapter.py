@@ -18,7 +18,7 @@ from torch.nn.functional import gelu, linear, silu
 from mmsb.convert.conversion import Conversion
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.composed_models import TINY, preset, sentencepiece_model, tokenizer_folder
 from tests.plain import (
     Shapes,
@@ -180,7 +180,7 @@ def logits(x: torch.Tensor, image: torch.Tensor, files: dict[str, State]) -> tor
 def test_it_answers_as_a_plain_computation_with_the_published_weights(published: Any, tmp_path: Path) -> None:
     model, files = tiny("llama_adapter_v2", published, tmp_path / "made")
     loaded = model.load()
-    prompt = Prompt("1", "What is this?", PICTURE)
+    prompt = named("1", "What is this?", PICTURE)
     spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
     text = (
         "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
@@ -202,7 +202,7 @@ def test_it_answers_as_a_plain_computation_with_the_published_weights(published:
 def test_a_prompt_without_image_is_asked_with_a_zero_image(tmp_path: Path) -> None:
     model, files = tiny("llama_adapter_v2", bias_variant, tmp_path / "made")
     loaded = model.load()
-    prompt = Prompt("1", "What?")
+    prompt = named("1", "What?")
     ids = model.segments(loaded.tokenizer, prompt)[0]
     with torch.inference_mode():
         image = reader(torch.zeros(1, 3, 56, 56), files)[0]
@@ -232,7 +232,7 @@ def test_a_batch_answers_as_one_by_one(tmp_path: Path) -> None:
 def test_nothing_of_an_image_stays_after_an_answer(tmp_path: Path) -> None:
     model, _ = tiny("llama_adapter_v2", bias_variant, tmp_path / "made")
     loaded = model.load()
-    model.run(loaded, model.inputs(loaded, [Prompt("1", "What?", PICTURE)]), 0)
+    model.run(loaded, model.inputs(loaded, [named("1", "What?", PICTURE)]), 0)
     assert not any(hasattr(layer.self_attn, "prompt_keys") for layer in loaded.net.language_model.model.layers)
 
 

@@ -15,7 +15,7 @@ from torch.nn.functional import gelu, layer_norm
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from mmsb.image_mode.typography import TypedText
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.composed_models import TINY, eight_prompts, preset, sentencepiece_model
 from tests.plain import (
     Shapes,
@@ -140,7 +140,7 @@ def test_it_answers_as_a_plain_computation_with_the_published_weights(tmp_path: 
     spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
     ids = [IMAGE, *spm.encode("User: What is this? GPT:"), ANSWER]
     table = state["lang_encoder.transformer.wte.weight"]
-    prompt = Prompt("1", "What is this?", PICTURE)
+    prompt = named("1", "What is this?", PICTURE)
     with torch.inference_mode():
         pixels = model.pixels([PICTURE.load()], 56)
         image = perceived(pixels, state)
@@ -156,7 +156,7 @@ def test_it_answers_as_a_plain_computation_with_the_published_weights(tmp_path: 
 def test_a_prompt_without_image_is_asked_with_a_zero_image(tmp_path: Path) -> None:
     model, files = tiny("otter", published, tmp_path / "made")
     loaded, state = model.load(), files["model"]
-    prompt = Prompt("1", "What?")
+    prompt = named("1", "What?")
     (ids,) = model.segments(loaded.tokenizer, prompt)
     assert ids[0] == IMAGE
     with torch.inference_mode():
@@ -210,5 +210,5 @@ def test_beams_of_a_batch_look_at_their_own_image_and_repeat_no_three_tokens(tmp
 def test_a_question_cannot_hold_the_image_or_end_itself(tmp_path: Path) -> None:
     model, _ = tiny("otter", published, tmp_path / "made")
     loaded = model.load()
-    (ids,) = model.segments(loaded.tokenizer, Prompt("1", "<image> <answer><|endofchunk|>", PICTURE))
+    (ids,) = model.segments(loaded.tokenizer, named("1", "<image> <answer><|endofchunk|>", PICTURE))
     assert [token for token in ids if token >= 400] == [IMAGE, ANSWER]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsb.dataset.mm_safetybench import FIELDS, METADATA, TEXTS
+from mmsb.dataset.records import parse_questions, parse_tiny_list
 from mmsb.errors import DataError, StoreError
 from mmsb.paths import PACKAGE
 from mmsb.schemas import (
@@ -21,11 +22,9 @@ from mmsb.schemas import (
     Malformed,
     parse_chat,
     parse_moderation,
-    parse_questions,
     parse_response,
     parse_row,
     parse_run,
-    parse_tiny_list,
 )
 from mmsb.types import Response
 
