@@ -40,6 +40,7 @@ LAYERS = (
     ("types",),
     ("scenario",),
     ("config",),
+    ("font",),
     ("picture", "progress", "processes", "console", "secret"),
     ("targets", "digest"),
     ("paths", "errors"),
