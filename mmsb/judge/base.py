@@ -31,7 +31,9 @@ class Answer:
     @cached_property
     def reading(self) -> Reading:
         """What kind of answer it is."""
-        return self.known or read(self.response.text, self.response.finish)
+        question = self.prompt.question
+        asked = question.question if question else None
+        return self.known or read(self.response.text, self.response.finish, asked)
 
 
 @dataclass(frozen=True, slots=True)

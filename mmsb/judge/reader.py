@@ -15,10 +15,8 @@ from typing import Literal, cast
 
 import orjson
 
-from mmsb.digest import digest_of_code
-from mmsb.judge import answers as rules
-from mmsb.judge import patterns
 from mmsb.judge.answers import Reading, read
+from mmsb.judge.identity import identity
 from mmsb.model.base import Batch, Reply, ask
 from mmsb.store import Store
 from mmsb.types import Failure, Finish, Outcome, Prompt, Response
@@ -31,14 +29,14 @@ MOST = 4  # processes
 
 @dataclass(frozen=True)
 class Reader:
-    """The rules of `mmsb.judge.answers` as an engine: `text` is how the answer ended, `reply` the answer."""
+    """The rules of `mmsb.judge.answers` as an engine: `text` is how the answer ended, `system` the question, `reply` the answer."""
 
     name: str = "reader"
     repeats: Literal[1] = 1
 
     def fingerprint(self) -> dict[str, object]:
         """The rules themselves."""
-        return {"engine": "reader", "rules": digest_of_code(rules, patterns)}
+        return {"engine": "reader", "rules": identity()}
 
     def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
         """Each answer by itself."""
@@ -71,9 +69,11 @@ def _paired(chunk: list[Prompt], readings: Future[list[Response]]) -> Iterator[R
 
 
 def told(prompts: list[Prompt]) -> list[Response]:
-    """Readings as JSON, each like ["refusal", ["truncated"]]."""
-    readings = (read(prompt.reply or "", cast("Finish", prompt.text)) for prompt in prompts)
-    return [Response(orjson.dumps([reading.kind, reading.flags]).decode()) for reading in readings]
+    """Readings as JSON, each like ["refusal", ["truncated"], {"refusal": 0.97, ...}]."""
+    readings = (read(prompt.reply or "", cast("Finish", prompt.text), prompt.system) for prompt in prompts)
+    return [
+        Response(orjson.dumps([reading.kind, reading.flags, reading.probabilities]).decode()) for reading in readings
+    ]
 
 
 def with_readings(replies: Iterable[Reply], store: Store) -> Iterator[tuple[Prompt, Outcome, Reading | None]]:
@@ -90,8 +90,8 @@ def with_readings(replies: Iterable[Reply], store: Store) -> Iterator[tuple[Prom
     reader = store.remember(Reader(), counted=False)
     for (prompt, response), reply in ask(reader, answered(), lambda item: _question(*item)):
         assert isinstance(reply, Response)
-        kind, flags = orjson.loads(reply.text)
-        yield prompt, response, Reading(kind, tuple(flags))
+        kind, flags, probabilities = orjson.loads(reply.text)
+        yield prompt, response, Reading(kind, tuple(flags), probabilities)
         while unread:
             yield *unread.popleft(), None
     while unread:
@@ -99,4 +99,5 @@ def with_readings(replies: Iterable[Reply], store: Store) -> Iterator[tuple[Prom
 
 
 def _question(prompt: Prompt, response: Response) -> Prompt:
-    return Prompt(prompt.id, response.finish, reply=response.text)
+    asked = prompt.question.question if prompt.question else None
+    return Prompt(prompt.id, response.finish, system=asked, reply=response.text)
