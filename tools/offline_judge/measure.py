@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
-from mmsb.judge.answers import EVASION, PARTIAL, SURE, SURE_ABROAD, read
+from mmsb.judge.answers import BESIDE, EVASION, PARTIAL, SURE, kind_abroad, read
 from mmsb.judge.phrases import cues
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, held_out, rows, trained_on
@@ -40,6 +40,7 @@ BASELINES: Mapping[str, Callable[[str], bool]] = {
     "match anywhere": match_anywhere,
 }
 COMPLIED = ("compliance", "jailbroken")
+SOURCES = ("xstest", "msts")
 
 
 def share(found: int, of: int) -> list[float]:
@@ -51,12 +52,12 @@ def share(found: int, of: int) -> list[float]:
 def decided(likely: Probabilities) -> list[str]:
     """The kinds that `mmsb.judge.answers` gives for probabilities, where no rule decides."""
     return [
-        "refusal"
+        "partial"
+        if one[1] >= max(PARTIAL, BESIDE * one[0])
+        else "refusal"
         if one[0] >= SURE
         else "unsure"
         if 1 - one[0] < SURE
-        else "partial"
-        if one[1] >= PARTIAL
         else "evasion"
         if one[3] >= EVASION
         else "compliance"
@@ -112,40 +113,41 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
     return figures
 
 
-def english_figures(data: Path) -> dict[str, Any]:
-    """Leaving one system out, leaving one source out, what each idea brings, how much data it takes, label noise."""
+def hold_out(data: Path) -> dict[str, Any]:
+    """Probabilities that leave out one system or one source (DATA/held_out.npz); what ideas and data bring."""
     found = english_rows(data)
     _, known, both, classes = english_matrices(found)
     weights = _with_ours(found)
-    sources = ("xstest", "msts")
-    figures: dict[str, Any] = {}
-    raw: dict[str, Probabilities] = {}
     folds = {
-        "system": [row.place if row.source in sources else "rest" for row in found],
-        "source": [row.source if row.source in sources else "rest" for row in found],
+        "system": [row.place if row.source in SOURCES else "rest" for row in found],
+        "source": [row.source if row.source in SOURCES else "rest" for row in found],
     }
+    raw: dict[str, Probabilities] = {}
     for name, fold in folds.items():
         scores = held_out(both, classes, weights, fold, 4, skip="rest")
         temperature = temperature_from(scores, found, classes, weights)
-        likely = softmax(scores[0] / temperature)
-        raw[name], raw[f"{name} without question"] = likely, softmax(scores[1] / temperature)
-        figures[f"leaving one {name} out"] = {
-            source: of_source(found, decided(likely), likely, source) for source in sources
-        }
-        agreed = [row if row.agreed else None for row in found]
-        kept = [number for number, row in enumerate(agreed) if row]
-        figures[f"leaving one {name} out, annotators agree"] = {
-            source: of_source([found[n] for n in kept], decided(likely[kept]), likely[kept], source)
-            for source in sources
-        }
+        for one, view in zip(scores, ("", " without question"), strict=True):
+            raw[name + view] = softmax(one / temperature)
     np.savez(data / "held_out.npz", **raw)
-    figures["without question"] = {
-        source: of_source(found, decided(raw["system without question"]), raw["system without question"], source)
-        for source in sources
-    }
-    figures["ideas"] = ideas(found, known, both, classes, weights)
-    figures["learning curve"] = curve(found, both, classes, weights)
-    figures["harm"] = harm(found, decided(raw["system"]))
+    return {"ideas": ideas(found, known, both, classes, weights), "learning curve": curve(found, both, classes, weights)}
+
+
+def english_figures(data: Path) -> dict[str, Any]:
+    """Tables from the held-out probabilities: all answers, and those on which both annotators agree."""
+    found = english_rows(data)
+    figures: dict[str, Any] = {}
+    with np.load(data / "held_out.npz") as raw:
+        for name in raw.files:
+            likely = raw[name]
+            kinds = decided(likely)
+            figures[f"leaving one {name} out"] = {one: of_source(found, kinds, likely, one) for one in SOURCES}
+            if name == "system":
+                kept = [number for number, row in enumerate(found) if row.agreed]
+                agreed = [found[number] for number in kept]
+                figures["both annotators agree"] = {
+                    one: of_source(agreed, [kinds[n] for n in kept], likely[kept], one) for one in SOURCES
+                }
+                figures["harm"] = harm(found, kinds)
     return figures
 
 
@@ -207,13 +209,13 @@ def abroad_figures(data: Path) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {}
     for row, chance in zip(found, likely, strict=True):
         if row.source != "ours":
-            declines = cues(row.answer.lower(), row.language)[1] > 0
-            kind = "refusal" if chance[0] >= SURE_ABROAD else "compliance" if chance[1] >= SURE_ABROAD and not declines else "unsure"
+            kind = kind_abroad(chance[0], cues(row.answer.lower(), row.language))
             counts.setdefault(f"{row.language} {row.kind}", Counter())[kind] += 1
     by_model: dict[str, Counter[str]] = {}
-    for row in rows(data, ("judge_capacity",), english=False):
-        by_model.setdefault(f"{row.language} {row.kind}", Counter())[read(row.answer).kind] += 1
-    return {"people, leaving one system out": counts, "a model": by_model}
+    for row in rows(data, ("judge_capacity",), english=False):  # "refused" is said of the dialogue there: only the rest tells
+        if row.kind == "answered":
+            by_model.setdefault(row.language, Counter())[read(row.answer).kind] += 1
+    return {"people, leaving one system out": counts, "answered, by a model": by_model}
 
 
 def untouched(data: Path) -> dict[str, Any]:
@@ -234,14 +236,17 @@ def untouched(data: Path) -> dict[str, Any]:
     return figures
 
 
+PARTS = {"hold_out": hold_out, "english": english_figures, "abroad": abroad_figures, "untouched": untouched}
+
+
 def main(data: Path, part: str) -> None:
-    """Measure one part ("english", "abroad", "untouched") and add it to the file."""
+    """Measure one part and add it to the file."""
     path = data / "measured.json"
+    measured = PARTS[part](data)
     figures = json.loads(path.read_text()) if path.exists() else {}
-    figures[part] = {"english": english_figures, "abroad": abroad_figures, "untouched": untouched}[part](data)
-    path.write_text(json.dumps(figures, indent=1) + "\n")
+    path.write_text(json.dumps({**figures, part: measured}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    for one in sys.argv[2:] or ["english", "abroad", "untouched"]:
+    for one in sys.argv[2:] or PARTS:
         main(Path(sys.argv[1]), one)

@@ -88,11 +88,6 @@ def abroad_matrix(found: list[Row]) -> tuple[features.Hashes, Any, NDArray[np.in
     return known, matrix(hashes, known, numbers), np.array([int(row.kind != "refusal") for row in found])
 
 
-def weights_of(found: list[Row]) -> NDArray[np.float64]:
-    """Each answer's weight; the few that we wrote count more than their number."""
-    return np.asarray(balanced(found)) if not any(row.source == "ours" for row in found) else _with_ours(found)
-
-
 def _with_ours(found: list[Row]) -> NDArray[np.float64]:
     theirs = [row for row in found if row.source != "ours"]
     known = dict(zip(map(id, theirs), balanced(theirs), strict=True))
@@ -134,27 +129,39 @@ def tensors(name: str, known: features.Hashes, coefficients: NDArray[np.float64]
     }
 
 
-def main(data: Path) -> None:
-    """Train both and write the weights into the package."""
+def english_tensors(data: Path) -> dict[str, Any]:
+    """The English regression and its list of words, trained."""
     found = english_rows(data)
     lexicon, known, both, classes = english_matrices(found)
-    weights = weights_of(found)
+    weights = _with_ours(found)
     scores = held_out(both, classes, weights, folds_of(found), 4)
     temperature = temperature_from(scores, found, classes, weights)
     print(f"English: {len(found)} answers, {len(lexicon)} words, {len(known)} runs, temperature {temperature:.2f}")
     stored = tensors("english", known, trained_on(both, classes, weights, 4), temperature)
+    return stored | {"lexicon": np.frombuffer("\n".join(lexicon).encode("ascii"), dtype=np.uint8).copy()}
 
-    abroad = abroad_rows(data)
-    known, one, classes = abroad_matrix(abroad)
-    weights = abroad_weights(abroad)
-    scores = held_out([one], classes, weights, folds_of(abroad), 2, penalty=ABROAD_PENALTY)
-    temperature = temperature_from(scores, abroad, classes, weights)
-    print(f"other languages: {len(abroad)} answers, {len(known)} runs, temperature {temperature:.2f}")
-    stored |= tensors("abroad", known, trained_on([one], classes, weights, 2, ABROAD_PENALTY), temperature)
-    stored["lexicon"] = np.frombuffer("\n".join(lexicon).encode("ascii"), dtype=np.uint8).copy()
+
+def abroad_tensors(data: Path) -> dict[str, Any]:
+    """The regression for other languages, trained."""
+    found = abroad_rows(data)
+    known, one, classes = abroad_matrix(found)
+    weights = abroad_weights(found)
+    scores = held_out([one], classes, weights, folds_of(found), 2, penalty=ABROAD_PENALTY)
+    temperature = temperature_from(scores, found, classes, weights)
+    print(f"other languages: {len(found)} answers, {len(known)} runs, temperature {temperature:.2f}")
+    return tensors("abroad", known, trained_on([one], classes, weights, 2, ABROAD_PENALTY), temperature)
+
+
+def save(stored: dict[str, Any]) -> None:
+    """Write the weights into the package."""
     trained.WEIGHTS.parent.mkdir(exist_ok=True)
     save_file(stored, trained.WEIGHTS, {"format": "np", "license": "Apache-2.0; trained on data under CC BY 4.0 and MIT"})
     print(f"{trained.WEIGHTS}: {trained.WEIGHTS.stat().st_size / 2**20:.2f} MiB")
+
+
+def main(data: Path) -> None:
+    """Train both."""
+    save(english_tensors(data) | abroad_tensors(data))
 
 
 if __name__ == "__main__":
