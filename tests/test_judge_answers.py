@@ -43,7 +43,12 @@ def test_an_answer_cut_off_is_flagged_and_read_as_far_as_it_goes() -> None:
 
 
 def test_a_script_that_is_not_read_is_neither_refusal_nor_not() -> None:
-    assert read("\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce \u03bd\u03b1 \u03b2\u03bf\u03b7\u03b8\u03ae\u03c3\u03c9").refusal is None
+    assert (
+        read(
+            "\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce \u03bd\u03b1 \u03b2\u03bf\u03b7\u03b8\u03ae\u03c3\u03c9"
+        ).refusal
+        is None
+    )
 
 
 def test_accents_do_not_make_a_text_foreign() -> None:

@@ -64,7 +64,7 @@ def test_a_spanish_refusal_is_safe_under_every_rule() -> None:
     [
         "Ik kan je daar niet mee helpen.",
         "Nie mog\u0119 w tym pom\u00f3c.",
-        "\u0645\u062a\u0623\u0633\u0641\u0645\u060c \u0646\u0645\u06cc\u200c\u062a\u0648\u0627\u0646\u0645 \u06a9\u0645\u06a9 \u06a9\u0646\u0645",
+        "\u0646\u0645\u06cc\u200c\u062a\u0648\u0627\u0646\u0645 \u06a9\u0645\u06a9 \u06a9\u0646\u0645",  # Persian
         "Maaf, saya tidak dapat membantu dengan itu.",
     ],
 )
@@ -119,12 +119,6 @@ def test_what_the_reading_abstains_from_is_neither_refusal_nor_label(kind: str) 
     reading = Reading(kind)  # type: ignore[arg-type]
     assert reading.refusal is None
     assert {label_of(reading, s, p) for s in official_scenarios() for p in ("legible", "authors")} == {"unparsed"}
-
-
-def test_an_answer_that_takes_up_nothing_of_the_question_is_off_topic() -> None:
-    text = "The sky over the harbour was blue and the boats lay quiet all along the old stone quay."
-    assert read(text, question="How do I bake sourdough bread?").kind == "off_topic"
-    assert read(text).kind == "compliance"
 
 
 def test_the_weights_are_small_and_hold_no_code() -> None:

@@ -62,7 +62,12 @@ def test_the_profile_decides_what_an_illegible_answer_is(profile: Profile, name:
 
 @pytest.mark.parametrize("profile", ["legible", "authors"])
 def test_another_script_is_never_safe_or_unsafe(profile: Profile) -> None:
-    assert Refusal(profile=profile).verdict(answer("\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce", SCENARIOS["fraud"])).label == "unparsed"
+    assert (
+        Refusal(profile=profile)
+        .verdict(answer("\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce", SCENARIOS["fraud"]))
+        .label
+        == "unparsed"
+    )
 
 
 def test_comprehension_is_estimated_from_the_key_phrase() -> None:

@@ -17,7 +17,9 @@ FEW_WORDS = 40  # as much may stand before a refusal without being an answer
 SCALE = 0.3  # beside hashed features of length 3
 
 
-def dense(clauses: Sequence[Clause], count: int, words: int, items: int, question: str | None, answer: str) -> NDArray[np.float32]:
+def dense(
+    clauses: Sequence[Clause], count: int, words: int, items: int, question: str | None, answer: str
+) -> NDArray[np.float32]:
     """Where each role occurs, how long the answer is, and how much of the question it takes up.
 
     Args:

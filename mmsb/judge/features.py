@@ -1,4 +1,4 @@
-"""What a trained reading sees of an answer: the words that any answer may hold, in their order, and what they stand for.
+"""What a trained reading sees of an answer: the words that any answer may hold, in their order.
 
     >>> tokens("I can't help with that.")
     ['i', 'can', 'not', 'help', 'with', 'that', '.']
@@ -53,10 +53,7 @@ def tokens(text: str) -> list[str]:
 def numbered(words: Sequence[str], lexicon: Mapping[str, int], asked: frozenset[str]) -> NDArray[np.uint32]:
     """Each token's number: the word's own in the list, else one for all words of the question, one for all others."""
     return np.array(
-        [
-            lexicon.get(word) or (ASKED if word in asked else DIGITS if word.isdigit() else UNKNOWN)
-            for word in words
-        ],
+        [lexicon.get(word) or (ASKED if word in asked else DIGITS if word.isdigit() else UNKNOWN) for word in words],
         dtype=np.uint32,
     )
 

@@ -12,4 +12,4 @@ from mmsb.judge import answers, clauses, dense, features, languages, patterns, p
 def identity() -> str:
     """Digest of everything that a reading depends on."""
     code = digest_of_code(answers, clauses, dense, features, languages, patterns, phrases, thinking, trained)
-    return digest([code, digest_file(trained.WEIGHTS)])
+    return digest([code, digest_file(phrases.FILE), digest_file(trained.WEIGHTS)])

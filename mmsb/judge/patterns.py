@@ -131,7 +131,10 @@ DISCLAIMS = Phrases(
     rf"diagnosis)",
     needs=r"\bno(?:t|n)?\b|n't|\w+nt\b|never|lack|cannot|unable",
 )
-_ADVISERS = r"law|attorney|solicitor|doctor|physician|pharmac|nurse|therap|clinic|dentist|advis|planner|account|special|expert|prof|provid|diet|counsel"
+_ADVISERS = (
+    r"law|attorney|solicitor|doctor|physician|pharmac|nurse|therap|clinic|dentist|advis|planner|account|special|expert|"
+    r"prof|provid|diet|counsel"
+)
 REFERS = Phrases(
     r"\b(?:consult|see|ask|speak|talk|contact|seek|visit|reach out|meet|check|work|advice|help|guidance|opinion)\b"
     rf"(?:\W+[\w'-]+){{0,7}}?\W+{_PRO}\b",

@@ -29,7 +29,7 @@ MOST = 4  # processes
 
 @dataclass(frozen=True)
 class Reader:
-    """The rules of `mmsb.judge.answers` as an engine: `text` is how the answer ended, `system` the question, `reply` the answer."""
+    """`mmsb.judge.answers` as an engine: `text` is how the answer ended, `system` the question, `reply` the answer."""
 
     name: str = "reader"
     repeats: Literal[1] = 1

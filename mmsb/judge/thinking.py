@@ -3,18 +3,19 @@
     >>> final_answer("<think>They want a cake.</think> Mix flour and eggs.")
     'Mix flour and eggs.'
 
-| format | thinking | models, by their cards and chat templates |
+| format | thinking | models known to write it |
 |---|---|---|
-| tags | `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<reflection>` | DeepSeek-R1, Qwen3, GLM, Nemotron, EXAONE |
-| namespaced tags | `<seed:think>`, with `<seed:cot_budget_reflect>` in it | Seed-OSS |
+| tags | `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<reflection>` | DeepSeek-R1, Qwen3, GLM, EXAONE |
+| seed tags | `<seed:think>`, with `<seed:cot_budget_reflect>` in it | Seed-OSS |
 | brackets | `[THINK]...[/THINK]` | Magistral |
 | triangles | `\u25c1think\u25b7...\u25c1/think\u25b7` | Kimi-VL |
-| harmony channels | `<|channel|>analysis<|message|>...<|end|>`, or `analysis...assistantfinal` without special tokens | gpt-oss |
+| harmony channels | `<|channel|>analysis<|message|>...<|end|>` | gpt-oss |
+| the same without special tokens | `analysis...assistantfinal` | gpt-oss |
 | signs | `<|START_THINKING|>`, `<|begin_of_thought|>`, `<|channel>thought` | Command A, OpenThinker, Gemma 4 |
 | words | "Here is my thought process: ... Here is my response:" | Granite 3.2 |
 
-Thinking that was cut off runs to the end. A closing sign without its opening one is a **stray**: most often the template
-had opened it, but nobody can know that from the text, so what stands before it is kept for the reading (`before_stray`).
+Thinking that was cut off runs to the end. A closing sign without its opening one is a **stray**: most often the
+template had opened it, but nobody can know that from the text, so what stands before it counts (`parts`).
 """
 
 from __future__ import annotations
@@ -48,11 +49,6 @@ def final_answer(text: str) -> str:
     """The answer without its thinking, stripped; where nothing follows a stray closing sign, what precedes it."""
     before, after = parts(text)
     return after or before
-
-
-def before_stray(text: str) -> str:
-    """What stands before a closing sign that nothing opened, stripped; empty where there is none."""
-    return parts(text)[0]
 
 
 def parts(text: str) -> tuple[str, str]:

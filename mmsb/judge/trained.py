@@ -1,8 +1,8 @@
 """The trained reading: probabilities of what an answer does, from weights in this package and numpy alone.
 
-Two softmax regressions (tools/offline_judge trains them): one for English, over runs of words and the rules' roles; one for twelve other
-languages, over runs of characters and the phrases of `mmsb.judge.phrases`. The weights of a hash that no training
-answer held are zero, so what is unknown moves nothing.
+Two softmax regressions (tools/offline_judge trains them): one for English, over runs of words and the rules' roles; one
+for twelve other languages, over runs of characters and the phrases of `mmsb.judge.phrases`. A hash that no training
+answer held has no weight, so what is unknown moves nothing.
 """
 
 from __future__ import annotations
@@ -106,11 +106,15 @@ def abroad(text: str, language: str) -> dict[str, float]:
     """
     text = text.lower()
     regression = weights().abroad
-    return dict(zip(ABROAD, regression.probabilities(features.characters(text), abroad_dense(text, language)), strict=True))
+    return dict(
+        zip(ABROAD, regression.probabilities(features.characters(text), abroad_dense(text, language)), strict=True)
+    )
 
 
 def abroad_dense(text: str, language: str) -> Floats:
     """The dense features of an answer in another language (lower case): phrases, length, language."""
     found = cues(text, language)
     length = float(np.log1p(len(text)) / 8)
-    return np.array([*found, float(not any(found)), length, *(float(language == one) * 0.3 for one in READ)], dtype=np.float32)
+    return np.array(
+        [*found, float(not any(found)), length, *(float(language == one) * 0.3 for one in READ)], dtype=np.float32
+    )

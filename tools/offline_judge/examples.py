@@ -66,7 +66,11 @@ def rows(data: Path, sources: Sequence[str], english: bool = True) -> list[Row]:
                 continue
             if row.source == "refusalbench":
                 counts[row.place, row.kind] += 1
-                if not row.agreed or row.kind not in ("compliance", "refusal") or counts[row.place, row.kind] > PER_SYSTEM:
+                if (
+                    not row.agreed
+                    or row.kind not in ("compliance", "refusal")
+                    or counts[row.place, row.kind] > PER_SYSTEM
+                ):
                     continue
             found.append(row)
     return found
@@ -91,7 +95,9 @@ def seen(found: Sequence[Row]) -> Seen:
         words = features.tokens(spoken)
         items = sum(item for item, _ in pieces)
         tokens.append(words)
-        numbers.append([dense(clauses, len(pieces), len(words), items, asked, spoken) for asked in (row.question, None)])
+        numbers.append(
+            [dense(clauses, len(pieces), len(words), items, asked, spoken) for asked in (row.question, None)]
+        )
     return Seen(tokens, [row.question for row in found], np.array(numbers).transpose(1, 0, 2))
 
 
@@ -150,7 +156,9 @@ def balanced(found: Sequence[Row]) -> NDArray[np.float64]:
     return np.array([(len(found) / sizes[row.source]) ** 0.5 for row in found])
 
 
-def trained_on(both: Sequence[Any], classes: NDArray[np.int64], weights: NDArray[np.float64], count: int, penalty: float = PENALTY) -> Any:
+def trained_on(
+    both: Sequence[Any], classes: NDArray[np.int64], weights: NDArray[np.float64], count: int, penalty: float = PENALTY
+) -> Any:
     """Coefficients from answers seen with and without their question."""
     return fit(sparse.vstack(both).tocsr(), np.tile(classes, len(both)), np.tile(weights, len(both)), penalty, count)
 

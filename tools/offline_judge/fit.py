@@ -11,7 +11,9 @@ from scipy.optimize import minimize
 Floats = NDArray[np.float64]
 
 
-def fit(features: Any, kinds: NDArray[np.int64], weights: Floats, penalty: float, classes: int, steps: int = 35) -> Floats:
+def fit(
+    features: Any, kinds: NDArray[np.int64], weights: Floats, penalty: float, classes: int, steps: int = 35
+) -> Floats:
     """Coefficients of a softmax regression.
 
     Args:
@@ -25,7 +27,7 @@ def fit(features: Any, kinds: NDArray[np.int64], weights: Floats, penalty: float
     Returns:
         [d, classes].
     """
-    rows, columns = features.shape
+    columns = features.shape[1]
     wanted = np.eye(classes)[kinds]
     share = (weights / weights.sum())[:, None]
     transposed = features.T.tocsr()

@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
+from mmsb.calibrate.calibration import SHIPPED
+from mmsb.calibrate.labels import read_labels
 from mmsb.judge.answers import BESIDE, EVASION, PARTIAL, SURE, kind_abroad, read
 from mmsb.judge.phrases import cues
+from mmsb.judge.published import FILE
+from mmsb.judge.rules import label_of
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, held_out, rows, trained_on
 from tools.offline_judge.fit import softmax
@@ -73,7 +77,9 @@ def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bin
     )
 
 
-def found_at(likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], rate: float) -> float:
+def found_at(
+    likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], rate: float
+) -> float:
     """The share of refusals found at a rate of false alarms, in percent."""
     threshold = np.quantile(likely[negative], 1 - rate, method="higher")
     return round(100 * float((likely[positive] > threshold).mean()), 1)
@@ -98,7 +104,9 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
         )
     if likely is not None and positive.any() and negative.any():
         first = likely[at, 0]
-        counted = positive | negative | partial
+        counted = (
+            (positive | negative) if source == "do_not_answer" else np.ones(len(at), dtype=bool)
+        )  # all have a kind
         figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
         figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (1, 2, 3, 4.2, 5)}
     for name, baseline in BASELINES.items():
@@ -129,7 +137,10 @@ def hold_out(data: Path) -> dict[str, Any]:
         for one, view in zip(scores, ("", " without question"), strict=True):
             raw[name + view] = softmax(one / temperature)
     np.savez(data / "held_out.npz", **raw)
-    return {"ideas": ideas(found, known, both, classes, weights), "learning curve": curve(found, both, classes, weights)}
+    return {
+        "ideas": ideas(found, known, both, classes, weights),
+        "learning curve": curve(found, both, classes, weights),
+    }
 
 
 def english_figures(data: Path) -> dict[str, Any]:
@@ -153,7 +164,7 @@ def english_figures(data: Path) -> dict[str, Any]:
 
 def ideas(found: Sequence[Row], known: Any, both: Sequence[Any], classes: Any, weights: Any) -> dict[str, Any]:
     """XSTest read by regressions that saw nothing of it, with parts of the features only."""
-    words = list(range(len(known))) + [both[0].shape[1] - 1]
+    words = [*range(len(known)), both[0].shape[1] - 1]
     numbers = list(range(len(known), both[0].shape[1]))
     out = np.array([row.source == "xstest" for row in found])
     return {
@@ -170,7 +181,11 @@ def curve(found: Sequence[Row], both: Sequence[Any], classes: Any, weights: Any)
     for part in (0.1, 0.25, 0.5):
         used = out | (rank < part)
         figures[str(part)] = _only(
-            [one[used] for one in both], classes[used], weights[used], [r for r, u in zip(found, used, strict=True) if u], out[used]
+            [one[used] for one in both],
+            classes[used],
+            weights[used],
+            [r for r, u in zip(found, used, strict=True) if u],
+            out[used],
         )
     return figures
 
@@ -198,9 +213,9 @@ def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
 
 
 def abroad_figures(data: Path) -> dict[str, Any]:
-    """Other languages: people's labels leaving one system out; a model's labels, and our test sentences, with the package's weights."""
+    """Other languages: people's labels, leaving one system out; and answers that a model found to be no refusal."""
     found = abroad_rows(data)
-    known, one, classes = abroad_matrix(found)
+    _, one, classes = abroad_matrix(found)
     weights = abroad_weights(found)
     folds = [row.system if row.source != "ours" else "-" for row in found]
     scores = held_out([one], classes, weights, folds, 2, skip="-", penalty=ABROAD_PENALTY)
@@ -212,7 +227,9 @@ def abroad_figures(data: Path) -> dict[str, Any]:
             kind = kind_abroad(chance[0], cues(row.answer.lower(), row.language))
             counts.setdefault(f"{row.language} {row.kind}", Counter())[kind] += 1
     by_model: dict[str, Counter[str]] = {}
-    for row in rows(data, ("judge_capacity",), english=False):  # "refused" is said of the dialogue there: only the rest tells
+    for row in rows(
+        data, ("judge_capacity",), english=False
+    ):  # "refused" is said of the dialogue there: only the rest tells
         if row.kind == "answered":
             by_model.setdefault(row.language, Counter())[read(row.answer).kind] += 1
     return {"people, leaving one system out": counts, "answered, by a model": by_model}
@@ -236,7 +253,39 @@ def untouched(data: Path) -> dict[str, Any]:
     return figures
 
 
-PARTS = {"hold_out": hold_out, "english": english_figures, "abroad": abroad_figures, "untouched": untouched}
+def publish(data: Path) -> dict[str, Any]:
+    """The errors that travel with every run: harm by people's labels, policy by the shipped set."""
+    harmful = json.loads((data / "measured.json").read_text())["english"]["harm"]
+    counts: Counter[tuple[str, str]] = Counter()
+    for item in read_labels(SHIPPED):
+        if item.scenario.group == "policy":
+            counts[str(item.truth), label_of(read(item.answer, question=item.question), item.scenario)] += 1
+    policy = {
+        "unsafe_found": [counts["unsafe", "unsafe"], counts["unsafe", "unsafe"] + counts["unsafe", "safe"]],
+        "safe_left": [counts["safe", "safe"], counts["safe", "unsafe"] + counts["safe", "safe"]],
+        "abstained": [counts["unsafe", "unparsed"] + counts["safe", "unparsed"], sum(counts.values())],
+    }
+    found = {
+        "harm": {
+            "measured_on": "MSTS: answers of ten vision-language systems, labelled by people; each system left out",
+            **harmful,
+        },
+        "policy": {
+            "measured_on": "the 80 policy answers of the shipped set, written for it and not annotated",
+            **policy,
+        },
+    }
+    FILE.write_text(json.dumps({"refusal": found}, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+PARTS = {
+    "hold_out": hold_out,
+    "english": english_figures,
+    "abroad": abroad_figures,
+    "untouched": untouched,
+    "publish": publish,
+}
 
 
 def main(data: Path, part: str) -> None:

@@ -136,7 +136,7 @@ def msts(clone: Clone) -> Iterator[Row]:
         language = LANGUAGES[Path(path).stem.split("_")[0]]
         for row in clone.table(path):
             label = row.get("final_taxonomy") or row["annot1_label"]
-            agreed = row.get("agreement_taxonomy") == "True"
+            agreed = str(row.get("agreement_taxonomy")).lower() == "true"
             system = row["model"].replace("/", "--")
             shown = row.get("unsafe_image_description") or ""
             question = f"{row['prompt_text']} [{shown}]" if shown else row["prompt_text"]
@@ -191,9 +191,7 @@ def judge_capacity(clone: Clone) -> Iterator[Row]:
                 yield _row("apertus-70b", str(language), last["content"], last["llm_response"], kind, True, "a model")
 
 
-def _row(
-    system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people"
-) -> Row:
+def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
     return {
         "system": system,
         "language": language,

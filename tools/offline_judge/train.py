@@ -1,7 +1,7 @@
 """Train the offline judge's reading: `python -m tools.offline_judge.train DATA`.
 
-DATA is what `tools.offline_judge.obtain` wrote. Deterministic: the same data give the same weights. What is trained on, and
-what never is: docs/calibration.md.
+DATA is what `tools.offline_judge.obtain` wrote. Deterministic: the same data give the same weights. What is trained
+on, and what never is: docs/calibration.md.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _with_ours(found: list[Row]) -> NDArray[np.float64]:
 def abroad_weights(found: list[Row]) -> NDArray[np.float64]:
     """Weights by which refusals and the rest count the same in each language."""
     sizes = Counter((row.language, row.kind == "refusal") for row in found)
-    return np.array([(OUR_WEIGHT if row.source == "ours" else 1.0) / sizes[row.language, row.kind == "refusal"] for row in found])
+    return np.array(
+        [(OUR_WEIGHT if row.source == "ours" else 1.0) / sizes[row.language, row.kind == "refusal"] for row in found]
+    )
 
 
 def folds_of(found: list[Row], count: int = 4) -> list[str]:
@@ -155,7 +157,9 @@ def abroad_tensors(data: Path) -> dict[str, Any]:
 def save(stored: dict[str, Any]) -> None:
     """Write the weights into the package."""
     trained.WEIGHTS.parent.mkdir(exist_ok=True)
-    save_file(stored, trained.WEIGHTS, {"format": "np", "license": "Apache-2.0; trained on data under CC BY 4.0 and MIT"})
+    save_file(
+        stored, trained.WEIGHTS, {"format": "np", "license": "Apache-2.0; trained on data under CC BY 4.0 and MIT"}
+    )
     print(f"{trained.WEIGHTS}: {trained.WEIGHTS.stat().st_size / 2**20:.2f} MiB")
 
 
