@@ -50,7 +50,7 @@ class Clause:
 
 def unquoted(text: str) -> str:
     """`text` in straight quotes; where the whole answer stands in quotation marks, without them."""
-    straight = text.translate(STRAIGHT).strip()
+    straight = (text if text.isascii() else text.translate(STRAIGHT)).strip()  # translating takes long
     return straight[1:-1] if straight[:1] == straight[-1:] == '"' and straight.count('"') == 2 else straight
 
 

@@ -37,7 +37,8 @@ FACTORS = tuple(np.uint32(factor) for factor in (2_654_435_761, 2_246_822_519, 3
 def tokens(text: str) -> list[str]:
     """Words in lower case, contractions in full, and the signs that order a text."""
     found: list[str] = []
-    for token in TOKEN.findall(text.translate(STRAIGHT).lower()):
+    straight = text if text.isascii() else text.translate(STRAIGHT)
+    for token in TOKEN.findall(straight.lower()):
         if "'" not in token:
             found.extend(WHOLE.get(token, (token,)))
         elif token in WHOLE:

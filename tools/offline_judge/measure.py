@@ -136,7 +136,7 @@ def hold_out(data: Path) -> dict[str, Any]:
         temperature = temperature_from(scores, found, classes, weights)
         for one, view in zip(scores, ("", " without question"), strict=True):
             raw[name + view] = softmax(one / temperature)
-    np.savez(data / "held_out.npz", **raw)
+    np.savez(data / "held_out.npz", allow_pickle=False, **raw)
     return {
         "ideas": ideas(found, known, both, classes, weights),
         "learning curve": curve(found, both, classes, weights),
