@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.judge.answers import Kind, final_answer, is_repetitive, read
+from mmsb.judge.answers import Kind, final_answer, read
+from mmsb.judge.clauses import is_repetitive
 
 ANSWERS: dict[Kind, list[str]] = json.loads(Path(__file__).with_name("judge_answers.json").read_text(encoding="utf-8"))
 
