@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsb.judge.clauses import STRAIGHT
+
 Hashes = NDArray[np.uint32]
 
 TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[.!?:;,*#\n\"(]|[^\W\d_]+")
-STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
 WHOLE = {
     "can't": ("can", "not"),
     "cannot": ("can", "not"),

@@ -28,13 +28,13 @@ from tools.offline_judge.examples import Row, held_out, rows, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.train import (
     ABROAD_PENALTY,
-    _with_ours,
     abroad_matrix,
     abroad_rows,
     abroad_weights,
     english_matrices,
     english_rows,
     temperature_from,
+    with_ours,
 )
 
 Probabilities = NDArray[np.float64]
@@ -104,9 +104,7 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
         )
     if likely is not None and positive.any() and negative.any():
         first = likely[at, 0]
-        counted = (
-            (positive | negative) if source == "do_not_answer" else np.ones(len(at), dtype=bool)
-        )  # all have a kind
+        counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
         figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
         figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (1, 2, 3, 4.2, 5)}
     for name, baseline in BASELINES.items():
@@ -125,7 +123,7 @@ def hold_out(data: Path) -> dict[str, Any]:
     """Probabilities that leave out one system or one source (DATA/held_out.npz); what ideas and data bring."""
     found = english_rows(data)
     _, known, both, classes = english_matrices(found)
-    weights = _with_ours(found)
+    weights = with_ours(found)
     folds = {
         "system": [row.place if row.source in SOURCES else "rest" for row in found],
         "source": [row.source if row.source in SOURCES else "rest" for row in found],

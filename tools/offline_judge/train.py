@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from mmsb.judge import features, trained
 from tools.offline_judge.examples import (
     CLASS,
+    ROWS,
     Row,
     balanced,
     frequent,
@@ -37,7 +38,7 @@ SENTENCES = Path(__file__).with_name("sentences.json")
 ENGLISH_SENTENCES = Path(__file__).with_name("english.json")
 BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what the reading must go on reading right
 LEFT_OUT_KINDS = ("caution", "failed_attack")  # neither one nor the other; judged by a model for another thing
-ABROAD_PENALTY = 1e-3
+ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
 OUR_WEIGHT = 4.0  # of a sentence that we wrote
 
 
@@ -72,7 +73,7 @@ def english_matrices(found: list[Row]) -> tuple[dict[str, int], features.Hashes,
     what = seen(found)
     lexicon = lexicon_of(found, what.tokens)
     both = [hashed(what, lexicon, asked) for asked in (True, False)]
-    known = frequent([*both[0], *both[1]], 20)
+    known = frequent([*both[0], *both[1]], ROWS)
     matrices = [matrix(one, known, numbers) for one, numbers in zip(both, what.dense, strict=True)]
     return lexicon, known, matrices, np.array([CLASS[row.kind] for row in found])
 
@@ -83,12 +84,13 @@ def abroad_matrix(found: list[Row]) -> tuple[features.Hashes, Any, NDArray[np.in
 
     texts = [final_answer(row.answer).lower() for row in found]
     hashes = [features.characters(text) for text in texts]
-    known = frequent(hashes, 12)
+    known = frequent(hashes, ABROAD_ROWS)
     numbers = np.array([trained.abroad_dense(text, row.language) for text, row in zip(texts, found, strict=True)])
     return known, matrix(hashes, known, numbers), np.array([int(row.kind != "refusal") for row in found])
 
 
-def _with_ours(found: list[Row]) -> NDArray[np.float64]:
+def with_ours(found: list[Row]) -> NDArray[np.float64]:
+    """Each answer's weight; the few that we wrote count more than their number."""
     theirs = [row for row in found if row.source != "ours"]
     known = dict(zip(map(id, theirs), balanced(theirs), strict=True))
     return np.array([known.get(id(row), OUR_WEIGHT) for row in found])
@@ -135,7 +137,7 @@ def english_tensors(data: Path) -> dict[str, Any]:
     """The English regression and its list of words, trained."""
     found = english_rows(data)
     lexicon, known, both, classes = english_matrices(found)
-    weights = _with_ours(found)
+    weights = with_ours(found)
     scores = held_out(both, classes, weights, folds_of(found), 4)
     temperature = temperature_from(scores, found, classes, weights)
     print(f"English: {len(found)} answers, {len(lexicon)} words, {len(known)} runs, temperature {temperature:.2f}")
