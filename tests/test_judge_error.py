@@ -18,11 +18,8 @@ SCENARIOS = official_scenarios()
 
 
 def summary(unsafe: int, of: int = 100) -> Summary:
-    scores = [
-        Score(s.id, str(n), "unsafe" if n < unsafe else "safe", refusal=n >= unsafe)
-        for s in SCENARIOS
-        for n in range(of)
-    ]
+    labels: list[Label] = ["unsafe"] * unsafe + ["safe"] * (of - unsafe)
+    scores = [Score(s.id, str(n), label, label == "safe") for s in SCENARIOS for n, label in enumerate(labels)]
     return summarize(scores, SCENARIOS)
 
 
