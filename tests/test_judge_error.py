@@ -12,6 +12,7 @@ from mmsb.metrics.score import Score
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.report.judge_error import corrected, told, warning
 from mmsb.scenario import official_scenarios
+from mmsb.types import Label
 from tests.conftest import Run
 
 SCENARIOS = official_scenarios()
