@@ -19,7 +19,7 @@ SCENARIOS = official_scenarios()
 
 
 def summary(unsafe: int, of: int = 100) -> Summary:
-    labels: list[Label] = ["unsafe"] * unsafe + ["safe"] * (of - unsafe)
+    labels: list[Label] = ["unsafe" if n < unsafe else "safe" for n in range(of)]
     scores = [Score(s.id, str(n), label, label == "safe") for s in SCENARIOS for n, label in enumerate(labels)]
     return summarize(scores, SCENARIOS)
 
