@@ -1,0 +1,128 @@
+"""The runs that stand side by side in a report: which they are, what each is called, and which are alike in what."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmsb.errors import DataError
+from mmsb.report.sweep import Finished, finished_runs
+from mmsb.results import FILE
+
+DRAFT = f".{FILE}.draft"
+FACETS = ("dataset", "model", "image_mode", "defense", "judge")
+MEASURED = ("dataset", "scenario", "image_mode", "model", "judge", "defense", "defense_text", "defense_placement")
+OF_DEFENSE = ("defense", "defense_text", "defense_placement")
+BETWEEN = " · "
+
+
+@dataclass(frozen=True)
+class Column:
+    """A run in a report.
+
+    Attributes:
+        run: the run, as it lies on disk.
+        facets: its dataset, model, image mode, defense and judge, by name.
+        label: what tells it from the others of the report.
+        who: the same without image mode and dataset: the system that is measured.
+    """
+
+    run: Finished
+    facets: Mapping[str, str]
+    label: str
+    who: str
+
+    @property
+    def rows(self) -> Path:
+        """The file of its rows; while the run goes on, those that are there already."""
+        final = self.run.folder / FILE
+        return final if final.is_file() else self.run.folder / DRAFT
+
+    @cached_property
+    def titles(self) -> Mapping[str, str]:
+        """Titles of the scenarios by name, in the run's order."""
+        chosen = self.run.values["config"].get("scenario") or {}
+        known = {str(item["name"]): str(item["title"]) for item in chosen.values()}
+        rated = [key.partition("/")[2] for key in self.run.metrics if key.startswith(("asr/", "false_refusal_rate/"))]
+        found = {name: known.get(name) or name.replace("_", " ") for name in rated if name in known or not known}
+        return {name: title for name, title in found.items() if not name.endswith(("_low", "_high")) and name not in ALL}
+
+
+ALL = ("harm", "policy", "macro", "micro", "micro_if_unparsed_safe", "micro_if_unparsed_unsafe")
+
+
+def columns(folders: Sequence[Path]) -> list[Column]:
+    """The finished runs of the folders, each a run or a sweep of runs, named by what differs between them.
+
+    Raises:
+        DataError: a folder holds no finished run, or a run is named twice.
+    """
+    runs = [run for folder in folders for run in _runs(folder)]
+    places = [run.folder.resolve() for run in runs]
+    if twice := [str(place) for place in places if places.count(place) > 1]:
+        raise DataError(f"runs= names {twice[0]} twice", "Name each run once.")
+    return named(runs)
+
+
+def _runs(folder: Path) -> list[Finished]:
+    if (folder / "run.json").is_file() and (folder / FILE).is_file():
+        return [Finished(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))]
+    found = [run for run in finished_runs(folder) if (run.folder / FILE).is_file()]
+    if not found:
+        raise DataError(
+            f"runs={folder} holds no finished run",
+            "Name folders of runs or of a sweep, e.g. runs=outputs/sweeps/DATE or runs=[outputs/runs/A,outputs/runs/B].",
+        )
+    return found
+
+
+def named(runs: Sequence[Finished]) -> list[Column]:
+    """The runs with their names in a report; two never share one."""
+    placements = {str(run.values["config"].get("defense_placement")) for run in runs}
+    facets = [_facets(run, len(placements) > 1) for run in runs]
+    differing = [key for key in FACETS if len({each[key] for each in facets}) > 1] or ["model"]
+    labels = [BETWEEN.join(each[key] for key in differing) for each in facets]
+    labels = _told_apart(labels, [run.name for run in runs])
+    labels = _told_apart(labels, [run.folder.name for run in runs])
+    labels = _told_apart(labels, [str(number) for number in range(1, len(runs) + 1)])
+    who = [key for key in differing if key not in ("image_mode", "dataset")] or ["model"]
+    names = [BETWEEN.join(each[key] for key in who) for each in facets]
+    return [Column(*parts) for parts in zip(runs, facets, labels, names, strict=True)]
+
+
+def _told_apart(labels: Sequence[str], more: Sequence[str]) -> list[str]:
+    return [
+        f"{label}{BETWEEN}{extra}" if labels.count(label) > 1 else label
+        for label, extra in zip(labels, more, strict=True)
+    ]
+
+
+def _facets(run: Finished, placed: bool) -> dict[str, str]:
+    config, choices = run.values["config"], run.values["choices"]
+    found = {key: str(choices.get(key) or "-") for key in FACETS}
+    found["model"] = str((config.get("model") or {}).get("name") or found["model"])
+    found["defense"] = "+".join(config.get("defense") or {}) or "none"
+    if placed and found["defense"] != "none":
+        found["defense"] += f" ({config.get('defense_placement')})"
+    return found
+
+
+def alike(found: Sequence[Column], but: str) -> list[list[int]]:
+    """Groups of two or more runs (their numbers) that are alike in everything measured but one facet.
+
+    Args:
+        found: the runs.
+        but: "defense", "judge" or "image_mode".
+    """
+    free = OF_DEFENSE if but == "defense" else (but,)
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for number, column in enumerate(found):
+        config: Mapping[str, Any] = column.run.values["config"]
+        rest = {key: config.get(key) for key in MEASURED if key not in free}
+        groups[json.dumps(rest, sort_keys=True, default=str)].append(number)
+    return [group for group in groups.values() if len({found[n].facets[but] for n in group}) > 1]

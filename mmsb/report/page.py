@@ -1,0 +1,222 @@
+"""The page: figures, tables and the sample browser as one file to open from disk, or a folder in chunks for many samples.
+
+Everything that a model, a judge or a dataset wrote travels as JSON in blocks that no browser runs, and is put on the
+page as text. The content security policy admits the page's own script by its digest, and no other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from mmsb import __version__
+from mmsb.paths import PACKAGE
+from mmsb.report import charts
+from mmsb.report.cards import Withhold, cards
+from mmsb.report.columns import FACETS, Column, named
+from mmsb.report.content import findings, tables
+from mmsb.report.files import svg
+from mmsb.report.pictures import Pictures
+from mmsb.report.sweep import Effect, Finished, effects
+from mmsb.report.tables import Table
+from mmsb.report.tradeoff import points
+
+Form = Literal["auto", "file", "folder"]
+SOURCES = PACKAGE / "report/page"
+SCRIPTS = ("data.js", "filters.js", "list.js", "labels.js", "card.js", "main.js")
+FILE, PICTURES, CHUNKS = "page.html", "pictures", "data"
+CHUNK = 2_000  # samples
+ONE_FILE = 8_000  # samples that open in a moment from one file
+COLOURS = {charts.INK: "currentColor", charts.LINE: "var(--line)", charts.GROUND: "none"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of the page with what says the same in words."""
+
+    name: str
+    title: str
+    caption: str
+    chart: Any
+
+
+def write_page(
+    runs: Sequence[Finished], folder: Path, withhold: Withhold = "nothing", form: Form = "auto", live: bool = False
+) -> Path:
+    """Write the page of some runs.
+
+    Args:
+        runs: finished runs, or runs that go on (see `mmsb.view`).
+        folder: where it goes; thumbnails are kept in its `pictures`.
+        withhold: "answers" leaves no trace of what models and judges wrote, "all" none of what was asked either.
+        form: one file with thumbnails inside, a folder in chunks, or "auto": a file up to 8,000 samples.
+        live: whether `mmsb.view` serves it, so that it shows progress.
+
+    Returns:
+        The page's path.
+    """
+    columns = named(runs)
+    whole = form == "file" or (form == "auto" and _samples(columns) <= ONE_FILE)
+    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+    chunks = _chunks(columns, folder, withhold)
+    if not whole:
+        chunks = _beside(chunks, folder / CHUNKS)
+    finished = [column for column in columns if column.run.metrics]
+    changes = effects([column.run for column in finished])
+    draft = folder / f".{FILE}.tmp"
+    with draft.open("w", encoding="utf-8") as file:
+        for text in _template().generate(
+            about=_embedded(_about(columns, withhold)),
+            figures=[(f, _inline(svg(f.chart))) for f in figures(finished, changes)],
+            findings=findings(changes, finished),
+            tables=tables(finished, changes) if finished else [],
+            chunks=chunks,
+            whole=whole,
+            live=live,
+            withhold=withhold,
+            columns=columns,
+            **_own(),
+        ):
+            file.write(text)
+    draft.replace(folder / FILE)
+    if withhold == "all" or not any((folder / PICTURES).iterdir()):
+        _remove_empty(folder / PICTURES)
+    return folder / FILE
+
+
+def _remove_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure]:
+    """The charts that the runs have values for, most telling first."""
+    found = points([column.run for column in columns])
+    all_figures = (
+        Figure("headline", "Attack success", "Averages over scenarios; bars are 95 % intervals.", charts.headline(columns)),
+        Figure(
+            "differences",
+            "Effect of each defense",
+            "Paired differences on the same questions; bars are 95 % intervals. An interval that touches 0 shows no effect.",
+            charts.differences(changes, columns),
+        ),
+        Figure(
+            "tradeoff",
+            "What a defense brings and costs",
+            "Better is down (fewer attacks succeed) and left (fewer harmless requests are refused).",
+            charts.tradeoff(found),
+        ),
+        Figure("heat_map", "Heat map", "Attack success by scenario, in percent.", charts.heat_map(columns)),
+        Figure("radar", "Radar", "Attack success; rings at 25, 50, 75 and 100 %.", charts.radar(columns)),
+    )
+    return [figure for figure in all_figures if figure.chart is not None]
+
+
+def _samples(columns: Sequence[Column]) -> int:
+    return sum(int(column.run.metrics.get("n/total", 0)) for column in columns)
+
+
+def _about(columns: Sequence[Column], withhold: Withhold) -> dict[str, Any]:
+    """What the browser must know of the runs."""
+    return {
+        "withheld": withhold,
+        "titles": {name: title for column in columns for name, title in column.titles.items()},
+        "columns": [
+            {"label": c.label, "who": c.who, "mode": c.facets["image_mode"], "facets": [c.facets[f] for f in FACETS]}
+            for c in columns
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some cards as JSON, and the pictures that they are the first to show."""
+
+    cards: Any
+    pictures: Any
+    file: str = ""
+
+
+def _chunks(columns: Sequence[Column], folder: Path, withhold: Withhold) -> Iterator[Chunk]:
+    found = [Pictures(column.run.folder, folder / PICTURES) for column in columns]
+    shown: set[str] = set()
+    rest = cards(columns, lambda number, row: found[number].thumbnail(row), withhold)
+    size = max(1, CHUNK // max(1, len(columns)))
+    while batch := list(islice(rest, size)):
+        fresh = {cell["image"] for card in batch for cell in card["cells"].values() if "image" in cell} - shown
+        shown |= fresh
+        yield Chunk(_embedded(batch), partial(_encoded, sorted(fresh), folder / PICTURES))
+
+
+def _encoded(names: Iterable[str], folder: Path) -> Any:
+    return _embedded({name: base64.b64encode((folder / name).read_bytes()).decode() for name in names})
+
+
+def _beside(chunks: Iterable[Chunk], folder: Path) -> Iterator[Chunk]:
+    """Write each chunk into a script of its own; the page loads them one after the other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.js"):
+        old.unlink()
+    for number, chunk in enumerate(chunks):
+        name = f"{number:05}.js"
+        (folder / name).write_text(f"mmsbChunk({_json(str(chunk.cards))});\n", encoding="utf-8")
+        yield Chunk("", "", f"{folder.name}/{name}")
+
+
+def _json(value: object) -> str:
+    """JSON that cannot end the block it stands in."""
+    found = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return found.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _embedded(value: object) -> Any:
+    from markupsafe import Markup
+
+    return Markup(_json(value))
+
+
+def _inline(drawing: str) -> Any:
+    """A chart's SVG in the page's own colours, so that it is right in the dark too."""
+    from markupsafe import Markup
+
+    for colour, own in COLOURS.items():
+        drawing = drawing.replace(f'"{colour}"', f'"{own}"')
+    return Markup(drawing)
+
+
+def _own() -> dict[str, Any]:
+    """The page's own style and script, with their digests for the policy."""
+    from markupsafe import Markup
+
+    style = (SOURCES / "page.css").read_text(encoding="utf-8")
+    script = '"use strict";\n' + "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return {
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_digest": _sha256(style),
+        "script_digest": _sha256(script),
+        "version": __version__,
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(SOURCES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")

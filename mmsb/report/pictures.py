@@ -1,0 +1,114 @@
+"""The pictures of finished runs as thumbnails: each distinct one found again, made small and written once."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mmsb.config import TARGET_PACKAGES
+from mmsb.errors import MmsbError
+from mmsb.judge.finished import FinishedRun
+from mmsb.picture import Picture, Stacked, opened, stack
+
+WIDTH, TALLEST = 224, 448  # pixels: typed text stays readable
+QUALITY = 60  # of WebP: 3 to 8 KB a picture
+NAME = "a picture of the run"  # in errors
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Thumbnails of a run's pictures in a folder that all runs of a report share.
+
+    Attributes:
+        run: the run's folder.
+        into: where the thumbnails go, named by the pictures' digests.
+        packages: the packages that the run's dataset may come from.
+    """
+
+    run: Path
+    into: Path
+    packages: Sequence[str] = TARGET_PACKAGES
+    lost: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _finished(self) -> FinishedRun:
+        return FinishedRun(self.run, self.packages)
+
+    def thumbnail(self, row: Mapping[str, Any]) -> str | None:
+        """The file name of a row's picture in `into`; None where there is none, or it is not to be found again.
+
+        What could not be found is kept in `lost`, by digest, with the reason.
+        """
+        identity = row["image"]
+        if not isinstance(identity, str) or not identity.isalnum() or identity in self.lost:
+            return None
+        path = self.into / f"{identity}.webp"
+        if not path.exists():
+            try:
+                _write(small(_real(self._finished, row)), path)
+            except (MmsbError, KeyError) as error:
+                self.lost[identity] = str(error).splitlines()[0]
+                return None
+        return path.name
+
+
+def _real(run: FinishedRun, row: Mapping[str, Any]) -> Picture:
+    """The row's picture. A defense may have shown another one than the dataset's: that is not invented here."""
+    question = run.prompt(row).question
+    assert question is not None
+    record = run.records[question.scenario][question.id]
+    picture = run.image_mode.picture(record, run.dataset)
+    if picture is None or picture.identity != row["image"]:
+        raise KeyError("the picture shown is not the dataset's")
+    return picture
+
+
+def small(picture: Picture) -> Image.Image:
+    """The picture at most `WIDTH` wide and `TALLEST` tall, RGB; stacked parts are decoded at their small size only.
+
+    Raises:
+        DataError: not a readable image.
+    """
+    files = _files(picture)
+    sizes = [_size(data) for data in files]
+    scale = min(1.0, WIDTH / max(width for width, _ in sizes))
+    parts = [
+        _decoded(data, (max(1, round(width * scale)), max(1, round(height * scale))))
+        for data, (width, height) in zip(files, sizes, strict=True)
+    ]
+    whole = reduce(stack, parts)
+    whole.thumbnail((WIDTH, TALLEST))
+    return whole
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    with opened(data, NAME) as image:
+        return image.size
+
+
+def _decoded(data: bytes, size: tuple[int, int]) -> Image.Image:
+    with opened(data, NAME) as image:
+        image.draft("RGB", size)  # a JPEG is decoded at about this size: ten times faster
+        return image.convert("RGB").resize(size)
+
+
+def _files(picture: Picture) -> list[bytes]:
+    """The image files that make up a picture, from top to bottom."""
+    if isinstance(picture, Stacked):
+        return _files(picture.top) + _files(picture.bottom)
+    return [picture.encoded()[0]]
+
+
+def _write(image: Image.Image, path: Path) -> None:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=QUALITY)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_bytes(buffer.getvalue())
+    draft.replace(path)
