@@ -33,6 +33,7 @@ from mmsb.report.tradeoff import points
 Form = Literal["auto", "file", "folder"]
 SOURCES = PACKAGE / "report/page"
 SCRIPTS = ("data.js", "filters.js", "list.js", "labels.js", "card.js", "main.js")
+LIVE_SCRIPTS = ("progress.js",)
 FILE, PICTURES, CHUNKS = "page.html", "pictures", "data"
 CHUNK = 2_000  # samples
 ONE_FILE = 8_000  # samples that open in a moment from one file
@@ -74,7 +75,7 @@ def write_page(
     changes = effects([column.run for column in finished])
     draft = folder / f".{FILE}.tmp"
     with draft.open("w", encoding="utf-8") as file:
-        for text in _template().generate(
+        for text in template(SOURCES, FILE).generate(
             about=_embedded(_about(columns, withhold)),
             figures=[(f, _inline(svg(f.chart))) for f in figures(finished, changes)],
             findings=findings(changes, finished),
@@ -84,18 +85,13 @@ def write_page(
             live=live,
             withhold=withhold,
             columns=columns,
-            **_own(),
+            **own_parts((*SCRIPTS, *LIVE_SCRIPTS) if live else SCRIPTS),
         ):
             file.write(text)
     draft.replace(folder / FILE)
-    if withhold == "all" or not any((folder / PICTURES).iterdir()):
-        _remove_empty(folder / PICTURES)
+    if not any((folder / PICTURES).iterdir()):
+        (folder / PICTURES).rmdir()
     return folder / FILE
-
-
-def _remove_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure]:
@@ -147,7 +143,7 @@ class Chunk:
 
 
 def _chunks(columns: Sequence[Column], folder: Path, withhold: Withhold) -> Iterator[Chunk]:
-    found = [Pictures(column.run.folder, folder / PICTURES) for column in columns]
+    found = [Pictures(column.run, folder / PICTURES) for column in columns]
     shown: set[str] = set()
     rest = cards(columns, lambda number, row: found[number].thumbnail(row), withhold)
     size = max(1, CHUNK // max(1, len(columns)))
@@ -193,12 +189,16 @@ def _inline(drawing: str) -> Any:
     return Markup(drawing)
 
 
-def _own() -> dict[str, Any]:
-    """The page's own style and script, with their digests for the policy."""
+def own_parts(scripts: Sequence[str]) -> dict[str, Any]:
+    """The page's own style and script, with their digests for the policy.
+
+    Args:
+        scripts: the script files, in their order.
+    """
     from markupsafe import Markup
 
     style = (SOURCES / "page.css").read_text(encoding="utf-8")
-    script = '"use strict";\n' + "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = '"use strict";\n' + "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in scripts)
     return {
         "style": Markup(style),
         "script": Markup(script),
@@ -213,10 +213,11 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _template() -> Any:
+def template(folder: Path, name: str) -> Any:
+    """A template that escapes whatever is put into it and knows no undefined name."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(SOURCES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)

@@ -16,6 +16,8 @@ from mmsb.config import TARGET_PACKAGES
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, Stacked, opened, stack
+from mmsb.report.sweep import Finished
+from mmsb.scenario import Scenario
 
 WIDTH, TALLEST = 224, 448  # pixels: typed text stays readable
 QUALITY = 60  # of WebP: 3 to 8 KB a picture
@@ -23,23 +25,40 @@ NAME = "a picture of the run"  # in errors
 
 
 @dataclass(frozen=True)
+class Recorded(FinishedRun):
+    """A run whose record is known already, though it may still go on."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The run's record."""
+        return self.values
+
+    @cached_property
+    def scenarios(self) -> Mapping[str, Scenario]:
+        """All that the run asks about, by id."""
+        return {scenario.id: scenario for scenario in self.named.values()}
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Thumbnails of a run's pictures in a folder that all runs of a report share.
 
     Attributes:
-        run: the run's folder.
+        run: the run.
         into: where the thumbnails go, named by the pictures' digests.
         packages: the packages that the run's dataset may come from.
     """
 
-    run: Path
+    run: Finished
     into: Path
     packages: Sequence[str] = TARGET_PACKAGES
     lost: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _finished(self) -> FinishedRun:
-        return FinishedRun(self.run, self.packages)
+        return Recorded(self.run.folder, self.packages, self.run.values)
 
     def thumbnail(self, row: Mapping[str, Any]) -> str | None:
         """The file name of a row's picture in `into`; None where there is none, or it is not to be found again.
