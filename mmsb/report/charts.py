@@ -96,7 +96,9 @@ def radar(columns: Sequence[Column]) -> Any:
 def _web(titles: Mapping[str, str]) -> Any:
     """The rings at 25, 50, 75 and 100 %, and the scenarios' names around them."""
     alt = _altair()
-    rings = [_at(n, len(titles), ring) | {"ring": ring, "n": n} for ring in (25, 50, 75, 100) for n in range(len(titles))]
+    rings = [
+        _at(n, len(titles), ring) | {"ring": ring, "n": n} for ring in (25, 50, 75, 100) for n in range(len(titles))
+    ]
     names = [_at(n, len(titles), 112) | {"title": _short(title)} for n, title in enumerate(titles.values())]
     lines = alt.Chart(_data(rings)).mark_line(interpolate="linear-closed", color=LINE, strokeWidth=1)
     side = alt.ExprRef("datum.x > 9 ? 'left' : datum.x < -9 ? 'right' : 'center'")

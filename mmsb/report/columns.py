@@ -50,7 +50,9 @@ class Column:
         known = {str(item["name"]): str(item["title"]) for item in chosen.values()}
         rated = [key.partition("/")[2] for key in self.run.metrics if key.startswith(("asr/", "false_refusal_rate/"))]
         found = {name: known.get(name) or name.replace("_", " ") for name in rated if name in known or not known}
-        return {name: title for name, title in found.items() if not name.endswith(("_low", "_high")) and name not in ALL}
+        return {
+            name: title for name, title in found.items() if not name.endswith(("_low", "_high")) and name not in ALL
+        }
 
 
 ALL = ("harm", "policy", "macro", "micro", "micro_if_unparsed_safe", "micro_if_unparsed_unsafe")

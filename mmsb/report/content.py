@@ -12,7 +12,7 @@ from mmsb.report.columns import Column, alike
 from mmsb.report.published import published, published_asr
 from mmsb.report.sweep import RATES, Effect
 from mmsb.report.tables import Cell, Change, Table
-from mmsb.results import FILE, read_rows
+from mmsb.results import read_rows
 
 MOST = 6  # findings that are worth a line at the top
 
@@ -33,7 +33,13 @@ def by_scenario(columns: Sequence[Column]) -> Table:
     rated = [c for c in columns if c.run.rate("asr/macro")]
     rows: list[list[Cell]] = [[title, *(c.run.rate(f"asr/{name}") for c in rated)] for name, title in titles.items()]
     caption = "Attack success rate in percent, with 95 % intervals."
-    return Table("scenarios", "Attack success by scenario", caption, ["scenario", *(c.label for c in rated)], rows if rated else [])
+    return Table(
+        "scenarios",
+        "Attack success by scenario",
+        caption,
+        ["scenario", *(c.label for c in rated)],
+        rows if rated else [],
+    )
 
 
 def findings(effects: Sequence[Effect], columns: Sequence[Column]) -> list[str]:
@@ -91,7 +97,7 @@ def judges(columns: Sequence[Column]) -> Table:
 
 
 def _judged(one: Column, other: Column) -> list[list[Cell]]:
-    found = {d.scope: d for d in compare(*(list(read_rows(c.run.folder / FILE)) for c in (one, other)))}
+    found = {d.scope: d for d in compare(read_rows(one.rows), read_rows(other.rows))}
     if "micro" not in found:
         return []
     micro, macro = found["micro"], found["macro"]
@@ -171,7 +177,7 @@ def missing(columns: Sequence[Column]) -> Table:
 
 def _causes(column: Column) -> str:
     counts: dict[str, int] = {}
-    for row in read_rows(column.run.folder / FILE):
+    for row in read_rows(column.rows):
         if row["outcome"] == "failed" or row["label"] == "failed":
             cause = str(row.get("cause") or "judge")
             counts[cause] = counts.get(cause, 0) + 1

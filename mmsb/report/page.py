@@ -1,4 +1,4 @@
-"""The page: figures, tables and the sample browser as one file to open from disk, or a folder in chunks for many samples.
+"""The page: figures, tables and the sample browser as one file to open from disk, or as a folder in chunks.
 
 Everything that a model, a judge or a dataset wrote travels as JSON in blocks that no browser runs, and is put on the
 page as text. The content security policy admits the page's own script by its digest, and no other.
@@ -27,7 +27,6 @@ from mmsb.report.content import findings, tables
 from mmsb.report.files import svg
 from mmsb.report.pictures import Pictures
 from mmsb.report.sweep import Effect, Finished, effects
-from mmsb.report.tables import Table
 from mmsb.report.tradeoff import points
 
 Form = Literal["auto", "file", "folder"]
@@ -98,11 +97,13 @@ def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure
     """The charts that the runs have values for, most telling first."""
     found = points([column.run for column in columns])
     all_figures = (
-        Figure("headline", "Attack success", "Averages over scenarios; bars are 95 % intervals.", charts.headline(columns)),
+        Figure(
+            "headline", "Attack success", "Averages over scenarios; bars are 95 % intervals.", charts.headline(columns)
+        ),
         Figure(
             "differences",
             "Effect of each defense",
-            "Paired differences on the same questions; bars are 95 % intervals. An interval that touches 0 shows no effect.",
+            "Paired differences on the same questions, with 95 % intervals: one that touches 0 shows no effect.",
             charts.differences(changes, columns),
         ),
         Figure(
@@ -218,6 +219,10 @@ def template(folder: Path, name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template(name)

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from mmsb.config import TARGET_PACKAGES
-from mmsb.errors import MmsbError
+from mmsb.errors import DataError, MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, Stacked, opened, stack
 from mmsb.report.sweep import Finished
@@ -69,24 +69,32 @@ class Pictures:
         if not isinstance(identity, str) or not identity.isalnum() or identity in self.lost:
             return None
         path = self.into / f"{identity}.webp"
-        if not path.exists():
-            try:
-                _write(small(_real(self._finished, row)), path)
-            except (MmsbError, KeyError) as error:
-                self.lost[identity] = str(error).splitlines()[0]
-                return None
+        if path.exists():
+            return path.name
+        try:
+            picture = original(self._finished, row)
+            if picture is None:
+                raise DataError("the picture shown is not the dataset's")
+            _write(small(picture), path)
+        except MmsbError as error:
+            self.lost[identity] = error.problem
+            return None
         return path.name
 
 
-def _real(run: FinishedRun, row: Mapping[str, Any]) -> Picture:
-    """The row's picture. A defense may have shown another one than the dataset's: that is not invented here."""
+def original(run: FinishedRun, row: Mapping[str, Any]) -> Picture | None:
+    """A row's picture at its full size; None where there is none or it is not to be found again.
+
+    A defense may have shown another picture than the dataset's: nothing is put in its place.
+
+    Raises:
+        MmsbError: the dataset is not there any more, or cannot be read.
+    """
     question = run.prompt(row).question
     assert question is not None
-    record = run.records[question.scenario][question.id]
-    picture = run.image_mode.picture(record, run.dataset)
-    if picture is None or picture.identity != row["image"]:
-        raise KeyError("the picture shown is not the dataset's")
-    return picture
+    record = run.records[question.scenario].get(question.id)
+    picture = run.image_mode.picture(record, run.dataset) if record and row["image"] else None
+    return picture if picture is not None and picture.identity == row["image"] else None
 
 
 def small(picture: Picture) -> Image.Image:

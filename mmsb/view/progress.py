@@ -21,6 +21,7 @@ from mmsb.report.sweep import Finished
 from mmsb.results import FILE
 
 HYDRA = ".hydra"
+COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
 
 
 @dataclass
@@ -105,9 +106,6 @@ class Going:
             return path.stat().st_mtime
         except FileNotFoundError:
             return None
-
-
-COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
 
 
 def run_folders(output_dir: Path) -> dict[str, list[Path]]:
