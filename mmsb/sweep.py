@@ -57,13 +57,15 @@ def finish_sweep() -> int:
     os.environ.pop(SWEPT_VARIABLE, None)
     if name is None:
         return 0
+    from mmsb.report.page import write_page
     from mmsb.report.sweep import finished_runs
     from mmsb.report.tradeoff import print_sweep
 
     folder = Path(name)
     runs = finished_runs(folder)
     if runs:
-        print_sweep(runs, folder)
+        print_sweep(runs)
+        print(f"page: {write_page(runs, folder)}")
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:

@@ -1,14 +1,13 @@
-"""A sweep over harmful and benign questions ends in a plot of attack success against false refusals."""
+"""A sweep over harmful and benign questions ends in a chart of attack success against false refusals."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from mmsb.report.charts import tradeoff
 from mmsb.report.sweep import Finished
-from mmsb.report.tradeoff import draw_tradeoff, points
+from mmsb.report.tradeoff import points
 
 
 def finished(dataset: str, defense: str, mode: str = "sd_typo", **rates: float) -> Finished:
@@ -43,11 +42,12 @@ def test_a_mixed_set_is_a_point_by_itself() -> None:
     assert (point.asr.value, point.false_refusals.value) == (0.9, 0.2)
 
 
-def test_the_plot_shows_what_there_is(tmp_path: Path) -> None:
+def test_the_chart_shows_what_there_is() -> None:
     harmful, benign = finished("demo", "none", asr=1.0), finished("benign", "none", false_refusal_rate=0.0)
     assert not points([harmful])
-    path = draw_tradeoff(points([harmful, benign]), tmp_path)
-    assert path == tmp_path / "tradeoff.png"
-    with Image.open(path) as image:
-        image.load()
-        assert len(set(image.convert("L").tobytes())) > 20
+    assert tradeoff([]) is None
+    (dot,) = tradeoff(points([harmful, benign])).to_dict()["datasets"].values()
+    assert dot == [
+        {"defense": "none", "setting": "", "asr": 100.0, "value": 100.0, "low": 90.0, "high": 100.0}
+        | {"refused": 0.0, "left": 0.0, "right": 10.0}
+    ]

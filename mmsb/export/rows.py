@@ -15,8 +15,8 @@ from mmsb.report.pictures import Recorded, original
 from mmsb.results import read_rows
 
 ENDINGS = {media: name.lower() for name, media in MEDIA_TYPES.items()}
-TEXTS = ("id", "scenario", "question_id", "question", "key_phrase", "prompt", "system", "image", "outcome", "response")
-TEXTS += ("finish", "label", "judge_reply", "cause", "message")
+ASKED = ("id", "scenario", "question_id", "question", "key_phrase", "prompt", "system", "image")
+TEXTS = (*ASKED, "outcome", "response", "finish", "label", "judge_reply", "cause", "message")
 FLAGS = ("benign", "refusal", "comprehended")
 COUNTS = ("repeat", "input_tokens", "output_tokens", "calls")
 NESTED = ("flags", "steps", "judge_details")

@@ -78,7 +78,7 @@ def _runs(folder: Path) -> list[Finished]:
     if not found:
         raise DataError(
             f"runs={folder} holds no finished run",
-            "Name folders of runs or of a sweep, e.g. runs=outputs/sweeps/DATE or runs=[outputs/runs/A,outputs/runs/B].",
+            "Name folders of runs, or of a sweep: runs=outputs/sweeps/DATE, runs=[outputs/runs/A,outputs/runs/B].",
         )
     return found
 

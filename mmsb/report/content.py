@@ -1,4 +1,4 @@
-"""What a report says in tables: rates, paired differences, judges, the paper's numbers, what was run, what is missing."""
+"""What a report says in tables: rates, differences, judges, the paper's numbers, what was run, what is missing."""
 
 from __future__ import annotations
 

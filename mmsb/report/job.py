@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pydantic
 
-from mmsb.config import settings
+from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.errors import StoreError
 from mmsb.report.cards import Withhold
 from mmsb.report.columns import Column, columns
@@ -53,7 +53,8 @@ class Report:
         """
         found = columns(self.runs)
         try:
-            page = write_page([column.run for column in found], self.into, self.withhold, self.form)
+            packages = (*TARGET_PACKAGES, *self.trusted_packages)
+            page = write_page([column.run for column in found], self.into, self.withhold, self.form, packages)
             self._files(found)
         except OSError as error:
             raise StoreError.writing(self.into, error) from error

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from mmsb import __version__
+from mmsb.config import TARGET_PACKAGES
 from mmsb.paths import PACKAGE
 from mmsb.report import charts
 from mmsb.report.cards import Withhold, cards
@@ -50,7 +51,12 @@ class Figure:
 
 
 def write_page(
-    runs: Sequence[Finished], folder: Path, withhold: Withhold = "nothing", form: Form = "auto", live: bool = False
+    runs: Sequence[Finished],
+    folder: Path,
+    withhold: Withhold = "nothing",
+    form: Form = "auto",
+    packages: Sequence[str] = TARGET_PACKAGES,
+    live: bool = False,
 ) -> Path:
     """Write the page of some runs.
 
@@ -59,6 +65,7 @@ def write_page(
         folder: where it goes; thumbnails are kept in its `pictures`.
         withhold: "answers" leaves no trace of what models and judges wrote, "all" none of what was asked either.
         form: one file with thumbnails inside, a folder in chunks, or "auto": a file up to 8,000 samples.
+        packages: the packages that the runs' datasets may come from, to find the pictures again.
         live: whether `mmsb.view` serves it, so that it shows progress.
 
     Returns:
@@ -67,7 +74,8 @@ def write_page(
     columns = named(runs)
     whole = form == "file" or (form == "auto" and _samples(columns) <= ONE_FILE)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    chunks = _chunks(columns, folder, withhold)
+    thumbnails = [Pictures(run, folder / PICTURES, packages) for run in runs]
+    chunks = _chunks(columns, thumbnails, withhold)
     if not whole:
         chunks = _beside(chunks, folder / CHUNKS)
     finished = [column for column in columns if column.run.metrics]
@@ -143,15 +151,14 @@ class Chunk:
     file: str = ""
 
 
-def _chunks(columns: Sequence[Column], folder: Path, withhold: Withhold) -> Iterator[Chunk]:
-    found = [Pictures(column.run, folder / PICTURES) for column in columns]
+def _chunks(columns: Sequence[Column], found: Sequence[Pictures], withhold: Withhold) -> Iterator[Chunk]:
     shown: set[str] = set()
     rest = cards(columns, lambda number, row: found[number].thumbnail(row), withhold)
     size = max(1, CHUNK // max(1, len(columns)))
     while batch := list(islice(rest, size)):
         fresh = {cell["image"] for card in batch for cell in card["cells"].values() if "image" in cell} - shown
         shown |= fresh
-        yield Chunk(_embedded(batch), partial(_encoded, sorted(fresh), folder / PICTURES))
+        yield Chunk(_embedded(batch), partial(_encoded, sorted(fresh), found[0].into))
 
 
 def _encoded(names: Iterable[str], folder: Path) -> Any:

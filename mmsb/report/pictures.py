@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from mmsb.config import TARGET_PACKAGES
-from mmsb.errors import DataError, MmsbError
+from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, Stacked, opened, stack
 from mmsb.report.sweep import Finished
@@ -54,30 +54,33 @@ class Pictures:
     run: Finished
     into: Path
     packages: Sequence[str] = TARGET_PACKAGES
-    lost: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _finished(self) -> FinishedRun:
         return Recorded(self.run.folder, self.packages, self.run.values)
 
-    def thumbnail(self, row: Mapping[str, Any]) -> str | None:
-        """The file name of a row's picture in `into`; None where there is none, or it is not to be found again.
+    @cached_property
+    def _at_hand(self) -> bool:
+        """Whether the run's dataset can be read now; asked once."""
+        try:
+            return bool(self._finished.records)
+        except MmsbError:
+            return False
 
-        What could not be found is kept in `lost`, by digest, with the reason.
-        """
+    def thumbnail(self, row: Mapping[str, Any]) -> str | None:
+        """The file name of a row's picture in `into`; None where there is none, or it is not to be found again."""
         identity = row["image"]
-        if not isinstance(identity, str) or not identity.isalnum() or identity in self.lost:
+        if not isinstance(identity, str) or not identity.isalnum():
             return None
         path = self.into / f"{identity}.webp"
         if path.exists():
             return path.name
         try:
-            picture = original(self._finished, row)
+            picture = original(self._finished, row) if self._at_hand else None
             if picture is None:
-                raise DataError("the picture shown is not the dataset's")
+                return None
             _write(small(picture), path)
-        except MmsbError as error:
-            self.lost[identity] = error.problem
+        except MmsbError:  # the file is gone or broken: the page says that it is not at hand
             return None
         return path.name
 
@@ -90,10 +93,9 @@ def original(run: FinishedRun, row: Mapping[str, Any]) -> Picture | None:
     Raises:
         MmsbError: the dataset is not there any more, or cannot be read.
     """
-    question = run.prompt(row).question
-    assert question is not None
-    record = run.records[question.scenario].get(question.id)
-    picture = run.image_mode.picture(record, run.dataset) if record and row["image"] else None
+    scenario = run.named.get(row["scenario"])
+    record = run.records[scenario.id].get(row["question_id"]) if scenario and row["image"] else None
+    picture = run.image_mode.picture(record, run.dataset) if record else None
     return picture if picture is not None and picture.identity == row["image"] else None
 
 
