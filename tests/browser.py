@@ -1,4 +1,4 @@
-"""A real browser for tests: Debian's Chromium, headless, through Selenium. Where there is none, tests skip and say so."""
+"""A real browser for tests: Chromium, headless, through Selenium. Where there is none, tests skip and say so."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 AXE = "axe-core@4.14.1"  # MPL-2.0; fetched for the test, part of nothing here
-FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-FLAGS += ("disable-component-update", "disable-sync", "force-device-scale-factor=1", "disable-dev-shm-usage")
+QUIET = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-quic")
+FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "force-device-scale-factor=1", *QUIET)
 
 
 class Browser:
@@ -52,7 +52,7 @@ class Browser:
         """Open a page and wait until its samples are there."""
         url = page.absolute().as_uri() if isinstance(page, Path) else page
         self.driver.get("about:blank")
-        self.driver.get_log("browser")
+        self.complaints()
         self.driver.get(url + address)
         self.until("return document.body.dataset.ready === 'yes'")
         return self
@@ -86,7 +86,8 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser's console holds: errors, warnings, breaches of the policy."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        found: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in found]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Finished runs for the tests of report, view and export: real demo questions and pictures, answers as the test says."""
+"""Finished runs for the tests of report, view and export: real questions and pictures, answers as the test says."""
 
 from __future__ import annotations
 

@@ -35,6 +35,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+MADE_OF_TEXT = "#card script, #card iframe, #card a, #card style, #card svg, #card base"
+
+
 def hostile(number: int, prompt: Prompt) -> dict[str, Any]:
     """An answer that attacks, wherever a model or judge can put text."""
     text = HOSTILE[number % len(HOSTILE)]
@@ -264,7 +267,8 @@ def test_a_folder_in_chunks_opens_from_disk_with_its_pictures(chromium: Browser,
 
 def test_it_works_in_a_sandboxed_frame_without_an_origin(chromium: Browser, page: Path, tmp_path: Path) -> None:
     (tmp_path / "frame.html").write_text(
-        f"<!doctype html><body data-ready=yes><iframe sandbox='allow-scripts' width=1000 height=900 src='{page.as_uri()}'>"
+        "<!doctype html><body data-ready=yes>"
+        f"<iframe sandbox='allow-scripts' width=1000 height=900 src='{page.as_uri()}'>"
     )
     chromium.open(tmp_path / "frame.html")
     chromium.driver.switch_to.frame(0)

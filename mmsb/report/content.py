@@ -89,8 +89,8 @@ def judges(columns: Sequence[Column]) -> Table:
         for one, other in combinations(group, 2):
             rows += _judged(columns[one], columns[other])
     caption = (
-        "The same answers read by two judges, as far as both rated them. Change: the second's attack success rate minus "
-        "the first's, in points with its 95 % interval."
+        "The same answers read by two judges, as far as both rated them. Change: the second's attack success rate "
+        "minus the first's, in points with its 95 % interval."
     )
     headings = ["first", "second", "answers", "same verdict", "only first: unsafe", "only second: unsafe", "change"]
     return Table("judges", "Judges side by side", caption, headings, rows)

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from mmsb.config import TARGET_PACKAGES
+from mmsb.dataset.base import OwnScenarios
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, Stacked, opened, stack
@@ -38,7 +39,9 @@ class Recorded(FinishedRun):
     @cached_property
     def scenarios(self) -> Mapping[str, Scenario]:
         """All that the run asks about, by id."""
-        return {scenario.id: scenario for scenario in self.named.values()}
+        chosen = {item["name"] for item in (self.values["config"].get("scenario") or {}).values()}
+        own = isinstance(self.dataset, OwnScenarios)
+        return {scenario.id: scenario for scenario in self.named.values() if own or scenario.name in chosen}
 
 
 @dataclass(frozen=True)
