@@ -20,6 +20,7 @@ from mmsb.report.columns import columns
 from mmsb.report.pictures import Recorded, original
 from mmsb.results import read_rows
 from mmsb.types import Prompt
+from tests.conftest import Run
 from tests.reporting import Made
 
 HOSTILE = '=HYPERLINK("http://evil.example")\n\0\u202e'
@@ -120,3 +121,11 @@ def test_inspects_own_reader_takes_the_log(sweep: Path, tmp_path: Path) -> None:
     assert found["kinds"] == ["image", "text"]
     assert found["scores"] == ["unsafe", None, None, *["unsafe"] * 13]
     assert found["errors"] == [None, "timeout: late", *[None] * 14]
+
+
+def test_the_command_says_how_to_read_what_it_wrote(sweep: Path, mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb(f"runs={sweep}", "format=csv", "into=made", module="mmsb.export")
+    assert (done.returncode, done.stdout) == (0, "table: made/samples.csv\n"), done.stderr
+    wrong = mmsb(f"runs={sweep}", "format=xls", module="mmsb.export")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: format='xls': input should be 'inspect'")

@@ -112,8 +112,8 @@ def test_nothing_in_an_answer_runs_and_nothing_of_it_is_lost(chromium: Browser, 
         chromium.until("return document.querySelector('#card details.answer .text')")
         chromium.run("for (const more of document.querySelectorAll('#card .more')) more.click()")
         answers = chromium.run(
-            "return [...document.querySelectorAll('#card details')].filter((d) => d.firstChild.textContent === 'Answer')"
-            ".map((d) => d.querySelector('.text').textContent)"
+            "return [...document.querySelectorAll('#card details')]"
+            ".filter((d) => d.firstChild.textContent === 'Answer').map((d) => d.querySelector('.text').textContent)"
         )
         assert answers == [spelled(text)]
         assert (

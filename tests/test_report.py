@@ -25,6 +25,7 @@ from mmsb.report.sweep import effects, finished_runs
 from mmsb.report.tables import Change, Table
 from mmsb.results import FILE, read_rows
 from mmsb.types import Prompt
+from tests.conftest import Run
 from tests.reporting import Made
 
 SAFE = {"label": "safe", "refusal": True, "response": "No."}
@@ -250,3 +251,13 @@ def test_a_report_is_page_figures_and_tables(sweep: Path, tmp_path: Path, capsys
     assert {path.name for path in (tmp_path / "r/tables").iterdir()} >= {"rates.csv", "rates.md", "rates.tex"}
     assert [table.name for table in tables(columns([sweep]), [])] == ["rates", "scenarios", "runs", "missing"]
     assert (tmp_path / "r/figures/heat_map.svg").is_file()
+
+
+def test_the_command_takes_a_sweeps_folder_or_a_list_of_runs(sweep: Path, mmsb: Run, tmp_path: Path) -> None:
+    runs = f"runs=[{sweep / '0'},{sweep / '1'}]"
+    done = mmsb(runs, "withhold=answers", "figures=[svg]", "into=made", module="mmsb.report")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "page: made/page.html\nfigures: made/figures\ntables: made/tables\n"
+    assert "Answer to" not in (tmp_path / "made/page.html").read_text(encoding="utf-8")
+    wrong = mmsb("runs=nowhere", module="mmsb.report")
+    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (1, "error: runs=nowhere holds no finished run")

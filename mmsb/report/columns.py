@@ -48,6 +48,8 @@ class Column:
         """Titles of the scenarios by name, in the run's order."""
         chosen = self.run.values["config"].get("scenario") or {}
         known = {str(item["name"]): str(item["title"]) for item in chosen.values()}
+        if not self.run.metrics:  # it goes on
+            return known
         rated = [key.partition("/")[2] for key in self.run.metrics if key.startswith(("asr/", "false_refusal_rate/"))]
         found = {name: known.get(name) or name.replace("_", " ") for name in rated if name in known or not known}
         return {

@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +34,7 @@ SOURCES = PACKAGE / "report/page"
 SCRIPTS = ("data.js", "filters.js", "list.js", "labels.js", "card.js", "main.js")
 LIVE_SCRIPTS = ("progress.js",)
 FILE, PICTURES, CHUNKS = "page.html", "pictures", "data"
-CHUNK = 2_000  # samples
+CHUNK, PICTURES_A_BLOCK = 2_000, 100  # samples of a chunk, thumbnails of a block
 ONE_FILE = 8_000  # samples that open in a moment from one file
 COLOURS = {charts.INK: "currentColor", charts.LINE: "var(--line)", charts.GROUND: "none"}
 
@@ -76,8 +75,7 @@ def write_page(
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     thumbnails = [Pictures(run, folder / PICTURES, packages) for run in runs]
     chunks = _chunks(columns, thumbnails, withhold)
-    if not whole:
-        chunks = _beside(chunks, folder / CHUNKS)
+    shown: dict[str, None] = {}
     finished = [column for column in columns if column.run.metrics]
     changes = effects([column.run for column in finished])
     draft = folder / f".{FILE}.tmp"
@@ -87,7 +85,8 @@ def write_page(
             figures=[(f, _inline(svg(f.chart))) for f in figures(finished, changes)],
             findings=findings(changes, finished),
             tables=tables(finished, changes) if finished else [],
-            chunks=chunks,
+            chunks=_inside(chunks, shown) if whole else _beside(chunks, folder / CHUNKS),
+            pictures=_encoded(shown, folder / PICTURES),
             whole=whole,
             live=live,
             withhold=withhold,
@@ -142,38 +141,37 @@ def _about(columns: Sequence[Column], withhold: Withhold) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Some cards as JSON, and the pictures that they are the first to show."""
-
-    cards: Any
-    pictures: Any
-    file: str = ""
-
-
-def _chunks(columns: Sequence[Column], found: Sequence[Pictures], withhold: Withhold) -> Iterator[Chunk]:
-    shown: set[str] = set()
+def _chunks(columns: Sequence[Column], found: Sequence[Pictures], withhold: Withhold) -> Iterator[Sequence[Any]]:
+    """The cards, some at a time."""
     rest = cards(columns, lambda number, row: found[number].thumbnail(row), withhold)
     size = max(1, CHUNK // max(1, len(columns)))
     while batch := list(islice(rest, size)):
-        fresh = {cell["image"] for card in batch for cell in card["cells"].values() if "image" in cell} - shown
-        shown |= fresh
-        yield Chunk(_embedded(batch), partial(_encoded, sorted(fresh), found[0].into))
+        yield batch
 
 
-def _encoded(names: Iterable[str], folder: Path) -> Any:
-    return _embedded({name: base64.b64encode((folder / name).read_bytes()).decode() for name in names})
+def _inside(chunks: Iterable[Sequence[Any]], shown: dict[str, None]) -> Iterator[Any]:
+    """The chunks as blocks of the page; notes in `shown` which pictures they show."""
+    for batch in chunks:
+        shown.update({cell["image"]: None for card in batch for cell in card["cells"].values() if "image" in cell})
+        yield _embedded(batch)
 
 
-def _beside(chunks: Iterable[Chunk], folder: Path) -> Iterator[Chunk]:
+def _encoded(shown: Iterable[str], folder: Path) -> Iterator[Any]:
+    """The pictures as blocks; they come last in the page, so that nobody waits for them."""
+    rest = iter(shown)
+    while batch := list(islice(rest, PICTURES_A_BLOCK)):
+        yield _embedded({name: base64.b64encode((folder / name).read_bytes()).decode() for name in batch})
+
+
+def _beside(chunks: Iterable[Sequence[Any]], folder: Path) -> Iterator[Any]:
     """Write each chunk into a script of its own; the page loads them one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.js"):
         old.unlink()
-    for number, chunk in enumerate(chunks):
+    for number, batch in enumerate(chunks):
         name = f"{number:05}.js"
-        (folder / name).write_text(f"mmsbChunk({_json(str(chunk.cards))});\n", encoding="utf-8")
-        yield Chunk("", "", f"{folder.name}/{name}")
+        (folder / name).write_text(f"mmsbChunk({_json(_json(batch))});\n", encoding="utf-8")
+        yield _embedded(f"{folder.name}/{name}")
 
 
 def _json(value: object) -> str:

@@ -131,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         match = PAGE.fullmatch(path)
         if path == "/":
             self._send(HTTPStatus.OK, TYPES[".html"], _index(self.server.output_dir).encode())
+        elif path == "/favicon.ico":
+            self._send(HTTPStatus.OK, "image/x-icon", b"")
         elif path == "/status":
             self._send_status(None)
         elif match and match["what"] == "status":

@@ -69,7 +69,7 @@ function shownTo(cell) {
   const found = [];
   if (cell.image) {
     const image = /** @type {HTMLImageElement} */ (made("img", ""));
-    image.src = picture(cell.image);
+    showPicture(image, cell.image);
     image.alt = "The picture that was shown";
     found.push(image);
   }

@@ -37,14 +37,18 @@ function mmsbChunk(json) {
 
 /** Load everything, and say each time some of it is there. @param {() => void} arrived */
 async function load(arrived) {
+  const tell = () => {
+    arrived();
+    if (cards.length && !performance.getEntriesByName("first lines").length) performance.mark("first lines");
+  };
   for (const block of document.querySelectorAll("script.cards")) {
     mmsbChunk(block.textContent || "");
     block.remove();
   }
-  arrived();
+  tell();
   for (const block of document.querySelectorAll("script.file")) {
     await beside(JSON.parse(block.textContent || ""));
-    arrived();
+    tell();
   }
 }
 
@@ -59,13 +63,17 @@ function beside(file) {
   });
 }
 
-/** The address of a thumbnail. @param {string} name */
-function picture(name) {
-  const blocks = document.querySelectorAll("script.pictures");
-  for (const block of blocks) {
-    for (const [key, value] of Object.entries(JSON.parse(block.textContent || ""))) pictures.set(key, String(value));
-    block.remove();
-  }
-  const inside = pictures.get(name);
-  return inside ? `data:image/webp;base64,${inside}` : `pictures/${encodeURIComponent(name)}`;
+/** Show a thumbnail; those inside the page come last in it, and may still be on their way.
+ * @param {HTMLImageElement} image @param {string} name */
+function showPicture(image, name) {
+  if (!document.querySelector("script.file")) {
+    for (const block of document.querySelectorAll("script.pictures")) {
+      if (block.nextSibling === null && document.readyState === "loading") break; // only half of it is there
+      for (const [key, value] of Object.entries(JSON.parse(block.textContent || ""))) pictures.set(key, String(value));
+      block.remove();
+    }
+    const inside = pictures.get(name);
+    if (inside) image.src = `data:image/webp;base64,${inside}`;
+    else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => showPicture(image, name));
+  } else image.src = `pictures/${encodeURIComponent(name)}`;
 }

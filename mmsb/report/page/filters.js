@@ -10,22 +10,25 @@ function passes(card) {
   if (state.mark && !(state.mark === "benign" ? card.benign : card.marks.includes(state.mark))) return false;
   if (state.verdict && !Object.entries(card.cells).some(([run, cell]) => cell.label === state.verdict && (!state.run || run === state.run))) return false;
   if (!state.verdict && state.run && !(state.run in card.cells)) return false;
-  return !state.text || holds(card, state.text.toLowerCase());
+  return !wanted || holds(card, wanted);
 }
 
-/** Whether a card holds a text, anywhere, in upper or lower case. @param {Card} card @param {string} text */
+/** The text that is searched, in upper or lower case: a pattern is faster than a lower-case copy of every text.
+ * @type {RegExp | null} */
+let wanted = null;
+
+function readSearch() {
+  wanted = state.text ? new RegExp(state.text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i") : null;
+}
+
+/** Whether a card holds what is searched, anywhere. @param {Card} card @param {RegExp} text */
 function holds(card, text) {
-  if (has(card.question, text) || has(card.key, text)) return true;
+  if (text.test(card.question || "") || text.test(card.key)) return true;
   return Object.values(card.cells).some(
     (cell) =>
-      has(cell.answer, text) || has(cell.prompt, text) || has(cell.system, text) || has(cell.judge, text) || has(cell.message, text) ||
-      (cell.steps || []).some((step) => has(step.prompt, text) || has(step.answer, text)),
+      [cell.answer, cell.prompt, cell.system, cell.judge, cell.message].some((value) => value !== undefined && text.test(value)) ||
+      (cell.steps || []).some((step) => text.test(step.prompt) || text.test(step.answer)),
   );
-}
-
-/** @param {string | undefined} value @param {string} text */
-function has(value, text) {
-  return value !== undefined && value.toLowerCase().includes(text);
 }
 
 /** Take the state from the address. */

@@ -9,6 +9,7 @@ let current = -1;
 /** Choose the questions that pass, and keep the chosen one if it is among them. */
 function refilter() {
   const chosen = shown[current];
+  readSearch();
   shown = cards.filter(passes);
   element("count").textContent = `${shown.length.toLocaleString("en")} of ${cards.length.toLocaleString("en")} questions.`;
   element("rows").style.height = `${shown.length * LINE}px`;

@@ -31,6 +31,7 @@ function progressRow(run) {
     link.href = run.page;
     name.append(link);
   } else name.textContent = run.label;
+  const label = document.body.hasAttribute("data-index") ? [piece("td", run.label)] : [];
   const bar = document.createElement("progress");
   bar.max = run.total || Math.max(1, run.done);
   bar.value = run.done;
@@ -39,7 +40,7 @@ function progressRow(run) {
   far.append(bar, ` ${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""}`);
   const pace = run.finished ? "finished" : run.idle !== null && run.idle > 60 ? `nothing for ${duration(run.idle)}` : run.rate ? `${run.rate.toFixed(1)}/s` : "starting";
   const left = run.left === null || run.finished ? "" : `${duration(run.left)} left`;
-  row.append(name, piece("td", run.label), far, piece("td", pace), piece("td", left), number(run.failed), number(run.unparsed), number(run.calls), number(run.tokens));
+  row.append(name, ...label, far, piece("td", pace), piece("td", left), number(run.failed), number(run.unparsed), number(run.calls), number(run.tokens));
   return row;
 }
 
@@ -58,7 +59,8 @@ async function progress() {
     const { runs, older } = await answer.json();
     const table = document.createElement("table");
     const head = document.createElement("tr");
-    for (const title of ["", "run", "samples", "rate", "", "failed", "unparsed", "calls", "tokens"]) head.append(piece("td", title));
+    const titles = document.body.hasAttribute("data-index") ? ["", "run"] : ["run"];
+    for (const title of [...titles, "samples", "rate", "", "failed", "unparsed", "calls", "tokens"]) head.append(piece("td", title));
     table.append(head, ...runs.map(progressRow));
     const done = runs.reduce((sum, run) => sum + run.done, 0);
     if (atFirst < 0) atFirst = done;
