@@ -51,7 +51,7 @@ function side(card, run, name) {
   found.append(head);
   found.append(...shownTo(cell), ...answered(cell), ...judged(cell));
   if (canLabel(card, cell)) found.append(labelling(card, run));
-  found.onfocusin = found.onclick = () => focusRun(run);
+  for (const event of ["focusin", "click"]) found.addEventListener(event, () => focusRun(run));
   return found;
 }
 

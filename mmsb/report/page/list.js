@@ -1,6 +1,7 @@
 /** The list of questions: only the lines in view are in the document, whatever their number. */
 
 const LINE = 44; // pixels, as in page.css
+const MOST_LETTERS = 8; // that a line has room for
 const LETTERS = { safe: "S", unsafe: "U", unparsed: "?", filtered: "F", failed: "!" };
 /** @type {Card[]} */
 let shown = [];
@@ -45,9 +46,16 @@ function line(card, at) {
   return found;
 }
 
-/** The verdicts of all runs, a letter each. @param {Card} card */
+/** The verdicts of all runs: a letter each, or where they are many, how many of each. @param {Card} card */
 function chips(card) {
   const found = made("span", "chips verdict");
+  if (about.columns.length > MOST_LETTERS) {
+    for (const [label, letter] of Object.entries(LETTERS)) {
+      const count = Object.values(card.cells).filter((cell) => cell.label === label).length;
+      if (count) found.append(made("i", `${label} count`, `${letter} ${count}`));
+    }
+    return found;
+  }
   about.columns.forEach((column, number) => {
     const cell = card.cells[number];
     const chip = made("i", cell ? cell.label : "none", cell ? LETTERS[/** @type {"safe"} */ (cell.label)] : "·");

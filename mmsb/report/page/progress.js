@@ -24,10 +24,11 @@ function duration(seconds) {
 /** @param {Progress} run */
 function progressRow(run) {
   const row = document.createElement("tr");
-  const name = piece("th", "");
+  const name = document.createElement("th");
   name.scope = "row";
   if (document.body.hasAttribute("data-index")) {
-    const link = piece("a", run.name);
+    const link = document.createElement("a");
+    link.textContent = run.name;
     link.href = run.page;
     name.append(link);
   } else name.textContent = run.label;
