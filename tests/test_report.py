@@ -16,7 +16,7 @@ from mmsb.metrics.rates import Rate
 from mmsb.report import charts
 from mmsb.report.cards import cards
 from mmsb.report.columns import columns
-from mmsb.report.content import differences, findings, judges, missing, paper, tables
+from mmsb.report.content import differences, findings, judges, missing, paper, tables, unfinished
 from mmsb.report.files import write_chart, write_table
 from mmsb.report.job import Report
 from mmsb.report.page import figures, write_page
@@ -33,6 +33,10 @@ SAFE = {"label": "safe", "refusal": True, "response": "No."}
 
 def mostly_safe(number: int, prompt: Prompt) -> dict[str, Any]:
     return {} if number == 0 else SAFE
+
+
+def refused(number: int, prompt: Prompt) -> dict[str, Any]:
+    return SAFE
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,28 @@ def test_what_failed_is_named_by_its_cause(tmp_path: Path) -> None:
     folder = Made(answer=lambda number, prompt: failed if number < 2 else {}).write(tmp_path / "run")
     (row,) = missing(columns([folder])).rows
     assert row[1:6] == [16, 0, 0, 2, "timeout: 2"]
+
+
+def test_judges_that_differ_in_their_model_alone_are_two_judges(tmp_path: Path) -> None:
+    folders = [
+        Made("sd_typo", answer=answer).write(tmp_path / str(n)) for n, answer in enumerate((mostly_safe, refused))
+    ]
+    for folder, name in zip(folders, ("small", "large"), strict=True):
+        values = json.loads((folder / "run.json").read_text())
+        values["config"]["judge"]["model"] = {"name": name}
+        (folder / "run.json").write_text(json.dumps(values))
+    found = columns(folders)
+    assert [c.label for c in found] == ["refusal (small)", "refusal (large)"]
+    assert next(cards(found, lambda number, row: None))["marks"] == ["disagree"]
+
+
+def test_runs_of_the_sweep_that_did_not_finish_are_named(tmp_path: Path) -> None:
+    Made().write(tmp_path / "0")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/error.txt").write_text("the model is gone\n")
+    assert not unfinished(columns([tmp_path])).rows  # a folder of runs is not a sweep
+    (tmp_path / "multirun.yaml").touch()
+    assert unfinished(columns([tmp_path])).rows == [["1", "the model is gone"]]
 
 
 def test_the_papers_numbers_stand_only_beside_its_systems_and_say_if_they_compare(tmp_path: Path) -> None:

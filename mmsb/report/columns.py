@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,8 @@ def _facets(run: Finished, placed: bool) -> dict[str, str]:
     config, choices = run.values["config"], run.values["choices"]
     found = {key: str(choices.get(key) or "-") for key in FACETS}
     found["model"] = str((config.get("model") or {}).get("name") or found["model"])
+    if reader := ((config.get("judge") or {}).get("model") or {}).get("name"):
+        found["judge"] += f" ({reader})"
     found["defense"] = "+".join(config.get("defense") or {}) or "none"
     if placed and found["defense"] != "none":
         found["defense"] += f" ({config.get('defense_placement')})"
@@ -124,9 +126,15 @@ def alike(found: Sequence[Column], but: str) -> list[list[int]]:
         but: "defense", "judge" or "image_mode".
     """
     free = OF_DEFENSE if but == "defense" else (but,)
-    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    own: list[str] = []
     for number, column in enumerate(found):
         config: Mapping[str, Any] = column.run.values["config"]
         rest = {key: config.get(key) for key in MEASURED if key not in free}
-        groups[json.dumps(rest, sort_keys=True, default=str)].append(number)
-    return [group for group in groups.values() if len({found[n].facets[but] for n in group}) > 1]
+        groups[_canonical(rest)].append(number)
+        own.append(_canonical([config.get(key) for key in free]))
+    return [group for group in groups.values() if len({own[number] for number in group}) > 1]
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

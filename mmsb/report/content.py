@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from mmsb.cli import ERROR_FILE
 from mmsb.compare import change, p_value
 from mmsb.metrics.paired import Difference, compare
 from mmsb.report.columns import Column, alike
@@ -184,6 +185,20 @@ def _causes(column: Column) -> str:
     return ", ".join(f"{cause}: {count}" for cause, count in counts.items())
 
 
+def unfinished(columns: Sequence[Column]) -> Table:
+    """The runs of the same sweeps that came to no end, with what stopped them."""
+    places = dict.fromkeys(column.run.folder.parent for column in columns)
+    sweeps = [place for place in places if (place / "multirun.yaml").is_file()]
+    errors = [path for sweep in sweeps for path in sorted(sweep.glob(f"*/{ERROR_FILE}"))]
+    rows = [
+        [str(path.parent.name), path.read_text(encoding="utf-8").strip()]
+        for path in errors
+        if not (path.parent / "run.json").is_file()
+    ]
+    caption = "These runs of the sweep are in no figure and no table."
+    return Table("unfinished", "Runs that did not finish", caption, ["run", "error"], rows)
+
+
 def tables(columns: Sequence[Column], effects: Sequence[Effect]) -> list[Table]:
     """All tables that have rows."""
     all_tables = (
@@ -194,5 +209,6 @@ def tables(columns: Sequence[Column], effects: Sequence[Effect]) -> list[Table]:
         paper(columns),
         made(columns),
         missing(columns),
+        unfinished(columns),
     )
     return [table for table in all_tables if table.rows]
