@@ -245,6 +245,14 @@ def test_labels_become_a_file_that_calibration_reads(chromium: Browser, page: Pa
     }
 
 
+def test_a_harmless_twin_is_read_as_answered_or_refused(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    set_tool(chromium, "mark", "benign")
+    chromium.until("return document.querySelector('#line-0 .chips').textContent === '····A'")
+    chromium.run("document.querySelector('#line-0').click()")
+    assert chromium.texts("#card h5 .verdict") == ["answered"]
+
+
 def test_verdicts_can_be_hidden_while_one_labels(chromium: Browser, page: Path) -> None:
     chromium.open(page)
     chromium.run("document.getElementById('blind').click()")

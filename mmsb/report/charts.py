@@ -90,7 +90,7 @@ def radar(columns: Sequence[Column]) -> Any:
     for who in dict.fromkeys(c.who for c in rated):
         shown = [c for c in rated if c.who == who]
         panels.append(_web(titles) + _polygons(shown, titles, modes).properties(title=who, width=300, height=232))
-    return _styled(alt.concat(*panels, columns=3))
+    return _styled(alt.concat(*panels, columns=2))
 
 
 def _web(titles: Mapping[str, str]) -> Any:

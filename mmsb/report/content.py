@@ -15,7 +15,7 @@ from mmsb.report.sweep import RATES, Effect
 from mmsb.report.tables import Cell, Change, Table
 from mmsb.results import read_rows
 
-MOST = 6  # findings that are worth a line at the top
+MOST = 8  # findings that are worth a line at the top
 
 
 def rates(columns: Sequence[Column]) -> Table:
@@ -44,17 +44,20 @@ def by_scenario(columns: Sequence[Column]) -> Table:
 
 
 def findings(effects: Sequence[Effect], columns: Sequence[Column]) -> list[str]:
-    """The defenses' effects in words, largest first: what, by how much, how sure."""
+    """The defenses' effects in words, largest first: on attacks, then on harmless requests; by how much, how sure."""
     labels = {id(column.run): column.label for column in columns}
-    found = sorted((e for e in effects if e.asr), key=lambda e: -abs(e.asr.change.value) if e.asr else 0)
+    measured = [(e, name, d) for e in effects for name, d in _measures(e) if d is not None]
     lines = [
-        f"{labels[id(e.run)]}: attack success {change(e.asr.change)} points against no defense, "
-        f"p {_p(e.asr.p_holm)} on {e.asr.change.n} shared questions."
-        for e in found
-        if e.asr
+        f"{labels[id(e.run)]}: {name} {change(d.change)} points against no defense, "
+        f"p {_p(d.p_holm)} on {d.change.n} shared questions."
+        for e, name, d in sorted(measured, key=lambda item: (item[1], -abs(item[2].change.value)))
     ]
     more = [f"{len(lines) - MOST} more under Paired differences."] if len(lines) > MOST else []
     return lines[:MOST] + more
+
+
+def _measures(effect: Effect) -> tuple[tuple[str, Difference | None], ...]:
+    return ("attack success", effect.asr), ("false refusals", effect.false_refusals)
 
 
 def _p(value: float | None) -> str:

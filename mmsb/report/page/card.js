@@ -47,7 +47,7 @@ function side(card, run, name) {
   const found = made("section", run === focused ? "cell focused" : "cell");
   found.dataset.run = run;
   const head = made("h5", "", name + " ");
-  head.append(verdict(cell));
+  head.append(verdict(card, cell));
   found.append(head);
   found.append(...shownTo(cell), ...answered(cell), ...judged(cell));
   if (canLabel(card, cell)) found.append(labelling(card, run));
@@ -55,11 +55,12 @@ function side(card, run, name) {
   return found;
 }
 
-/** @param {Cell} cell */
-function verdict(cell) {
+/** @param {Card} card @param {Cell} cell */
+function verdict(card, cell) {
   const found = made("span", "verdict");
-  found.append(made("i", cell.label, cell.label));
-  if (cell.refusal) found.append(made("i", "mark", "refusal"));
+  const [word, , style] = reading(card, cell);
+  found.append(made("i", style, word));
+  if (cell.refusal && !card.benign) found.append(made("i", "mark", "refusal"));
   for (const flag of cell.flags || []) found.append(made("i", "mark", flag));
   return found;
 }

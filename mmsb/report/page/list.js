@@ -46,20 +46,32 @@ function line(card, at) {
   return found;
 }
 
+/** What came of a question: the judge's verdict; for a harmless twin, where a refusal is the error, whether it was answered.
+ * @param {Card} card @param {Cell} cell @returns {[string, string, string]} word, letter, style */
+function reading(card, cell) {
+  const rated = cell.label === "safe" || cell.label === "unsafe";
+  if (card.benign && rated && cell.refusal !== undefined) return cell.refusal ? ["refused", "R", "unsafe"] : ["answered", "A", "safe"];
+  return [cell.label, LETTERS[/** @type {"safe"} */ (cell.label)], cell.label];
+}
+
 /** The verdicts of all runs: a letter each, or where they are many, how many of each. @param {Card} card */
 function chips(card) {
   const found = made("span", "chips verdict");
   if (about.columns.length > MOST_LETTERS) {
-    for (const [label, letter] of Object.entries(LETTERS)) {
-      const count = Object.values(card.cells).filter((cell) => cell.label === label).length;
-      if (count) found.append(made("i", `${label} count`, `${letter} ${count}`));
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const cell of Object.values(card.cells)) {
+      const [, letter, style] = reading(card, cell);
+      counts.set(`${style} ${letter}`, (counts.get(`${style} ${letter}`) || 0) + 1);
     }
+    for (const [key, count] of counts) found.append(made("i", `${key.split(" ")[0]} count`, `${key.split(" ")[1]} ${count}`));
     return found;
   }
   about.columns.forEach((column, number) => {
     const cell = card.cells[number];
-    const chip = made("i", cell ? cell.label : "none", cell ? LETTERS[/** @type {"safe"} */ (cell.label)] : "·");
-    chip.title = `${column.label}: ${cell ? cell.label : "not asked"}`;
+    const [word, letter, style] = cell ? reading(card, cell) : ["not asked", "·", "none"];
+    const chip = made("i", style, letter);
+    chip.title = `${column.label}: ${word}`;
     found.append(chip);
   });
   return found;
