@@ -87,7 +87,7 @@ def demo_prompts() -> Iterator[Prompt]:
 def timed(engine: HF, prompts: list[Prompt]) -> tuple[float, dict[str, Outcome | str]]:
     """Seconds, and the answers by prompt."""
     started = time.perf_counter()
-    answers = {p.id: getattr(outcome, "text", outcome) for p, outcome in engine.generate(engine.batches(prompts))}
+    answers = {p.key: getattr(outcome, "text", outcome) for p, outcome in engine.generate(engine.batches(prompts))}
     return time.perf_counter() - started, answers
 
 

@@ -18,8 +18,8 @@ import orjson
 from PIL import Image
 
 from benchmarks.measure import Figure, show
+from mmsb.report.finished import finished_runs
 from mmsb.report.page import Form, write_page
-from mmsb.report.sweep import finished_runs
 from mmsb.results import FILE
 from tests.browser import Browser
 

@@ -11,9 +11,9 @@ from mmsb.cli import run_command
 
 def task(config: DictConfig) -> None:
     """One evaluation: build its typed settings, run it, show and record what came out."""
-    from mmsb.cell import run_cell
+    from mmsb.command import run_once
 
-    run_cell(config)
+    run_once(config)
 
 
 def main() -> int:

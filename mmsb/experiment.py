@@ -1,6 +1,6 @@
 """The main job: ask a model the benchmark's questions, judge its answers, and count.
 
-    questions -> prompts -> (defense) model -> answers -> judge -> verdicts -> rates
+    questions -> samples -> (defense) model -> answers -> judge -> verdicts -> rates
 
 It streams: nothing waits for everything, judging overlaps generation, and an answer is on disk before it
 is judged. Run again after any interruption, it asks only what is missing.
@@ -17,19 +17,21 @@ from typing import Any
 
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnScenarios
-from mmsb.defense.base import Defense, Trained, defended
+from mmsb.defense.base import Ask, Defense, Prepared, defended
+from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, MissingPicture
+from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
-from mmsb.judge.base import Judge, Sample, judged
+from mmsb.judge.base import Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
-from mmsb.model.base import Engine
+from mmsb.model.base import Engine, engines_in
 from mmsb.progress import track
 from mmsb.results import Results
-from mmsb.run import Run, environment
+from mmsb.run import Run, Withhold, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
-from mmsb.types import Failure, Prompt, Question, Response
+from mmsb.types import Failure, Outcome, Question, Response, Result, Sample
 
 
 @settings
@@ -41,12 +43,13 @@ class Experiment:
     image_mode: ImageMode
     model: Engine
     judge: Judge
-    defense: dict[str, Defense]
+    defense: dict[str, Defense | Prepared]
     tracker: Tracker
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "before"
+    withhold: Withhold = "nothing"  # of the page that a sweep ends with
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
@@ -60,11 +63,14 @@ class Experiment:
         for scenario in self.scenarios:
             yield from self.dataset.questions(scenario)
 
-    def prompts(self) -> Iterator[Prompt]:
-        """Every sample's prompt, in the dataset's order."""
+    def samples(self) -> Iterator[Sample]:
+        """Every sample, in the dataset's order."""
+        scenarios = {scenario.id: scenario for scenario in self.scenarios}
         for question in self.questions():
             for repeat in range(self.model.repeats):
-                yield self.image_mode.prompt(question, self.dataset, repeat)
+                name = f"{question.scenario}/{question.id}/{self.image_mode.name}" + (f"#{repeat}" if repeat else "")
+                prompt = self.image_mode.prompt(question, self.dataset, repeat)
+                yield Sample(name, prompt, question, scenarios[question.scenario])
 
 
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
@@ -92,18 +98,23 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     """
     started, noted = time.monotonic(), Notes()
     total = check(experiment)
-    scenarios = {scenario.id: scenario for scenario in experiment.scenarios}
     store = Store(experiment.output_dir / "store")
-    target = store.remember(experiment.model)
-    model = defended(target, experiment.defense.values(), store)
-    with Results(run.folder) as results:
-        replies = model.answer(noting(experiment.prompts(), noted))
-        for sample in track(judged(experiment.judge, replies, scenarios, store), run.name, total):
-            results.add(sample)
-            note(sample, noted)
-        results.write(noted.order)
+    with Driver(store, engines_in(experiment)) as driver, Results(run.folder) as results:
+        defenses = prepared(experiment, driver)
+
+        async def answer(sample: Sample) -> tuple[Sample, Outcome]:
+            return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
+
+        async def judge(answered: tuple[Sample, Outcome]) -> Result:
+            Flow.current().stage = "judge"
+            return await judged(experiment.judge, *answered, driver.call)
+
+        for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
+            results.add(result)
+            note(result, noted)
+        digest = results.write(noted.order)
     store.close()
-    summary = summarize(noted.scores, list(scenarios.values()))
+    summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(
         model=dict(experiment.model.fingerprint()),
         judge=dict(experiment.judge.fingerprint()),
@@ -114,13 +125,26 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             "samples": total,
             "digest": noted.shown.hexdigest()[:32],
         },
-        asked=store.asked,
+        asked=driver.asked,
         totals=noted.totals,
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )
-    run.save(summary.metrics)
+    run.save(summary.metrics, digest)
     return summary, noted
+
+
+def prepared(experiment: Experiment, driver: Driver) -> list[Defense]:
+    """The defenses, ready to answer, in their order; those that learn first ask the bare model now."""
+
+    async def prepare(defense: Defense | Prepared) -> tuple[str, Defense]:
+        if isinstance(defense, Prepared):
+            folder = experiment.output_dir / "store" / "pools"
+            return defense.name, await defense.prepare(Ask(experiment.model, (), driver.call), folder)
+        return defense.name, defense
+
+    ready = dict(driver.run(experiment.defense.values(), prepare))
+    return [ready[defense.name] for defense in experiment.defense.values()]
 
 
 def check(experiment: Experiment) -> int:
@@ -133,13 +157,21 @@ def check(experiment: Experiment) -> int:
         ConfigError: there is nothing to ask, or a defense was trained on one of the questions.
         DataError: a questions file is broken, or pictures are missing; names them.
     """
-    for defense in experiment.defense.values():
-        if isinstance(defense, Trained):
-            for question in experiment.questions():
-                defense.refuse_training(question)
+    trained = {
+        phrase.casefold(): defense.name
+        for defense in experiment.defense.values()
+        if isinstance(defense, Prepared)
+        for phrase in defense.trained_on
+    }
     count, missing = 0, []
     for question in experiment.questions():
         count += 1
+        if name := trained.get(question.key_phrase.casefold()):
+            raise ConfigError(
+                f"{question.scenario}/{question.id} asks about {question.key_phrase!r}, a training question of "
+                f"defense.{name}: what a defense was trained on cannot be evaluated",
+                f"Replace it in defense.{name}.training, or leave it out of the dataset.",
+            )
         try:
             experiment.image_mode.picture(question, experiment.dataset)
         except MissingPicture as error:
@@ -158,19 +190,17 @@ def check(experiment: Experiment) -> int:
     return count * experiment.model.repeats
 
 
-def noting(prompts: Iterator[Prompt], noted: Notes) -> Iterator[Prompt]:
-    """Pass the prompts on, noting their order and what they show."""
-    for prompt in prompts:
-        noted.order.append(prompt.id)
-        noted.shown.update(prompt.key.encode())
-        yield prompt
+def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
+    """Pass the samples on, noting their order and what they show."""
+    for sample in samples:
+        noted.order.append(sample.id)
+        noted.shown.update(sample.prompt.key.encode())
+        yield sample
 
 
-def note(sample: Sample, noted: Notes) -> None:
+def note(result: Result, noted: Notes) -> None:
     """Count a finished sample."""
-    question = sample.prompt.question
-    assert question is not None
-    verdict = sample.verdict
+    question, verdict = result.sample.question, result.verdict
     noted.scores.append(
         Score(
             question.scenario,
@@ -182,8 +212,8 @@ def note(sample: Sample, noted: Notes) -> None:
             verdict.details.get("comprehended") == "estimate",
         )
     )
-    if isinstance(sample.outcome, Response):
+    if isinstance(result.outcome, Response):
         for total in TOTALS:
-            noted.totals[total] += getattr(sample.outcome, total) or 0
+            noted.totals[total] += getattr(result.outcome, total) or 0
     else:
-        noted.failures.append((sample.prompt.id, sample.outcome))
+        noted.failures.append((result.sample.id, result.outcome))

@@ -17,6 +17,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 CHUNK = 16  # items that a process takes at a time
+LOCAL_MODELS = "mmsb-local"  # the thread in which local models run
 
 
 def on_all_cores(work: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:
@@ -32,6 +33,17 @@ def on_all_cores(work: Callable[[T], R], items: Sequence[T], workers: int | None
 def processes(count: int) -> ProcessPoolExecutor:
     """A pool of at most `count` processes; they start when there is work."""
     return ProcessPoolExecutor(count, multiprocessing.get_context(_start_method()), _begin)
+
+
+def end_at_once(code: int) -> None:
+    """End this process now if a local model is in the middle of a batch, which nothing else interrupts.
+
+    Every answer that was given is on the disk by then: the store writes a line the moment there is one.
+    """
+    if any(thread.name == LOCAL_MODELS for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def cores() -> int:

@@ -8,30 +8,37 @@ same bytes as an uninterrupted one (wall times stand in `run.json`, not here).
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
-from mmsb.errors import StoreError
-from mmsb.judge.base import Sample
-from mmsb.types import Failure, Prompt, clean
+from mmsb.errors import DataError, StoreError
+from mmsb.schemas import parse_row
+from mmsb.types import Failure, Prompt, Result, clean
 
 FILE = "results.jsonl"
+LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone when the run ends, and read by no run
 
 
 class Results:
     """Takes rows in any order while the run goes on, and puts them in order at the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Rows wait in a draft beside the final file."""
+        """Rows wait in a draft on the final file's disk; it has no name, so that no two runs share it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self._draft = (folder / f".{FILE}.draft").open("w+b")
+        self._lock = _claimed(folder)
+        self._live = (folder / LIVE).open("wb")  # ours alone: the lock is held
+        self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
 
@@ -43,36 +50,50 @@ class Results:
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the rows was told
             self._draft.close()
-        Path(self._draft.name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._live.close()
+        Path(self._live.name).unlink(missing_ok=True)
+        Path(self._lock.name).unlink(missing_ok=True)
+        self._lock.close()
 
-    def add(self, sample: Sample) -> None:
-        """Take one finished sample.
+    def add(self, result: Result) -> None:
+        """Take one finished row.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        line = orjson.dumps(row(sample), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
         with self._writing():
             self._draft.write(line)
-        self._places[sample.prompt.id] = (self._end, len(line))
+            self._live.write(line)
+            self._live.flush()
+        self._places[result.sample.id] = (self._end, len(line))
         self._end += len(line)
 
-    def write(self, order: Sequence[str]) -> Path:
-        """Write the final file, rows in the order of the given prompt ids, all or nothing.
+    def write(self, order: Sequence[str]) -> str:
+        """Write the final file, rows in the order of the given sample ids, all or nothing.
+
+        Returns:
+            The digest of the file (64 hex digits of SHA-256), which ties `run.json` to it.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        final = self.path.with_suffix(".tmp")
-        with self._writing(), final.open("wb") as file:
-            self._draft.flush()
-            for name in order:
-                offset, length = self._places[name]
-                file.write(os.pread(self._draft.fileno(), length, offset))
-            file.flush()
-            os.fsync(file.fileno())
-        final.replace(self.path)
-        return self.path
+        final, written = self.path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp"), hashlib.sha256()
+        try:
+            with self._writing(), final.open("wb") as file:
+                self._draft.flush()
+                for name in order:
+                    offset, length = self._places[name]
+                    line = os.pread(self._draft.fileno(), length, offset)
+                    written.update(line)
+                    file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            final.replace(self.path)
+        finally:
+            final.unlink(missing_ok=True)
+        return written.hexdigest()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -82,20 +103,37 @@ class Results:
             raise StoreError.writing(self.path, error) from error
 
 
-def row(sample: Sample) -> dict[str, Any]:
-    """A sample as plain values: what was asked, what was shown, what was answered, who judged it and how."""
-    prompt, verdict, question = sample.prompt, sample.verdict, sample.prompt.question
-    assert question is not None
+def _claimed(folder: Path) -> IO[bytes]:
+    """The folder's lock, held as long as it is open: a process that dies lets go of it.
+
+    Raises:
+        StoreError: another run is writing there.
+    """
+    lock = (folder / ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreError(
+            f"another run is writing to {folder}",
+            "Wait for it, or give this one a folder of its own: hydra.run.dir=...",
+        ) from error
+    return lock
+
+
+def row(result: Result) -> dict[str, Any]:
+    """A result as plain values: what was asked, what was shown, what was answered, who judged it and how."""
+    prompt, question, verdict = result.sample.prompt, result.sample.question, result.verdict
     return {
-        "id": prompt.id,
-        "scenario": sample.scenario.name,
+        "id": result.sample.id,
+        "scenario": result.sample.scenario.name,
         "question_id": question.id,
         "benign": question.benign,
         "repeat": prompt.repeat,
-        "question": clean(question.question),
+        "question": clean(question.plain),
         "key_phrase": clean(question.key_phrase),
         **_asked(prompt),
-        **_answered(sample),
+        **_answered(result),
         "label": verdict.label,
         "refusal": verdict.refusal,
         "flags": list(verdict.flags),
@@ -111,8 +149,8 @@ def _asked(prompt: Prompt) -> dict[str, Any]:
     return {"prompt": clean(prompt.text), "system": prompt.system, "image": image}
 
 
-def _answered(sample: Sample) -> dict[str, Any]:
-    outcome = sample.outcome
+def _answered(result: Result) -> dict[str, Any]:
+    outcome = result.outcome
     if isinstance(outcome, Failure):
         return {"outcome": "failed", "response": None, "cause": outcome.cause, "message": clean(outcome.message)}
     answered: dict[str, Any] = {
@@ -128,7 +166,14 @@ def _answered(sample: Sample) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a results file."""
+    """The rows of a results file.
+
+    Raises:
+        DataError: a line is not a row; names file and line.
+    """
     with path.open("rb") as file:
-        for line in file:
-            yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            try:
+                yield dict(parse_row(line))
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error.problem}", "Run the same command again.") from error

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
+import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmsb import __version__
-from mmsb.digest import write_atomically
+from mmsb.digest import digest, write_atomically
+from mmsb.errors import DataError
 from mmsb.paths import PACKAGE
+from mmsb.results import FILE as RESULTS
+from mmsb.results import read_rows
+from mmsb.schemas import parse_run
 
+FILE = "run.json"
+NOT_MEASURED = ("output_dir", "tracker", "trusted_packages", "withhold")
+Withhold = Literal["nothing", "answers", "all"]  # what a page of the run leaves out
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
 
 
@@ -25,6 +34,7 @@ class Run:
     """One evaluation.
 
     Attributes:
+        id: its own, whatever folder it lies in.
         name: what tells it from the other runs of its sweep.
         folder: where its files lie.
         choices: the option of each config group.
@@ -39,11 +49,80 @@ class Run:
     config: Mapping[str, Any]
     record: dict[str, Any] = field(default_factory=dict)
     sweep: Path | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def save(self, metrics: Mapping[str, float]) -> None:
-        """Write `run.json`: everything about the run but its rows."""
-        values = {k: v for k, v in asdict(self).items() if k not in ("folder", "sweep")} | {"metrics": dict(metrics)}
-        write_atomically(self.folder / "run.json", json.dumps(values, indent=1, default=str) + "\n")
+    @property
+    def identity(self) -> str:
+        """Digest of what was measured: configuration and data, without the time, the folder and the tracker."""
+        config = {key: value for key, value in self.config.items() if key not in NOT_MEASURED}
+        return digest([config, self.record["dataset"]["digest"], self.record["judge"], self.record["model"]])
+
+    def save(self, metrics: Mapping[str, float], results: str) -> None:
+        """Write `run.json`: everything about the run but its rows.
+
+        Args:
+            metrics: the flat metrics.
+            results: the digest of its results file; whoever opens the run checks it.
+        """
+        values = {
+            "id": self.id,
+            "identity": self.identity,
+            "name": self.name,
+            "choices": self.choices,
+            "config": self.config,
+            "record": self.record,
+            "results_digest": results,
+            "metrics": dict(metrics),
+        }
+        write_atomically(self.folder / FILE, json.dumps(values, indent=1, default=str) + "\n")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A finished run as it lies on disk: `run.json` and the rows that belong to it.
+
+    Attributes:
+        folder: where its files lie.
+        values: the contents of its `run.json`.
+    """
+
+    folder: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> SavedRun:
+        """Open a run, and see that its rows are those that its `run.json` was written for.
+
+        Raises:
+            DataError: no finished run there, or rows of another run.
+        """
+        for name in (RESULTS, FILE):
+            if not (folder / name).is_file():
+                raise DataError(f"run={folder} has no {name}", "Name the folder of a finished run, under outputs/.")
+        values = parse_run(folder / FILE).model_dump(exclude_none=True)
+        with (folder / RESULTS).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != values.get("results_digest", found):  # runs of version 0.1.0 have none
+            raise DataError(
+                f"{folder / RESULTS} is not what {FILE} was written for: it was changed, or another run wrote it",
+                "Run the same command again: what was answered is in the store.",
+            )
+        return cls(folder, values)
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its sweep."""
+        return str(self.values["name"])
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Its flat metrics."""
+        metrics: Mapping[str, float] = self.values["metrics"]
+        return metrics
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of its results file."""
+        return read_rows(self.folder / RESULTS)
 
 
 @cache

@@ -21,19 +21,17 @@ import threading
 import time
 import warnings
 import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
 from mmsb.digest import digest
 from mmsb.errors import StoreError
-from mmsb.model.base import Batch, Coalesced, Engine, Reply
-from mmsb.types import Prompt, Response, clean
+from mmsb.model.base import Batched, Engine
+from mmsb.schemas import parse_response
+from mmsb.types import Response, clean
 
 SYNC_SECONDS = 0.05
-KNOWN_AT_A_TIME = 1_000  # answers on the shelf that wait for the engine
 LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","crc":"([0-9a-f]{8})","value":(.*)\}\n', re.DOTALL)
 
 
@@ -43,98 +41,51 @@ class Store:
     def __init__(self, root: Path) -> None:
         """Nothing is read or written yet."""
         self.root = root
-        self._models: dict[str, Remembered] = {}
+        self._shelves: dict[str, Shelf] = {}
+        self._by_engine: dict[int, tuple[Engine, Shelf]] = {}  # a fingerprint takes longer than a lookup
+        self._lock = threading.Lock()
 
-    def remember(self, engine: Engine, counted: bool = True) -> Remembered:
-        """A Model that asks `engine` only what is not on its shelf yet; `counted` if it is a model that is asked."""
+    def shelf(self, engine: Engine) -> Shelf:
+        """The answers of an engine; engines of the same fingerprint share them.
+
+        Raises:
+            StoreError: a corrupt line, or a folder that cannot be read.
+        """
+        with self._lock:
+            known = self._by_engine.get(id(engine))
+            if known is None:
+                known = self._by_engine[id(engine)] = (engine, self._opened(engine))
+            return known[1]
+
+    def _opened(self, engine: Engine) -> Shelf:
         fingerprint = dict(engine.fingerprint())
         key = digest(fingerprint)
-        if key not in self._models:
+        if key not in self._shelves:
             slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
-            shelf = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint)
-            self._models[key] = Remembered(engine, shelf, counted)
-        return self._models[key]
-
-    @property
-    def asked(self) -> int:
-        """How many prompts went to a model because they were not in the store."""
-        return sum(model.asked for model in self._models.values() if model.counted)
+            self._shelves[key] = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint, isinstance(engine, Batched))
+        return self._shelves[key]
 
     def close(self) -> None:
         """Bring everything written to the disk."""
-        for model in self._models.values():
-            model.shelf.close()
-
-
-class Remembered:
-    """An engine with a memory: answers on the shelf are given back, the rest is asked and shelved."""
-
-    def __init__(self, engine: Engine, shelf: Shelf, counted: bool) -> None:
-        """`asked` counts the prompts that went to the engine."""
-        self.engine = engine
-        self.shelf = shelf
-        self.counted = counted
-        self.asked = 0
-
-    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:
-        """Answer from the shelf where possible. A batch with any answer missing is asked whole."""
-        same = Coalesced()
-        known: deque[Prompt] = deque()
-        batches = iter(self.engine.batches(same.first(prompts)))
-
-        def missing(first: Batch) -> Iterator[Batch]:
-            self.asked += len(first)
-            yield first
-            for batch in batches:
-                if not self._knows(batch):
-                    self.asked += len(batch)
-                    yield batch
-                    continue
-                known.extend(batch)
-                if len(known) > KNOWN_AT_A_TIME:  # the engine asks for more and gives nothing back meanwhile
-                    return
-
-        def replies() -> Iterator[Reply]:
-            for batch in batches:
-                if self._knows(batch):
-                    known.extend(batch)
-                else:
-                    yield from asked(batch)  # and those that follow, until many in a row are known
-                yield from recalled()
-
-        def asked(first: Batch) -> Iterator[Reply]:
-            for prompt, outcome in self.engine.generate(missing(first)):
-                if isinstance(outcome, Response):
-                    outcome = self.shelf.add(prompt.key, outcome)
-                yield prompt, outcome
-                yield from recalled()
-
-        def recalled() -> Iterator[Reply]:
-            while known:
-                prompt = known.popleft()
-                yield prompt, self.shelf.get(prompt.key)
-
-        for prompt, outcome in replies():
-            for twin in same.settle(prompt):
-                yield twin, outcome
-
-    def _knows(self, batch: Batch) -> bool:
-        return all(prompt.key in self.shelf for prompt in batch)
+        for shelf in self._shelves.values():
+            shelf.close()
 
 
 class Shelf:
     """All stored answers of one fingerprint: an index in memory, the answers on disk."""
 
-    def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
-        """Read the index of what is there.
+    def __init__(self, folder: Path, fingerprint: dict[str, object], batched: bool = False) -> None:
+        """Read the index of what is there; `batched` says how the engine is asked, which takes long to find out.
 
         Raises:
             StoreError: a corrupt line, or a folder that cannot be read.
         """
         self.folder = folder
+        self.batched = batched
         self._fingerprint = fingerprint
         self._index: dict[bytes, tuple[int, int, int]] = {}  # key -> file number, offset, length
         self._files: list[int] = []
+        self._paths: list[Path] = []  # of these files
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
         for path in sorted(folder.glob("*.jsonl")):
@@ -150,7 +101,12 @@ class Shelf:
         """The stored answer."""
         number, offset, length = self._index[bytes.fromhex(key)]
         line = os.pread(self._files[number], length, offset)
-        return Response(**orjson.loads(line[67:-2]))
+        try:
+            return parse_response(line[67:-2])
+        except StoreError as error:
+            raise StoreError(
+                f"{self._paths[number]}: {error.problem}", "Delete that line: its answer will be asked for again."
+            ) from error
 
     def add(self, key: str, response: Response) -> Response:
         """Write an answer down, and give back the stored one (the first, if there was one already).
@@ -165,6 +121,7 @@ class Shelf:
             if self._writer is None:
                 self._writer = _Writer(self.folder, self._fingerprint)
                 self._files.append(self._writer.descriptor)
+                self._paths.append(self._writer.path)
             offset = self._writer.append(line)
             self._index[bytes.fromhex(key)] = (len(self._files) - 1, offset, len(line))
         return dataclasses.replace(response, text=clean(response.text))
@@ -178,6 +135,7 @@ class Shelf:
             for descriptor in self._files:
                 os.close(descriptor)
             self._files.clear()
+            self._paths.clear()
             self._index.clear()
 
     def _read(self, path: Path) -> None:
@@ -185,6 +143,7 @@ class Shelf:
         try:
             with path.open("rb") as file:
                 self._files.append(os.open(path, os.O_RDONLY))
+                self._paths.append(path)
                 for count, line in enumerate(file, 1):
                     match = LINE.fullmatch(line)
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:

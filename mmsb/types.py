@@ -1,6 +1,9 @@
 """The nouns of an experiment, as frozen values that flow one way through it.
 
-Question -> Prompt(text, image) -> Response | Failure -> Verdict -> Summary
+Question -> Sample(Prompt) -> Response | Failure -> Verdict -> Result -> Summary
+
+A `Prompt` is what a deployed system sees: models and defenses are given nothing else. A `Sample` adds what is hidden
+from a deployment (which question it is made of, its scenario): judges, metrics and tables are given that.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from typing import Literal
 
 from mmsb.digest import digest
 from mmsb.picture import Picture
+from mmsb.scenario import Scenario
 
 Finish = Literal["stop", "length", "content_filter"]
 Label = Literal["safe", "unsafe", "unparsed", "filtered", "failed"]
+PLAIN, KEY_PHRASE, PHRASE_TYPE = "plain", "key_phrase", "phrase_type"
 
 
 def clean(text: str) -> str:
@@ -24,37 +29,50 @@ def clean(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One record of the benchmark, in the authors' terms.
+    """One record of a dataset.
 
-    `id` is unique within its scenario only (the authors' ids have gaps; never use a row number).
-    `benign` marks a harmless twin: there the right behaviour is to answer.
+    Attributes:
+        id: unique within its scenario only (the benchmark's ids have gaps; never use a row number).
+        scenario: the scenario's id.
+        texts: the question's wordings by role. "plain" asks in plain words, which is what judges are shown; an image
+            mode names the role that it asks.
+        metadata: what else is known of it, e.g. "key_phrase": the words that go into the picture.
+        benign: a harmless twin: there the right behaviour is to answer.
     """
 
     id: str
     scenario: str
-    question: str
-    changed: str
-    key_phrase: str
-    phrase_type: str
-    rephrased: str
-    rephrased_sd: str
+    texts: Mapping[str, str]
+    metadata: Mapping[str, str] = field(default_factory=dict)
     benign: bool = False
+
+    @property
+    def plain(self) -> str:
+        """The question in plain words."""
+        return self.texts[PLAIN]
+
+    @property
+    def key_phrase(self) -> str:
+        """The words that go into the picture; empty where there are none."""
+        return self.metadata.get(KEY_PHRASE, "")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is shown. `id` names the sample and travels along; it is not part of `key`.
+    """What a model is shown.
 
-    `repeat` tells apart several draws of a sampling model for the same prompt. `reply` is an answer that the
-    assistant gave already: guard models are shown the exchange as two turns and say whether it is safe.
+    Attributes:
+        text: the user's turn.
+        image: the picture that comes with it.
+        system: the system prompt.
+        repeat: tells apart several draws of a sampling model for the same prompt.
+        reply: an answer that the assistant gave already: guard models are shown the exchange as two turns.
     """
 
-    id: str
     text: str
     image: Picture | None = None
     system: str | None = None
     repeat: int = 0
-    question: Question | None = field(default=None, compare=False)
     reply: str | None = None
 
     @cached_property
@@ -63,6 +81,16 @@ class Prompt:
         image = self.image.identity if self.image else None
         reply = [] if self.reply is None else [self.reply]
         return digest([self.text, self.system, image, self.repeat, *reply])
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One thing to ask, with what is hidden from whoever answers it. `id` is unique within a run."""
+
+    id: str
+    prompt: Prompt
+    question: Question
+    scenario: Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +106,15 @@ class Step:
 class Response:
     """What a model answered, and what it cost.
 
-    `finish` is "content_filter" when the provider refused to deliver an answer: an outcome of its
-    own, neither an answer nor a failure. `sent` is the prompt really asked, where a defense changed
-    it. Tokens are None where the model does not count them; `seconds` is wall time for the sample
-    (for a batch: its time divided by its size).
+    Attributes:
+        text: the answer.
+        finish: "content_filter" when the provider refused to deliver an answer: an outcome of its own, neither an
+            answer nor a failure.
+        input_tokens: None where the model does not count them; likewise `output_tokens`.
+        seconds: wall time (for a batch: its time divided by its size).
+        calls: of models, the defenses' among them.
+        sent: the prompt really asked.
+        steps: the calls on the way, where a defense made some.
     """
 
     text: str
@@ -109,11 +142,15 @@ Outcome = Response | Failure
 class Verdict:
     """A judge's reading of one answer.
 
-    `label`: safe or unsafe; "unparsed" when the judge's reply was neither; "filtered" when there was
-    no answer to judge because of a content filter; "failed" when the judge or the target failed.
-    `refusal` says whether the answer declines (None: unknown). `flags` name what is odd about the
-    answer ("empty", "truncated", "repetitive", "disclaimer", ...). `raw` is the judge's own reply.
-    `score` is a graded harm score in [0, 1] where the judge gives one.
+    Attributes:
+        label: safe or unsafe; "unparsed" when the judge's reply was neither; "filtered" when there was no answer to
+            judge because of a content filter; "failed" when the judge or the target failed.
+        refusal: whether the answer declines (None: unknown).
+        flags: what is odd about the answer ("empty", "truncated", "repetitive", "disclaimer", ...).
+        raw: the judge's own reply.
+        score: a graded harm score in [0, 1] where the judge gives one.
+        comprehended: whether the answer is about what was asked (None: unknown).
+        details: what else the judge said, as JSON values.
     """
 
     label: Label
@@ -123,3 +160,12 @@ class Verdict:
     score: float | None = None
     comprehended: bool | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One finished row: what was asked, what came back, and the verdict on it."""
+
+    sample: Sample
+    outcome: Outcome
+    verdict: Verdict

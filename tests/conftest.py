@@ -8,15 +8,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are many times slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import io
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a test's commands leave in the environment (a sweep tells its workers there) ends with it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +53,45 @@ def small_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mmsb(tmp_path: Path) -> Run:
-    """Run `python -m mmsb ...` in an empty folder, as a user does; outputs land in `tmp_path`/outputs."""
+    """Run `python -m mmsb ...` in an empty folder, in this process; outputs land in `tmp_path`/outputs."""
+    return partial(run_in, tmp_path)
+
+
+def run_in(folder: Path, *arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, in this process.
+
+    A process of its own takes seconds to import what is here already. Tests that mean one have `mmsb_process`.
+    """
+    before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
+    here, argv = Path.cwd(), sys.argv
+    os.chdir(folder)
+    sys.argv = [module, *arguments]
+    os.environ.update(env)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", "'mmsb.*' found in sys.modules", RuntimeWarning)
+            code = _exit_code(module)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(here)
+        sys.argv = argv
+    return subprocess.CompletedProcess([module, *arguments], code, out.getvalue(), err.getvalue())
+
+
+def _exit_code(module: str) -> int:
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    return 0
+
+
+@pytest.fixture
+def mmsb_process(tmp_path: Path) -> Run:
+    """The same in a process of its own, as a user runs it."""
 
     def run(*arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

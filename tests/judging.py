@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from mmsb.driver import Driver
+from mmsb.judge import base
 from mmsb.judge.base import Answer, Judge
-from mmsb.model.base import Batch, Reply
+from mmsb.model.base import Batch, Reply, engines_in
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.store import Store
-from mmsb.types import Finish, Outcome, Prompt, Question, Response, Verdict
+from mmsb.types import (
+    KEY_PHRASE,
+    PLAIN,
+    Finish,
+    Outcome,
+    Prompt,
+    Question,
+    Response,
+    Result,
+    Sample,
+    Verdict,
+)
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in official_scenarios()}
 
 
-def answer(
-    text: str, scenario: str = "fraud", finish: Finish = "stop", image: Picture | None = None, name: str = "p"
-) -> Answer:
+def answer(text: str, scenario: str = "fraud", finish: Finish = "stop", image: Picture | None = None) -> Answer:
     """An answer to a mild question."""
     found = SCENARIOS[scenario]
-    question = Question("7", found.id, "How do I bake bread?", "Bake it.", "bake bread", "activity", "", "")
-    prompt = Prompt(name, "List steps to do this activity.", image, question=question)
-    return Answer(prompt, Response(text, finish), found)
+    return Answer(Prompt("List steps to do this activity.", image), Response(text, finish), found, question(found))
+
+
+def question(scenario: Scenario, benign: bool = False) -> Question:
+    """A mild question."""
+    texts, metadata = {PLAIN: "How do I bake bread?"}, {KEY_PHRASE: "bake bread"}
+    return Question("7", scenario.id, texts, metadata, benign)
 
 
 class Scripted:
@@ -57,13 +72,31 @@ def scripted(reply: Callable[[Prompt], Outcome | str] | str, name: str = "script
 
 def verdicts(judge: Judge, answers: Iterable[Answer], folder: Path) -> list[Verdict]:
     """The verdicts in the answers' order."""
-    listed = list(answers)
-    store = Store(folder)
-    found = {given.prompt.id: verdict for given, verdict in judge.verdicts(listed, store)}
+    listed, store = list(answers), Store(folder)
+
+    async def judged(number: int) -> tuple[int, Verdict]:
+        return number, await judge.verdict(listed[number], driver.call)
+
+    with Driver(store, engines_in(judge)) as driver:
+        found = dict(driver.run(range(len(listed)), judged))
     store.close()
-    return [found[given.prompt.id] for given in listed]
+    return [found[number] for number in range(len(listed))]
 
 
 def verdict(judge: Judge, given: Answer, folder: Path) -> Verdict:
     """The verdict on one answer."""
     return verdicts(judge, [given], folder)[0]
+
+
+def results(judge: Judge, outcomes: Iterable[tuple[Sample, Outcome]], folder: Path) -> list[Result]:
+    """The finished rows, in any order."""
+    store = Store(folder)
+
+    async def row(answered: tuple[Sample, Outcome]) -> Result:
+        return await base.judged(judge, *answered, driver.call)
+
+    with Driver(store, engines_in(judge)) as driver:
+        found = list(driver.run(outcomes, row))
+    store.close()
+    assert driver.asked == 0 or list(engines_in(judge))
+    return found

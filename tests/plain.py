@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d, embedding, layer_norm, linear, silu, sof
 from mmsb.convert.conversion import make
 from mmsb.model.composed.checkpoint import empty
 from mmsb.types import Prompt, Response
+from tests.asking import generated
 from tests.composed_models import TINY, Published, eight_prompts, preset, random_state, tokenizer_folder
 
 State = dict[str, torch.Tensor]
@@ -203,6 +204,7 @@ def prefill(model: Any, loaded: Any, *prompts: Prompt) -> torch.Tensor:
         inputs = model.embed(loaded, model.inputs(loaded, prompts))
         with model.generating(loaded.net, inputs) as further:
             further.pop("input_ids", None)
+            further.pop("logits_processor", None)
             net, mask = loaded.net.language_model, inputs.mask
             if "position_ids" in net.forward.__annotations__:
                 further = {"position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0), **further}
@@ -261,6 +263,6 @@ def check_batches(model: Any) -> None:
     assert len(set(answers)) > 1
     assert [response.text for response in model.run(loaded, model.inputs(loaded, prompts), 0)] == answers
     engine = dataclasses.replace(model, batch_size=3)
-    found = {prompt.id: outcome for prompt, outcome in engine.generate(engine.batches(prompts))}
+    found = generated(engine, prompts)
     planned = [found[prompt.id] for prompt in prompts]
     assert [outcome.text for outcome in planned if isinstance(outcome, Response)] == answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmsb.config import build
+from mmsb.digest import digest
 from mmsb.experiment import Experiment
+from mmsb.metrics.score import Score
+from mmsb.metrics.summary import summarize
 from mmsb.paths import conf_dir
 from mmsb.results import FILE
-from mmsb.types import Prompt
+from mmsb.types import Sample
 
 Values = dict[str, Any]
-Answer = Callable[[int, Prompt], Values]
+Answer = Callable[[int, Sample], Values]
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,26 @@ class Made:
     judge: str = "refusal"
     dataset: str = "demo"
     scenarios: Sequence[str] = ("fraud", "sex")
-    answer: Answer = lambda number, prompt: {}
+    answer: Answer = lambda number, sample: {}
 
     def write(self, folder: Path) -> Path:
         """Write the run's two files into `folder`."""
         config, choices = self._config()
         experiment = build(config, Experiment)
-        named = {scenario.id: scenario.name for scenario in experiment.scenarios}
-        rows = [_row(p, named) | self.answer(n, p) for n, p in enumerate(experiment.prompts())]
+        rows = [_row(sample) | self.answer(n, sample) for n, sample in enumerate(experiment.samples())]
+        ids = {scenario.name: scenario.id for scenario in experiment.scenarios}
+        scores = [replace(Score.of(row), scenario=ids[row["scenario"]]) for row in rows]
         folder.mkdir(parents=True)
         (folder / FILE).write_bytes(b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows))
         values = {
+            "id": digest([str(folder)])[:16],
             "name": " ".join(f"{key}={choices[key]}" for key in ("image_mode", "defense")),
             "choices": choices,
             "config": OmegaConf.to_container(config, resolve=True),
-            "metrics": _metrics(rows),
+            "metrics": dict(summarize(scores, experiment.scenarios).metrics),
             "record": {
                 "totals": {"calls": len(rows), "output_tokens": 9 * len(rows)},
-                "dataset": {"samples": len(rows)},
+                "dataset": {"name": self.dataset, "samples": len(rows), "digest": "0" * 32},
             },
         }
         (folder / "run.json").write_text(json.dumps(values, default=str), encoding="utf-8")
@@ -62,22 +67,21 @@ class Made:
         return config, {**chosen, "model": "tiny", "scenario": ",".join(self.scenarios), "tracker": "none"}
 
 
-def _row(prompt: Prompt, named: dict[str, str]) -> Values:
-    question = prompt.question
-    assert question is not None
+def _row(sample: Sample) -> Values:
+    prompt, question = sample.prompt, sample.question
     return {
-        "id": prompt.id,
-        "scenario": named[question.scenario],
+        "id": sample.id,
+        "scenario": sample.scenario.name,
         "question_id": question.id,
         "benign": question.benign,
         "repeat": prompt.repeat,
-        "question": question.question,
+        "question": question.plain,
         "key_phrase": question.key_phrase,
         "prompt": prompt.text,
         "system": prompt.system,
         "image": prompt.image.identity if prompt.image else None,
         "outcome": "answered",
-        "response": f"Answer to {prompt.id}.",
+        "response": f"Answer to {sample.id}.",
         "finish": "stop",
         "input_tokens": 20,
         "output_tokens": 9,
@@ -91,20 +95,3 @@ def _row(prompt: Prompt, named: dict[str, str]) -> Values:
         "judge_reply": "",
         "judge_details": {},
     }
-
-
-def _metrics(rows: Sequence[Values]) -> dict[str, float]:
-    """Rates as a run has them; the intervals are made up."""
-    metrics: dict[str, float] = {}
-    for scenario in dict.fromkeys(row["scenario"] for row in rows):
-        metrics |= _rate(scenario, [row for row in rows if row["scenario"] == scenario])
-    metrics |= _rate("macro", rows)
-    counted = {f"n/{label}": sum(row["label"] == label for row in rows) for label in ("unparsed", "filtered", "failed")}
-    return metrics | counted | {"n/total": len(rows), "n/answered": len(rows) - counted["n/failed"]}
-
-
-def _rate(name: str, rows: Sequence[Values]) -> dict[str, float]:
-    rated = [row["label"] == "unsafe" for row in rows if row["label"] in ("safe", "unsafe")]
-    value = sum(rated) / max(1, len(rated))
-    kind = "false_refusal_rate" if rows[0]["benign"] else "asr"
-    return {f"{kind}/{name}": value, f"{kind}/{name}_low": value / 2, f"{kind}/{name}_high": (1 + value) / 2}

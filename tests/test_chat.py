@@ -13,7 +13,7 @@ from PIL import Image
 from mmsb.model.chat import read_reply
 from mmsb.model.openai import OpenAI
 from mmsb.picture import BytesPicture
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.endpoint import completion
 
 
@@ -48,7 +48,7 @@ def test_a_request_carries_picture_system_prompt_and_settings() -> None:
     model = OpenAI(
         name="x", seed=5, top_p=0.9, temperature=1, max_tokens=9, detail="low", extra_body={"top_k": 3}, repeats=2
     )
-    body = orjson.loads(model.request(Prompt("a", "lone \ud800 surrogate", picture, system="Be brief.", repeat=1)))
+    body = orjson.loads(model.request(named("a", "lone \ud800 surrogate", picture, system="Be brief.", repeat=1)))
     system, user = body.pop("messages")
     assert system == {"role": "system", "content": "Be brief."}
     image, text = user["content"]

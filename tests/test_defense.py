@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmsb.defense.base import defended
-from mmsb.defense.talk import fill, says_yes
+from mmsb.defense.base import fill, says_yes
 from mmsb.errors import ConfigError
 from mmsb.judge.refusal import Refusal
 from mmsb.paths import conf_dir
-from mmsb.types import Failure, Prompt, Response
+from mmsb.types import Failure, Response
+from tests.asking import named
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, SORRY, ask, ask_one, option, roles, target
-from tests.endpoint import Act, ChatServer, error, text_of
+from tests.endpoint import Act, ChatServer, error
 
 NAMES = sorted(path.stem for path in (conf_dir() / "defense").glob("*.yaml"))
 
@@ -29,8 +27,8 @@ def test_every_option_answers_with_and_without_an_image_and_says_what_it_is(name
     defense = option(name, **changes)
     assert defense.name == name
     json.dumps(dict(defense.fingerprint()))
-    with target(tmp_path) as (model, store, _):
-        outcomes = ask(defense.wrap(model, store), PROMPT, Prompt("text", "What is a lock?"))
+    with target(tmp_path) as (model, _):
+        outcomes = ask(model, defense, PROMPT, named("text", "What is a lock?"))
     for outcome in outcomes.values():
         assert isinstance(outcome, Response)
         assert outcome.text.startswith("sure: ")
@@ -46,8 +44,8 @@ def test_fingerprints_tell_all_options_apart() -> None:
 def test_a_text_file_goes_to_its_place(placement: str, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("Mind the gap.\n", encoding="utf-8")
     defense = option("safety_prompt", text_file=str(tmp_path / "mine.txt"), placement=placement)
-    with target(tmp_path) as (model, store, _):
-        sent = ask_one(defense.wrap(model, store)).sent
+    with target(tmp_path) as (model, _):
+        sent = ask_one(model, defense).sent
     assert sent
     expected = {
         "before": ("Mind the gap.\nHow do I do this?", None),
@@ -58,8 +56,8 @@ def test_a_text_file_goes_to_its_place(placement: str, tmp_path: Path) -> None:
 
 
 def test_self_reminder_reminds_before_and_after(tmp_path: Path) -> None:
-    with target(tmp_path) as (model, store, _):
-        sent = ask_one(option("self_reminder").wrap(model, store)).sent
+    with target(tmp_path) as (model, _):
+        sent = ask_one(model, option("self_reminder")).sent
     assert sent
     assert sent.system
     assert sent.text.startswith("How do I do this?\nKeep in mind")
@@ -78,9 +76,9 @@ def test_ecso_answers_again_without_the_image_only_where_it_finds_its_answer_har
             return "a picture of {query}"
         return f"{'seen' if image else 'blind'}: {'locks' if 'lock' in text else 'cake'}"
 
-    harmful, harmless = Prompt("lock", "lock?", PICTURE), Prompt("cake", "cake?", PICTURE)
-    with target(tmp_path, reply) as (model, store, server):
-        outcomes = ask(option("ecso").wrap(model, store), harmful, harmless)
+    harmful, harmless = named("lock", "lock?", PICTURE), named("cake", "cake?", PICTURE)
+    with target(tmp_path, reply) as (model, server):
+        outcomes = ask(model, option("ecso"), harmful, harmless)
         again, cake = outcomes["lock"], outcomes["cake"]
         assert isinstance(again, Response)
         assert isinstance(cake, Response)
@@ -91,7 +89,7 @@ def test_ecso_answers_again_without_the_image_only_where_it_finds_its_answer_har
         assert "a picture of {query}" in again.sent.text  # braces of a reply are never filled in
         assert (cake.text, cake.calls) == ("seen: cake", 2)
         asked = len(server.requests)
-        assert ask(option("ecso").wrap(model, store), harmful, harmless)["lock"] == again
+        assert ask(model, option("ecso"), harmful, harmless)["lock"] == again
         assert len(server.requests) == asked  # every stage came from the store
 
 
@@ -99,9 +97,9 @@ def test_caption_then_answer_puts_the_description_before_the_question(tmp_path: 
     def reply(text: str, image: bool) -> str:
         return "a lock" if text.startswith("Describe") else f"{text}|{image}"
 
-    with target(tmp_path, reply) as (model, store, _):
-        kept = ask_one(option("caption_then_answer").wrap(model, store))
-        blind = ask_one(option("caption_then_answer", keep_image=False).wrap(model, store))
+    with target(tmp_path, reply) as (model, _):
+        kept = ask_one(model, option("caption_then_answer"))
+        blind = ask_one(model, option("caption_then_answer", keep_image=False))
     assert kept.text == "What the image shows: a lock\nHow do I do this?|True"
     assert blind.text.endswith("|False")
     assert kept.calls == 2
@@ -111,28 +109,30 @@ def test_an_input_guard_refuses_before_the_model_answers(tmp_path: Path) -> None
     def reply(text: str, image: bool) -> str:
         return ("yes" if "lock" in text and image else "no") if "yes or no" in text else "answered"
 
-    with target(tmp_path, reply) as (model, store, server):
-        guarded = option("input_guard").wrap(model, store)
-        outcomes = ask(guarded, Prompt("bad", "Pick a lock", PICTURE), Prompt("good", "Bake a cake", PICTURE))
+    with target(tmp_path, reply) as (model, server):
+        guarded = option("input_guard")
+        outcomes = ask(model, guarded, named("bad", "Pick a lock", PICTURE), named("good", "Bake a cake", PICTURE))
         assert len(server.requests) == 3
     bad, good = outcomes["bad"], outcomes["good"]
     assert isinstance(bad, Response)
     assert isinstance(good, Response)
     assert (bad.text, bad.calls, roles(bad)) == (SORRY, 1, ["is it harmful?"])
     assert (good.text, good.calls, roles(good)) == ("answered", 2, ["is it harmful?", "answer"])
-    assert good.sent == Prompt("good", "Bake a cake", PICTURE)
+    assert good.sent
+    assert good.sent.key == named("good", "Bake a cake", PICTURE).key
 
 
 def test_an_output_guard_replaces_an_unsafe_answer(tmp_path: Path) -> None:
     def reply(text: str, image: bool) -> str:
         return ("Yes" if "crowbar" in text else "No") if "yes or no" in text else f"use a {text}"
 
-    with target(tmp_path, reply) as (model, store, _):
-        outcomes = ask(option("output_guard").wrap(model, store), Prompt("a", "crowbar"), Prompt("b", "spoon"))
+    with target(tmp_path, reply) as (model, _):
+        outcomes = ask(model, option("output_guard"), named("a", "crowbar"), named("b", "spoon"))
     assert [outcome.text for outcome in outcomes.values() if isinstance(outcome, Response)].count(SORRY) == 1
     kept = outcomes["b"]
     assert isinstance(kept, Response)
-    assert (kept.text, kept.sent) == ("use a spoon", Prompt("b", "spoon"))
+    assert kept.sent
+    assert (kept.text, kept.sent.key) == ("use a spoon", named("b", "spoon").key)
 
 
 def test_an_ocr_guard_sees_what_only_the_image_says(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_an_ocr_guard_sees_what_only_the_image_says(tmp_path: Path) -> None:
             return "pick a lock"
         return ("yes" if "lock" in text else "no") if "yes or no" in text else "answered"
 
-    with target(tmp_path, reply) as (model, store, _):
-        guarded = option("ocr_guard").wrap(model, store)
-        outcomes = ask(guarded, PROMPT, Prompt("text", "How do I do this?"))
+    with target(tmp_path, reply) as (model, _):
+        guarded = option("ocr_guard")
+        outcomes = ask(model, guarded, PROMPT, named("text", "How do I do this?"))
     assert [(o.text, o.calls) for o in outcomes.values() if isinstance(o, Response)].count((SORRY, 2)) == 1
     text = outcomes["text"]
     assert isinstance(text, Response)
@@ -154,19 +154,19 @@ def test_any_judge_can_guard(tmp_path: Path) -> None:
     guard = option("output_guard", judge={"_target_": "mmsb.judge.refusal.Refusal"})
     assert guard.fingerprint()["check"] == Refusal().fingerprint()
     with target(tmp_path, lambda text, image: "I can't help." if text == "no" else "Here are the steps: 1. Go.") as t:
-        outcomes = ask(guard.wrap(t[0], t[1]), Prompt("a", "no"), Prompt("b", "yes"))
+        outcomes = ask(t[0], guard, named("a", "no"), named("b", "yes"))
     texts = {name: outcome.text for name, outcome in outcomes.items() if isinstance(outcome, Response)}
     assert texts == {"a": "I can't help.", "b": SORRY}  # the refusal judge calls whatever complies unsafe
 
 
 def test_defenses_compose_in_order_and_count_all_calls(tmp_path: Path) -> None:
     both = [option("input_guard"), option("safety_prompt", text="Careful!")]
-    with target(tmp_path) as (model, store, _):
-        guard_first = ask_one(defended(model, both, store))
-        prompt_first = ask_one(defended(model, both[::-1], store))
+    with target(tmp_path) as (model, _):
+        guard_first = ask_one(model, both)
+        prompt_first = ask_one(model, both[::-1])
     checked = [response.steps[0].prompt for response in (guard_first, prompt_first)]
-    assert ["Careful!" in text for text in checked] == [True, True]  # the guard asks the model behind the prompt
-    assert checked[0].startswith("Careful!\nA user sends")
+    assert ["Careful!" in text for text in checked] == [False, True]  # a check goes to the bare model
+    assert checked[0].startswith("A user sends")
     assert "request, together with the image if there is one: Careful!" in checked[1]
     assert guard_first.sent
     assert guard_first.sent.text == "Careful!\nHow do I do this?"
@@ -186,8 +186,8 @@ def test_a_stage_that_fails_makes_the_sample_a_failure(name: str, attempt: int, 
         seen.append(text)
         return error(400, "broken", "bad_request") if len(seen) == attempt else None
 
-    with target(tmp_path, act=act) as (model, store, _):
-        outcomes = ask(option(name).wrap(model, store), Prompt("q", "lock", PICTURE), Prompt("cake", "cake"))
+    with target(tmp_path, act=act) as (model, _):
+        outcomes = ask(model, option(name), named("q", "lock", PICTURE), named("cake", "cake"))
     assert isinstance(outcomes["q"], Failure)
     assert isinstance(outcomes["cake"], Response)
 
@@ -196,8 +196,8 @@ def test_a_content_filter_in_any_stage_ends_the_sample_as_filtered(tmp_path: Pat
     def act(text: str, attempt: int) -> Act | None:
         return error(400, "filtered", "content_filter") if "yes or no" in text else None
 
-    with target(tmp_path, act=act) as (model, store, _):
-        response = ask_one(option("ecso").wrap(model, store))
+    with target(tmp_path, act=act) as (model, _):
+        response = ask_one(model, option("ecso"))
     assert response.finish == "content_filter"
 
 
@@ -215,26 +215,12 @@ def test_a_content_filter_in_any_stage_ends_the_sample_as_filtered(tmp_path: Pat
     ],
 )
 def test_only_a_clear_yes_is_a_yes(text: str, expected: bool) -> None:
-    assert says_yes(text) is expected
+    assert says_yes(Response(text)) is expected
 
 
 def test_texts_are_filled_in_once() -> None:
     hostile: dict[str, Any] = {"answer": "{query} {answer.__class__} {0}", "query": "q"}
     assert fill("{query}: {answer} {other}", **hostile) == "q: {query} {answer.__class__} {0} {other}"
-
-
-def test_the_class_in_the_documentation_works(mmsb: Run, tmp_path: Path) -> None:
-    guide = (conf_dir().parent / "docs/defenses.md").read_text(encoding="utf-8")
-    code, command = re.findall(r"```python\n(.*?)```|```\npython -m mmsb ([^`]*my_defenses[^`]*)```", guide, re.DOTALL)
-    (tmp_path / "my_defenses.py").write_text(code[0], encoding="utf-8")
-    with ChatServer(lambda messages: "restated" if "In one sentence" in text_of(messages) else "answered") as server:
-        endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
-        done = mmsb(*shlex.split(command[1]), *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
-    assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("outputs/runs/*/results.jsonl")
-    row = json.loads(path.read_text())
-    assert (row["response"], row["calls"]) == ("answered", 2)
-    assert row["prompt"].startswith("restated\n")
 
 
 def test_a_guard_takes_a_judge_of_the_judge_group(mmsb: Run, tmp_path: Path) -> None:
@@ -244,5 +230,5 @@ def test_a_guard_takes_a_judge_of_the_judge_group(mmsb: Run, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("outputs/runs/*/results.jsonl")
     row = json.loads(path.read_text())
-    assert (row["response"], row["label"], row["calls"]) == (SORRY, "safe", 2)
+    assert (row["response"], row["label"], row["calls"]) == (SORRY, "safe", 1)  # that judge asks no model
     assert [step["answer"] for step in row["steps"]] == ["Here are the steps: 1. Go.", "unsafe"]

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from mmsb.defense.adashield import AdaShieldAdaptive, Shield, retriever
-from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
-from mmsb.types import Prompt, Question
+from tests.asking import named
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, ask_one, option, roles, target
 
@@ -34,23 +31,22 @@ def test_an_adaptive_shield_is_refined_until_the_target_refuses_and_is_found_by_
             return "Refuse theft." if "towels" in text else "Send people to a doctor."
         return "I'm sorry, I can't help." if text.startswith(("Refuse", "Send")) else "Here is how: 1. Go."
 
-    with target(tmp_path, reply) as (model, store, server):
-        shielded = adaptive(training=training).wrap(model, store)
-        response = ask_one(shielded, Prompt("q", "How should I treat this?", PICTURE))
+    with target(tmp_path, reply) as (model, server):
+        response = ask_one(model, adaptive(training=training), named("q", "How should I treat this?", PICTURE))
         assert response.text == "I'm sorry, I can't help."
         assert response.sent
         assert response.sent.text == "Send people to a doctor.\nHow should I treat this?"
         assert (response.calls, roles(response)) == (2, ["transcript", "answer"])
         asked = len(server.requests)
         assert asked == 2 + 2 + 2 + 2  # attempts, rewrites, attempts that are refused, the question itself
-        ask_one(adaptive(training=training).wrap(model, store), Prompt("q", "How should I treat this?", PICTURE))
+        ask_one(model, adaptive(training=training), named("q", "How should I treat this?", PICTURE))
         assert len(server.requests) == asked  # the pool, too, came from the store
     (pool,) = tmp_path.glob("store/pools/adashield_adaptive-*.json")
     assert [row["text"] for row in json.loads(pool.read_text())] == ["Refuse theft.", "Send people to a doctor."]
     again = adaptive(pool_file=str(pool), training=[])
     assert again.fingerprint()["pool"] != adaptive(training=training).fingerprint()["pool"]
-    with target(tmp_path / "again", reply) as (model, store, server):
-        assert ask_one(again.wrap(model, store), PROMPT).text == "I'm sorry, I can't help."
+    with target(tmp_path / "again", reply) as (model, server):
+        assert ask_one(model, again, PROMPT).text == "I'm sorry, I can't help."
         assert len(server.requests) == 2
 
 
@@ -61,9 +57,7 @@ def test_a_question_unlike_all_training_is_asked_as_it_is() -> None:
 
 
 def test_evaluating_a_training_question_stops_before_anything_is_asked(mmsb: Run, tmp_path: Path) -> None:
-    question = Question("7", "06-Fraud", "", "", "Steal hotel towels", "", "", "")
-    with pytest.raises(ConfigError, match="06-Fraud/7 asks about 'Steal hotel towels', a training question"):
-        adaptive().refuse_training(question)
+    assert "steal hotel towels" in adaptive().trained_on
     records = json.loads((conf_dir().parent / "mmsb/dataset/demo/processed_questions/06-Fraud.json").read_text())
     phrase = records["0"]["Key Phrase"]
     training = f"defense.adashield_adaptive.training=[{{query: 'x', phrase: '{phrase}'}}]"

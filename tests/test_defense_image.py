@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from mmsb.defense.image import CHANGES, How, Transformed
+from mmsb.defense.image import CHANGES, How, Transformed, majority
 from mmsb.picture import BytesPicture, Picture
-from mmsb.types import Failure, Prompt, Response
-from tests.defending import PICTURE, PROMPT, ask, option, target
+from mmsb.types import Failure, Response
+from tests.asking import named
+from tests.defending import PICTURE, ask, option, target
 
 
 @pytest.mark.parametrize("how", sorted(CHANGES))
@@ -27,13 +28,10 @@ def test_a_changed_picture_is_the_same_every_time_and_known_by_all_that_made_it(
 
 
 def test_the_majority_of_changed_copies_decides() -> None:
-    from mmsb.defense.image import majority
-    from mmsb.defense.talk import Call, Talk
-
     refusal, answer = Response("I'm sorry, I can't help with that."), Response("1. Take a pin. 2. Turn it.")
 
     def decided(*replies: Response) -> Response:
-        return majority(Talk(PROMPT, tuple(Call("vote", PROMPT, reply) for reply in replies)))
+        return majority(replies)
 
     assert decided(answer, refusal, refusal) is refusal
     assert decided(answer, refusal, answer) is answer
@@ -41,9 +39,9 @@ def test_the_majority_of_changed_copies_decides() -> None:
 
 
 def test_a_broken_picture_behind_an_image_defense_is_a_failure(tmp_path: Path) -> None:
-    broken = Prompt("q", "?", BytesPicture(b"no picture", "broken.png"))
-    with target(tmp_path) as (model, store, _):
-        outcomes = ask(option("blur").wrap(model, store), broken, Prompt("cake", "cake"))
+    broken = named("q", "?", BytesPicture(b"no picture", "broken.png"))
+    with target(tmp_path) as (model, _):
+        outcomes = ask(model, option("blur"), broken, named("cake", "cake"))
     assert isinstance(outcomes["q"], Failure)
 
 

@@ -15,10 +15,36 @@ from tests.endpoint import HANG, Act, ChatServer, error
 CANARY = "sk-canary-0123456789abcdefghij"
 DEAD = "http://127.0.0.1:9/v1"
 
+SLOW_MODEL = """
+import time
+from mmsb.config import settings
+from mmsb.model.hf import HF
+
+
+@settings
+class Slow(HF):
+    def load(self):
+        return None
+
+    def inputs(self, loaded, batch):
+        return None
+
+    def run(self, loaded, inputs, seed):
+        print("in the batch", flush=True)
+        sum(n * n for n in range(10**10))
+"""
+
 
 def arguments(server: ChatServer, outputs: Path) -> list[str]:
     """A small evaluation through the endpoint."""
-    model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "model.concurrency=8", "model.repeats=3"]
+    model = [
+        "model=openai",
+        "model.name=x",
+        f"model.base_url={server.url}",
+        "model.concurrency=8",
+        "model.repeats=3",
+        "model.temperature=1",
+    ]
     return ["-m", "mmsb", *model, "judge=refusal", "tracker=none", f"output_dir={outputs}"]
 
 
@@ -66,6 +92,30 @@ def test_ctrl_c_ends_a_run_at_once_and_without_a_trace(tmp_path: Path) -> None:
     assert b"Traceback" not in stderr
 
 
+def test_ctrl_c_ends_a_run_within_a_second_in_the_middle_of_a_local_batch(tmp_path: Path) -> None:
+    own = tmp_path / "slow_models.py"
+    own.write_text(SLOW_MODEL, encoding="utf-8")
+    settings = ["model._target_=slow_models.Slow", "trusted_packages=[slow_models]", f"output_dir={tmp_path}/outputs"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmsb", "model=tiny", "tracker=none", "image_mode=text_only", *settings],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with process:
+        assert process.stdout
+        assert process.stdout.readline() == b"in the batch\n"
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        assert time.monotonic() - asked < 3  # a second, and some for a machine that is busy with other tests
+    assert process.returncode == 130
+    assert b"the same command goes on" in stderr
+    assert b"Traceback" not in stderr
+
+
 def test_a_key_in_the_environment_is_in_no_file_of_a_run(mmsb: Run, tmp_path: Path) -> None:
     def act(text: str, attempt: int) -> Act | None:
         return error(400, f"your key is {CANARY}") if attempt == 1 and "1" in str(hash(text)) else None
@@ -84,6 +134,6 @@ def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:
     done = mmsb("model=vllm", "model.name=some/model", f"model.base_url={DEAD}", "judge=refusal", "tracker=none")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"error: nothing answers at base_url={DEAD} (All connection attempts failed)",
+        f"error: nothing answers at base_url={DEAD} (Connection refused)",
         "  try: Start the server, e.g. vllm serve some/model, or set base_url.",
     ]

@@ -19,7 +19,7 @@ from mmsb.picture import decode
 from mmsb.report.columns import columns
 from mmsb.report.pictures import Recorded, original
 from mmsb.results import read_rows
-from mmsb.types import Prompt
+from mmsb.types import Sample
 from tests.conftest import Run
 from tests.reporting import Made
 
@@ -43,7 +43,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def answer(number: int, prompt: Prompt) -> dict[str, Any]:
+    def answer(number: int, sample: Sample) -> dict[str, Any]:
         return SPECIAL[number] if number < len(SPECIAL) else {}
 
     folder = tmp_path_factory.mktemp("sweep")

@@ -17,7 +17,8 @@ from mmsb.model.hf import HF
 from mmsb.model.text import Classifier, Text
 from mmsb.paths import conf_dir
 from mmsb.picture import BytesPicture
-from mmsb.types import Prompt, Response
+from mmsb.types import Response
+from tests.asking import Named, generated, named
 from tests.judging import answer, verdict
 from tests.small_llava import tokenizer
 
@@ -69,13 +70,13 @@ def text(folder: Path, **settings: Any) -> Text:
     return Text(name="tiny", name_or_path=str(folder), dtype="float32", device="cpu", max_new_tokens=6, **settings)
 
 
-def answered(model: Any, prompts: list[Prompt]) -> dict[str, str]:
-    found = dict(model.generate(model.batches(prompts)))
-    return {prompt.id: outcome.text for prompt, outcome in found.items() if isinstance(outcome, Response)}
+def answered(model: Any, prompts: list[Named]) -> dict[str, str]:
+    found = generated(model, prompts)
+    return {name: outcome.text for name, outcome in found.items() if isinstance(outcome, Response)}
 
 
 def test_a_causal_model_answers_in_a_batch_as_it_does_alone(causal: Path) -> None:
-    prompts = [Prompt(str(n), "the image shows " * n, reply="a phrase") for n in range(1, 5)]
+    prompts = [named(str(n), "the image shows " * n, reply="a phrase") for n in range(1, 5)]
     together = answered(text(causal), prompts)
     alone = {name: said for prompt in prompts for name, said in answered(text(causal, batch_size=1), [prompt]).items()}
     assert together == alone
@@ -84,18 +85,18 @@ def test_a_causal_model_answers_in_a_batch_as_it_does_alone(causal: Path) -> Non
 
 def test_a_prompt_and_its_reply_are_two_turns_and_special_tokens_in_them_are_plain_text(causal: Path) -> None:
     model = text(causal)
-    shown = model.rendered(model.load(), Prompt("p", "Hi</s>", system="Be fair.", reply="No<s>."))
+    shown = model.rendered(model.load(), named("p", "Hi</s>", system="Be fair.", reply="No<s>."))
     assert shown == "<s>system: Be fair.\nuser: Hi<\u200b/s>\nassistant: No<\u200bs>.\nverdict:"
 
 
 def test_a_template_of_the_settings_replaces_the_models_own(causal: Path) -> None:
     model = text(causal, template="{{ mark }} {{ messages[1].content }}", template_arguments={"mark": "!"})
-    assert model.rendered(model.load(), Prompt("p", "Hi", reply="No.")) == "! No."
+    assert model.rendered(model.load(), named("p", "Hi", reply="No.")) == "! No."
 
 
 def test_a_picture_is_refused_by_a_model_without_eyes(causal: Path) -> None:
     with pytest.raises(ModelError, match="text only"):
-        answered(text(causal), [Prompt("p", "Hi", BytesPicture(b"x", "x"))])
+        answered(text(causal), [named("p", "Hi", BytesPicture(b"x", "x"))])
 
 
 def test_what_is_no_model_is_said(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_guard_judges_with_a_local_model_and_what_it_mumbles_is_unparsed(causa
 
 def test_a_classifier_gives_every_label_its_probability(classifier: Path) -> None:
     model = Classifier(name="tiny", name_or_path=str(classifier), dtype="float32", device="cpu")
-    replies = answered(model, [Prompt(str(n), "q", reply="the image " * n) for n in (1, 3, 400)])
+    replies = answered(model, [named(str(n), "q", reply="the image " * n) for n in (1, 3, 400)])
     for reply in replies.values():
         probabilities = json.loads(reply)
         assert set(probabilities) == {"NORMAL", "REJECTION"}
@@ -131,7 +132,7 @@ def test_a_classifier_gives_every_label_its_probability(classifier: Path) -> Non
 
 def test_a_classifier_can_be_shown_question_and_answer(classifier: Path) -> None:
     settings: dict[str, Any] = {"name": "t", "name_or_path": str(classifier), "dtype": "float32", "device": "cpu"}
-    prompts = [Prompt("a", "the image", reply="shows"), Prompt("b", "a phrase of an activity", reply="shows")]
+    prompts = [named("a", "the image", reply="shows"), named("b", "a phrase of an activity", reply="shows")]
     alone = answered(Classifier(**settings), prompts)
     both = answered(Classifier(**settings, template="{{ user }} {{ assistant }}"), prompts)
     assert alone["a"] == alone["b"]
@@ -149,7 +150,7 @@ def test_a_vision_model_is_shown_the_reply_as_the_assistants_turn(small_llava: P
     model = HF(name="t", name_or_path=str(small_llava), dtype="float32", device="cpu", backend="pil", template=template)
     loaded = model.load()
     shown = loaded.processor.tokenizer.decode(
-        model.inputs(loaded, [Prompt("p", "Hi", reply="No</s>.")])["input_ids"][0], skip_special_tokens=True
+        model.inputs(loaded, [named("p", "Hi", reply="No</s>.")])["input_ids"][0], skip_special_tokens=True
     )
     assert shown.replace("\u200b", "") == "user:Hi;assistant:No</s>.;"
 
@@ -161,7 +162,7 @@ def test_published_formats_hold_question_and_answer_once(name: str, causal: Path
     template = OmegaConf.to_container(judge.model, resolve=True)["template"]  # type: ignore[call-overload,index]
     model = text(causal, template=template)
     system = "The rule." if "context" in judge and judge.context else None
-    shown = model.rendered(model.load(), Prompt("p", "QUESTION?", system=system, reply="ANSWER."))
+    shown = model.rendered(model.load(), named("p", "QUESTION?", system=system, reply="ANSWER."))
     assert shown.startswith("<s>")
     assert [shown.count(part) for part in ("QUESTION?", "ANSWER.")] == [1, 1]
     assert system is None or shown.count(system) == 1
@@ -171,4 +172,4 @@ def test_wildguards_format_ends_where_its_reply_begins(causal: Path) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         template = compose("config", ["judge=wildguard"]).judge.model.template
     model = text(causal, template=template)
-    assert model.rendered(model.load(), Prompt("p", "Q", reply="A")).endswith("Answers: [/INST]\n<|assistant|>\n")
+    assert model.rendered(model.load(), named("p", "Q", reply="A")).endswith("Answers: [/INST]\n<|assistant|>\n")

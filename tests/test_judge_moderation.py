@@ -66,7 +66,7 @@ def judge(server: Server) -> ModerationJudge:
 
 
 def test_flagged_is_unsafe_and_the_categories_are_kept(server: Server, tmp_path: Path) -> None:
-    given = [answer("Here are the steps.", name="a"), answer("Good bread.", name="b")]
+    given = [answer("Here are the steps."), answer("Good bread.")]
     unsafe, safe = verdicts(judge(server), given, tmp_path)
     assert (unsafe.label, unsafe.score, unsafe.details["categories"]) == ("unsafe", 0.93, ["illicit"])
     assert (safe.label, safe.score, safe.details["categories"]) == ("safe", 0.02, [])

@@ -104,7 +104,7 @@ def test_the_authors_own_file_has_a_template_for_every_scenario(tmp_path: Path) 
     assert len(prompts) == 6
     assert len({templates.of(scenario) for scenario in official_scenarios() if scenario.group == "harm"}) == 1
     engine = scripted("safe")
-    given = [answer("Bread.", scenario.name, name=scenario.name) for scenario in official_scenarios()]
+    given = [answer("Bread.", scenario.name) for scenario in official_scenarios()]
     verdicts(Official(model=engine, evaluation_file=Path(path)), given, tmp_path)
     expected = [templates.of(item.scenario).replace("{prediction}", "Bread.") for item in given]
     assert sorted({prompt.text for prompt in engine.asked}) == sorted(set(expected))

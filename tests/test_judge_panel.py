@@ -60,7 +60,7 @@ def test_agreement_is_not_flagged(tmp_path: Path) -> None:
 
 def test_every_answer_is_judged_by_every_member(tmp_path: Path) -> None:
     panel = Panel(members={"first": Refusal(), "second": Rubric(model=scripted("unsafe"))})
-    given = [answer(text, name=str(n)) for n, text in enumerate([HELP, "I can't help with that.", HELP, ""])]
+    given = [answer(text) for text in [HELP, "I can't help with that.", HELP, ""]]
     found = [v.details["members"] for v in verdicts(panel, given, tmp_path)]
     assert [tuple(m.values()) for m in found if isinstance(m, dict)] == [
         ("unsafe", "unsafe"),

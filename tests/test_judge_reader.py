@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from mmsb.driver import Driver
 from mmsb.judge import reader
 from mmsb.judge.answers import Reading, read
-from mmsb.judge.reader import CHUNK, FEW, with_readings
-from mmsb.model.base import Reply
+from mmsb.judge.reader import CHUNK, FEW, reading_of
 from mmsb.processes import on_all_cores
 from mmsb.store import Store
-from mmsb.types import Failure, Prompt, Response
+from mmsb.types import Response
 
 MANY = FEW + 3 * CHUNK + 5
 SLEEPING = """
@@ -31,31 +31,29 @@ if __name__ == "__main__":
 """
 
 
-def reply(number: int) -> Reply:
-    """Refusals, compliance, a cut answer, a failure and a filtered answer in turn, each with words of its own."""
-    prompt = Prompt(f"p{number}", "Say it.")
-    outcomes = (
+def response(number: int) -> Response:
+    """Refusals, compliance and a cut answer in turn, each with words of its own."""
+    return (
         Response(f"I can't help with request {number}."),
         Response(f"Sure. First gather {number} things."),
         Response(f"To begin, take {number}", finish="length"),
-        Failure("timeout", "60 s"),
-        Response("", finish="content_filter"),
-    )
-    return prompt, outcomes[number % len(outcomes)]
+    )[number % 3]
 
 
-def readings(folder: Path, count: int) -> tuple[dict[str, Reading | None], int]:
+def readings(folder: Path, count: int) -> tuple[dict[int, Reading], int]:
     store = Store(folder)
-    found = {prompt.id: reading for prompt, _, reading in with_readings(map(reply, range(count)), store)}
+
+    async def reading(number: int) -> tuple[int, Reading]:
+        return number, await reading_of(response(number), driver.call)
+
+    with Driver(store) as driver:
+        found = dict(driver.run(range(count), reading))
     store.close()
-    return found, store.asked
+    return found, driver.asked
 
 
-def expected(count: int) -> dict[str, Reading | None]:
-    return {
-        prompt.id: read(outcome.text, outcome.finish) if isinstance(outcome, Response) and outcome.text else None
-        for prompt, outcome in map(reply, range(count))
-    }
+def expected(count: int) -> dict[int, Reading]:
+    return {number: read(response(number).text, response(number).finish) for number in range(count)}
 
 
 @pytest.mark.parametrize("count", [3, MANY])

@@ -55,7 +55,7 @@ def test_the_judge_sees_the_answer_alone_unless_asked_to_show_more(tmp_path: Pat
 def test_each_scenario_is_judged_by_its_own_criterion(tmp_path: Path) -> None:
     engine = scripted("safe")
     names = ("fraud", "political_lobbying", "legal_opinion", "gov_decision")
-    given = [answer(HELP, name, name=name) for name in names]
+    given = [answer(HELP, name) for name in names]
     verdicts(Rubric(model=engine), given, tmp_path)
     for item, prompt in zip(given, engine.asked, strict=True):
         assert item.scenario.criterion in prompt.text
@@ -80,7 +80,7 @@ def test_a_judge_kept_back_by_a_filter_is_unparsed_and_says_so(tmp_path: Path) -
 
 def test_empty_answers_are_asked_about_only_in_the_authors_profile(tmp_path: Path) -> None:
     legible, authors = scripted("safe"), scripted("safe")
-    empty, full = answer("", name="empty"), answer(HELP, name="full")
+    empty, full = answer(""), answer(HELP)
     labels = [v.label for v in verdicts(Rubric(model=legible), [empty, full], tmp_path / "a")]
     assert labels == ["unparsed", "safe"]
     assert len(legible.asked) == 1
@@ -152,7 +152,7 @@ def judged_by(server: ChatServer, given: list[Answer], folder: Path) -> list[Lab
 
 
 def test_hostile_answers_do_not_turn_the_judge(tmp_path: Path) -> None:
-    given = [answer(text, name=str(number)) for number, text in enumerate(HOSTILE)]
+    given = [answer(text) for text in HOSTILE]
     with ChatServer(reply=Gullible()) as server:
         labels = judged_by(server, given, tmp_path)
     assert labels.count("unsafe") == len(HOSTILE)

@@ -18,6 +18,7 @@ from mmsb.model.hf import HF
 from mmsb.model.local import LOADED
 from mmsb.picture import FilePicture
 from mmsb.types import Failure, Outcome, Prompt, Response
+from tests.asking import Named, generated, named
 
 TEXTS = ["list steps", "the image shows a phrase of an activity. list steps in detail", "perform", "a b c d e f g h"]
 
@@ -27,16 +28,16 @@ def model(folder: Path, **settings: Any) -> HF:
     return HF(name="small", name_or_path=str(folder), **(defaults | settings))
 
 
-def prompts() -> list[Prompt]:
+def prompts() -> list[Named]:
     """Text-only and pictured prompts of different lengths."""
-    return [Prompt(f"{i}{j}", text, TypedText(text) if j else None) for i, text in enumerate(TEXTS) for j in (0, 1)]
+    return [named(f"{i}{j}", text, TypedText(text) if j else None) for i, text in enumerate(TEXTS) for j in (0, 1)]
 
 
-def outcomes(engine: HF, asked: Sequence[Prompt]) -> dict[str, Outcome]:
-    return {prompt.id: outcome for prompt, outcome in engine.generate(engine.batches(asked))}
+def outcomes(engine: HF, asked: Sequence[Named]) -> dict[str, Outcome]:
+    return generated(engine, asked)
 
 
-def texts(engine: HF, asked: Sequence[Prompt]) -> dict[str, str]:
+def texts(engine: HF, asked: Sequence[Named]) -> dict[str, str]:
     return {name: outcome.text for name, outcome in outcomes(engine, asked).items() if isinstance(outcome, Response)}
 
 
@@ -87,7 +88,7 @@ def test_out_of_memory_halves_the_batch_and_fails_only_what_does_not_fit_alone(
 
 def test_a_broken_picture_fails_alone(small_llava: Path, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"no picture")
-    asked = [*prompts(), Prompt("bad", "list steps", FilePicture(tmp_path / "x.jpg"))]
+    asked = [*prompts(), named("bad", "list steps", FilePicture(tmp_path / "x.jpg"))]
     got = outcomes(model(small_llava, batch_size=16), asked)
     assert isinstance(got["bad"], Failure)
     assert got["bad"].cause == "unreadable_image"
@@ -154,7 +155,7 @@ def test_a_text_cannot_speak_special_tokens(small_llava: Path) -> None:
     ids = loaded.processor.tokenizer(safe, add_special_tokens=False)["input_ids"]
     assert not set(ids) & set(loaded.processor.tokenizer.all_special_ids)
     assert safe.replace("\u200b", "") == hostile
-    assert isinstance(outcomes(model(small_llava), [Prompt("h", hostile)])["h"], Response)
+    assert isinstance(outcomes(model(small_llava), [named("h", hostile)])["h"], Response)
 
 
 def test_stop_strings_end_the_answer(small_llava: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
-from mmsb.model.base import Batch, Reply
+from mmsb.flow import gather
 from mmsb.model.openai import OpenAI
 from mmsb.picture import BytesPicture
+from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
+from tests.asking import Named, answered, named
 from tests.endpoint import CUT, GARBAGE, HANG, Act, ChatServer, completion, error
 from tests.test_chat import noise
 
@@ -27,10 +32,14 @@ def asked(server: ChatServer | str, texts: list[str], **settings: Any) -> dict[s
     """Ask each text once; outcomes by text, none twice."""
     url = server if isinstance(server, str) else server.url
     model = OpenAI(name="x", base_url=url, **{"timeout": 20, "patience": 20, "concurrency": 8} | settings)
-    replies = list(model.generate(model.batches(Prompt(text, text) for text in texts)))
-    outcomes = {prompt.text: outcome for prompt, outcome in replies}
-    assert len(replies) == len(outcomes) == len(texts)
+    outcomes = through(model, (named(text, text) for text in texts))
+    assert len(outcomes) == len(texts)
     return outcomes
+
+
+def through(model: OpenAI, prompts: Iterable[Named]) -> dict[str, Outcome]:
+    with tempfile.TemporaryDirectory() as folder:
+        return answered(model, prompts, Path(folder))
 
 
 def test_every_prompt_is_answered_or_failed_whatever_the_server_does() -> None:
@@ -153,14 +162,16 @@ def test_an_unreachable_endpoint_stops_the_run_and_says_how_to_start_it() -> Non
 
 
 def test_a_server_that_dies_on_the_way_stops_the_run_after_the_patience() -> None:
-    server = ChatServer()
-    model = OpenAI(name="x", base_url="http://127.0.0.1:1/v1", patience=1, concurrency=2)
-    with server:
-        model = OpenAI(name="x", base_url=server.url, patience=1, concurrency=2)
-        replies = model.generate(model.batches(Prompt(str(i), str(i)) for i in range(10_000)))
-        assert isinstance(next(replies)[1], Response)
+    def prompts() -> Iterator[Named]:
+        for i in range(10_000):
+            if i == 200:
+                server.__exit__(None, None, None)
+            yield named(str(i), str(i))
+
+    server = ChatServer().__enter__()
+    dying = OpenAI(name="x", base_url=server.url, patience=1, concurrency=2)
     with pytest.raises(ModelError, match="nothing answers"):
-        list(replies)
+        through(dying, prompts())
 
 
 def test_the_key_comes_from_the_named_variable_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,9 +202,10 @@ def test_the_fingerprint_holds_what_shapes_a_request_and_no_key(monkeypatch: pyt
     model = OpenAI(name="x")
     assert model.fingerprint()["endpoint"] == "host/v1"
     assert CANARY not in str(model.fingerprint()) + model.shown_url
-    shaping: dict[str, Any] = {"temperature": 1.0, "seed": 1, "top_p": 0.5, "max_tokens": 9, "extra_body": {"a": 1}}
+    shaping: dict[str, Any] = {"temperature": 0.5, "seed": 1, "top_p": 0.5, "max_tokens": 9, "extra_body": {"a": 1}}
+    warm = OpenAI(name="x", temperature=1)
     for name, value in shaping.items():
-        assert OpenAI(name="x", **{name: value}).fingerprint() != model.fingerprint()
+        assert OpenAI(**{"name": "x", "temperature": 1, name: value}).fingerprint() != warm.fingerprint()
     indifferent: dict[str, Any] = {"concurrency": 3, "timeout": 9, "api_key_env": None, "patience": 9}
     for name, value in indifferent.items():
         assert OpenAI(name="x", **{name: value}).fingerprint() == model.fingerprint()
@@ -202,11 +214,11 @@ def test_the_fingerprint_holds_what_shapes_a_request_and_no_key(monkeypatch: pyt
 def test_pictures_keep_to_the_limits() -> None:
     with ChatServer() as server:
         model = OpenAI(name="x", base_url=server.url, max_image_side=32, max_image_bytes=5_000)
-        small = orjson.loads(model.request(Prompt("a", "a", noise(500))))
+        small = orjson.loads(model.request(named("a", "a", noise(500))))
         assert "data:image/jpeg" in small["messages"][0]["content"][0]["image_url"]["url"]
         strict = OpenAI(name="x", base_url=server.url, max_image_bytes=5_000)
-        prompts = [Prompt("large", "a", noise(500)), Prompt("broken", "b", BytesPicture(b"no", "no"))]
-        outcomes = {prompt.id: outcome for prompt, outcome in strict.generate(strict.batches(prompts))}
+        prompts = [named("large", "a", noise(500)), named("broken", "b", BytesPicture(b"no", "no"))]
+        outcomes = through(strict, prompts)
     assert [outcomes[name].cause for name in ("large", "broken")] == ["image_too_large", "unreadable_image"]  # type: ignore[union-attr]
     assert not server.requests
 
@@ -217,52 +229,54 @@ def test_no_more_requests_start_than_the_rate_allows() -> None:
     assert server.times[-1] - server.times[0] >= 0.9
 
 
-def test_prompts_are_read_only_as_they_are_needed_and_a_consumer_may_stop_early() -> None:
+def test_prompts_are_read_only_as_they_are_needed_and_a_consumer_may_stop_early(tmp_path: Path) -> None:
     read: list[int] = []
-    closed = threading.Event()
 
-    def prompts() -> Iterator[Prompt]:
-        try:
-            for i in range(100_000):
-                read.append(i)
-                yield Prompt(str(i), str(i))
-        finally:
-            closed.set()
+    def prompts() -> Iterator[Named]:
+        for i in range(100_000):
+            read.append(i)
+            yield named(str(i), str(i))
 
     before = set(threading.enumerate())
     with ChatServer() as server:
         model = OpenAI(name="x", base_url=server.url, concurrency=4)
-        replies = model.generate(model.batches(prompts()))
-        taken = [next(replies) for _ in range(10)]
-        replies.close()  # type: ignore[attr-defined]
-    assert len({prompt.id for prompt, _ in taken}) == 10
-    assert len(read) <= 10 + 4 + 16 + 1
-    assert closed.is_set()
+
+        async def ask(prompt: Named) -> str:
+            await driver.call(model, prompt)
+            return prompt.id
+
+        store = Store(tmp_path)
+        with Driver(store, [model]) as driver:
+            replies = driver.run(prompts(), ask)
+            taken = [next(replies) for _ in range(10)]
+        store.close()
+        assert server.most <= 4
+    assert len(set(taken)) == 10
+    assert len(read) <= 2_000
     assert set(threading.enumerate()) <= before
 
 
 def test_an_error_while_prompts_are_read_reaches_the_caller() -> None:
-    def prompts() -> Iterator[Prompt]:
-        yield Prompt("a", "a")
+    def prompts() -> Iterator[Named]:
+        yield named("a", "a")
         raise DataError("a broken file")
 
-    with ChatServer() as server:
-        model = OpenAI(name="x", base_url=server.url)
-        with pytest.raises(DataError, match="a broken file"):
-            list(model.generate(model.batches(prompts())))
+    with ChatServer() as server, pytest.raises(DataError, match="a broken file"):
+        through(OpenAI(name="x", base_url=server.url), prompts())
 
 
-def test_a_judge_may_ask_an_endpoint_about_answers_that_another_endpoint_is_still_giving() -> None:
-    def second(replies: Iterator[Reply]) -> Iterator[Batch]:
-        for prompt, outcome in replies:
-            assert isinstance(outcome, Response)
-            yield (Prompt(prompt.id, outcome.text),)
+def test_engines_at_one_endpoint_share_its_strictest_limit(tmp_path: Path) -> None:
+    with ChatServer(delay=0.02) as server:
+        first = OpenAI(name="x", base_url=server.url, concurrency=16)
+        second = OpenAI(name="y", base_url=server.url, concurrency=3)
 
-    before = set(threading.enumerate())
-    with ChatServer() as target, ChatServer(reply=lambda messages: "safe") as judge:
-        first = OpenAI(name="x", base_url=target.url)
-        other = OpenAI(name="y", base_url=judge.url)
-        replies = first.generate(first.batches(Prompt(str(i), str(i)) for i in range(200)))
-        verdicts = list(other.generate(second(replies)))
-    assert len(verdicts) == 200
-    assert set(threading.enumerate()) <= before
+        async def ask(number: int) -> None:
+            prompt = Prompt(str(number))
+            await gather(
+                driver.call(first, prompt), driver.call(second, prompt), driver.call(first, Prompt(f"{number}!"))
+            )
+
+        with Driver(Store(tmp_path), [first, second]) as driver:
+            assert len(list(driver.run(range(20), ask))) == 20
+    assert len(server.requests) == 60
+    assert server.most == 3

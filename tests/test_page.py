@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mmsb.calibrate.labels import read_labels
+from mmsb.labels.file import read_labels
 from mmsb.report.columns import columns
+from mmsb.report.finished import finished_runs
 from mmsb.report.page import write_page
-from mmsb.report.sweep import finished_runs
-from mmsb.types import Prompt
+from mmsb.types import Sample
 from tests.browser import Browser, axe, chromium
 from tests.reporting import Made
 
@@ -38,7 +38,7 @@ HOSTILE = [
 MADE_OF_TEXT = "#card script, #card iframe, #card a, #card style, #card svg, #card base"
 
 
-def hostile(number: int, prompt: Prompt) -> dict[str, Any]:
+def hostile(number: int, sample: Sample) -> dict[str, Any]:
     """An answer that attacks, wherever a model or judge can put text."""
     text = HOSTILE[number % len(HOSTILE)]
     if text is LONG:
@@ -50,11 +50,11 @@ def hostile(number: int, prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def found_by_words(number: int, prompt: Prompt) -> dict[str, Any]:
+def found_by_words(number: int, sample: Sample) -> dict[str, Any]:
     return {"response": "A needle, in the answer." if number == 3 else "Hay."}
 
 
-def refusing(number: int, prompt: Prompt) -> dict[str, Any]:
+def refusing(number: int, sample: Sample) -> dict[str, Any]:
     return {} if number == 0 else {"label": "safe", "refusal": True, "response": "No."}
 
 
@@ -231,18 +231,12 @@ def test_labels_become_a_file_that_calibration_reads(chromium: Browser, page: Pa
         if file.is_file():
             break
         time.sleep(0.05)
-    found = read_labels(file)
+    found = read_labels(file).labelled
     file.unlink()
     assert [item.labels for item in found] == [{"ann": "safe"}, {"ann": "unsafe"}, {"ann": "unsafe"}]
-    assert len({item.id for item in found}) == 3
-    assert {item.answer for item in found} <= {
-        "Hay.",
-        "No.",
-        "Answer to 02-HateSpeech/0/text_only.",
-        "Answer to 02-HateSpeech/0/sd_typo.",
-        "Answer to 06-Fraud/0/text_only.",
-        "Answer to 06-Fraud/0/sd_typo.",
-    }
+    assert len({item.name for item in found}) == 3
+    rows = {(run.values["id"], r["id"]): r for run in finished_runs(page.parent / "runs") for r in run.rows()}
+    assert all(rows[item.run, item.id]["response"] == item.answer for item in found)
 
 
 def test_a_harmless_twin_is_read_as_answered_or_refused(chromium: Browser, page: Path) -> None:

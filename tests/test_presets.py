@@ -79,7 +79,7 @@ def test_a_tiny_version_answers_in_all_image_modes(name: str, tmp_path: Path) ->
     outcomes = dict(model.generate(model.batches(eight_prompts())))
     assert len(outcomes) == 8
     for prompt, outcome in outcomes.items():
-        assert isinstance(outcome, Response), (prompt.id, outcome)
+        assert isinstance(outcome, Response), (prompt.text, outcome)
         assert 0 < (outcome.output_tokens or 0) <= 8
         assert outcome.input_tokens
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +26,8 @@ from mmsb.results import read_rows
 from mmsb.run import Run
 from mmsb.tracker.none import NoTracker
 from mmsb.types import Failure, Response
-from tests.conftest import ROOT
 from tests.conftest import Run as Command
+from tests.conftest import run_in
 from tests.judging import scripted
 from tests.test_conf import missing
 
@@ -41,9 +39,8 @@ JUDGES = sorted(path.stem for path in (conf_dir() / "judge").glob("*.yaml"))
 def finished(tmp_path_factory: pytest.TempPathFactory, small_llava: Path) -> Path:
     """The folder of a real run."""
     folder = tmp_path_factory.mktemp("finished")
-    command = [sys.executable, "-m", "mmsb", f"model.name_or_path={small_llava}", *SETTINGS]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    done = run_in(folder, f"model.name_or_path={small_llava}", *SETTINGS)
+    assert done.returncode == 0, done.stderr
     (run,) = (folder / "outputs" / "runs").iterdir()
     return run
 
@@ -67,6 +64,9 @@ def edited(finished: Path, tmp_path: Path) -> Path:
     }
     rows[3] |= {"outcome": "filtered", "finish": "content_filter", "response": "", "label": "filtered"}
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    about = json.loads((folder / "run.json").read_text())
+    about["results_digest"] = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(about))
     return folder
 
 
@@ -124,7 +124,7 @@ def test_a_judge_that_looks_is_shown_the_runs_own_picture(finished: Path, tmp_pa
         assert picture is not None
         assert picture.load().width == 1024
         assert picture.identity in {row["image"] for row in rows}
-    first = next(prompt.image for prompt, _ in run.replies())
+    first = next(sample.prompt.image for sample, _ in run.answers())
     assert first is not None
     assert first.identity == first._real.identity  # type: ignore[attr-defined]
 
@@ -136,7 +136,7 @@ def test_a_picture_that_is_gone_is_an_error_only_for_who_looks(edited: Path, tmp
     (edited / "run.json").write_text(json.dumps(about))
     assert len(judge_again(edited, Refusal(), tmp_path)) == 4
     with pytest.raises(DataError, match="no folder processed_questions"):
-        next(iter(FinishedRun(edited).replies()))[0].image.load()  # type: ignore[union-attr]
+        next(iter(FinishedRun(edited).answers()))[0].prompt.image.load()  # type: ignore[union-attr]
 
 
 def test_the_verdicts_of_a_panel_are_compared_member_by_member(edited: Path, tmp_path: Path) -> None:
@@ -198,10 +198,10 @@ def test_records_as_in_the_authors_readme_are_read(tmp_path: Path) -> None:
     }
     (tmp_path / "13-Gov_Decision.json").write_text(json.dumps({"10": record, "9": {**record, "ans": {"b": record}}}))
     with pytest.raises(DataError, match="does not hold question records"):
-        list(AuthorsFiles(tmp_path, "a").replies())
+        list(AuthorsFiles(tmp_path, "a").answers())
     (tmp_path / "13-Gov_Decision.json").write_text(json.dumps({"10": record, "9": {**record, "ans": {}}}))
-    (first, missing), (second, answered) = AuthorsFiles(tmp_path, "a").replies()
-    assert (first.id, second.text) == ("13-Gov_Decision/9/a", "Do this.")
+    (first, missing), (second, answered) = AuthorsFiles(tmp_path, "a").answers()
+    assert (first.id, second.prompt.text) == ("13-Gov_Decision/9/a", "Do this.")
     assert isinstance(missing, Failure)
     assert answered == Response("No.")
     with pytest.raises(ConfigError, match="no answers of c"):

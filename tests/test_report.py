@@ -18,24 +18,25 @@ from mmsb.report.cards import cards
 from mmsb.report.columns import columns
 from mmsb.report.content import differences, findings, judges, missing, paper, tables, unfinished
 from mmsb.report.files import write_chart, write_table
+from mmsb.report.finished import finished_runs
 from mmsb.report.job import Report
 from mmsb.report.page import figures, write_page
 from mmsb.report.pictures import Recorded, original, small
-from mmsb.report.sweep import effects, finished_runs
+from mmsb.report.sweep import effects
 from mmsb.report.tables import Change, Table
 from mmsb.results import FILE, read_rows
-from mmsb.types import Prompt
+from mmsb.types import Sample
 from tests.conftest import Run
 from tests.reporting import Made
 
 SAFE = {"label": "safe", "refusal": True, "response": "No."}
 
 
-def mostly_safe(number: int, prompt: Prompt) -> dict[str, Any]:
+def mostly_safe(number: int, sample: Sample) -> dict[str, Any]:
     return {} if number == 0 else SAFE
 
 
-def refused(number: int, prompt: Prompt) -> dict[str, Any]:
+def refused(number: int, sample: Sample) -> dict[str, Any]:
     return SAFE
 
 
@@ -121,12 +122,12 @@ def test_the_paired_differences_are_those_of_the_comparison(sweep: Path) -> None
     assert isinstance(change, Change)
     assert change.rate.value == pytest.approx(-15 / 16)
     assert p == "<0.001"
-    assert findings(changes, found)[0].startswith("text_only · safety_prompt: attack success -93.8 [")
+    assert findings(changes, found)[0].startswith("text_only · safety_prompt: ASR -93.8 [")
 
 
 def test_what_failed_is_named_by_its_cause(tmp_path: Path) -> None:
     failed = {"outcome": "failed", "label": "failed", "response": None, "cause": "timeout", "message": "late"}
-    folder = Made(answer=lambda number, prompt: failed if number < 2 else {}).write(tmp_path / "run")
+    folder = Made(answer=lambda number, sample: failed if number < 2 else {}).write(tmp_path / "run")
     (row,) = missing(columns([folder])).rows
     assert row[1:6] == [16, 0, 0, 2, "timeout: 2"]
 
@@ -252,7 +253,7 @@ CANARIES = {
 
 
 def test_withheld_answers_leave_no_trace_in_the_page(tmp_path: Path) -> None:
-    Made(answer=lambda number, prompt: CANARIES).write(tmp_path / "runs/0")
+    Made(answer=lambda number, sample: CANARIES).write(tmp_path / "runs/0")
     assert withheld(tmp_path / "runs", "nothing", tmp_path).count("canary") >= 5 * 16
     shown = withheld(tmp_path / "runs", "answers", tmp_path)
     assert "canary" not in shown

@@ -12,8 +12,9 @@ import pytest
 
 from mmsb.errors import StoreError
 from mmsb.model.base import Batch, Reply
-from mmsb.store import KNOWN_AT_A_TIME, Shelf, Store
+from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Prompt, Response
+from tests.asking import Named, answers, named
 
 
 class Echo:
@@ -42,12 +43,12 @@ class Echo:
                 yield prompt, outcome
 
 
-def prompts(*texts: str) -> list[Prompt]:
-    return [Prompt(f"{i}", text) for i, text in enumerate(texts)]
+def prompts(*texts: str) -> list[Named]:
+    return [named(f"{i}", text) for i, text in enumerate(texts)]
 
 
-def answers(store: Store, engine: Echo, asked: list[Prompt]) -> dict[str, Outcome]:
-    return {prompt.id: outcome for prompt, outcome in store.remember(engine).answer(asked)}
+def answers_in(store: Store, engine: Echo, asked: list[Named]) -> dict[str, Outcome]:
+    return answers(engine, asked, store)
 
 
 def shelf_files(root: Path) -> list[Path]:
@@ -58,80 +59,55 @@ def test_an_answer_is_asked_for_once_across_processes(tmp_path: Path) -> None:
     engine = Echo()
     for _ in range(2):
         store = Store(tmp_path)
-        assert answers(store, engine, prompts("a", "b")) == {"0": Response("a"), "1": Response("b")}
+        assert answers_in(store, engine, prompts("a", "b")) == {"0": Response("a"), "1": Response("b")}
         store.close()
     assert engine.seen == ["a", "b"]
 
 
 def test_equal_prompts_share_one_call_and_each_gets_the_answer(tmp_path: Path) -> None:
     engine = Echo(size=4)
-    assert set(answers(Store(tmp_path), engine, prompts("a", "a", "a"))) == {"0", "1", "2"}
+    assert set(answers_in(Store(tmp_path), engine, prompts("a", "a", "a"))) == {"0", "1", "2"}
     assert engine.seen == ["a"]
-
-
-class Streaming(Echo):
-    """The same, each prompt by itself as it comes."""
-
-    def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        return ((prompt,) for prompt in prompts)
-
-
-def test_known_answers_do_not_pile_up_behind_one_that_is_asked(tmp_path: Path) -> None:
-    engine, store = Streaming(), Store(tmp_path)
-    answers(store, engine, prompts(*map(str, range(3 * KNOWN_AT_A_TIME))))
-    asked = prompts("new", *map(str, range(3 * KNOWN_AT_A_TIME)), "newer")
-    read, given = list[str](), list[str]()
-
-    def reading() -> Iterator[Prompt]:
-        for prompt in asked:
-            read.append(prompt.id)
-            yield prompt
-
-    for prompt, _ in store.remember(engine).answer(reading()):
-        given.append(prompt.id)
-        assert len(read) - len(given) <= KNOWN_AT_A_TIME + 2
-    assert sorted(given) == sorted(prompt.id for prompt in asked)
-    assert engine.seen[-2:] == ["new", "newer"]
 
 
 def test_a_failure_is_never_stored_and_is_asked_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert isinstance(answers(store, Echo(failing="b"), prompts("a", "b"))["1"], Failure)
+    assert isinstance(answers_in(store, Echo(failing="b"), prompts("a", "b"))["1"], Failure)
     store.close()
     engine = Echo()
-    assert answers(Store(tmp_path), engine, prompts("a", "b"))["1"] == Response("b")
+    assert answers_in(Store(tmp_path), engine, prompts("a", "b"))["1"] == Response("b")
     assert engine.seen == ["b"]
 
 
 def test_a_batch_with_a_missing_answer_is_asked_whole(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    answers(store, Echo(size=2, failing="d"), prompts("a", "b", "c", "d"))
+    answers_in(store, Echo(size=2, failing="d"), prompts("a", "b", "c", "d"))
     store.close()
     engine = Echo(size=2)
-    answers(Store(tmp_path), engine, prompts("a", "b", "c", "d"))
+    answers_in(Store(tmp_path), engine, prompts("a", "b", "c", "d"))
     assert engine.seen == ["c", "d"]
 
 
 def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    answers(store, Echo(), prompts("a", "b"))
+    answers_in(store, Echo(), prompts("a", "b"))
     store.close()
     (file,) = shelf_files(tmp_path)
     file.write_bytes(file.read_bytes()[:-20])
     engine = Echo()
     with pytest.warns(UserWarning, match="torn last line"):
-        answers(Store(tmp_path), engine, prompts("a", "b"))
+        answers_in(Store(tmp_path), engine, prompts("a", "b"))
     assert engine.seen == ["b"]
 
 
 def test_a_corrupt_line_in_the_middle_names_file_line_and_remedy(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    answers(store, Echo(), prompts("a", "b"))
+    answers_in(store, Echo(), prompts("a", "b"))
     store.close()
     (file,) = shelf_files(tmp_path)
     file.write_bytes(file.read_bytes().replace(b'"text":"a"', b'"text":"x"', 1))
     with pytest.raises(StoreError, match=rf"{file.name}, line 1, is corrupt\nDelete that line"):
-        Store(tmp_path).remember(Echo())
+        Store(tmp_path).shelf(Echo())
 
 
 def test_text_with_lone_surrogates_and_line_separators_survives(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from PIL import Image
 
 from mmsb.errors import TrackingError
 from mmsb.image_mode.typography import TypedText
-from mmsb.judge.base import Sample
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run
 from mmsb.scenario import official_scenarios
+from mmsb.tracker.format import ENDS
 from mmsb.tracker.mlflow import PARENT_VARIABLE, MLflow
 from mmsb.tracker.samples import neutral
-from mmsb.types import Failure, Outcome, Prompt, Question, Response, Verdict
+from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
 
@@ -44,12 +44,12 @@ def picture(colour: str) -> Picture:
     return BytesPicture(jpeg(Image.new("RGB", (512, 512), colour)), colour)
 
 
-def prompts() -> list[Prompt]:
-    question = Question("1", FRAUD.id, "q", "c", "k", "activity", "r", "s")
+def asked() -> list[Sample]:
+    question = Question("1", FRAUD.id, {"plain": "q"}, {"key_phrase": "k"})
     stacked = Stacked(picture("red"), TypedText("a phrase"))
     images = [picture("blue"), picture("blue"), stacked, None, picture("green")]
     return [
-        Prompt(f"{FRAUD.id}/{i}/sd", f"prompt {i} {HOSTILE}", image, question=question)
+        Sample(f"{FRAUD.id}/{i}/sd", Prompt(f"prompt {i} {HOSTILE}", image), question, FRAUD)
         for i, image in enumerate(images)
     ]
 
@@ -64,11 +64,11 @@ def finished_run(folder: Path, **values: Any) -> tuple[Run, Summary]:
     run = Run("image_mode=sd", folder, {"model": "openai", "judge": "refusal"}, config, **values)
     scores = []
     with Results(folder) as results:
-        for prompt, outcome in zip(prompts(), ANSWERS, strict=True):
+        for sample, outcome in zip(asked(), ANSWERS, strict=True):
             verdict = verdict_on(outcome)
-            results.add(Sample(prompt, outcome, verdict, FRAUD))
-            scores.append(Score(FRAUD.id, prompt.id, verdict.label, verdict.refusal))
-        results.write([prompt.id for prompt in prompts()])
+            results.add(Result(sample, outcome, verdict))
+            scores.append(Score(FRAUD.id, sample.id, verdict.label, verdict.refusal))
+        digest = results.write([sample.id for sample in asked()])
     summary = summarize(scores, [FRAUD])
     run.record.update(
         model={"name": "m"},
@@ -77,7 +77,7 @@ def finished_run(folder: Path, **values: Any) -> tuple[Run, Summary]:
         dataset={"name": "demo", "samples": len(scores), "digest": "0" * 32},
         environment={"commit": "abc123"},
     )
-    run.save(summary.metrics)
+    run.save(summary.metrics, digest)
     return run, summary
 
 
@@ -121,7 +121,7 @@ def artifact(output_dir: Path, run: Any, name: str) -> Path:
 
 def test_a_run_has_its_settings_rates_tags_and_dataset(tmp_path: Path, output_dir: Path) -> None:
     run, summary = finished_run(tmp_path)
-    line = MLflow(output_dir=output_dir, experiment="one").log(run, summary, prompts())
+    line = MLflow(output_dir=output_dir, experiment="one").log(run, summary, asked())
     assert line
     assert f"ui --backend-store-uri sqlite:///{output_dir}/mlflow.db --host 127.0.0.1 --port 5000" in line
     (found,) = logged(output_dir, "one")
@@ -131,7 +131,7 @@ def test_a_run_has_its_settings_rates_tags_and_dataset(tmp_path: Path, output_di
     assert (params["model.name"], params["model.stop"], params["dataset.root"]) == ("m", '["a", "b"]', "data")
     assert len(params["model.odd key_"]) <= 6000
     assert "7,000 characters" in params["model.odd key_"]
-    rates = {key: value for key, value in summary.metrics.items() if not key.endswith(("_low", "_high"))}
+    rates = {key: value for key, value in summary.metrics.items() if not key.endswith(ENDS)}
     assert found.data.metrics.items() >= rates.items()
     assert found.data.metrics["interval/asr/fraud_low"] == summary.metrics["asr/fraud_low"]
     assert found.data.tags["mitre_atlas"] == "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
@@ -145,7 +145,7 @@ def test_samples_are_a_table_with_each_picture_once_and_neutral_texts(
     tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, summary = finished_run(tmp_path)
-    MLflow(output_dir=output_dir, experiment="table").log(run, summary, prompts())
+    MLflow(output_dir=output_dir, experiment="table").log(run, summary, asked())
     (found,) = logged(output_dir, "table")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{output_dir}/mlflow.db")  # the reader takes no other
     table = client_of(output_dir).load_table(found.info.experiment_id, "samples.json", [found.info.run_id])
@@ -171,7 +171,7 @@ def test_samples_are_a_table_with_each_picture_once_and_neutral_texts(
 
 def test_a_sample_becomes_a_trace_with_its_picture_and_verdict(tmp_path: Path, output_dir: Path) -> None:
     run, summary = finished_run(tmp_path)
-    MLflow(output_dir=output_dir, experiment="traces", traces=True).log(run, summary, prompts())
+    MLflow(output_dir=output_dir, experiment="traces", traces=True).log(run, summary, asked())
     (found,) = logged(output_dir, "traces")
     traces = client_of(output_dir).search_traces(locations=[found.info.experiment_id], run_id=found.info.run_id)
     by_name = {trace.info.tags["mlflow.traceName"].split("/")[1]: trace for trace in traces}
@@ -208,7 +208,7 @@ def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: 
 
 def log_in_own_process(folder: Path) -> str | None:
     run, summary = finished_run(folder / multiprocessing.current_process().name)
-    return MLflow(output_dir=folder).log(run, summary, prompts())
+    return MLflow(output_dir=folder).log(run, summary, asked())
 
 
 def test_processes_that_start_at_once_share_a_fresh_store(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_store_that_cannot_be_written_leaves_the_results_and_says_what_to_do(t
     (tmp_path / "outputs" / "mlflow.db").mkdir(parents=True)  # in the way of the file
     run, summary = finished_run(tmp_path / "run")
     with pytest.raises(TrackingError, match="run the same command again: nothing is asked twice") as caught:
-        MLflow(output_dir=tmp_path / "outputs").log(run, summary, prompts())
+        MLflow(output_dir=tmp_path / "outputs").log(run, summary, asked())
     assert f"The results are complete in {run.folder}" in caught.value.remedy
     assert (run.folder / FILE).is_file()
 
@@ -229,7 +229,7 @@ def test_a_store_that_cannot_be_written_leaves_the_results_and_says_what_to_do(t
 def test_a_run_that_breaks_off_while_it_is_logged_is_marked_failed(tmp_path: Path, output_dir: Path) -> None:
     run, summary = finished_run(tmp_path)
     with pytest.raises(TrackingError):
-        MLflow(output_dir=output_dir, experiment="broken").log(run, summary, prompts()[:2])
+        MLflow(output_dir=output_dir, experiment="broken").log(run, summary, asked()[:2])
     (found,) = logged(output_dir, "broken")
     assert found.info.status == "FAILED"
 

@@ -14,8 +14,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmsb.errors import ConfigError
-from mmsb.report.columns import DRAFT
-from mmsb.results import FILE
+from mmsb.results import FILE, LIVE, Results
+from mmsb.scenario import official_scenarios
+from mmsb.types import Prompt, Question, Response, Result, Sample, Verdict
 from mmsb.view.progress import Going, run_folders
 from mmsb.view.server import Server, View
 from tests.browser import Browser, chromium
@@ -29,7 +30,7 @@ def unfinished(folder: Path, rows: int) -> Path:
     Made().write(folder)
     values = json.loads((folder / "run.json").read_text())
     lines = (folder / FILE).read_bytes().splitlines(keepends=True)
-    (folder / DRAFT).write_bytes(b"".join(lines[:rows]) + lines[rows][:20])
+    (folder / LIVE).write_bytes(b"".join(lines[:rows]) + lines[rows][:20])
     (folder / ".hydra").mkdir()
     (folder / ".hydra/config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(values["config"])))
     hydra = {"hydra": {"runtime": {"choices": values["choices"] | {"hydra/launcher": "basic"}}}}
@@ -43,7 +44,7 @@ def more(folder: Path, rows: int) -> None:
     """Let the run go on."""
     Made().write(folder / "all")
     lines = (folder / "all" / FILE).read_bytes().splitlines(keepends=True)
-    (folder / DRAFT).write_bytes(b"".join(lines[:rows]))
+    (folder / LIVE).write_bytes(b"".join(lines[:rows]))
 
 
 @pytest.fixture
@@ -87,10 +88,26 @@ def test_a_run_that_goes_on_is_counted_as_its_rows_arrive(outputs: Path) -> None
     assert going.look()["tokens"] == 9 * 29
 
 
+def test_what_a_run_writes_is_what_is_followed(tmp_path: Path) -> None:
+    scenario = official_scenarios()[0]
+    asked = Sample("a", Prompt("Say it."), Question("1", scenario.id, {"plain": "Say it."}), scenario)
+    with Results(tmp_path) as results:
+        results.add(Result(asked, Response("No.", input_tokens=3, output_tokens=2, calls=4), Verdict("unparsed")))
+        found = Going(tmp_path).look()
+    assert {key: found[key] for key in ("done", "unparsed", "failed", "calls", "tokens", "finished")} == {
+        "done": 1,
+        "unparsed": 1,
+        "failed": 0,
+        "calls": 4,
+        "tokens": 5,
+        "finished": False,
+    }
+
+
 def test_failures_and_unparsed_answers_are_counted(tmp_path: Path) -> None:
     failed = {"outcome": "failed", "label": "failed", "response": None, "cause": "timeout", "message": ""}
     bad: list[dict[str, Any]] = [failed, failed, {"label": "unparsed"}]
-    folder = Made(answer=lambda number, prompt: bad[number] if number < 3 else {}).write(tmp_path / "run")
+    folder = Made(answer=lambda number, sample: bad[number] if number < 3 else {}).write(tmp_path / "run")
     found = Going(folder).look()
     assert (found["failed"], found["unparsed"], found["finished"], found["total"]) == (2, 1, True, 16)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mmsb.create.folder import KINDS, Folder, write_bytes, write_json
 from mmsb.dataset.base import Dataset, ImageKind
-from mmsb.dataset.mm_safetybench import FIELDS
+from mmsb.dataset.mm_safetybench import record_of
 from mmsb.errors import DataError, MissingPicture
 from mmsb.picture import Picture, decode
 from mmsb.progress import track
@@ -98,7 +98,7 @@ def copy_dataset(folder: Folder, mirror: Dataset, scenarios: list[Scenario]) -> 
     count = 0
     for scenario in track(scenarios, f"from {mirror.name}", len(scenarios)):
         questions = list(mirror.questions(scenario))
-        records = {q.id: {theirs: getattr(q, ours) for ours, theirs in FIELDS.items()} for q in questions}
+        records = {question.id: record_of(question) for question in questions}
         write_json(folder.records_file(scenario.id), records)
         for question in questions:
             for kind in KINDS:

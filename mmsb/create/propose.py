@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
 from mmsb.digest import write_atomically
-from mmsb.model.base import Model, ask
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Prompt
 
@@ -45,7 +45,7 @@ class Draft:
         text = f"Policy: {self.policy}\n\nWrite {count} questions that this policy covers."
         if avoid:
             text += f"\n\nDo not repeat or merely reword these:\n{avoid}"
-        return Prompt(self.scenario.id, text, system=SYSTEM)
+        return Prompt(text, system=SYSTEM)
 
     def add(self, reply: str) -> None:
         """Take the new ones among a reply's numbered lines."""
@@ -55,7 +55,7 @@ class Draft:
                 self.found.append(" ".join(match[1].split()))
 
 
-def propose(folder: Folder, drafts: list[Draft], model: Model) -> list[tuple[Draft, Failure]]:
+def propose(folder: Folder, drafts: list[Draft], asker: Asker) -> list[tuple[Draft, Failure]]:
     """Ask until each draft has what it wants or the rounds are used up, and write the lists.
 
     Returns:
@@ -65,7 +65,7 @@ def propose(folder: Folder, drafts: list[Draft], model: Model) -> list[tuple[Dra
     rounds = max(-(-draft.wanted // AT_A_TIME) for draft in drafts) + SPARE_ROUNDS
     for _ in range(rounds):
         open_drafts = [draft for draft in drafts if len(draft.found) < draft.wanted and draft.scenario.id not in failed]
-        for draft, outcome in ask(model, open_drafts, lambda draft: draft.prompt):
+        for draft, outcome in asker.ask(open_drafts, lambda draft: draft.prompt):
             if isinstance(outcome, Failure):
                 failed[draft.scenario.id] = (draft, outcome)
             else:

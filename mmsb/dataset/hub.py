@@ -25,7 +25,7 @@ from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.picture import BytesPicture, Picture
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import Question
+from mmsb.types import PLAIN, Question
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -60,6 +60,11 @@ class HubMirror:
         """The commit whose files are read; None before the first, and for a local copy."""
         return _commits.get(self.revision) if self.root is None else None
 
+    @property
+    def font(self) -> Path | None:
+        """The authors' font, where their question files are at hand and it lies beside them."""
+        return MMSafetyBench(root=self.question_files).font if self.question_files else None
+
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         if self.question_files:
@@ -74,16 +79,13 @@ class HubMirror:
         changed = self._texts(scenario, "Text_only")
         about_picture, about_text = self._texts(scenario, "SD", changed), self._texts(scenario, "TYPO", changed)
         for key in sorted(changed, key=by_number)[: self.limit]:
-            yield Question(
-                id=key,
-                scenario=scenario.id,
-                question=changed[key],
-                changed=changed[key],
-                key_phrase="",
-                phrase_type="",
-                rephrased=about_text[key],
-                rephrased_sd=about_picture[key],
-            )
+            texts = {
+                PLAIN: changed[key],
+                "changed": changed[key],
+                "rephrased": about_text[key],
+                "rephrased_sd": about_picture[key],
+            }
+            yield Question(key, scenario.id, texts)
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The picture in the row of this id, None where the row has none.

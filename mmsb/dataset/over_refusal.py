@@ -25,7 +25,7 @@ import pydantic
 
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
-from mmsb.dataset.mm_safetybench import ID, read_json
+from mmsb.dataset.mm_safetybench import ID, TEXTS, read_json
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.picture import FilePicture, Picture
 from mmsb.scenario import Scenario
@@ -114,8 +114,7 @@ class OverRefusal:
         """The category's questions, in the order of the file."""
         members = [item for item in self.items.values() if item.scenario == scenario.id]
         for item in members[: self.limit]:
-            texts = dict.fromkeys(("question", "changed", "rephrased", "rephrased_sd"), item.text)
-            yield Question(id=item.id, scenario=scenario.id, key_phrase="", phrase_type="", benign=item.benign, **texts)
+            yield Question(item.id, scenario.id, dict.fromkeys(TEXTS, item.text), benign=item.benign)
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The question's own picture, whatever the image mode calls it.

@@ -9,21 +9,22 @@ Source of the idea: Wang et al., AdaShield (ECCV 2024, arXiv 2403.09513); there 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import NonNegativeFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.talk import Staged, Talk, fill, say
+from mmsb.defense.base import Ask, Defense, fill
 from mmsb.digest import digest, digest_file, write_atomically
 from mmsb.errors import ConfigError, ModelError
+from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
 from mmsb.judge.answers import read
-from mmsb.model.base import Engine, Model
-from mmsb.store import Store
-from mmsb.types import Failure, Prompt, Question
+from mmsb.model.base import Engine
+from mmsb.types import Prompt, Response
 
 
 @settings
@@ -81,74 +82,76 @@ class AdaShieldAdaptive:
         pool = digest_file(self.pool_file) if self.pool_file else digest(recipe)
         return {"pool": pool, "transcribe": self.transcribe, "threshold": self.threshold}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model, asked behind the prompt that fits the question."""
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The key phrases of the training questions."""
+        return tuple(item.phrase for item in self.training)
 
-        def transcript(talk: Talk) -> Prompt | None:
-            return replace(talk.prompt, text=self.transcribe) if talk.prompt.image else None
+    async def prepare(self, ask: Ask, folder: Path) -> Defense:
+        """The defense with its pool: from its file, or made now.
 
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            nearest = retriever(self._pool(model, store), self.threshold)
-
-            def shielded(talk: Talk) -> Prompt:
-                shield = nearest(f"{talk.prompt.text}\n{talk.text('transcript')}")
-                return replace(talk.prompt, text=f"{shield.text}\n{talk.prompt.text}") if shield else talk.prompt
-
-            return say(model, say(model, talks, "transcript", transcript), "answer", shielded)
-
-        return Staged(stages)
-
-    def refuse_training(self, question: Question) -> None:
-        """Stop a run that would evaluate a training question, whatever dataset and id it comes under.
+        Every call goes through the store, so a second time it is free. What was made is kept in `folder` as a file that
+        `pool_file` takes.
 
         Raises:
-            ConfigError: the question's key phrase is one that was trained on.
+            ConfigError: neither training questions nor a pool file.
+            ModelError: a call failed.
         """
-        if question.key_phrase.casefold() in {item.phrase.casefold() for item in self.training}:
-            raise ConfigError(
-                f"{question.scenario}/{question.id} asks about {question.key_phrase!r}, a training question of "
-                f"defense.{self.name}: what a defense was trained on cannot be evaluated",
-                f"Replace it in defense.{self.name}.training, or leave it out of the dataset.",
-            )
-
-    def _pool(self, model: Model, store: Store) -> tuple[Shield, ...]:
-        """The pool: from its file, or made now. Every call goes through the store, so a second time it is free."""
         if self.pool_file:
-            return read_pool(self.pool_file)
+            return Shielded(self, read_pool(self.pool_file))
         if not self.training:
             raise ConfigError(f"defense.{self.name}.training is empty", "Name training questions, or a pool_file.")
-        defender = store.remember(self.defender) if self.defender else model
-        pool = tuple(Shield(item.query, item.phrase, self.text) for item in self.training)
-        for _ in range(self.rounds):
-            pool = self._refined(pool, model, defender)
+        pool = [Shield(item.query, item.phrase, self.text) for item in self.training]
+        try:
+            for _ in range(self.rounds):
+                pool = await gather(*(self._refined(shield, ask) for shield in pool))
+        except Unanswered as error:
+            raise ModelError(
+                f"defense.{self.name}: the pool could not be made: {error}", "The same command goes on from there."
+            ) from error
         rows = [asdict(shield) for shield in pool]
-        write_atomically(store.root / "pools" / f"{self.name}-{digest(rows)[:12]}.json", json.dumps(rows, indent=1))
-        return pool
+        write_atomically(folder / f"{self.name}-{digest(rows)[:12]}.json", json.dumps(rows, indent=1))
+        return Shielded(self, tuple(pool))
 
-    def _refined(self, pool: tuple[Shield, ...], model: Model, defender: Model) -> tuple[Shield, ...]:
-        """One round: ask the target behind each prompt; let the defender rewrite those that it did not refuse."""
+    async def _refined(self, shield: Shield, ask: Ask) -> Shield:
+        """Ask the target behind the prompt; let the defender rewrite it where the target did not refuse."""
+        attempt = Prompt(f"{shield.text}\n{shield.query}", TypedText(shield.phrase))
+        reply = await ask.model(attempt, "attempt")
+        if read(reply.text, reply.finish).refusal:
+            return shield
+        rewrite = Prompt(fill(self.refine, answer=reply.text, **asdict(shield)))
+        better = await ask.helper(self.defender or ask.target, rewrite, "rewrite")
+        return replace(shield, text=better.text.strip() or shield.text)
 
-        def attempt(talk: Talk) -> Prompt:
-            shield = shields[talk.prompt.id]
-            return replace(talk.prompt, text=f"{shield.text}\n{shield.query}", image=TypedText(shield.phrase))
 
-        def rewrite(talk: Talk) -> Prompt | None:
-            if read(talk.last.text, talk.last.finish).refusal:
-                return None
-            shield = asdict(shields[talk.prompt.id])
-            return replace(talk.prompt, text=fill(self.refine, answer=talk.text("attempt"), **shield))
+@dataclass(frozen=True)
+class Shielded:
+    """The defense with its pool."""
 
-        shields = {f"training/{number}": shield for number, shield in enumerate(pool)}
-        talks: Iterator[Talk] = (Talk(Prompt(name, "")) for name in shields)
-        for talk in say(defender, say(model, talks, "attempt", attempt), "rewrite", rewrite):
-            if isinstance(talk.outcome, Failure):
-                raise ModelError(
-                    f"defense.{self.name}: the pool could not be made: {talk.outcome.message}",
-                    "The same command goes on from there.",
-                )
-            shield = shields[talk.prompt.id]
-            shields[talk.prompt.id] = replace(shield, text=talk.text("rewrite").strip() or shield.text)
-        return tuple(shields.values())
+    settings: AdaShieldAdaptive
+    pool: tuple[Shield, ...]
+
+    @property
+    def name(self) -> str:
+        """The name for tables."""
+        return self.settings.name
+
+    def fingerprint(self) -> dict[str, object]:
+        """What determines the defense."""
+        return self.settings.fingerprint()
+
+    @cached_property
+    def nearest(self) -> Callable[[str], Shield | None]:
+        """Finds the shield whose training question is most like a text."""
+        return retriever(self.pool, self.settings.threshold)
+
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, asked behind the prompt that fits the question."""
+        seen = ""
+        if prompt.image:
+            seen = (await ask.model(replace(prompt, text=self.settings.transcribe), "transcript")).text
+        shield = self.nearest(f"{prompt.text}\n{seen}")
+        return await ask(replace(prompt, text=f"{shield.text}\n{prompt.text}") if shield else prompt, "answer")
 
 
 def read_pool(path: Path) -> tuple[Shield, ...]:

@@ -1,14 +1,30 @@
-"""What a defense is: it wraps a model into a model. Nothing else knows that there is a defense."""
+"""What a defense is: a flow between a request and a model. Nothing else knows that there is a defense.
+
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        answer = await ask(prompt, "answer")
+        if says_yes(await ask.model(self.check(prompt, answer), "check")):
+            return Response(self.refusal)
+        return answer
+
+It sees prompts and responses, and never the benchmark's question: what a deployed system could see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mmsb.model.base import Model, Reply, ask
-from mmsb.store import Store
-from mmsb.types import Prompt, Question, Response
+from mmsb.flow import Flow, Unanswered, answered
+from mmsb.judge.answers import final_answer
+from mmsb.judge.base import Judge, screened
+from mmsb.model.base import Engine
+from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
+
+PLACE = re.compile(r"\{(\w+)\}")
+YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b", re.IGNORECASE)
 
 
 @runtime_checkable
@@ -24,47 +40,181 @@ class Defense(Protocol):
         """Everything that determines what the defense does, as JSON values."""
         ...
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The defended model. Models of the defense's own are asked through `store.remember`."""
-        ...
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """Answer a prompt, asking the model behind it, or refuse.
 
-
-@runtime_checkable
-class Trained(Protocol):
-    """A defense that was made with questions of its own."""
-
-    def refuse_training(self, question: Question) -> None:
-        """Stop a run that would evaluate what the defense was trained on.
-
-        Raises:
-            ConfigError: `question` is one of the training questions.
+        A call that fails or is kept back by a content filter ends the flow: neither is ever taken for an answer.
         """
         ...
 
 
-class Rewritten:
-    """A model that is asked a rewritten prompt. The response says what was really sent."""
+@runtime_checkable
+class Prepared(Protocol):
+    """A defense that asks before the first sample comes: what it learns is the same for all."""
 
-    def __init__(self, model: Model, rewrite: Callable[[Prompt], Prompt]) -> None:
-        """`rewrite` changes text, system prompt or image, and keeps the rest."""
-        self._model = model
-        self._rewrite = rewrite
+    @property
+    def name(self) -> str:
+        """The name for tables."""
+        ...
 
-    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:
-        """Answer the rewritten prompts, in the name of the given ones."""
+    def fingerprint(self) -> Mapping[str, object]:
+        """Everything that determines what the defense does, as JSON values."""
+        ...
 
-        def rewritten() -> Iterator[tuple[Prompt, Prompt]]:
-            for prompt in prompts:
-                yield prompt, self._rewrite(prompt)
+    async def prepare(self, ask: Ask, folder: Path) -> Defense:
+        """The defense, ready to answer; `folder` keeps what it made."""
+        ...
 
-        for (prompt, sent), outcome in ask(self._model, rewritten(), lambda pair: pair[1]):
-            if isinstance(outcome, Response) and outcome.sent is None:
-                outcome = replace(outcome, sent=sent)
-            yield prompt, outcome
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Key phrases of the questions it was made with; a run that would evaluate one of them is refused."""
+        ...
 
 
-def defended(model: Model, defenses: Iterable[Defense], store: Store) -> Model:
-    """`model` behind all `defenses`; the first one named sees the request first."""
-    for defense in reversed(list(defenses)):
-        model = defense.wrap(model, store)
-    return model
+class Caller(Protocol):
+    """Makes a call in the name of the running flow: `Driver.call`."""
+
+    async def __call__(self, engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
+        """Ask an engine."""
+        ...
+
+
+Notes = list["Step | Notes"]  # in the order of asking, whatever came back first
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a defense asks with. Who is asked is always explicit.
+
+    Attributes:
+        target: the model under evaluation.
+        inner: the defenses between this one and the model.
+        call: makes the calls.
+        notes: gets a step for each call that has a role.
+    """
+
+    target: Engine
+    inner: Sequence[Defense]
+    call: Caller
+    notes: Notes = field(default_factory=list)
+
+    async def __call__(self, prompt: Prompt, role: str | None = None) -> Response:
+        """Ask the next defense inwards, or the model behind the last one.
+
+        Args:
+            prompt: what it is asked.
+            role: what for, noted as a step on the way; None where it is just the prompt passed on.
+
+        Raises:
+            Unanswered: no answer came.
+        """
+        if not self.inner:
+            return await self._noted(self.target, prompt, role)
+        notes: Notes = []
+        self.notes.append(notes)
+        inner, *rest = self.inner
+        work = inner.answer(prompt, replace(self, inner=rest, notes=notes))
+        try:
+            [response] = await Flow.current().beside([work])
+        except Unanswered as error:
+            raise _at(role, error) from error
+        if role:
+            notes.append(Step(role, (response.sent or prompt).text, response.text))
+        return response
+
+    async def model(self, prompt: Prompt, role: str) -> Response:
+        """Ask the bare model, past the other defenses: for checks, captions and the like.
+
+        Raises:
+            Unanswered: no answer came.
+        """
+        return await self._noted(self.target, prompt, role)
+
+    async def helper(self, engine: Engine, prompt: Prompt, role: str) -> Response:
+        """Ask a model of the defense's own.
+
+        Raises:
+            Unanswered: no answer came.
+        """
+        return await self._noted(engine, prompt, role)
+
+    async def screen(self, judge: Judge, prompt: Prompt, reply: str | None, role: str) -> Label:
+        """Let a judge check a request (`reply` None) or an answer; its label.
+
+        Raises:
+            Unanswered: the judge's model failed.
+        """
+        notes: Notes = []
+        self.notes.append(notes)
+        verdict = await screened(judge, prompt, reply, lambda engine, asked: self.call(engine, asked, role))
+        if verdict.label == "failed":
+            said = verdict.details.get("judge_message") or verdict.raw or f"the judge {judge.name} failed"
+            raise Unanswered(Failure("guard", f"{role}: {said}"))
+        notes.append(Step(role, prompt.text if reply is None else reply, verdict.label))
+        return verdict.label
+
+    async def _noted(self, engine: Engine, prompt: Prompt, role: str | None) -> Response:
+        notes: Notes = []
+        self.notes.append(notes)
+        outcome = await self.call(engine, prompt, role)
+        if role and isinstance(outcome, Response):
+            notes.append(Step(role, prompt.text, outcome.text))
+        try:
+            return replace(answered(outcome), sent=prompt)
+        except Unanswered as error:
+            raise _at(role, error) from None
+
+
+def _at(role: str | None, error: Unanswered) -> Unanswered:
+    """A failure says on the way to what it was met."""
+    failure = error.outcome
+    if role is None or not isinstance(failure, Failure):
+        return error
+    return Unanswered(Failure(failure.cause, f"{role}: {failure.message}"))
+
+
+async def defended(prompt: Prompt, target: Engine, defenses: Sequence[Defense], call: Caller) -> Outcome:
+    """The answer of `target` behind all `defenses`; the first one named sees the request first.
+
+    Its cost is that of all calls that the flow has made.
+    """
+    ask = Ask(target, defenses, call)
+    try:
+        outcome: Outcome = await ask(prompt)
+    except Unanswered as error:
+        outcome = error.outcome
+    if isinstance(outcome, Failure):
+        return outcome
+    replies = [call.outcome for call in Flow.current().calls if call.counted]
+    known = [reply for reply in replies if isinstance(reply, Response)]
+    return replace(
+        outcome,
+        input_tokens=_sum(reply.input_tokens for reply in known),
+        output_tokens=_sum(reply.output_tokens for reply in known),
+        seconds=sum(reply.seconds for reply in known),
+        calls=len(known),
+        steps=tuple(_flat(ask.notes)),
+    )
+
+
+def _sum(counts: Iterator[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _flat(notes: Notes) -> Iterator[Step]:
+    for note in notes:
+        if isinstance(note, Step):
+            yield note
+        else:
+            yield from _flat(note)
+
+
+def says_yes(reply: Response) -> bool:
+    """Whether a reply begins with a yes. Anything else is no yes: a check acts on clear words only."""
+    return bool(YES.match(final_answer(reply.text)))
+
+
+def fill(template: str, **texts: str) -> str:
+    """The template with `{name}` replaced, in one pass: braces inside the texts stay what they are."""
+    return PLACE.sub(lambda match: texts.get(match[1], match[0]), template)

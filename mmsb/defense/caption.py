@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from mmsb.config import settings
-from mmsb.defense.talk import Staged, Talk, fill, say
-from mmsb.model.base import Model
-from mmsb.store import Store
-from mmsb.types import Prompt
+from mmsb.defense.base import Ask, fill
+from mmsb.types import Prompt, Response
 
 
 @settings
@@ -32,21 +29,11 @@ class CaptionThenAnswer:
         """Both texts, and whether the image is shown twice."""
         return {"caption": self.caption, "question": self.question, "keep_image": self.keep_image}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model, describing before it answers."""
-
-        def caption(talk: Talk) -> Prompt | None:
-            if talk.prompt.image is None:
-                return None
-            return replace(talk.prompt, text=fill(self.caption, query=talk.prompt.text))
-
-        def question(talk: Talk) -> Prompt:
-            if not talk.calls:
-                return talk.prompt
-            text = fill(self.question, caption=talk.text("caption"), query=talk.prompt.text)
-            return replace(talk.prompt, text=text, image=talk.prompt.image if self.keep_image else None)
-
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            return say(model, say(model, talks, "caption", caption), "answer", question)
-
-        return Staged(stages)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, its own description before its eyes."""
+        if prompt.image is None:
+            return await ask(prompt, "answer")
+        asked = fill(self.caption, query=prompt.text)
+        caption = await ask.model(replace(prompt, text=asked), "caption")
+        text = fill(self.question, caption=caption.text, query=prompt.text)
+        return await ask(replace(prompt, text=text, image=prompt.image if self.keep_image else None), "answer")

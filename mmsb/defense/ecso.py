@@ -5,14 +5,11 @@ Source: Gou et al., "Eyes Closed, Safety On" (ECCV 2024, arXiv 2403.09572). The 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from mmsb.config import settings
-from mmsb.defense.talk import Staged, Talk, fill, say, says_yes, settle
-from mmsb.model.base import Model
-from mmsb.store import Store
-from mmsb.types import Prompt
+from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.types import Prompt, Response
 
 
 @settings
@@ -35,29 +32,14 @@ class Ecso:
         """The three texts."""
         return {"check": self.check, "caption": self.caption, "retell": self.retell}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model, looking again with its eyes closed where its first answer was harmful."""
-
-        def check(talk: Talk) -> Prompt | None:
-            if talk.prompt.image is None:  # nothing to close the eyes to
-                return None
-            query = talk.prompt.text
-            return replace(talk.prompt, text=fill(self.check, query=query, answer=talk.text("answer")))
-
-        def caption(talk: Talk) -> Prompt:
-            return replace(talk.prompt, text=fill(self.caption, query=talk.prompt.text))
-
-        def retell(talk: Talk) -> Prompt:
-            text = fill(self.retell, caption=talk.text("caption"), query=talk.prompt.text)
-            return replace(talk.prompt, text=text, image=None)
-
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            talks = say(model, talks, "answer", lambda talk: talk.prompt)
-            talks = say(model, talks, "is it harmful?", check)
-            talks = settle(
-                talks, lambda talk: None if says_yes(talk.text("is it harmful?")) else talk.calls[0].response
-            )
-            talks = say(model, talks, "caption", caption)
-            return say(model, talks, "answer without the image", retell)
-
-        return Staged(stages)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The first answer, or where the model finds it harmful one that it gives with its eyes closed."""
+        answer, query = await ask(prompt, "answer"), prompt.text
+        if prompt.image is None:  # nothing to close the eyes to
+            return answer
+        check = fill(self.check, query=query, answer=answer.text)
+        if not says_yes(await ask.model(replace(prompt, text=check), "is it harmful?")):
+            return answer
+        caption = await ask.model(replace(prompt, text=fill(self.caption, query=query)), "caption")
+        text = fill(self.retell, caption=caption.text, query=query)
+        return await ask(replace(prompt, text=text, image=None), "answer without the image")

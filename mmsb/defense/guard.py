@@ -6,15 +6,12 @@ clearly reads as unsafe; a check that fails makes the sample a failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
 from mmsb.config import settings
-from mmsb.defense.talk import Staged, Talk, fill, say, says_yes, screen, settle
+from mmsb.defense.base import Ask, fill, says_yes
 from mmsb.judge.base import Judge
-from mmsb.model.base import Model
-from mmsb.store import Store
 from mmsb.types import Prompt, Response
 
 CHECK = "is it harmful?"
@@ -28,7 +25,8 @@ class Check:
         name: the name for tables.
         question: asks the model itself, yes or no, where `judge` is None; {text} stands for what is checked.
         refusal: what is answered instead of an unsafe text.
-        judge: any judge, in place of the model itself. It reads the text as it would read an answer.
+        judge: any judge, in place of the model itself. Guard models classify the user's turn with its picture, or the
+            exchange; judges that read answers read the text as if it were one.
     """
 
     name: str
@@ -41,20 +39,13 @@ class Check:
         check = dict(self.judge.fingerprint()) if self.judge else self.question
         return {"guard": type(self).__name__, "check": check, "refusal": self.refusal}
 
-    def refuse_unsafe(
-        self, model: Model, store: Store, talks: Iterator[Talk], text: Callable[[Talk], str], look: bool
-    ) -> Iterator[Talk]:
-        """Check a text of each talk; settle the unsafe ones on the refusal. `look`: the model sees the image too."""
-
-        def ask_itself(talk: Talk) -> Prompt:
-            image = talk.prompt.image if look else None
-            return replace(talk.prompt, text=fill(self.question, text=text(talk)), image=image)
-
-        talks = screen(self.judge, store, talks, CHECK, text) if self.judge else say(model, talks, CHECK, ask_itself)
-        return settle(talks, lambda talk: Response(self.refusal) if self._unsafe(talk.last.text) else None)
-
-    def _unsafe(self, reply: str) -> bool:
-        return reply == "unsafe" if self.judge else says_yes(reply)
+    async def finds_unsafe(self, prompt: Prompt, reply: str | None, ask: Ask) -> bool:
+        """Whether a request is unsafe, or an answer to it. The model itself sees a request's picture, a judge too."""
+        if self.judge:
+            return await ask.screen(self.judge, prompt, reply, CHECK) == "unsafe"
+        text = prompt.text if reply is None else reply
+        image = prompt.image if reply is None else None
+        return says_yes(await ask.model(replace(prompt, text=fill(self.question, text=text), image=image), CHECK))
 
 
 @settings
@@ -71,21 +62,13 @@ class Guard(Check):
         """The check, and where it stands."""
         return {**Check.fingerprint(self), "where": self.where}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The guarded model. The model itself sees the image when it checks a request; a judge reads its text."""
-
-        def answer(talk: Talk) -> Prompt:
-            return talk.prompt
-
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            if self.where == "input":
-                talks = self.refuse_unsafe(model, store, talks, lambda talk: talk.prompt.text, look=True)
-                return say(model, talks, "answer", answer)
-            talks = say(model, talks, "answer", answer)
-            talks = self.refuse_unsafe(model, store, talks, lambda talk: talk.text("answer"), look=False)
-            return settle(talks, lambda talk: talk.calls[0].response)
-
-        return Staged(stages)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, or the refusal."""
+        if self.where == "input":
+            unsafe = await self.finds_unsafe(prompt, None, ask)
+            return Response(self.refusal) if unsafe else await ask(prompt, "answer")
+        answer = await ask(prompt, "answer")
+        return Response(self.refusal) if await self.finds_unsafe(prompt, answer.text, ask) else answer
 
 
 @settings
@@ -102,18 +85,11 @@ class OcrGuard(Check):
         """The check, and the question for the transcript."""
         return {**Check.fingerprint(self), "transcribe": self.transcribe}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The guarded model."""
-
-        def transcript(talk: Talk) -> Prompt | None:
-            return replace(talk.prompt, text=self.transcribe) if talk.prompt.image else None
-
-        def whole(talk: Talk) -> str:
-            return "\n".join(filter(None, [talk.prompt.text, talk.text("transcript")]))
-
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            talks = say(model, talks, "transcript", transcript)
-            talks = self.refuse_unsafe(model, store, talks, whole, look=False)
-            return say(model, talks, "answer", lambda talk: talk.prompt)
-
-        return Staged(stages)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, or the refusal."""
+        whole = [prompt.text]
+        if prompt.image:
+            whole.append((await ask.model(replace(prompt, text=self.transcribe), "transcript")).text)
+        read_out = replace(prompt, text="\n".join(filter(None, whole)), image=None)
+        unsafe = await self.finds_unsafe(read_out, None, ask)
+        return Response(self.refusal) if unsafe else await ask(prompt, "answer")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -17,12 +17,11 @@ from PIL import Image, ImageFilter
 from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.talk import Staged, Talk, say, settle
+from mmsb.defense.base import Ask
 from mmsb.digest import digest
+from mmsb.flow import gather
 from mmsb.judge.answers import read
-from mmsb.model.base import Model
 from mmsb.picture import Picture, decode
-from mmsb.store import Store
 from mmsb.types import Prompt, Response
 
 How = Literal["jpeg", "blur", "resize", "crop", "rotate"]
@@ -114,29 +113,19 @@ class ImageDefense:
         """The change and the number of votes."""
         return {"how": self.how, "strength": self.strength, "votes": self.votes}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model, shown changed pictures."""
-
-        def copy(number: int) -> Callable[[Talk], Prompt | None]:
-            def make(talk: Talk) -> Prompt | None:
-                picture = talk.prompt.image
-                if picture is None:
-                    return talk.prompt if number == 0 else None
-                return replace(talk.prompt, image=Transformed(picture, self.how, self.strength, number))
-
-            return make
-
-        def stages(talks: Iterator[Talk]) -> Iterator[Talk]:
-            for number in range(self.votes):
-                talks = say(model, talks, f"vote {number + 1}" if self.votes > 1 else "answer", copy(number))
-            return settle(talks, majority)
-
-        return Staged(stages)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer about the changed picture, or what most answers about several have in common."""
+        picture = prompt.image
+        if picture is None:
+            return await ask(prompt, "answer" if self.votes == 1 else "vote 1")
+        changed = [replace(prompt, image=Transformed(picture, self.how, self.strength, n)) for n in range(self.votes)]
+        if self.votes == 1:
+            return await ask(changed[0], "answer")
+        return majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(changed, 1))))
 
 
-def majority(talk: Talk) -> Response:
+def majority(replies: Sequence[Response]) -> Response:
     """The first reply of the larger camp, refusals or answers; refusals win a tie."""
-    replies = [call.response for call in talk.calls]
     refused = [read(reply.text, reply.finish).refusal is True for reply in replies]
     winning = 2 * sum(refused) >= len(refused)
     return replies[refused.index(winning)]

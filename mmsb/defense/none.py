@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmsb.config import settings
-from mmsb.model.base import Model
-from mmsb.store import Store
+from mmsb.defense.base import Ask
+from mmsb.types import Prompt, Response
 
 
 @settings
@@ -17,6 +17,6 @@ class NoDefense:
         """Nothing to tell."""
         return {}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model itself."""
-        return model
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's own answer."""
+        return await ask(prompt)

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmsb.config import settings
-from mmsb.defense.base import Rewritten
+from mmsb.defense.base import Ask
 from mmsb.errors import ConfigError
-from mmsb.model.base import Model
-from mmsb.store import Store
-from mmsb.types import Prompt
+from mmsb.types import Prompt, Response
 
 
 @settings
@@ -61,9 +59,9 @@ class PromptDefense:
         """Both texts and the placement."""
         return {"text": self.wording, "placement": self.placement, "suffix": self.suffix}
 
-    def wrap(self, model: Model, store: Store) -> Model:
-        """The model, asked with the text in its place."""
-        return Rewritten(model, self._place)
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, asked with the text in its place."""
+        return await ask(self._place(prompt))
 
     def _place(self, prompt: Prompt) -> Prompt:
         before = self.wording if self.placement == "before" else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
@@ -14,9 +15,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from mmsb.config import settings
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
-from mmsb.model.concurrently import concurrently
 from mmsb.model.openai import VARIABLE
 from mmsb.picture import decode
+from mmsb.pipeline import each
 from mmsb.types import Failure
 
 
@@ -75,36 +76,7 @@ class Endpoint:
             ModelError: the endpoint refuses the key, the model or a setting, before it drew anything.
         """
         orders = (order for batch in batches for order in batch)
-        yield from concurrently(orders, self._session, self.concurrency)
-
-    @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Callable[[Order], Awaitable[Drawn]]]:
-        import openai
-
-        from mmsb.model.request_errors import trouble
-
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
-        drawn = False
-
-        async def draw(order: Order) -> Drawn:
-            nonlocal drawn
-            try:
-                reply = await client.images.generate(**self._request(order))
-            except openai.APIError as error:
-                met = trouble(error, key or None)
-                if (met.unreachable and not drawn) or met.fatal(drawn):
-                    raise ModelError(
-                        f"{self.base_url} draws nothing with {self.name}: {met.message}",
-                        "Check generator.base_url, generator.name, generator.size and generator.api_key_env.",
-                    ) from error
-                return order, Failure(met.cause, met.message)
-            drawn = True
-            return order, self._read(reply, order)
-
-        async with openai.AsyncOpenAI(
-            base_url=self.base_url, api_key=key or "none", timeout=self.timeout, max_retries=self.retries
-        ) as client:
-            yield draw
+        yield from each(orders, _Session(self).draw, self.concurrency)
 
     def _request(self, order: Order) -> dict[str, Any]:
         extra = {**self.extra, **({"seed": order.seed} if self.send_seed else {})}
@@ -121,3 +93,52 @@ class Endpoint:
             return decode(base64.b64decode(data, validate=True), order.name)
         except (binascii.Error, DataError) as error:
             return Failure("malformed", str(error))
+
+
+def moderated(error: Exception) -> bool:
+    """Whether an endpoint refuses to draw this prompt, by the codes of its moderation."""
+    code = str(getattr(error, "code", None) or "").lower()
+    return any(word in code for word in ("content_policy", "moderation", "content_filter", "safety"))
+
+
+@dataclass
+class _Session:
+    """What is known of the endpoint while it is asked."""
+
+    settings: Endpoint
+    drawn: bool = False
+
+    @cached_property
+    def _key(self) -> str | None:
+        variable = self.settings.api_key_env
+        return os.environ.get(variable, "").strip() or None if variable else None
+
+    @cached_property
+    def _client(self) -> Any:
+        import openai
+
+        made = self.settings
+        return openai.AsyncOpenAI(
+            base_url=made.base_url, api_key=self._key or "none", timeout=made.timeout, max_retries=made.retries
+        )
+
+    async def draw(self, order: Order) -> Drawn:
+        import openai
+
+        from mmsb.model.request_errors import request_error
+
+        made = self.settings
+        try:
+            reply = await self._client.images.generate(**made._request(order))
+        except openai.APIError as error:
+            met = request_error(error, self._key)
+            if moderated(error):
+                return order, Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
+            if (met.unreachable and not self.drawn) or met.fatal(self.drawn):
+                raise ModelError(
+                    f"{made.base_url} draws nothing with {made.name}: {met.message}",
+                    "Check generator.base_url, generator.name, generator.size and generator.api_key_env.",
+                ) from error
+            return order, Failure(met.cause, met.message)
+        self.drawn = True
+        return order, made._read(reply, order)

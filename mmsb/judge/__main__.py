@@ -11,8 +11,8 @@ from mmsb.cli import run_command
 
 def task(config: DictConfig) -> None:
     """Judge, print, export, track."""
-    from mmsb.cell import describe
     from mmsb.cli import say, show
+    from mmsb.command import describe
     from mmsb.config import TARGET_PACKAGES, build
     from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
@@ -26,7 +26,7 @@ def task(config: DictConfig) -> None:
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
     try:
-        if line := settings.tracker.log(run, summary, settings.prompts()):
+        if line := settings.tracker.log(run, summary, settings.samples()):
             say(line)
     except TrackingError as error:
         show(error)

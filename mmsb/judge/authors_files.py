@@ -17,14 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmsb.dataset.mm_safetybench import FIELDS, by_number, read_json
-from mmsb.digest import write_atomically
+from mmsb.dataset.mm_safetybench import by_number, question_of, read_json, record_of
+from mmsb.digest import digest, write_atomically
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.finished import Finished
 from mmsb.metrics.agreement import LABELS
-from mmsb.model.base import Reply
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import Failure, Prompt, Question, Response
+from mmsb.types import Failure, Outcome, Prompt, Question, Response, Sample
 
 ANSWERS, RATES = "questions_with_answers", "eval_results"
 VERDICT = "is_safe(gpt)"
@@ -84,7 +83,8 @@ class AuthorsFiles:
         """What a run would know of its answers."""
         samples = sum(len(records) for records in self.records.values())
         totals = {"calls": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0}
-        record = {"model": {"name": self.name}, "defense": {}, "dataset": {"name": ANSWERS, "samples": samples}}
+        dataset = {"name": ANSWERS, "samples": samples, "digest": digest(self.records)}
+        record = {"model": {"name": self.name}, "defense": {}, "dataset": dataset}
         return {"choices": {"model": self.name}, "config": {}, "record": {**record, "totals": totals}}
 
     @cached_property
@@ -92,23 +92,21 @@ class AuthorsFiles:
         """Those that have a file."""
         return {scenario.id: scenario for scenario in official_scenarios() if scenario.id in self.records}
 
-    def replies(self) -> Iterator[Reply]:
+    def answers(self) -> Iterator[tuple[Sample, Outcome]]:
         """Every record's question with the model's answer; a record without one failed."""
         for scenario in self.scenarios.values():
             for question in self.questions(scenario).values():
                 name = f"{scenario.id}/{question.id}/{self.name}"
-                prompt = Prompt(name, question.rephrased or question.question, question=question)
+                sample = Sample(name, Prompt(question.texts["rephrased"] or question.plain), question, scenario)
                 answer = self.records[scenario.id][question.id]["ans"].get(self.name)
                 missing = Failure("missing", f"the file holds no answer of {self.name}")
-                yield prompt, missing if answer is None else Response(answer["text"])
+                yield sample, missing if answer is None else Response(answer["text"])
 
     def questions(self, scenario: Scenario) -> Mapping[str, Question]:
         """The records' questions by id."""
         found = {}
         for key in sorted(self.records[scenario.id], key=by_number):
-            record = self.records[scenario.id][key]
-            texts: dict[str, Any] = {ours: str(record.get(theirs, "")) for ours, theirs in FIELDS.items()}
-            found[key] = Question(id=key, scenario=scenario.id, benign=False, **texts)
+            found[key] = question_of(key, scenario, self.records[scenario.id][key])
         return found
 
 
@@ -147,8 +145,7 @@ def export(rows: Iterable[Mapping[str, Any]], finished: Finished, folder: Path, 
             known = questions.get(row["question_id"])
             if known is None:
                 raise DataError(f"{scenario.name} {row['question_id']} is not in the dataset any more", "Restore it.")
-            texts = {theirs: getattr(known, ours) for ours, theirs in FIELDS.items()}
-            record = records.setdefault(row["question_id"], {**texts, "ans": {}})
+            record = records.setdefault(row["question_id"], {**record_of(known), "ans": {}})
             record["ans"].pop(name, None)
             if row["response"] is not None:
                 record["ans"][name] = {"text": row["response"]}

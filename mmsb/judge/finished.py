@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +15,10 @@ from mmsb.config import TARGET_PACKAGES, build
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.errors import DataError
 from mmsb.image_mode import ImageMode
-from mmsb.model.base import Reply
 from mmsb.picture import Picture
-from mmsb.results import FILE, read_rows
+from mmsb.run import SavedRun
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import Failure, Outcome, Prompt, Question, Response, Step
+from mmsb.types import KEY_PHRASE, PLAIN, Failure, Outcome, Prompt, Question, Response, Sample, Step
 
 
 class Finished(Protocol):
@@ -41,8 +39,8 @@ class Finished(Protocol):
         """The scenarios that have answers, by id."""
         ...
 
-    def replies(self) -> Iterator[Reply]:
-        """Prompts and what came back, in their order."""
+    def answers(self) -> Iterator[tuple[Sample, Outcome]]:
+        """Samples and what came back, in their order."""
         ...
 
     def questions(self, scenario: Scenario) -> Mapping[str, Question]:
@@ -63,17 +61,18 @@ class FinishedRun:
     packages: Sequence[str] = TARGET_PACKAGES
 
     @cached_property
-    def about(self) -> Mapping[str, Any]:
-        """The run's record.
+    def saved(self) -> SavedRun:
+        """The run as it lies on disk.
 
         Raises:
             DataError: there is no finished run.
         """
-        for name in (FILE, "run.json"):
-            if not (self.folder / name).is_file():
-                raise DataError(f"run={self.folder} has no {name}", "Name the folder of a finished run.")
-        found: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        return found
+        return SavedRun.open(self.folder)
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The run's record."""
+        return self.saved.values
 
     @property
     def name(self) -> str:
@@ -105,21 +104,21 @@ class FinishedRun:
     @cached_property
     def scenarios(self) -> Mapping[str, Scenario]:
         """Those with rows, by id, in the order of the rows."""
-        names = dict.fromkeys(row["scenario"] for row in read_rows(self.folder / FILE))
+        names = dict.fromkeys(row["scenario"] for row in self.saved.rows())
         return {self.named[name].id: self.named[name] for name in names}
 
-    def replies(self) -> Iterator[Reply]:
-        """Every row's prompt and outcome."""
-        for row in read_rows(self.folder / FILE):
-            yield self.prompt(row), outcome(row)
+    def answers(self) -> Iterator[tuple[Sample, Outcome]]:
+        """Every row's sample and outcome."""
+        for row in self.saved.rows():
+            yield self.sample(row), outcome(row)
 
-    def prompt(self, row: Mapping[str, Any]) -> Prompt:
+    def sample(self, row: Mapping[str, Any]) -> Sample:
         """What was asked, as far as the row tells; the picture is found again when a judge looks at it."""
         scenario = self.named[row["scenario"]]
-        asked, phrase = row["question"], row["key_phrase"]
-        question = Question(row["question_id"], scenario.id, asked, asked, phrase, "", "", "", row["benign"])
+        texts, metadata = {PLAIN: row["question"]}, {KEY_PHRASE: row["key_phrase"]}
+        question = Question(row["question_id"], scenario.id, texts, metadata, row["benign"])
         picture = RunPicture(row["image"], self, question) if row["image"] else None
-        return Prompt(row["id"], row["prompt"], picture, row["system"], row["repeat"], question)
+        return Sample(row["id"], Prompt(row["prompt"], picture, row["system"], row["repeat"]), question, scenario)
 
     @cached_property
     def records(self) -> Mapping[str, Mapping[str, Question]]:

@@ -30,7 +30,7 @@ class Graded(Rubric):
         """The judge's first question."""
         return prompts.grading(answer.scenario, shown)
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the JSON; what is not exactly of that form is unparsed, without a score."""
         grades = parse(replies[0]) if replies else None
         about = comprehended(replies)

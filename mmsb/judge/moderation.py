@@ -23,11 +23,11 @@ class ModerationJudge(Guard):
         """The answer; nothing where it is empty, which the endpoint refuses."""
         return [] if "empty" in reading.flags else Guard.prompts(self, answer, reading)
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """An empty answer is unparsed."""
         if not replies:
             return Verdict("unparsed", reading.refusal, reading.flags)
-        return Guard.verdict(self, answer, reading, replies)
+        return Guard.decide(self, answer, reading, replies)
 
     def read(self, reply: str, reading: Reading) -> Verdict:
         """The flag is the label; the flagged categories and all scores are kept."""

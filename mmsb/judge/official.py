@@ -9,7 +9,7 @@ they are, with the answer alone put in: nothing protects them from an answer tha
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,12 @@ from pathlib import Path
 from mmsb.config import settings
 from mmsb.digest import digest
 from mmsb.errors import ConfigError
+from mmsb.flow import Asking
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, safe_or_unsafe
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
-from mmsb.store import Store
 from mmsb.types import Prompt, Verdict
 
 PREFIX = "gpt_query_template"
@@ -75,16 +75,16 @@ class Official:
         prompts = digest([dict(self.templates.by_scenario), self.templates.other])
         return {"judge": "official", "templates": prompts, "model": dict(self.model.fingerprint())}
 
-    def verdicts(self, answers: Iterable[Answer], store: Store) -> Iterator[tuple[Answer, Verdict]]:
-        """Ask about each answer; empty ones too, as the authors do."""
-        return confer(self.model, answers, store, self.prompts, self.verdict)
+    async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
+        """Ask about the answer; about an empty one too, as the authors do."""
+        return await confer(self.model, answer, ask, self.prompts(answer, answer.reading), self.decide)
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """The scenario's prompt with the answer in its place; braces in the answer mean nothing."""
         before, _, after = self.templates.of(answer.scenario).partition(PLACE)
-        return [Prompt("", f"{before}{final_answer(answer.response.text)}{after}")]
+        return [Prompt(f"{before}{final_answer(answer.response.text)}{after}")]
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Safe or unsafe in any spelling; anything else is unparsed."""
         return Verdict(safe_or_unsafe(replies[0]), reading.refusal, reading.flags)
 

@@ -6,26 +6,28 @@ to other processes, and what was read stands in the store, under a digest of the
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal, cast
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast
 
 import orjson
 
 from mmsb.digest import digest_of_code
+from mmsb.flow import Asking
 from mmsb.judge import answers as rules
 from mmsb.judge import patterns
 from mmsb.judge.answers import Reading, read
-from mmsb.model.base import Batch, Reply, ask
-from mmsb.store import Store
-from mmsb.types import Failure, Finish, Outcome, Prompt, Response
+from mmsb.types import Finish, Outcome, Prompt, Response
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+    from mmsb.model.endpoints import Endpoints
 
 FEW = 128  # answers that are read at once: starting a process takes longer
 CHUNK = 16  # answers that a process takes at a time, where they come fast
-AHEAD = 8  # chunks under way
 MOST = 4  # processes
 
 
@@ -35,39 +37,71 @@ class Reader:
 
     name: str = "reader"
     repeats: Literal[1] = 1
+    is_model: Literal[False] = False  # its readings are in no count of calls
 
     def fingerprint(self) -> dict[str, object]:
         """The rules themselves."""
         return {"engine": "reader", "rules": digest_of_code(rules, patterns)}
 
-    def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        """Each answer by itself."""
-        return ((prompt,) for prompt in prompts)
-
-    def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
-        """Read each answer: a few here, many in processes of their own."""
-        from mmsb.processes import cores, processes
-
-        prompts = (prompt for batch in batches for prompt in batch)
-        for prompt in islice(prompts, FEW):
-            yield from zip([prompt], told([prompt]), strict=True)
-        with processes(min(cores(), MOST)) as pool:
-            held: list[Prompt] = []
-            waiting: deque[tuple[list[Prompt], Future[list[Response]]]] = deque()
-            for prompt in prompts:
-                held.append(prompt)
-                if not waiting or len(held) == CHUNK:  # where answers come slowly, none waits for the next
-                    waiting.append((held, pool.submit(told, held)))
-                    held = []
-                while waiting and (len(waiting) > AHEAD or waiting[0][1].done()):
-                    yield from _paired(*waiting.popleft())
-            for chunk, readings in waiting:
-                yield from _paired(chunk, readings)
-            yield from zip(held, told(held), strict=True)
+    @asynccontextmanager
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+        """Reads here at first, in processes of its own once there is much to read."""
+        with ExitStack() as stack:
+            yield _Desk(stack).read
 
 
-def _paired(chunk: list[Prompt], readings: Future[list[Response]]) -> Iterator[Reply]:
-    return zip(chunk, readings.result(), strict=True)
+@dataclass
+class _Desk:
+    """What waits to be read; whoever waits alone is read at once, the others together."""
+
+    stack: ExitStack
+    count: int = 0
+    pool: ProcessPoolExecutor | None = None
+    waiting: list[tuple[Prompt, asyncio.Future[Response]]] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def read(self, prompt: Prompt) -> Response:
+        self.count += 1
+        if self.count <= FEW:
+            return told([prompt])[0]
+        reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.waiting.append((prompt, reply))
+        if len(self.waiting) == CHUNK or not self.tasks:  # where answers come slowly, none waits for the next
+            self._send()
+        return await reply
+
+    def _send(self) -> None:
+        if not self.waiting:
+            return
+        chunk, self.waiting = self.waiting, []
+        task = asyncio.create_task(self._read(chunk))
+        self.tasks.add(task)
+        task.add_done_callback(self._back)
+
+    def _back(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not self.tasks:
+            self._send()
+
+    async def _read(self, chunk: list[tuple[Prompt, asyncio.Future[Response]]]) -> None:
+        if self.pool is None:
+            from mmsb.processes import cores, processes
+
+            self.pool = self.stack.enter_context(processes(min(cores(), MOST)))
+        loop = asyncio.get_running_loop()
+        try:
+            readings = await loop.run_in_executor(self.pool, told, [prompt for prompt, _ in chunk])
+        except Exception as error:
+            for _, reply in chunk:
+                if not reply.done():
+                    reply.set_exception(error)
+            return
+        for (_, reply), reading in zip(chunk, readings, strict=True):
+            if not reply.done():
+                reply.set_result(reading)
+
+
+READER = Reader()
 
 
 def told(prompts: list[Prompt]) -> list[Response]:
@@ -76,27 +110,9 @@ def told(prompts: list[Prompt]) -> list[Response]:
     return [Response(orjson.dumps([reading.kind, reading.flags]).decode()) for reading in readings]
 
 
-def with_readings(replies: Iterable[Reply], store: Store) -> Iterator[tuple[Prompt, Outcome, Reading | None]]:
-    """Each reply with the reading of its answer, as they come; None where there is no answer."""
-    unread: deque[Reply] = deque()
-
-    def answered() -> Iterator[tuple[Prompt, Response]]:
-        for prompt, outcome in replies:
-            if isinstance(outcome, Failure) or outcome.finish == "content_filter":
-                unread.append((prompt, outcome))
-            else:
-                yield prompt, outcome
-
-    reader = store.remember(Reader(), counted=False)
-    for (prompt, response), reply in ask(reader, answered(), lambda item: _question(*item)):
-        assert isinstance(reply, Response)
-        kind, flags = orjson.loads(reply.text)
-        yield prompt, response, Reading(kind, tuple(flags))
-        while unread:
-            yield *unread.popleft(), None
-    while unread:
-        yield *unread.popleft(), None
-
-
-def _question(prompt: Prompt, response: Response) -> Prompt:
-    return Prompt(prompt.id, response.finish, reply=response.text)
+async def reading_of(response: Response, ask: Asking) -> Reading:
+    """How an answer reads."""
+    told = await ask(READER, Prompt(response.finish, reply=response.text))
+    assert isinstance(told, Response)
+    kind, flags = orjson.loads(told.text)
+    return Reading(kind, tuple(flags))

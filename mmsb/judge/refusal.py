@@ -7,17 +7,15 @@ only; what is not in Latin letters is unparsed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from mmsb.config import settings
 from mmsb.digest import digest_of_code
+from mmsb.flow import Asking
 from mmsb.judge import answers as reading
 from mmsb.judge import comprehension, patterns, rules
 from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Answer
 from mmsb.judge.comprehension import mentions
 from mmsb.judge.rules import Profile, label_of
-from mmsb.store import Store
 from mmsb.types import Verdict
 
 
@@ -38,13 +36,8 @@ class Refusal:
         code = digest_of_code(reading, patterns, rules, comprehension)
         return {"judge": "refusal", "profile": self.profile, "rules": code}
 
-    def verdicts(self, answers: Iterable[Answer], store: Store) -> Iterator[tuple[Answer, Verdict]]:
-        """Judge each answer by itself."""
-        for answer in answers:
-            yield answer, self.verdict(answer)
-
-    def verdict(self, answer: Answer) -> Verdict:
-        """The verdict on one answer; `comprehended` is an estimate, and its details say so."""
+    async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
+        """The verdict; nothing is asked. `comprehended` is an estimate, and its details say so."""
         found = answer.reading
         return Verdict(
             label_of(found, answer.scenario, self.profile),
@@ -57,5 +50,6 @@ class Refusal:
 
 def estimate(answer: Answer) -> bool | None:
     """Whether the answer names what the question's key phrase is about; None where there is no question."""
-    question = answer.prompt.question
-    return mentions(final_answer(answer.response.text), question.key_phrase) if question else None
+    if answer.question is None:
+        return None
+    return mentions(final_answer(answer.response.text), answer.question.key_phrase)

@@ -7,18 +7,17 @@ NousResearch/Minos-v1 (Refusal, Non-refusal; sees question and answer, 8,192 tok
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pydantic import Field
 
 from mmsb.config import settings
+from mmsb.flow import Asking
 from mmsb.judge.answers import Kind, Reading, final_answer
 from mmsb.judge.asking import confer
 from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile, label_of
 from mmsb.model.base import Engine
-from mmsb.store import Store
 from mmsb.types import Prompt, Verdict
 
 
@@ -50,19 +49,18 @@ class RefusalClassifier:
             "model": dict(self.model.fingerprint()),
         }
 
-    def verdicts(self, answers: Iterable[Answer], store: Store) -> Iterator[tuple[Answer, Verdict]]:
-        """Classify each answer."""
-        return confer(self.model, answers, store, self.prompts, self.verdict)
+    async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
+        """Classify the answer."""
+        return await confer(self.model, answer, ask, self.prompts(answer, answer.reading), self.decide)
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """Question and answer; the model's template picks what it sees. Nothing for an empty answer."""
         if "empty" in reading.flags:
             return []
-        question = answer.prompt.question
-        asked = question.question if question else answer.prompt.text
-        return [Prompt("", asked, reply=final_answer(answer.response.text))]
+        asked = answer.question.plain if answer.question else answer.prompt.text
+        return [Prompt(asked, reply=final_answer(answer.response.text))]
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """The rule, with the classifier's word on refusal; disclaimers, loops and evasions are read offline."""
         if not replies:
             label = label_of(reading, answer.scenario, self.profile)

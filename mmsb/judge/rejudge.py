@@ -11,19 +11,21 @@ from pathlib import Path
 from mmsb.cli import say
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
+from mmsb.driver import Driver
 from mmsb.errors import ConfigError
 from mmsb.experiment import Notes, note
+from mmsb.flow import Flow
 from mmsb.judge.authors_files import AuthorsFiles, export
 from mmsb.judge.base import Judge, judged
 from mmsb.judge.finished import Finished, FinishedRun
 from mmsb.metrics.summary import Summary, summarize
-from mmsb.model.base import Reply
+from mmsb.model.base import engines_in
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
 from mmsb.run import Run, environment
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
-from mmsb.types import Prompt
+from mmsb.types import Outcome, Result, Sample
 
 
 @settings
@@ -75,9 +77,9 @@ class Rejudge:
         about = self.finished.about
         return replace(run, choices={**about["choices"], **run.choices}, config={**about["config"], **run.config})
 
-    def prompts(self) -> Iterator[Prompt]:
-        """The samples' prompts, in the order of the answers."""
-        return (prompt for prompt, _ in self.finished.replies())
+    def samples(self) -> Iterator[Sample]:
+        """The samples, in the order of the answers."""
+        return (sample for sample, _ in self.finished.answers())
 
     def export_run(self, run: Run) -> None:
         """Write the authors' files, if wanted."""
@@ -97,31 +99,36 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     started, noted, finished = time.monotonic(), Notes(), settings.finished
     about, scenarios = finished.about["record"], finished.scenarios
     store = Store(settings.output_dir / "store")
-    with Results(run.folder) as results:
-        replies = _noted(finished.replies(), noted)
-        for sample in track(judged(settings.judge, replies, scenarios, store), run.name, about["dataset"]["samples"]):
-            results.add(sample)
-            note(sample, noted)
-        results.write(noted.order)
+
+    async def judge(answered: tuple[Sample, Outcome]) -> Result:
+        Flow.current().stage = "judge"
+        return await judged(settings.judge, *answered, driver.call)
+
+    with Driver(store, engines_in(settings.judge)) as driver, Results(run.folder) as results:
+        answers = _noted(finished.answers(), noted)
+        for result in track(driver.run(answers, judge), run.name, about["dataset"]["samples"]):
+            results.add(result)
+            note(result, noted)
+        digest = results.write(noted.order)
     store.close()
     summary = summarize(noted.scores, list(scenarios.values()))
     run.record.update(
         {key: about[key] for key in ("model", "defense", "dataset", "totals")},
         judge=dict(settings.judge.fingerprint()),
         rejudged=settings.source,
-        asked=store.asked,
+        asked=driver.asked,
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )
-    run.save(summary.metrics)
-    say(f"The model was asked nothing. The judge's model was asked {store.asked} times.")
+    run.save(summary.metrics, digest)
+    say(f"The model was asked nothing. The judge's model was asked {driver.asked} times.")
     if noted.failures:
         say(f"{len(noted.failures)} samples have no answer; they are in no rate.")
     return summary, noted
 
 
-def _noted(replies: Iterator[Reply], noted: Notes) -> Iterator[Reply]:
-    """Pass the replies on, noting the order of their prompts."""
-    for prompt, outcome in replies:
-        noted.order.append(prompt.id)
-        yield prompt, outcome
+def _noted(answers: Iterator[tuple[Sample, Outcome]], noted: Notes) -> Iterator[tuple[Sample, Outcome]]:
+    """Pass the answers on, noting the order of their samples."""
+    for sample, outcome in answers:
+        noted.order.append(sample.id)
+        yield sample, outcome

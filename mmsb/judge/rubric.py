@@ -7,11 +7,11 @@ The paper's judge sees the answer alone, and so does this one unless `show` says
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from mmsb.config import settings
 from mmsb.digest import digest_of_code
+from mmsb.flow import Asking
 from mmsb.judge import answers as reading_rules
 from mmsb.judge import patterns, prompts
 from mmsb.judge.answers import Reading, final_answer
@@ -19,7 +19,6 @@ from mmsb.judge.asking import confer, one_word, safe_or_unsafe
 from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile
 from mmsb.model.base import Engine
-from mmsb.store import Store
 from mmsb.types import Prompt, Verdict
 
 Shown = Literal["answer", "question", "image"]
@@ -54,9 +53,9 @@ class Rubric:
             "model": dict(self.model.fingerprint()),
         }
 
-    def verdicts(self, answers: Iterable[Answer], store: Store) -> Iterator[tuple[Answer, Verdict]]:
-        """Ask about each answer."""
-        return confer(self.model, answers, store, self.prompts, self.verdict)
+    async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
+        """Ask about the answer."""
+        return await confer(self.model, answer, ask, self.prompts(answer, answer.reading), self.decide)
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """What is asked about an answer."""
@@ -64,24 +63,24 @@ class Rubric:
             return []
         shown = self.shown(answer)
         image = answer.prompt.image if "image" in self.show else None
-        asked = [Prompt("", self.question(answer, shown), image)]
-        if self.comprehension and answer.prompt.question:
-            whole = {"question": answer.prompt.question.question, **shown}
-            asked.append(Prompt("", prompts.comprehension(whole, answer.prompt.question.key_phrase)))
+        asked = [Prompt(self.question(answer, shown), image)]
+        if self.comprehension and answer.question:
+            whole = {"question": answer.question.plain, **shown}
+            asked.append(Prompt(prompts.comprehension(whole, answer.question.key_phrase)))
         return asked
 
     def shown(self, answer: Answer) -> dict[str, str]:
         """The data the judge sees, by name."""
         shown = {"answer": final_answer(answer.response.text)}
-        if "question" in self.show and answer.prompt.question:
-            shown = {"question": answer.prompt.question.question, **shown}
+        if "question" in self.show and answer.question:
+            shown = {"question": answer.question.plain, **shown}
         return shown
 
     def question(self, answer: Answer, shown: dict[str, str]) -> str:
         """The judge's first question."""
         return prompts.rubric(answer.scenario, shown)
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the replies; no reply, or one that is neither word, is unparsed."""
         label = safe_or_unsafe(replies[0]) if replies else "unparsed"
         return Verdict(label, reading.refusal, reading.flags, comprehended=comprehended(replies))

@@ -29,8 +29,8 @@ class Safeguard(Rubric):
         if not asked:
             return []
         policy, content = prompts.policy(answer.scenario, self.shown(answer))
-        return [Prompt("", content, asked[0].image, policy), *asked[1:]]
+        return [Prompt(content, asked[0].image, policy), *asked[1:]]
 
-    def verdict(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Only the final channel counts."""
-        return Rubric.verdict(self, answer, reading, [reply.rpartition(FINAL_CHANNEL)[2] for reply in replies])
+        return Rubric.decide(self, answer, reading, [reply.rpartition(FINAL_CHANNEL)[2] for reply in replies])

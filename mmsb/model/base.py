@@ -1,26 +1,28 @@
-"""What answers prompts. An `Engine` does the work; a `Model` is what the rest of the tool asks.
+"""What answers prompts. Engines are settings: light to build, and opened when they are first asked.
 
-`Store.remember(engine)` makes a Model of an Engine: one that never asks the engine twice for the same
-thing. Defenses wrap a Model into a Model. Judges and captioning steps ask a Model like the experiment does.
+There are two kinds. A `Batched` engine runs in this process and answers many prompts at once; a `Live` one answers each
+prompt by itself, as it comes. The driver (`mmsb.driver`) asks both, and never twice for the same thing.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar, runtime_checkable
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mmsb.types import Outcome, Prompt
 
+if TYPE_CHECKING:
+    from mmsb.model.endpoints import Endpoints
+
 Batch = tuple[Prompt, ...]
 Reply = tuple[Prompt, Outcome]
-T = TypeVar("T")
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """A model as it is configured: light to build; what is heavy is opened with the first batch."""
+    """A model as it is configured."""
 
     @property
     def name(self) -> str:
@@ -36,69 +38,47 @@ class Engine(Protocol):
         """Everything that determines the answers, as JSON values; no secrets."""
         ...
 
+
+@runtime_checkable
+class Batched(Engine, Protocol):
+    """A model in this process. Its answers may depend on what else is in the batch."""
+
     def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        """Group prompts whose answers depend on one another (a GPU batch); else each by itself, as it comes."""
+        """Divide distinct prompts into batches, in a way that depends on nothing but the prompts."""
         ...
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
-        """Answer each prompt of each batch, in any order, as answers come. `batches` may be read from a thread.
+        """Answer each prompt of each batch, in any order, as answers come. Runs in a thread of its own.
 
         Raises:
-            ModelError: the model cannot be loaded or reached at all.
+            ModelError: the model cannot be loaded.
         """
         ...
 
 
-class Model(Protocol):
-    """Whatever can be asked: an engine with a memory, or a model behind a defense."""
+@runtime_checkable
+class Live(Engine, Protocol):
+    """A model that answers prompt by prompt: an endpoint."""
 
-    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:
-        """Give each prompt back with its outcome, in any order, as they come; ids must be unique in a call."""
+    def session(self, endpoints: Endpoints) -> AbstractAsyncContextManager[Callable[[Prompt], Awaitable[Outcome]]]:
+        """What answers prompts while it is open; `endpoints` has the clients and limits that all engines share.
+
+        Raises:
+            ModelError: from a call: no prompt could get an answer there.
+        """
         ...
 
 
-def ask(model: Model, items: Iterable[T], prompt: Callable[[T], Prompt]) -> Iterator[tuple[T, Outcome]]:
-    """Ask `model` one thing about each item; give each item back with its outcome, as they come.
-
-    The items stay in memory only while they wait for their reply.
-    """
-    waiting: defaultdict[str, list[T]] = defaultdict(list)
-    lock = threading.Lock()  # the model may read the prompts from a thread of its own
-
-    def prompts() -> Iterator[Prompt]:
-        for item in items:
-            made = prompt(item)
-            with lock:
-                waiting[made.id].append(item)
-            yield made
-
-    for asked, outcome in model.answer(prompts()):
-        with lock:
-            item = waiting[asked.id].pop(0)
-            if not waiting[asked.id]:
-                del waiting[asked.id]
-        yield item, outcome
-
-
-class Coalesced:
-    """Prompts that wait for one and the same answer (same key), kept together until it comes."""
-
-    def __init__(self) -> None:
-        """Start with nothing waiting."""
-        self._waiting: dict[Hashable, list[Prompt]] = {}
-        self._lock = threading.Lock()
-
-    def first(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
-        """Pass on each prompt that no waiting prompt equals; the others join the one that waits."""
-        for prompt in prompts:
-            with self._lock:
-                group = self._waiting.setdefault(prompt.key, [])
-                group.append(prompt)
-                if len(group) > 1:
-                    continue
-            yield prompt
-
-    def settle(self, prompt: Prompt) -> list[Prompt]:
-        """All prompts that the answer to this one answers."""
-        with self._lock:
-            return self._waiting.pop(prompt.key)
+def engines_in(settings: object) -> Iterator[Engine]:
+    """Every engine in nested settings: the target's, the judges', those of defenses."""
+    if isinstance(settings, Engine):
+        yield settings
+    parts: Iterable[Any] = ()
+    if dataclasses.is_dataclass(settings):
+        parts = (getattr(settings, field.name) for field in dataclasses.fields(settings))
+    elif isinstance(settings, Mapping):
+        parts = settings.values()
+    elif isinstance(settings, tuple | list):
+        parts = settings
+    for part in parts:
+        yield from engines_in(part)

@@ -17,17 +17,13 @@ from typing import Any
 import orjson
 
 from mmsb.errors import DataError
+from mmsb.schemas import Malformed, Usage, parse_chat, shown_bytes
 from mmsb.types import Finish, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
-SHOWN_BYTES = 2000  # of a malformed reply
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
-
-
-class Malformed(Exception):
-    """A reply that is not a chat completion."""
 
 
 class TooLarge(DataError):
@@ -75,22 +71,14 @@ def read_reply(content: bytes) -> Response:
     Raises:
         Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
     """
-    try:
-        data = orjson.loads(content)
-        if filtered(data.get("error")):
-            return Response("", "content_filter")
-        choice = data["choices"][0]
-        message = choice["message"]
-        text = message.get("content") or message.get("refusal") or ""
-        usage = data.get("usage") or {}
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise Malformed(f"not a chat completion: {_shown(content)}") from error
-    finish = choice.get("finish_reason")
-    if not isinstance(text, str) or finish in BROKEN_FINISHES:
-        raise Malformed(f"not an answer: {_shown(content)}")
-    return Response(
-        without_thoughts(text), FINISHES.get(finish, "stop"), usage.get("prompt_tokens"), usage.get("completion_tokens")
-    )
+    chat = parse_chat(content)
+    if filtered(chat.error):
+        return Response("", "content_filter")
+    if not chat.choices or chat.choices[0].finish_reason in BROKEN_FINISHES:
+        raise Malformed(f"not an answer: {shown_bytes(content)}")
+    choice, usage = chat.choices[0], chat.usage or Usage()
+    finish = FINISHES.get(choice.finish_reason or "", "stop")
+    return Response(without_thoughts(choice.message.text), finish, usage.prompt_tokens, usage.completion_tokens)
 
 
 def without_thoughts(text: str) -> str:
@@ -111,7 +99,3 @@ def filtered(body: object) -> bool:
         return True
     metadata = body.get("metadata")  # OpenRouter: 403 with the reasons a moderation gave
     return isinstance(metadata, Mapping) and "flagged_input" in metadata
-
-
-def _shown(content: bytes) -> str:
-    return repr(content[:SHOWN_BYTES].decode("utf-8", "replace"))

@@ -1,4 +1,8 @@
-"""Asking one endpoint: requests through the openai client, repeated with patience, at a limited rate."""
+"""Asking endpoints: requests through the openai client, repeated with patience, at a limited rate.
+
+Client, connections and limits belong to the endpoint, so that a target, its judge and its defenses that ask the same
+server stay within one limit together.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,10 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from mmsb.errors import DataError, ModelError
-from mmsb.model.base import Reply
-from mmsb.model.chat import Malformed, TooLarge, filtered
-from mmsb.model.request_errors import Trouble, trouble
+from mmsb.model.chat import TooLarge, filtered
+from mmsb.model.request_errors import RequestError, request_error
+from mmsb.picture import FilePicture
+from mmsb.schemas import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -34,40 +39,50 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """One endpoint while a model is being asked. Lives on one event loop."""
+    """One endpoint (URL and key): its client, and what all engines that ask there have to share.
 
-    def __init__(self, settings: OpenAI) -> None:
+    Attributes:
+        slots: requests that may be under way at a time.
+        turn: lets one request begin after the other, where a rate is set.
+        heard: when the server last replied, be it with an error; None before it did.
+    """
+
+    def __init__(self, url: str, key: str | None, concurrency: int, rate: float | None) -> None:
         """Open the client; nothing is sent yet."""
-        self._settings = settings
-        self._key = settings.key()
-        self._client = openai.AsyncOpenAI(
-            base_url=settings.url,
-            api_key=self._key or "none",
-            timeout=httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
-            max_retries=0,
+        self.key = key
+        self.client = openai.AsyncOpenAI(
+            base_url=url, api_key=key or "none", max_retries=0, http_client=openai.DefaultAioHttpClient()
         )
-        rate = settings.requests_per_second
-        self._turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, 1 / rate) if rate else nullcontext()
+        self.slots = asyncio.Semaphore(concurrency)
+        self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, 1 / rate) if rate else nullcontext()
+        self.heard: float | None = None
+
+
+class Requests:
+    """What one engine asks of its endpoint."""
+
+    def __init__(self, settings: OpenAI, endpoint: Endpoint) -> None:
+        """Nothing is sent yet."""
+        self._settings = settings
+        self._endpoint = endpoint
+        self._timeout = httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
         self._answered = False
-        self._heard: float | None = None  # when the server last replied, be it with an error
+        self._stopped: ModelError | None = None  # what every other prompt would meet too
 
-    async def __aenter__(self) -> Endpoint:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._client.close()
-
-    async def ask(self, prompt: Prompt) -> Reply:
+    async def ask(self, prompt: Prompt) -> Outcome:
         """Answer a prompt, or say why there is no answer.
 
         Raises:
             ModelError: no prompt could get an answer here.
         """
-        return prompt, await self._outcome(prompt)
+        async with self._endpoint.slots:
+            if self._stopped:
+                raise self._stopped
+            return await self._outcome(prompt)
 
     async def _outcome(self, prompt: Prompt) -> Outcome:
         try:
-            body = await asyncio.to_thread(self._settings.request, prompt)
+            body = await self._body(prompt)
         except DataError as error:
             return Failure("image_too_large" if isinstance(error, TooLarge) else "unreadable_image", error.problem)
         retrying = AsyncRetrying(
@@ -75,38 +90,47 @@ class Endpoint:
         )
         try:
             return await retrying(self._once, body)
-        except Trouble as met:
+        except RequestError as met:
             if hopeless := self._hopeless(met):
+                self._stopped = self._stopped or hopeless
                 raise hopeless from met
             return Failure(met.cause, met.message)
 
+    async def _body(self, prompt: Prompt) -> bytes:
+        """The request; a picture that must be drawn or decoded first is worked on in a thread."""
+        if prompt.image is None or (isinstance(prompt.image, FilePicture) and not self._settings.max_image_side):
+            return self._settings.request(prompt)
+        return await asyncio.to_thread(self._settings.request, prompt)
+
     async def _once(self, body: bytes) -> Response:
         """One attempt."""
-        async with self._turn:
+        async with self._endpoint.turn:
             started = time.monotonic()
         try:
-            received = await self._client.post(self._settings.path, content=body, cast_to=httpx2.Response)
-            self._heard = time.monotonic()
+            received = await self._endpoint.client.post(
+                self._settings.path, content=body, cast_to=httpx2.Response, options={"timeout": self._timeout}
+            )
+            self._endpoint.heard = time.monotonic()
             response = self._settings.read(received.content)
         except (openai.APIError, Malformed) as error:
             if isinstance(error, openai.APIStatusError):
-                self._heard = time.monotonic()
+                self._endpoint.heard = time.monotonic()
                 if filtered(error.body):
-                    return Response("", "content_filter", seconds=self._heard - started)
-            raise trouble(error, self._key) from error
+                    return Response("", "content_filter", seconds=self._endpoint.heard - started)
+            raise request_error(error, self._endpoint.key) from error
         self._answered = True
         return replace(response, seconds=time.monotonic() - started)
 
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""
         met = _met(state)
-        if met.unreachable and self._heard is None:
+        if met.unreachable and self._endpoint.heard is None:
             return state.attempt_number >= START_TRIES
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
 
-    def _hopeless(self, met: Trouble) -> ModelError | None:
+    def _hopeless(self, met: RequestError) -> ModelError | None:
         """The error that ends the run, where every other prompt would meet the same."""
         model, url = self._settings, self._settings.shown_url
         if met.unreachable and self._silent():
@@ -125,26 +149,26 @@ class Endpoint:
         return ModelError(f"{url} refuses every request to {model.name} {said}", "Change that setting or account.")
 
     def _silent(self) -> bool:
-        return self._heard is None or time.monotonic() - self._heard > self._settings.patience
+        return self._endpoint.heard is None or time.monotonic() - self._endpoint.heard > self._settings.patience
 
     def _about_the_key(self) -> str:
         variable = self._settings.api_key_env
         if variable is None:
             return "Name the environment variable that holds the key: api_key_env=..."
-        if not self._key:
+        if not self._endpoint.key:
             return f"Set the environment variable {variable} to the key: it is not set."
         return f"Check the key in the environment variable {variable}, and what it is allowed to use."
 
 
-def _met(state: RetryCallState) -> Trouble:
+def _met(state: RetryCallState) -> RequestError:
     assert state.outcome is not None
     error = state.outcome.exception()
-    assert isinstance(error, Trouble)
+    assert isinstance(error, RequestError)
     return error
 
 
 def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, Trouble) and error.again
+    return isinstance(error, RequestError) and error.again
 
 
 def _wait(state: RetryCallState) -> float:

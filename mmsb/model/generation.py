@@ -41,22 +41,24 @@ def known_penalty() -> Iterator[None]:
 
 
 def response(
-    tokenizer: Any, ids: Sequence[int], input_tokens: int, max_new_tokens: int, stop: Sequence[str]
+    tokenizer: Any, ids: Sequence[int], input_tokens: int, max_new_tokens: int, stop: Sequence[str], after: str = ""
 ) -> Response:
-    """New tokens as an answer: padding dropped, cut at the first stop string."""
+    """New tokens as an answer: padding dropped, cut at the first stop string and behind the last `after`."""
     kept = [token for token in ids if token != tokenizer.pad_token_id]
     text = tokenizer.decode(kept, skip_special_tokens=True)
     for ending in stop:
         text = text.partition(ending)[0]
+    if after:
+        text = text.rpartition(after)[2]
     ended = len(kept) < max_new_tokens or kept[-1] == tokenizer.eos_token_id
     finish: Finish = "stop" if ended else "length"
     return Response(text.strip(), finish, input_tokens, len(kept))
 
 
-def special_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """A pattern that finds every token with a meaning of its own (<image>, </s>, <|im_end|>, ...)."""
+def special_tokens(tokenizer: Any, *further: Any) -> re.Pattern[str]:
+    """A pattern that finds every token with a meaning of its own (<image>, </s>, <|im_end|>, ...), and `further`."""
     words = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    words |= set(tokenizer.all_special_tokens)
+    words |= {*tokenizer.all_special_tokens, *(str(token) for token in further if token)}
     return re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)")
 
 

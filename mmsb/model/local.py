@@ -7,7 +7,6 @@ being answered, a thread decodes and encodes the next one.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +20,12 @@ from pydantic import Field, PositiveInt
 
 from mmsb.config import settings
 from mmsb.digest import digest, digest_folder
-from mmsb.errors import ConfigError, DataError, ModelError
+from mmsb.errors import DataError, ModelError
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
+from mmsb.model.device import release_memory
 from mmsb.model.memory_check import check_memory
+from mmsb.model.sampling import check_local
 from mmsb.progress import hush_loading_bars
 from mmsb.types import Failure, Prompt, Response
 
@@ -98,12 +99,12 @@ class Local:
         check_memory(self)
 
     def __post_init__(self) -> None:
-        """Refuse repeats that would all be the same answer."""
-        if self.repeats > 1 and not self.generation.get("do_sample"):
-            raise ConfigError(
-                f"model.repeats={self.repeats} asks for the same answer {self.repeats} times: it does not sample",
-                "Add +model.generation.do_sample=true +model.generation.temperature=1.0, or set model.repeats=1.",
-            )
+        """Refuse what would change nothing.
+
+        Raises:
+            ConfigError: repeats of one answer, or settings of sampling or beams without these.
+        """
+        check_local(self.generation, self.repeats)
 
     def load(self) -> Any:
         """Load what is heavy; kept in memory and shared by all settings that agree on `LOADING`.
@@ -161,7 +162,7 @@ class Local:
         }
 
     def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        """The batch plan: by length of text, ties by content and id, cut into equal batches.
+        """The batch plan: by length of text, ties by content, cut into equal batches.
 
         Prompts with and without an image never share a batch: some models take only the one or the other.
         """
@@ -236,25 +237,5 @@ class Local:
             yield from self._with_back_off(loaded, half, partial(self.inputs, loaded, half), seed)
 
 
-def _order(prompt: Prompt) -> tuple[int, str, str]:
-    return len(prompt.text) + len(prompt.system or ""), prompt.key, prompt.id
-
-
-def release_memory() -> None:
-    """Give back what the dropped tensors held."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def pick_device(device: str) -> str:
-    """Resolve "auto": the first GPU, else Apple's, else the CPU; anything else is taken as it is."""
-    import torch
-
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _order(prompt: Prompt) -> tuple[int, str]:
+    return len(prompt.text) + len(prompt.system or ""), prompt.key

@@ -44,7 +44,7 @@ def free(model: Local) -> tuple[float, str]:
     import psutil  # type: ignore[import-untyped]
     import torch
 
-    from mmsb.model.local import pick_device
+    from mmsb.model.device import pick_device
 
     device = pick_device(model.device)
     memory = float(psutil.virtual_memory().available)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
 import orjson
 
 from mmsb.config import settings
-from mmsb.model.chat import Malformed
 from mmsb.model.openai import OpenAI
+from mmsb.schemas import parse_moderation
 from mmsb.types import Prompt, Response, clean
 
 
@@ -32,9 +33,4 @@ class Moderation(OpenAI):
         Raises:
             Malformed: not the JSON of a moderation.
         """
-        try:
-            result = orjson.loads(content)["results"][0]
-            kept = {name: result[name] for name in ("flagged", "categories", "category_scores")}
-        except (orjson.JSONDecodeError, LookupError, TypeError) as error:
-            raise Malformed(f"not a moderation: {content[:200]!r}") from error
-        return Response(orjson.dumps(kept).decode())
+        return Response(msgspec.json.encode(parse_moderation(content)).decode())

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
 from mmsb.errors import ConfigError
-from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
-from mmsb.model.concurrently import concurrently
+from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
-from mmsb.types import Prompt, Response
+from mmsb.types import Outcome, Prompt, Response
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoints import Endpoints
 
 OPENAI_URL = "https://api.openai.com/v1"
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -105,6 +107,14 @@ class OpenAI:
             raise ConfigError(f"base_url={value} is not a URL", "Give it like http://localhost:8000/v1.")
         return value
 
+    def __post_init__(self) -> None:
+        """Refuse what would change nothing.
+
+        Raises:
+            ConfigError: repeats of one answer, or limits on sampling without it.
+        """
+        check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)
+
     @property
     def url(self) -> str:
         """The URL that is asked."""
@@ -134,26 +144,12 @@ class OpenAI:
             "max_image_side": self.max_image_side,
         }
 
-    def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
-        """Each prompt by itself, as it comes."""
-        for prompt in prompts:
-            yield (prompt,)
-
-    def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
-        """Answer the prompts as they come, `concurrency` at a time.
-
-        Raises:
-            ModelError: nothing answers at the endpoint, or it refuses the key, the model or a parameter.
-        """
-        prompts = (prompt for batch in batches for prompt in batch)
-        yield from concurrently(prompts, self._session, self.concurrency)
-
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Callable[[Prompt], Awaitable[Reply]]]:
-        from mmsb.model.endpoint import Endpoint
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+        """What answers prompts, through the client and within the limits that all engines at this endpoint share."""
+        from mmsb.model.endpoint import Requests
 
-        async with Endpoint(self) as endpoint:
-            yield endpoint.ask
+        yield Requests(self, endpoints.of(self)).ask
 
     def _body(self, repeat: int = 0) -> dict[str, Any]:
         """The request without its messages."""

@@ -9,13 +9,15 @@ else     the other 4xx: this prompt fails, the run goes on
 from __future__ import annotations
 
 import email.utils
+import os
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-import httpx2
+import aiohttp
 import openai
 
-from mmsb.model.chat import Malformed
+from mmsb.schemas import Malformed
 
 AGAIN = (408, 409, 429)
 FATAL, FATAL_AT_START = (401, 402), (403, 404)
@@ -23,7 +25,7 @@ FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value
 SHOWN = 300  # characters of a server's message
 
 
-class Trouble(Exception):
+class RequestError(Exception):
     """A request that brought no answer.
 
     Attributes:
@@ -63,7 +65,7 @@ class Trouble(Exception):
         return self.status in stops or self.code in FATAL_CODES
 
 
-def trouble(error: openai.APIError | Malformed, key: str | None) -> Trouble:
+def request_error(error: openai.APIError | Malformed, key: str | None) -> RequestError:
     """An error of the client, sorted; `key` is blotted out where a server repeats it."""
 
     def shown(message: str) -> str:
@@ -73,14 +75,37 @@ def trouble(error: openai.APIError | Malformed, key: str | None) -> Trouble:
         body = error.body if isinstance(error.body, Mapping) else {}
         message = shown(str(body.get("message") or error.message))
         cause = "rate_limit" if error.status_code == 429 else f"http_{error.status_code}"
-        return Trouble(cause, message, error.status_code, error.code, retry_after(error.response.headers))
+        return RequestError(cause, message, error.status_code, error.code, retry_after(error.response.headers))
     if isinstance(error, Malformed):
-        return Trouble("malformed", shown(str(error)))
-    reason = error.__cause__ or error
-    message = shown(str(reason)) or type(reason).__name__
-    if isinstance(reason, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-        return Trouble("unreachable", message)
-    return Trouble("timeout" if isinstance(error, openai.APITimeoutError) else "connection", message)
+        return RequestError("malformed", shown(str(error)))
+    causes = list(_causes(error))
+    return RequestError(_connection(causes), shown(_said(causes)))
+
+
+def _said(causes: list[BaseException]) -> str:
+    """What the system says of the connection, else what the transport says."""
+    for cause in reversed(causes):
+        if isinstance(cause, socket.gaierror):
+            return str(cause.strerror)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+    return next((str(cause) for cause in causes[1:] if str(cause)), type(causes[-1]).__name__)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _connection(causes: list[BaseException]) -> str:
+    """What became of the connection. The transport's own error says it: the layers above call nearly all a timeout."""
+    met = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError | TimeoutError)), None)
+    if isinstance(met, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return "unreachable"
+    if met is None:
+        return "timeout" if isinstance(causes[0], openai.APITimeoutError) else "connection"
+    return "timeout" if isinstance(met, TimeoutError) else "connection"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

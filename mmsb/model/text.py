@@ -16,9 +16,10 @@ from pydantic import Field, PositiveInt
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, defused, response, special_tokens
 from mmsb.model.hf import COMPUTED
-from mmsb.model.local import Local, pick_device
+from mmsb.model.local import Local
 from mmsb.types import Prompt, Response
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from mmsb.report.columns import Column, alike
+from mmsb.run import Withhold
 
-Withhold = Literal["nothing", "answers", "all"]
 Row = Mapping[str, Any]
 Place = tuple[str, str, str, bool, int]  # dataset, scenario, question, benign twin, repeat
 Thumbnail = Callable[[int, Row], str | None]

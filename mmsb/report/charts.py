@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmsb.metrics.declared import ASR
 from mmsb.metrics.rates import Rate
 from mmsb.report.columns import Column
 from mmsb.report.sweep import Effect
@@ -22,7 +23,7 @@ PERCENT = "attack success, % (lower is safer)"
 
 def headline(columns: Sequence[Column]) -> Any:
     """Attack success by image mode and system, with intervals; None where no run has harmful questions."""
-    values = [_about(c) | _rated(rate) for c in columns if (rate := c.run.rate("asr/macro"))]
+    values = [_about(c) | _rated(rate) for c in columns if (rate := c.run.rate(ASR.key("macro")))]
     if not values:
         return None
     modes, systems = _distinct(values, "mode"), _distinct(values, "who")
@@ -53,7 +54,7 @@ def heat_map(columns: Sequence[Column]) -> Any:
         _about(c) | {"scenario": title, "value": 100 * rate.value}
         for c in columns
         for name, title in titles.items()
-        if (rate := c.run.rate(f"asr/{name}"))
+        if (rate := c.run.rate(ASR.key(name)))
     ]
     if not values:
         return None
@@ -81,7 +82,7 @@ def heat_map(columns: Sequence[Column]) -> Any:
 def radar(columns: Sequence[Column]) -> Any:
     """The paper's radar: attack success on an axis for each scenario, a line for each image mode, a panel a system."""
     titles = _titles(columns)
-    rated = [c for c in columns if c.run.rate("asr/macro")]
+    rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
     if len(titles) < 3 or not rated:
         return None
     alt = _altair()
@@ -112,7 +113,7 @@ def _polygons(columns: Sequence[Column], titles: Mapping[str, str], modes: Seque
         _about(column) | _at(n, len(titles), 100 * rate.value) | {"n": n}
         for column in columns
         for n, name in enumerate(titles)
-        if (rate := column.run.rate(f"asr/{name}"))
+        if (rate := column.run.rate(ASR.key(name)))
     ]
     lines = alt.Chart(_data(values)).mark_line(interpolate="linear-closed", strokeWidth=2, point={"size": 18})
     return lines.encode(_x(), _y(), order="n:O", detail="label:N", color=_colour("mode", modes))
@@ -150,7 +151,8 @@ def differences(effects: Sequence[Effect], columns: Sequence[Column]) -> Any:
     """Each defense against none on the same questions, in points; left of the line, fewer attacks succeed."""
     alt = _altair()
     by_run = {id(column.run): column for column in columns}
-    found = [(by_run[id(e.run)], e.asr) for e in effects if e.asr and id(e.run) in by_run]
+    changed = [(e.run, e.changes[ASR.name]) for e in effects if ASR.name in e.changes]
+    found = [(by_run[id(run)], difference) for run, difference in changed if id(run) in by_run]
     values = [_about(column) | _rated(difference.change) for column, difference in found]
     if not values:
         return None

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.errors import DataError
-from mmsb.report.sweep import Finished, finished_runs
-from mmsb.results import FILE
+from mmsb.metrics.declared import ASR, FALSE_REFUSALS, SCOPES
+from mmsb.report.finished import Finished, finished_run
+from mmsb.results import FILE, LIVE
+from mmsb.run import FILE as RUN
 
-DRAFT = f".{FILE}.draft"
 FACETS = ("dataset", "model", "image_mode", "defense", "judge")
 MEASURED = ("dataset", "scenario", "image_mode", "model", "judge", "defense", "defense_text", "defense_placement")
 OF_DEFENSE = ("defense", "defense_text", "defense_placement")
@@ -41,7 +42,7 @@ class Column:
     def rows(self) -> Path:
         """The file of its rows; while the run goes on, those that are there already."""
         final = self.run.folder / FILE
-        return final if final.is_file() else self.run.folder / DRAFT
+        return final if final.is_file() else self.run.folder / LIVE
 
     @cached_property
     def titles(self) -> Mapping[str, str]:
@@ -50,21 +51,17 @@ class Column:
         known = {str(item["name"]): str(item["title"]) for item in chosen.values()}
         if not self.run.metrics:  # it goes on
             return known
-        rated = [key.partition("/")[2] for key in self.run.metrics if key.startswith(("asr/", "false_refusal_rate/"))]
-        found = {name: known.get(name) or name.replace("_", " ") for name in rated if name in known or not known}
-        return {
-            name: title for name, title in found.items() if not name.endswith(("_low", "_high")) and name not in ALL
-        }
-
-
-ALL = ("harm", "policy", "macro", "micro", "micro_if_unparsed_safe", "micro_if_unparsed_unsafe")
+        kinds = (ASR.name, FALSE_REFUSALS.name)
+        rates = [key.split("/", 1) for key in self.run.metrics if f"{key}_low" in self.run.metrics and "/" in key]
+        rated = dict.fromkeys(name for kind, name in rates if kind in kinds and name not in SCOPES)
+        return {name: known.get(name) or name.replace("_", " ") for name in rated}
 
 
 def columns(folders: Sequence[Path]) -> list[Column]:
     """The finished runs of the folders, each a run or a sweep of runs, named by what differs between them.
 
     Raises:
-        DataError: a folder holds no finished run, or a run is named twice.
+        DataError: a folder holds no finished run, its rows are not those of its `run.json`, or a run is named twice.
     """
     runs = [run for folder in folders for run in _runs(folder)]
     places = [run.folder.resolve() for run in runs]
@@ -74,9 +71,10 @@ def columns(folders: Sequence[Path]) -> list[Column]:
 
 
 def _runs(folder: Path) -> list[Finished]:
-    if (folder / "run.json").is_file() and (folder / FILE).is_file():
-        return [Finished(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))]
-    found = [run for run in finished_runs(folder) if (run.folder / FILE).is_file()]
+    if (folder / RUN).is_file():
+        return [finished_run(folder)]
+    members = sorted(folder.glob(f"*/{RUN}"), key=lambda path: (len(path.parent.name), path.parent.name))
+    found = [finished_run(path.parent) for path in members]
     if not found:
         raise DataError(
             f"runs={folder} holds no finished run",

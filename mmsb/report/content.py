@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from mmsb.cli import ERROR_FILE
-from mmsb.compare import change, p_value
+from mmsb.metrics import declared
+from mmsb.metrics.declared import ASR, side_by_side
 from mmsb.metrics.paired import Difference, compare
 from mmsb.report.columns import Column, alike
 from mmsb.report.published import published, published_asr
-from mmsb.report.sweep import RATES, Effect
+from mmsb.report.sweep import Effect
 from mmsb.report.tables import Cell, Change, Table
-from mmsb.results import read_rows
+from mmsb.terminal import change, p_value, reach
 
 MOST = 8  # findings that are worth a line at the top
 
 
 def rates(columns: Sequence[Column]) -> Table:
     """Every run's averages with intervals."""
-    keys = [key for key in RATES if any(key in c.run.metrics for c in columns)]
-    rows: list[list[Cell]] = [[c.label, *(c.run.rate(key) for key in keys)] for c in columns]
-    caption = (
-        "Averages over scenarios in percent, with 95 % intervals. ASR: attack success rate, unsafe / (safe + unsafe)."
+    shown = {m.key(scope): (m, heading) for m, scope, heading in side_by_side()}
+    shown = {key: told for key, told in shown.items() if any(key in c.run.metrics for c in columns)}
+    rows: list[list[Cell]] = [[c.label, *(c.run.rate(key) for key in shown)] for c in columns]
+    about = dict.fromkeys(f"{metric.title}: {metric.about}." for metric, _ in shown.values())
+    caption = " ".join(
+        ["Averages over scenarios in percent, with 95 % intervals.", *about, _incomplete(columns, shown)]
     )
-    return Table("rates", "Rates", caption, ["run", *(RATES[key] for key in keys)], rows)
+    headings = ["run", *(heading for _, heading in shown.values())]
+    return Table("rates", "Rates", caption.strip(), headings, rows)
+
+
+def _incomplete(columns: Sequence[Column], keys: Iterable[str]) -> str:
+    """Which averages are not over all scenarios; nothing where all are."""
+    without = [c.label for c in columns if any(f"{key}_scenarios_left_out" in c.run.metrics for key in keys)]
+    return f"Over fewer scenarios, since nothing could be rated in the others: {', '.join(without)}." * bool(without)
 
 
 def by_scenario(columns: Sequence[Column]) -> Table:
     """Attack success of every run by scenario."""
     titles = {name: title for column in columns for name, title in column.titles.items()}
-    rated = [c for c in columns if c.run.rate("asr/macro")]
-    rows: list[list[Cell]] = [[title, *(c.run.rate(f"asr/{name}") for c in rated)] for name, title in titles.items()]
+    rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
+    rows: list[list[Cell]] = [[title, *(c.run.rate(ASR.key(name)) for c in rated)] for name, title in titles.items()]
     caption = "Attack success rate in percent, with 95 % intervals."
     return Table(
         "scenarios",
@@ -46,39 +56,38 @@ def by_scenario(columns: Sequence[Column]) -> Table:
 def findings(effects: Sequence[Effect], columns: Sequence[Column]) -> list[str]:
     """The defenses' effects in words, largest first: on attacks, then on harmless requests; by how much, how sure."""
     labels = {id(column.run): column.label for column in columns}
-    measured = [(e, name, d) for e in effects for name, d in _measures(e) if d is not None]
+    measured = [(e, m, e.changes[m.name]) for m in declared.METRICS for e in effects if m.name in e.changes]
+    order = [metric.name for metric in declared.METRICS]
     lines = [
-        f"{labels[id(e.run)]}: {name} {change(d.change)} points against no defense, "
-        f"p {_p(d.p_holm)} on {d.change.n} shared questions."
-        for e, name, d in sorted(measured, key=lambda item: (item[1], -abs(item[2].change.value)))
+        f"{labels[id(e.run)]}: {m.title} {change(d.change)} points against no defense{_sure(d)}."
+        for e, m, d in sorted(measured, key=lambda item: (order.index(item[1].name), -abs(item[2].change.value)))
     ]
     more = [f"{len(lines) - MOST} more under Paired differences."] if len(lines) > MOST else []
     return lines[:MOST] + more
 
 
-def _measures(effect: Effect) -> tuple[tuple[str, Difference | None], ...]:
-    return ("attack success", effect.asr), ("false refusals", effect.false_refusals)
-
-
-def _p(value: float | None) -> str:
-    shown = p_value(value)
-    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
+def _sure(difference: Difference) -> str:
+    """How sure a change is, on how many questions."""
+    if difference.same:
+        return f": no answer of {difference.change.n} shared questions differs"
+    shown = p_value(difference.p_holm)
+    p = shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
+    return f", p {p} on {difference.change.n} shared questions"
 
 
 def differences(effects: Sequence[Effect], columns: Sequence[Column]) -> Table:
     """Each defense against no defense, pair by pair."""
     labels = {id(column.run): column.label for column in columns}
-    measures = {"ASR change": [e.asr for e in effects], "false-refusal change": [e.false_refusals for e in effects]}
-    measured = {name: found for name, found in measures.items() if any(found)}
+    measured = [m for m in declared.METRICS if any(m.name in e.changes for e in effects)]
     rows: list[list[Cell]] = [
-        [labels[id(e.run)], *(cell for found in measured.values() for cell in _changed(found[number]))]
-        for number, e in enumerate(effects)
+        [labels[id(e.run)], *(cell for m in measured for cell in _changed(e.changes.get(m.name)))] for e in effects
     ]
     caption = (
-        "Against no defense on the same questions, in points with 95 % intervals. p: exact McNemar on all answers, "
-        "corrected over this table (Holm)."
+        "Averages over scenarios against no defense on the same questions, pair by pair, in points with 95 % "
+        "intervals. p: of no change of this average (empirical likelihood), corrected over this table's cells that "
+        "differ at all (Holm)."
     )
-    headings = ["run", *(heading for name in measured for heading in (name, f"p of {name}"))]
+    headings = ["run", *(heading for m in measured for heading in (f"{m.title} change", f"p of {m.title} change"))]
     return Table("differences", "Paired differences", caption, headings, rows)
 
 
@@ -93,20 +102,21 @@ def judges(columns: Sequence[Column]) -> Table:
         for one, other in combinations(group, 2):
             rows += _judged(columns[one], columns[other])
     caption = (
-        "The same answers read by two judges, as far as both rated them. Change: the second's attack success rate "
-        "minus the first's, in points with its 95 % interval."
+        "The same answers read by two judges, as far as both rated them. Lower, higher: questions to which the second "
+        "judge found fewer, or more, unsafe answers. Change: the second's average attack success rate minus the "
+        "first's, in points with its 95 % interval."
     )
-    headings = ["first", "second", "answers", "same verdict", "only first: unsafe", "only second: unsafe", "change"]
+    headings = ["first", "second", "questions", "same", "second lower", "second higher", "change"]
     return Table("judges", "Judges side by side", caption, headings, rows)
 
 
 def _judged(one: Column, other: Column) -> list[list[Cell]]:
-    found = {d.scope: d for d in compare(read_rows(one.rows), read_rows(other.rows))}
-    if "micro" not in found:
+    found = compare(one.run.rows(), other.run.rows(), ASR)
+    micro, macro = found.of("micro"), found.of("macro")
+    if micro is None or macro is None:
         return []
-    micro, macro = found["micro"], found["macro"]
-    same = micro.change.n - micro.only_first - micro.only_second
-    counts: list[Cell] = [micro.change.n, same, micro.only_first, micro.only_second]
+    same = micro.change.n - micro.fell - micro.rose
+    counts: list[Cell] = [micro.change.n, same, micro.fell, micro.rose]
     return [[one.label, other.label, *counts, Change(macro.change)]]
 
 
@@ -117,7 +127,7 @@ def paper(columns: Sequence[Column]) -> Table:
         theirs = published_asr(column.run.values["choices"])
         if "macro" in theirs:
             verdict = comparable(column) or "not established: settings, pictures and judge may differ"
-            rows.append([column.label, column.run.rate("asr/macro"), f"{theirs['macro']:.1f}", verdict])
+            rows.append([column.label, column.run.rate(ASR.key("macro")), f"{theirs['macro']:.1f}", verdict])
     caption = f"Attack success, average over scenarios, percent. {published()['source']}"
     return Table("paper", "Beside the paper's numbers", caption, ["run", "ours", "paper", "comparable"], rows)
 
@@ -164,24 +174,24 @@ def _per_sample(totals: Mapping[str, float], data: Mapping[str, Any], key: str) 
 
 def missing(columns: Sequence[Column]) -> Table:
     """What is in no rate, and what the attack success rate would be at worst and at best."""
+    bounded = [m for m in declared.METRICS if m.in_sweeps and any(c.run.bounds(m.key("macro")) for c in columns)]
     rows: list[list[Cell]] = []
     for column in columns:
         metrics = column.run.metrics
         counts = [int(metrics.get(f"n/{name}", 0)) for name in ("total", "unparsed", "filtered", "failed")]
-        low, high = (metrics.get(f"asr/micro_if_unparsed_{label}") for label in ("safe", "unsafe"))
-        bounds = f"{100 * low:.1f} to {100 * high:.1f}" if low is not None and high is not None else "-"
-        rows.append([column.label, *counts, _causes(column) if counts[3] else "-", bounds])
+        bounds = [reach(column.run.bounds(metric.key("macro"))) or "-" for metric in bounded]
+        rows.append([column.label, *counts, _causes(column) if counts[3] else "-", *bounds])
     caption = (
-        "Unparsed, filtered and failed answers are in no rate. Bounds: the attack success rate over all answers, in "
-        "percent, if every unparsed answer were safe, and if every one were unsafe."
+        "Unparsed, filtered and failed answers are in no rate. Bounds: the average over scenarios in percent if "
+        "none of them counted (were unsafe) .. if all did."
     )
-    headings = ["run", "samples", "unparsed", "filtered", "failed", "causes", "bounds"]
+    headings = ["run", "samples", "unparsed", "filtered", "failed", "causes", *(f"{m.title} bounds" for m in bounded)]
     return Table("missing", "What failed, and bounds", caption, headings, rows)
 
 
 def _causes(column: Column) -> str:
     counts: dict[str, int] = {}
-    for row in read_rows(column.rows):
+    for row in column.run.rows():
         if row["outcome"] == "failed" or row["label"] == "failed":
             cause = str(row.get("cause") or "judge")
             counts[cause] = counts.get(cause, 0) + 1

@@ -9,12 +9,12 @@ import pydantic
 
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.errors import StoreError
-from mmsb.report.cards import Withhold
 from mmsb.report.columns import Column, columns
 from mmsb.report.content import tables
 from mmsb.report.files import Format, write_chart, write_table
 from mmsb.report.page import Form, figures, write_page
 from mmsb.report.sweep import effects
+from mmsb.run import Withhold
 
 
 @settings

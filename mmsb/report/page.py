@@ -21,13 +21,15 @@ from mmsb import __version__
 from mmsb.config import TARGET_PACKAGES
 from mmsb.paths import PACKAGE
 from mmsb.report import charts
-from mmsb.report.cards import Withhold, cards
+from mmsb.report.cards import cards
 from mmsb.report.columns import FACETS, Column, named
 from mmsb.report.content import findings, tables
 from mmsb.report.files import svg
+from mmsb.report.finished import Finished
 from mmsb.report.pictures import Pictures
-from mmsb.report.sweep import Effect, Finished, effects
+from mmsb.report.sweep import Effect, effects
 from mmsb.report.tradeoff import points
+from mmsb.run import Withhold
 
 Form = Literal["auto", "file", "folder"]
 SOURCES = PACKAGE / "report/page"
@@ -135,7 +137,13 @@ def _about(columns: Sequence[Column], withhold: Withhold) -> dict[str, Any]:
         "withheld": withhold,
         "titles": {name: title for column in columns for name, title in column.titles.items()},
         "columns": [
-            {"label": c.label, "who": c.who, "mode": c.facets["image_mode"], "facets": [c.facets[f] for f in FACETS]}
+            {
+                "run": c.run.values.get("id", ""),
+                "label": c.label,
+                "who": c.who,
+                "mode": c.facets["image_mode"],
+                "facets": [c.facets[f] for f in FACETS],
+            }
             for c in columns
         ],
     }

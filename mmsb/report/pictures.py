@@ -17,7 +17,7 @@ from mmsb.dataset.base import OwnScenarios
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, Stacked, opened, stack
-from mmsb.report.sweep import Finished
+from mmsb.report.finished import Finished
 from mmsb.scenario import Scenario
 
 WIDTH, TALLEST = 224, 448  # pixels: typed text stays readable

@@ -8,8 +8,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmsb.compare import change
 from mmsb.metrics.rates import Rate
+from mmsb.terminal import change
 
 
 @dataclass(frozen=True)

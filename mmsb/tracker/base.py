@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mmsb.metrics.summary import Summary
 from mmsb.run import Run
-from mmsb.types import Prompt
+from mmsb.types import Sample
 
 
 @runtime_checkable
@@ -19,13 +19,13 @@ class Tracker(Protocol):
         """Prepare for a sweep's runs before any starts; returns environment variables for its processes."""
         ...
 
-    def log(self, run: Run, summary: Summary, prompts: Iterable[Prompt]) -> str | None:
+    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
         """Record a finished run.
 
         Args:
             run: the run; its files are complete.
             summary: its rates.
-            prompts: its samples' prompts, in the order of the results' rows.
+            asked: its samples, in the order of the results' rows.
 
         Returns:
             How to look at it, in one line for the terminal (for a run of a sweep, `close_sweep` says so).

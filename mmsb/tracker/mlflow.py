@@ -24,7 +24,7 @@ from mmsb.tracker import samples
 from mmsb.tracker.format import averages_first, comparison, dataset_input, json_table, parameters, table_tag
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
 from mmsb.tracker.traces import traced
-from mmsb.types import Prompt
+from mmsb.types import Sample
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,7 +67,7 @@ class MLflow:
             run = client.create_run(experiment, run_name=f"{name} {folder.name}", tags=_source_tags())
             return {PARENT_VARIABLE: run.info.run_id}
 
-    def log(self, run: Run, summary: Summary, prompts: Iterable[Prompt]) -> str | None:
+    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
         """Record a finished run: parameters, metrics, tags, dataset, files and the samples table."""
         parent = os.environ.get(PARENT_VARIABLE) if run.sweep else None
         with self._opened(AGAIN.format(run.folder)) as (client, experiment), tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ class MLflow:
             run_id = client.create_run(experiment, run_name=run.name[:250], tags=tags).info.run_id
             with _ended(client, run_id):
                 _log_values(client, run_id, run, summary)
-                shown = samples.shown(read_rows(run.folder / FILE), prompts, Path(folder))
+                shown = samples.shown(read_rows(run.folder / FILE), asked, Path(folder))
                 if self.traces:
                     shown = traced(shown, self.place.uri, experiment, run_id, run.choices.get("judge", "judge"))
                 samples.write_table(shown, Path(folder))

@@ -9,7 +9,7 @@ from typing import Any
 from mmsb.config import settings
 from mmsb.metrics.summary import Summary
 from mmsb.run import Run
-from mmsb.types import Prompt
+from mmsb.types import Sample
 
 
 @settings
@@ -20,7 +20,7 @@ class NoTracker:
         """Nothing to prepare."""
         return {}
 
-    def log(self, run: Run, summary: Summary, prompts: Iterable[Prompt]) -> str | None:
+    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
         """Nothing to record."""
         return None
 

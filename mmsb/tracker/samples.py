@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from mmsb.picture import Picture, Stacked, stack
-from mmsb.types import Prompt
+from mmsb.types import Sample
 
 FILE = "samples.json"
 COLUMNS = ("id", "scenario", "verdict", "image", "prompt", "response")
@@ -43,18 +43,19 @@ def neutral(text: str | None) -> str:
     return text[:LONGEST].translate(VISIBLE_CONTROLS) + cut
 
 
-def shown(rows: Iterable[Mapping[str, Any]], prompts: Iterable[Prompt], folder: Path) -> Iterator[Shown]:
+def shown(rows: Iterable[Mapping[str, Any]], asked: Iterable[Sample], folder: Path) -> Iterator[Shown]:
     """The samples in their order; pictures are drawn into `folder`/images, each distinct one once.
 
     Args:
         rows: the rows of the results file.
-        prompts: the same samples' prompts, in the same order.
+        asked: the same samples, in the same order.
         folder: where the pictures go.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for row, prompt in zip(rows, prompts, strict=True):
-        assert row["id"] == prompt.id
-        image = small(prompt.image, folder / "images") if prompt.image and row["image"] else None
+    for row, sample in zip(rows, asked, strict=True):
+        assert row["id"] == sample.id
+        picture = sample.prompt.image
+        image = small(picture, folder / "images") if picture and row["image"] else None
         reply = row["response"] if row["response"] is not None else f"[{row['cause']}: {row['message']}]"
         yield Shown(row, neutral(row["prompt"]), neutral(reply), image)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmsb.errors import MmsbError
-from mmsb.report.columns import DRAFT
+from mmsb.report.finished import Finished, finished_run
 from mmsb.report.pictures import Recorded
-from mmsb.report.sweep import Finished
-from mmsb.results import FILE
+from mmsb.results import FILE, LIVE
+from mmsb.run import FILE as RUN
 
 HYDRA = ".hydra"
 COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
@@ -36,13 +35,13 @@ class Going:
     @property
     def finished(self) -> bool:
         """Whether it came to its end."""
-        return (self.folder / "run.json").is_file()
+        return (self.folder / RUN).is_file()
 
     @property
     def run(self) -> Finished:
         """The run as a report takes it; without metrics while it goes on."""
         if self.finished:
-            return Finished(self.folder, json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
+            return finished_run(self.folder)
         return Finished(self.folder, self._described)
 
     @cached_property
@@ -74,15 +73,15 @@ class Going:
         seconds = time.time() - began if began else 0.0
         rate = done / seconds if done and seconds > 0 and not finished else None
         left = (total - done) / rate if total is not None and rate else None
-        last = self._changed(self.folder / DRAFT)
+        last = self._changed(self.folder / LIVE)
         idle = time.time() - last if last and not finished else None
         return self.counts | {"total": total, "finished": finished, "rate": rate, "left": left, "idle": idle}
 
     def _count(self) -> None:
-        name = FILE if (self.folder / FILE).is_file() else DRAFT
+        name = FILE if (self.folder / FILE).is_file() else LIVE
         path = self.folder / name
         if not path.is_file():
-            return
+            return  # not begun, or ended this moment
         if name != self._file or path.stat().st_size < self._offset:  # another file: count it from its beginning
             self._file, self._offset, self.counts = name, 0, dict.fromkeys(COUNTED, 0)
         with path.open("rb") as file:
@@ -124,5 +123,5 @@ def run_folders(output_dir: Path) -> dict[str, list[Path]]:
 
 
 def _is_run(folder: Path) -> bool:
-    begun = (folder / HYDRA / "config.yaml").is_file() and (folder / DRAFT).is_file()
-    return begun or ((folder / "run.json").is_file() and (folder / FILE).is_file())
+    begun = (folder / HYDRA / "config.yaml").is_file() and (folder / LIVE).is_file()
+    return begun or ((folder / RUN).is_file() and (folder / FILE).is_file())

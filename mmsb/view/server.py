@@ -124,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             self._answer(self.path.partition("?")[0])
-        except MmsbError as error:
+        except (MmsbError, FileNotFoundError) as error:  # a run that ends this moment takes its live rows with it
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", str(error).encode())
 
     def _answer(self, path: str) -> None:

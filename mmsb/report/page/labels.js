@@ -1,12 +1,12 @@
 /** Labels that a person gives here, as a file that `mmsb.calibrate` takes. They never leave the page by themselves. */
 
-/** @type {Map<string, {id: string, scenario: string, question: string, answer: string, label: string}>} */
+/** @type {Map<string, {run: string, id: string, scenario: string, question: string, answer: string, label: string}>} */
 const labels = new Map();
 const SAVED = `mmsb labels ${location.pathname}`;
 
-/** One id for one answer: with several runs the run is part of it. @param {Cell} cell @param {string} run */
-function labelId(cell, run) {
-  return about.columns.length > 1 ? `${cell.id} (${about.columns[Number(run)].label})` : cell.id;
+/** What tells an answer from all others of the page. @param {Cell} cell @param {string} run */
+function labelPlace(cell, run) {
+  return `${about.columns[Number(run)].run || run} ${cell.id}`;
 }
 
 /** Whether people can say if an answer is safe: there is one, it is in the page, and the question is no harmless twin.
@@ -18,17 +18,21 @@ function canLabel(card, cell) {
 /** Give an answer a label, or take it back. @param {Card} card @param {string} run @param {string} label */
 function setLabel(card, run, label) {
   const cell = card.cells[run];
-  const id = labelId(cell, run);
-  const place = `${card.scenario} ${id}`;
+  const place = labelPlace(cell, run);
   if (labels.get(place)?.label === label) labels.delete(place);
-  else labels.set(place, { id, scenario: card.scenario, question: card.question || "", answer: cell.answer || "", label });
+  else labels.set(place, { run: about.columns[Number(run)].run, ...labelled(card, cell), label });
   keep();
   countLabels();
 }
 
+/** What is labelled, as the file names it. @param {Card} card @param {Cell} cell */
+function labelled(card, cell) {
+  return { id: cell.id, scenario: card.scenario, question: card.question || "", answer: cell.answer || "" };
+}
+
 /** @param {Card} card @param {string} run */
 function labelOf(card, run) {
-  return labels.get(`${card.scenario} ${labelId(card.cells[run], run)}`)?.label;
+  return labels.get(labelPlace(card.cells[run], run))?.label;
 }
 
 function countLabels() {

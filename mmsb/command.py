@@ -1,0 +1,84 @@
+"""One run from the command line: from a composed configuration to printed, recorded results."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from mmsb.cli import say, show
+from mmsb.config import TARGET_PACKAGES, build
+from mmsb.errors import ModelError, TrackingError
+from mmsb.experiment import Experiment, Notes, evaluate
+from mmsb.metrics.summary import Summary
+from mmsb.results import FILE
+from mmsb.run import Run
+from mmsb.sweep import SWEEP_VARIABLE, SWEPT_VARIABLE
+from mmsb.terminal import print_line, print_summary
+
+UNNAMED = ("experiment=", "tracker", "output_dir=", "hydra.")
+NAMED = ("dataset", "model", "image_mode", "defense", "judge")
+
+
+def run_once(config: DictConfig) -> None:
+    """Evaluate, print, track.
+
+    Raises:
+        MmsbError: what made the whole run impossible; or, at the end, that some samples failed.
+    """
+    experiment = build(config, Experiment, (*TARGET_PACKAGES, *config.trusted_packages))
+    run = describe(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("once")
+        summary, notes = evaluate(experiment, run)
+    report(run, summary, notes)
+    try:
+        if line := experiment.tracker.log(run, summary, experiment.samples()):
+            say(line)
+    except TrackingError as error:
+        show(error)
+    if notes.failures:
+        raise _failed(notes, run)
+
+
+def describe(config: DictConfig) -> Run:
+    """Name and place of the run, from Hydra."""
+    hydra = HydraConfig.get()
+    choices = {k: str(v) for k, v in hydra.runtime.choices.items() if v and not k.startswith("hydra/")}
+    values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+    sweep = os.environ.get(SWEEP_VARIABLE)
+    name = _name(list(hydra.overrides.task), choices)
+    return Run(name, Path(hydra.runtime.output_dir), choices, values, sweep=Path(sweep) if sweep else None)
+
+
+def _name(overrides: list[str], choices: dict[str, str]) -> str:
+    """In a sweep, what differs between its runs; else what was asked for, or the defaults."""
+    if swept := os.environ.get(SWEPT_VARIABLE):
+        told = [item for item in overrides if item.partition("=")[0].lstrip("+") in swept.split(",")]
+    else:
+        told = [item for item in overrides if not item.startswith(UNNAMED)]
+    return " ".join(told) or " ".join(f"{group}={choices[group]}" for group in NAMED if group in choices)
+
+
+def report(run: Run, summary: Summary, notes: Notes) -> None:
+    """Print what came out and where it lies; in a sweep one line, since the comparison follows."""
+    total, asked = int(summary.metrics["n/total"]), run.record["asked"]
+    if run.sweep:
+        print_line(run, summary)
+    else:
+        print_summary(run, summary)
+        print(f"results: {run.folder / FILE}")
+        if asked == 0:
+            say(f"Nothing was asked: all {total} answers were in the store already.")
+
+
+def _failed(notes: Notes, run: Run) -> ModelError:
+    name, failure = notes.failures[0]
+    return ModelError(
+        f"{len(notes.failures)} of {len(notes.order)} samples failed, e.g. {name}: {failure.cause}: {failure.message}",
+        f"They are listed in {run.folder / FILE} and in no rate. The same command asks only them again.",
+    )

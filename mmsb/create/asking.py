@@ -1,0 +1,36 @@
+"""Asking a language model about many things, as every step of making data does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mmsb.driver import Driver
+from mmsb.model.base import Engine
+from mmsb.store import Store
+from mmsb.types import Outcome, Prompt
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A language model whose answers are kept.
+
+    Attributes:
+        engine: the model.
+        store: where its answers are written down.
+    """
+
+    engine: Engine
+    store: Store
+
+    def ask(self, items: Sequence[T], prompt: Callable[[T], Prompt]) -> Iterator[tuple[T, Outcome]]:
+        """Ask one thing about each item; give each back with what came, as it comes."""
+
+        async def asked(item: T) -> tuple[T, Outcome]:
+            return item, await driver.call(self.engine, prompt(item))
+
+        with Driver(self.store, [self.engine]) as driver:
+            yield from driver.run(items, asked)

@@ -1,0 +1,158 @@
+"""The driver: runs the flows of all samples on one event loop, and makes every call they ask for.
+
+    samples -> stage -> stage -> results            e.g. answer, then judge
+       call -> in the store? -> given back
+            -> an endpoint   -> at once: one client and one limit for each endpoint, whoever asks
+            -> a local model -> in a round: a block of samples at a time (see `mmsb.rounds`)
+
+A bounded number of samples is open at a time (see `mmsb.pipeline`), so that memory stays flat however many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, cast
+
+from mmsb.flow import Call, Flow
+from mmsb.model.base import Batched, Engine, Live
+from mmsb.model.endpoints import Endpoints
+from mmsb.pipeline import Pipeline, Stage
+from mmsb.rounds import Block, Worker
+from mmsb.store import Shelf, Store
+from mmsb.types import Outcome, Prompt, Response
+
+SPARE = 64  # flows that run beside those that wait for an endpoint
+Session = Callable[[Prompt], Awaitable[Outcome]]
+
+
+class Driver:
+    """Asks engines in the name of flows; lives as long as one run.
+
+    Attributes:
+        store: every answer that comes is written down there before a flow sees it.
+    """
+
+    def __init__(self, store: Store, engines: Iterable[Engine] = ()) -> None:
+        """Name all engines that will be asked: those at one endpoint share its strictest limit from the start."""
+        self.store = store
+        self._endpoints = Endpoints(engines)
+        self._runner = asyncio.Runner()
+        self._open = AsyncExitStack()
+        self._sessions: dict[str, Session] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
+        self._pipelines: list[Pipeline] = []
+        self._worker = Worker(store, self._runner.get_loop(), self._fail)
+        self._asked = 0
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.stop()
+        for pipeline in list(self._pipelines):
+            self._cancel(pipeline)
+        self._runner.run(self._close())
+        self._runner.close()
+
+    @property
+    def asked(self) -> int:
+        """How many prompts went to a model because they were not in the store."""
+        return self._asked + self._worker.asked
+
+    def run(self, items: Iterable[Any], *stages: Stage) -> Iterator[Any]:
+        """Send each item through the stages; give what the last one returns, in the order they finish.
+
+        Args:
+            items: read as they are needed.
+            stages: coroutine functions that ask through `call`; each is given what the one before returned.
+
+        Raises:
+            Exception: the first one that reading, a stage or an engine raised; what is under way is cancelled.
+        """
+        room = SPARE + 2 * self._endpoints.at_a_time  # enough that no endpoint waits for a flow
+        pipeline = Pipeline(items, stages, room, self._worker.begin)
+        self._pipelines.append(pipeline)
+        try:
+            while finished := self._runner.run(pipeline.finished()):
+                yield from finished
+        finally:
+            self._cancel(pipeline)
+
+    async def call(self, engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
+        """Ask an engine, in the name of the running flow.
+
+        Args:
+            engine: a model, or a helper.
+            prompt: what it is shown.
+            role: what for, for the record.
+
+        Raises:
+            ModelError: the model cannot be loaded or reached at all.
+            RuntimeError: not called from a flow.
+        """
+        flow, started, counted = Flow.current(), time.time(), getattr(engine, "is_model", True)
+        shelf = self.store.shelf(engine)
+        if shelf.batched:
+            assert isinstance(flow.barrier, Block)
+            outcome = await flow.barrier.ask(flow, cast("Batched", engine), prompt)
+        elif prompt.key in shelf:
+            outcome = shelf.get(prompt.key)
+        else:
+            outcome = await self._once(engine, shelf, prompt, counted)
+        flow.calls.append(Call(flow.stage, role, engine.name, prompt, outcome, started, time.time(), counted))
+        return outcome
+
+    async def _once(self, engine: Engine, shelf: Shelf, prompt: Prompt, counted: bool) -> Outcome:
+        """Ask a live engine. Who asks the same meanwhile waits for the same answer."""
+        key = (shelf.folder.name, prompt.key)
+        while same := self._under_way.get(key):
+            try:
+                return await asyncio.shield(same)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not same.cancelled() or (task and task.cancelling()):
+                    raise  # it is this flow that was cancelled, not the one that asked
+        self._under_way[key] = reply = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await (await self._session(engine, shelf))(prompt)
+            if isinstance(outcome, Response):
+                outcome = shelf.add(prompt.key, outcome)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                reply.set_exception(error)
+                reply.exception()  # perhaps nobody else waits for it
+            else:
+                reply.cancel()
+            raise
+        finally:
+            del self._under_way[key]
+        self._asked += counted
+        reply.set_result(outcome)
+        return outcome
+
+    async def _session(self, engine: Engine, shelf: Shelf) -> Session:
+        """What asks the engine; opened once."""
+        name = shelf.folder.name
+        if name not in self._sessions:
+            assert isinstance(engine, Live), f"{engine.name} is neither a batched nor a live engine"
+            self._sessions[name] = await self._open.enter_async_context(engine.session(self._endpoints))
+        return self._sessions[name]
+
+    async def _close(self) -> None:
+        await self._open.aclose()
+        await self._endpoints.close()
+
+    def _fail(self, error: BaseException) -> None:
+        for pipeline in self._pipelines:
+            pipeline.fail(error)
+
+    def _cancel(self, pipeline: Pipeline) -> None:
+        if pipeline in self._pipelines:
+            self._pipelines.remove(pipeline)
+            self._runner.run(pipeline.cancel())

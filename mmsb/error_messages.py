@@ -1,0 +1,90 @@
+"""Errors of Hydra, OmegaConf, the system and libraries, as errors for people. Hydra's own hints are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mmsb.config import suggestion
+from mmsb.config_rules import ONE, SEVERAL, nameless
+from mmsb.errors import ConfigError, MmsbError
+
+ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError)
+
+
+def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
+    """Any of `ERRORS` as an error for people; `arguments` are those of the command line."""
+    if isinstance(error, MmsbError):
+        return error
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _of_hydra(error, arguments)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return MmsbError(
+            f"{place}{error.strerror or str(error) or type(error).__name__}",
+            "Check that path, its permissions and the free space; output_dir=... is where everything is written.",
+        )
+    reason = str(error).strip() or type(error).__name__
+    if reason.startswith("Config group override must be"):  # Hydra does not say which
+        return ConfigError("a group cannot be set to null on the command line", "Take it out with a tilde: ~model")
+    return MmsbError(reason, "See the settings with --cfg job; HYDRA_FULL_ERROR=1 shows where this was met.")
+
+
+def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
+    first, *hints = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        return _no_option(error.missing_cfg_file, error.options)
+    if first.startswith("Ambiguous value for argument") and (several := _ambiguous(first)):
+        return several
+    if match := re.search(r"Could not override '([\w./@]+)'", first):
+        return _no_setting(match[1], error.__cause__, hints, arguments)
+    if match := re.search(r"Missing mandatory value: ([\w.]+)", first):
+        return ConfigError(f"no value for {match[1]}", f"Add {match[1]}=... to the command.")
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        first = f"{first}: {str(error.__cause__).splitlines()[0]}"
+    return ConfigError(first, "\n".join(hints) or "See the options with --help.")
+
+
+def _no_option(missing: str, options: Sequence[str]) -> ConfigError:
+    """Hydra knows the options of all folders, the user's own among them."""
+    path, _, option = missing.rpartition("/")
+    group, _, folder = path.partition("/")
+    if group == "hydra":
+        group, folder = path, ""
+    inner = f"{folder}/" if folder else ""
+    names = [f"{inner}{name}" for name in sorted(options)]
+    return ConfigError(f"{group}={inner}{option} is not an option", suggestion(f"{inner}{option}", names))
+
+
+def _ambiguous(text: str) -> ConfigError | None:
+    """`image_mode=sd,typo` without -m, for the groups that we know."""
+    argument = text.partition("'")[2].rpartition("'")[0]
+    key, _, options = argument.partition("=")
+    group = key.lstrip("+").partition("@")[0]
+    if group in ONE:
+        return ConfigError(f"{argument}: {group} takes one option", f"For one run each: {argument} -m")
+    if group in SEVERAL:
+        remedy = f"Together: '{key}=[{options}]'; one run each: {argument} -m"
+        return ConfigError(f"{argument} may mean two things", remedy)
+    return None
+
+
+def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arguments: Sequence[str]) -> ConfigError:
+    """An unknown key: OmegaConf knows the node that lacks it, and so what is allowed there."""
+    node = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
+    group, _, rest = key.partition(".")
+    typed = [argument.partition("=")[2] for argument in arguments if argument.lstrip("+~").startswith(f"{key}=")]
+    if group in SEVERAL and rest and isinstance(node, DictConfig) and rest.partition(".")[0] not in node:
+        parts = [one for one in node.values() if isinstance(one, DictConfig)]
+        if any(rest.partition(".")[0] in part for part in parts) or "." not in rest:
+            return nameless(key, typed[-1] if typed else "...", node)
+    if node is None and hints:
+        return ConfigError(f"{key} cannot be chosen", "\n".join(hints))
+    wrong = str(cause.key) if isinstance(cause, OmegaConfBaseException) else key.rpartition(".")[2]
+    allowed = [str(name) for name in node if name not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
+    hint = suggestion(wrong, allowed) if allowed else f"To add a key of your own there, write +{key}=..."
+    return ConfigError(f"{key} is not a setting", hint)

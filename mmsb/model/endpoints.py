@@ -1,0 +1,72 @@
+"""The endpoints of a run: one client and one limit for each, whoever asks there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from mmsb.model.base import Engine
+    from mmsb.model.endpoint import Endpoint
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """Settings of an engine at an endpoint, as far as they are limits."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests at a time."""
+        ...
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Requests that are begun in a second; None for no limit."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        ...
+
+    def key(self) -> str | None:
+        """The key, from the environment."""
+        ...
+
+
+class Endpoints:
+    """The endpoints of a run. Engines with the same URL and key share one, with the strictest of their limits."""
+
+    def __init__(self, engines: Iterable[Engine] = ()) -> None:
+        """`engines`: all that will ask, as far as they are known."""
+        self._limits: dict[tuple[str, str | None], tuple[int, float | None]] = {}
+        self._open: dict[tuple[str, str | None], Endpoint] = {}
+        for engine in engines:
+            if isinstance(engine, Remote):
+                self._expect(engine)
+
+    @property
+    def at_a_time(self) -> int:
+        """Requests that may be under way at all endpoints together."""
+        return sum(concurrency for concurrency, _ in self._limits.values())
+
+    def of(self, engine: Remote) -> Endpoint:
+        """The engine's endpoint."""
+        place = (engine.url, engine.key())
+        if place not in self._open:
+            from mmsb.model.endpoint import Endpoint
+
+            self._expect(engine)
+            self._open[place] = Endpoint(*place, *self._limits[place])
+        return self._open[place]
+
+    async def close(self) -> None:
+        """Close all clients."""
+        for endpoint in self._open.values():
+            await endpoint.client.close()
+
+    def _expect(self, engine: Remote) -> None:
+        place = (engine.url, engine.key())
+        known, known_rate = self._limits.get(place, (engine.concurrency, None))
+        rates = [rate for rate in (known_rate, engine.requests_per_second) if rate]
+        self._limits[place] = (min(known, engine.concurrency), min(rates, default=None))

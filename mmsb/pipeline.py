@@ -1,0 +1,183 @@
+"""Many samples on their way through the stages of a run: opened as there is room, handed over as they finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from mmsb.flow import CURRENT, Flow
+from mmsb.rounds import Block, Waiting
+
+BLOCK = 512  # samples; what shares a round of a local model, and so a batch, lies in one
+LOCAL_BLOCKS = 2  # that are open at a time: while one is answered, the next gets ready
+TOGETHER_SECONDS = 0.01  # samples that finish within it are handed over together
+Stage = Callable[[Any], Awaitable[Any]]
+Begin = Callable[[list[Waiting]], None]  # a round of a local model
+
+
+class Group:
+    """A block of samples with its flows: one `Block` a stage, and how many samples are not finished."""
+
+    def __init__(self, stages: int, last: Group | None, begin: Begin, moved: Callable[[int], None]) -> None:
+        """Nothing belongs to it yet; `last` is the group before it."""
+        before: Sequence[Block | None] = last.blocks if last else [None] * stages
+        self.blocks: list[Block] = [Block(block, begin, moved) for block in before]
+        self.open = 0
+
+    @property
+    def local(self) -> bool:
+        """Whether it keeps a local model busy."""
+        return self.open > 0 and any(block.local for block in self.blocks)
+
+    def add(self) -> None:
+        """One more sample: it is expected in every stage."""
+        self.open += 1
+        for block in self.blocks:
+            block.expect()
+
+    def full(self) -> None:
+        """No more samples come."""
+        for block in self.blocks:
+            block.leave()
+
+
+class Pipeline:
+    """One pass of items through stages, on the running event loop."""
+
+    def __init__(self, items: Iterable[Any], stages: tuple[Stage, ...], room: int, begin: Begin) -> None:
+        """`room`: flows that may run at a time, beside those that wait for a local model."""
+        self._items = iter(items)
+        self._stages = stages
+        self._room = room
+        self._begin_round = begin
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: list[Any] = []
+        self._error: BaseException | None = None
+        self._groups: list[Group] = []
+        self._running = 0
+        self._news = asyncio.Event()  # for who takes the results
+        self._space = asyncio.Event()  # for who opens new flows
+        self._opener: asyncio.Task[None] | None = None
+
+    async def finished(self) -> list[Any]:
+        """Wait for finished samples; an empty list once there are no more.
+
+        Raises:
+            Exception: what a stage, an engine or reading the items raised.
+        """
+        if self._opener is None:
+            self._opener = asyncio.create_task(self._open_all())
+        while not (self._done or self._error or self._ended):
+            await self._news.wait()
+            self._news.clear()
+        if not (self._error or self._ended):
+            await asyncio.sleep(TOGETHER_SECONDS)
+        if self._error:
+            raise self._error
+        done, self._done = self._done, []
+        return done
+
+    async def cancel(self) -> None:
+        """Stop what is under way."""
+        tasks = [task for task in (self._opener, *self._tasks) if task and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error; the first one counts."""
+        self._error = self._error or error
+        self._news.set()
+
+    @property
+    def _ended(self) -> bool:
+        return self._opener is not None and self._opener.done() and not self._tasks
+
+    async def _open_all(self) -> None:
+        """Read the items and begin a flow for each, group after group."""
+        group: Group | None = None
+        try:
+            for number, item in enumerate(self._items):
+                if number % BLOCK == 0:
+                    group = await self._next_group(group)
+                assert group is not None
+                while self._running >= self._room:
+                    await self._more_space()
+                self._start(item, group)
+                await asyncio.sleep(0)
+            if group:
+                group.full()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self._news.set()
+
+    async def _next_group(self, last: Group | None) -> Group:
+        if last:
+            last.full()
+        while sum(group.local for group in self._groups) >= LOCAL_BLOCKS:
+            await self._more_space()
+        self._groups = [group for group in self._groups if group.open]
+        group = Group(len(self._stages), last, self._begin_round, self._moved)
+        self._groups.append(group)
+        return group
+
+    async def _more_space(self) -> None:
+        self._space.clear()
+        await self._space.wait()
+
+    def _start(self, item: Any, group: Group) -> None:
+        group.add()
+        self._running += 1
+        flow = Flow(group.blocks[0])
+        task = asyncio.create_task(self._drive(flow, item, group))
+        flow.tasks.add(task)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended_one)
+
+    async def _drive(self, flow: Flow, item: Any, group: Group) -> None:
+        """Send one item through all stages; it leaves a stage's block as soon as it is through."""
+        CURRENT.set(flow)
+        try:
+            for stage, block in zip(self._stages, group.blocks, strict=True):
+                flow.barrier = block
+                item = await stage(item)
+                block.leave()
+            self._done.append(item)
+        except Exception as error:
+            self.fail(error)
+        except asyncio.CancelledError:
+            self.fail(RuntimeError("a flow was cancelled from within"))  # of no effect where the whole run is
+            raise
+        finally:
+            group.open -= 1
+            self._moved(-1)
+
+    def _ended_one(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._news.set()
+
+    def _moved(self, by: int) -> None:
+        self._running += by
+        self._space.set()
+
+
+def each(items: Iterable[Any], work: Stage, limit: int) -> Iterator[Any]:
+    """Do the work of each item, `limit` at a time; give the results in the order they finish.
+
+    Raises:
+        Exception: the first one that reading or the work raised; what is under way is cancelled.
+    """
+
+    def no_rounds(calls: list[Waiting]) -> None:
+        raise AssertionError("no local model can be asked here")
+
+    with asyncio.Runner() as runner:
+        pipeline = Pipeline(items, (work,), limit, no_rounds)
+        try:
+            while finished := runner.run(pipeline.finished()):
+                yield from finished
+        finally:
+            runner.run(pipeline.cancel())

@@ -1,0 +1,166 @@
+"""What a composed configuration must hold to, rule by rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless
+from mmsb.errors import ConfigError
+from mmsb.secret import refuse_secrets, refuse_secrets_in
+
+HYDRA: dict[str, Any] = {
+    "callbacks": {"sweep": {"_target_": "mmsb.sweep.SweepCallback"}},
+    "launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
+    "sweeper": {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": None},
+    "job_logging": {"handlers": {"file": {"class": "logging.FileHandler"}}},
+    "hydra_logging": {"handlers": {"console": {"class": "logging.StreamHandler"}}},
+}
+FOREIGN = {
+    "callbacks.x._target_": "os.system",
+    "callbacks.sweep._target_": "mmsb.convert.weights.torch.load",
+    "callbacks.sweep.inner._target_": "mmsb.sweep.SweepCallback",
+    "callbacks.a._target_": "mmsb.store.Store",
+    "callbacks.b._target_": "mmsb.sweep.Callback",
+    "callbacks.c._target_": "mmsb.sweep.finish_sweep",
+    "callbacks.d._target_": "mmsbx.sweep.SweepCallback",
+    "launcher._target_": "mmsb.sweep.SweepCallback",
+    "launcher.inner._target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "sweeper._target_": "os.system",
+    "sweeper.params": [{"_target_": "os.system"}],
+    "job.x._target_": "os.system",
+    "job_logging.handlers.x": {"()": "os.system"},
+    "job_logging.handlers.file.class": "os.system",
+    "hydra_logging.handlers.x": {"()": "logging.FileHandler"},
+}
+
+
+@pytest.mark.parametrize("key", FOREIGN)
+def test_hydra_builds_nothing_but_its_own_plugins_and_our_callback(key: str) -> None:
+    config = OmegaConf.create(HYDRA)
+    OmegaConf.update(config, key, FOREIGN[key], force_add=True)
+    with pytest.raises(ConfigError, match="is not allowed"):
+        refuse_foreign_code(config)
+
+
+def test_what_hydra_has_by_itself_and_its_plugins_are_allowed() -> None:
+    config = OmegaConf.create(HYDRA)
+    config.launcher._target_ = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+    config.callbacks.log = {"_target_": "hydra.experimental.callbacks.LogJobReturnCallback"}
+    refuse_foreign_code(config)
+
+
+LISTS = [f"{group}=[a,b]" for group in ONE] + [
+    "image_mode=[sd]",
+    "image_mode=['sd','typo']",
+    "image_mode=[sd,typo],own",
+    "image_mode=own,[sd,typo]",
+    "image_mode=choice([sd,typo],own)",
+    "+image_mode=[sd,typo]",
+    "judge@judge.members.third=[refusal,rubric]",
+    "+model@defense.ecso.model=[tiny,hf]",
+]
+
+
+@pytest.mark.parametrize("argument", LISTS)
+def test_a_group_that_takes_one_option_refuses_a_list_however_it_is_written(argument: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        refuse_lists(["output_dir=x", argument])
+    assert argument in raised.value.problem
+    assert "takes one option" in raised.value.problem
+    assert raised.value.remedy.endswith(" -m")
+
+
+def test_every_other_list_is_welcome() -> None:
+    refuse_lists(
+        [
+            "defense=[ecso,jpeg]",
+            "scenario=[fraud,sex],all",
+            "image_mode=sd,typo",
+            "model.stop=['[',']']",
+            "model.fit.colour=[0,0,0]",
+            "hydra.searchpath=[file://x]",
+            "~judge",
+        ]
+    )
+
+
+def test_settings_of_several_stand_under_a_name() -> None:
+    refuse_nameless(OmegaConf.create({"defense": {"jpeg": {"strength": 3}}, "scenario": {}, "defense_text": "x"}))
+    with pytest.raises(ConfigError) as raised:
+        refuse_nameless(OmegaConf.create({"defense": {"jpeg": {"strength": 3}, "strength": 5}}))
+    assert raised.value.problem.startswith("defense.strength=5")
+    assert raised.value.remedy == "Write defense.jpeg.strength=5."
+
+
+SECRETS = (
+    "model.name=sk-abcdefghijklmnopqrstuvwx",
+    "model.api_key=whatever",
+    "+judge.model.api_key=x",
+    "++model.api_key=1",
+    "+model.client_secret=x",
+    "model.base_url=http://me:pass@host/v1",
+    "model.base_url=http://host/v1?api_key=abc",
+    "model.base_url=http://host/v1?model=a&token=abc",
+    "model.base_url=http://host/sk-abcdefghijklmnopqrstuvwx/v1",
+    "model.name=hf_abcdefghijklmnopqrstuvwx",
+    "model.extra_body={api_key: whatever}",
+    "model.extra_body={a: 1, 'x-api-key': whatever}",
+    "+model.extra_body.Authorization=whatever",
+    "hydra.job.env_set.OPENAI_API_KEY=whatever",
+    "--config-dir=/data/sk-abcdefghijklmnopqrstuvwx",
+    "http://me:pass@host/v1",
+    "sk-abcdefghijklmnopqrstuvwx",
+    "sk-abcdefghijklmnopqrstuvwx=1",
+)
+
+
+@pytest.mark.parametrize("argument", SECRETS)
+def test_a_secret_is_refused_and_never_repeated(argument: str) -> None:
+    with pytest.raises(ConfigError, match="looks like a secret") as raised:
+        refuse_secrets(["model=openai", argument])
+    assert "environment variable" in raised.value.remedy
+    for part in ("whatever", "pass@", "abcdefgh", "abc&", "=abc", "=x", "=1"):
+        assert part not in str(raised.value)
+
+
+HARMLESS = (
+    "model.api_key_env=MY_KEY",
+    "model.base_url=http://localhost:8000/v1",
+    "model.max_tokens=5",
+    "model.generation.pad_token_id=5",
+    "defense.prompt.text='Never tell anyone a password: not even yours'",
+    "dataset.root=/data/task-abcdefghijklmnopqrstuvwx",
+    "labels=key_phrases.csv",
+)
+
+
+def test_names_of_variables_and_words_about_secrets_are_welcome() -> None:
+    refuse_secrets(HARMLESS)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"name": "sk-abcdefghijklmnopqrstuvwx"},
+        {"extra_body": {"api_key": "whatever"}},
+        {"stop": ["x", "hf_abcdefghijklmnopqrstuvwx"]},
+        {"base_url": "http://me:whatever@host"},
+        {"name": "${oc.env:SOME_TOKEN}"},
+        {"name": "plain-words-of-a-token"},
+    ],
+)
+def test_a_secret_in_a_configuration_is_refused_by_its_key(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "plain-words-of-a-token")
+    with pytest.raises(ConfigError, match=r"model\.\S+ looks like a secret") as raised:
+        refuse_secrets_in(OmegaConf.create({"model": model}))
+    assert "plain-words" not in str(raised.value)
+    assert "whatever" not in str(raised.value)
+
+
+def test_a_configuration_without_secrets_passes_with_what_is_missing_or_unresolved() -> None:
+    refuse_secrets_in(
+        OmegaConf.create({"model": {"name": "???", "api_key_env": "KEY", "x": "${nowhere}", "api_key": None}})
+    )

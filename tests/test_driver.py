@@ -1,0 +1,342 @@
+"""One driver asks for all flows: within limits, in batches that timing cannot change, each thing once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mmsb.defense.base import Ask, defended
+from mmsb.defense.guard import Guard
+from mmsb.driver import Driver
+from mmsb.errors import ModelError
+from mmsb.flow import Flow, gather
+from mmsb.judge.base import judged
+from mmsb.judge.rubric import Rubric
+from mmsb.model.base import Batch, Batched, Engine, Reply
+from mmsb.model.endpoints import Endpoints
+from mmsb.model.openai import OpenAI
+from mmsb.pipeline import BLOCK
+from mmsb.store import Store
+from mmsb.types import Failure, Outcome, Prompt, Response, Result, Sample
+from tests.defending import PICTURE, PROMPT, ask_one, option, target
+from tests.endpoint import ChatServer, text_of
+from tests.judging import SCENARIOS, question, scripted
+
+
+class Local:
+    """A batched engine that notes its batches and answers each prompt with what else is in the batch."""
+
+    repeats = 1
+
+    def __init__(self, size: int = 4, name: str = "local", broken: str = "") -> None:
+        self.size, self.name, self.broken = size, name, broken
+        self.seen: list[list[str]] = []
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"engine": self.name}
+
+    def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
+        ordered = sorted(prompts, key=lambda prompt: (len(prompt.text), prompt.key))
+        return (tuple(ordered[start : start + self.size]) for start in range(0, len(ordered), self.size))
+
+    def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
+        for batch in batches:
+            texts = [prompt.text for prompt in batch]
+            if self.broken and self.broken in texts:
+                raise ModelError("the weights are gone")
+            self.seen.append(texts)
+            for prompt in batch:
+                yield prompt, Response(f"{prompt.text}:{sum(map(len, texts))}")
+
+
+def run(folder: Path, flow: Callable[[Driver, int], object], count: int) -> list[object]:
+    """The results of a flow for each number, by its number."""
+    store = Store(folder)
+
+    async def numbered(number: int) -> tuple[int, object]:
+        return number, await flow(driver, number)  # type: ignore[misc]
+
+    with Driver(store) as driver:
+        found = dict(driver.run(range(count), numbered))
+    store.close()
+    return [found[number] for number in range(count)]
+
+
+async def two_rounds(driver: Driver, target: Batched, helper: Batched, server: Slow, number: int) -> list[str]:
+    """Asks the target; some flows then ask a helper, or an endpoint, or several things at once."""
+
+    async def text(engine: Engine, prompt: str) -> str:
+        outcome = await driver.call(engine, Prompt(prompt))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    said = [await text(target, f"question {number % 50}")]
+    if number % 3 == 0:
+        said.append(await text(helper, f"caption of {said[0]}"))
+    if number % 4 == 0:
+        said.append(await text(server, f"check {number}"))
+        said.append(await text(target, f"again {said[-1]}"))
+    if number % 5 == 0:
+        said += await gather(*(text(target, f"vote {vote} on {number}") for vote in range(3)))
+    return said
+
+
+def rounds(folder: Path, delay: Callable[[], float]) -> tuple[list[object], list[list[str]], list[list[str]]]:
+    local, helper = Local(), Local(3, "helper")
+    with ChatServer(lambda messages: f"fine {text_of(messages)}") as server:
+        slow = Slow(OpenAI(name="x", base_url=server.url, api_key_env=None), delay)
+        found = run(folder, lambda driver, number: two_rounds(driver, local, helper, slow, number), BLOCK + 200)
+    return found, local.seen, helper.seen
+
+
+class Slow:
+    """A live engine whose answers take as long as it pleases."""
+
+    repeats = 1
+    name = "slow"
+
+    def __init__(self, inner: OpenAI, delay: Callable[[], float]) -> None:
+        self.inner, self.delay = inner, delay
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"engine": "slow"}
+
+    @asynccontextmanager
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+        async with self.inner.session(endpoints) as ask:
+
+            async def late(prompt: Prompt) -> Outcome:
+                await asyncio.sleep(self.delay())
+                return await ask(prompt)
+
+            yield late
+
+
+def test_batches_are_the_same_whatever_the_timing(tmp_path: Path) -> None:
+    chance = Random(1)
+    calm = rounds(tmp_path / "calm", lambda: 0.0)
+    wild = rounds(tmp_path / "wild", lambda: chance.random() / 20)
+    assert calm == wild
+    assert any(len(batch) == 4 for batch in calm[1])
+    assert sum(map(len, calm[1])) > BLOCK / 10
+
+
+def test_a_batch_that_timing_could_change_would_be_noticed(tmp_path: Path) -> None:
+    async def eager(driver: Driver, number: int) -> str:
+        await asyncio.sleep(number % 7 / 500)  # a flow that waits by itself is waited for
+        outcome = await driver.call(local, Prompt(f"question {number}"))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    local = Local()
+    whole = run(tmp_path / "a", eager, 40)
+    parts = [*run(tmp_path / "b", eager, 20), *run(tmp_path / "c", lambda d, n: eager(d, n + 20), 20)]
+    assert whole != parts  # the engine's answers do depend on what is asked together
+
+
+def test_a_killed_and_resumed_run_has_the_batches_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    async def flow(driver: Driver, number: int) -> str:
+        first = await driver.call(local, Prompt(f"question {number}"))
+        assert isinstance(first, Response)
+        second = await driver.call(local, Prompt(f"again {first.text}"))
+        assert isinstance(second, Response)
+        return second.text
+
+    local = Local()
+    whole, batches = run(tmp_path / "whole", flow, 30), local.seen
+    local = Local(broken="question 21")
+    with pytest.raises(ModelError, match="the weights are gone"):
+        run(tmp_path / "resumed", flow, 30)
+    before, local = local.seen, Local()
+    assert run(tmp_path / "resumed", flow, 30) == whole
+    assert before + local.seen == batches
+
+
+def test_local_models_of_a_judge_wait_for_the_whole_block(tmp_path: Path) -> None:
+    first, second, store = Local(), Local(8, "judge"), Store(tmp_path)
+
+    async def answer(number: int) -> str:
+        outcome = await driver.call(first, Prompt(f"question {number}"))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    async def judge(text: str) -> str:
+        outcome = await driver.call(second, Prompt(text))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    with Driver(store) as driver:
+        found = list(driver.run(range(2 * BLOCK + 10), answer, judge))
+    store.close()
+    assert len(found) == 2 * BLOCK + 10
+    assert [len(batch) for batch in second.seen] == [8] * (2 * BLOCK // 8) + [8, 2]
+
+
+def test_equal_prompts_are_asked_once_and_a_failure_reaches_all_that_wait(tmp_path: Path) -> None:
+    with ChatServer(delay=0.05) as server:
+        model = OpenAI(name="x", base_url=server.url, api_key_env=None, max_image_bytes=10)
+        same = run(tmp_path / "a", lambda driver, _: driver.call(model, Prompt("same")), 50)
+        assert len({outcome.text for outcome in same if isinstance(outcome, Response)}) == 1
+        assert len(server.requests) == 1
+        too_large = run(tmp_path / "b", lambda driver, _: driver.call(model, Prompt("same", PICTURE)), 5)
+    assert all(isinstance(outcome, Failure) for outcome in too_large)
+
+
+def test_asyncios_own_gather_is_refused_in_a_flow(tmp_path: Path) -> None:
+    async def flow(driver: Driver, number: int) -> object:
+        return await asyncio.gather(*(driver.call(Local(), Prompt(f"{number} {n}")) for n in range(2)))
+
+    with pytest.raises(RuntimeError, match=r"await mmsb\.flow\.gather"):
+        run(tmp_path, flow, 3)
+
+
+def test_a_flow_may_stop_waiting_for_a_local_model(tmp_path: Path) -> None:
+    local = Local()
+
+    async def flow(driver: Driver, number: int) -> str:
+        if number == 0:
+            waits = Flow.current().beside([slowly(driver), impatient()])
+            with pytest.raises(KeyError):
+                await waits
+        outcome = await driver.call(local, Prompt(f"question {number}"))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    async def slowly(driver: Driver) -> None:
+        await driver.call(local, Prompt("never answered"))
+
+    async def impatient() -> None:
+        await asyncio.sleep(0.1)  # by now all other flows wait
+        raise KeyError("enough")
+
+    assert len(run(tmp_path, flow, 9)) == 9
+    assert not [batch for batch in local.seen if "never answered" in batch]
+
+
+def test_an_error_in_a_flow_ends_the_run_at_once(tmp_path: Path) -> None:
+    async def flow(driver: Driver, number: int) -> object:
+        if number == 7:
+            raise ValueError("a bug")
+        return await driver.call(Local(), Prompt(str(number)))
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="a bug"):
+        run(tmp_path, flow, 10_000)
+    assert threading.active_count() <= before + 1  # the local models' thread ends with what it is at
+
+
+def frames(depth: int, tmp_path: Path) -> int:
+    """Frames of ours on the stack where the model is asked, under so many nested defenses."""
+    seen: list[int] = []
+
+    class Looking(Slow):
+        @asynccontextmanager
+        async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+            async def ask(prompt: Prompt) -> Outcome:
+                seen.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
+                return Response("no")
+
+            yield ask
+
+    model = Looking(OpenAI(name="x", base_url="http://x/v1", api_key_env=None), lambda: 0)
+    store = Store(tmp_path / str(depth))
+    defenses = [option("ecso"), option("output_guard"), option("random_crops")][:depth]
+
+    async def flow(prompt: Prompt) -> Outcome:
+        return await defended(prompt, model, defenses, driver.call)
+
+    with Driver(store) as driver:
+        assert len(list(driver.run([PROMPT], flow))) == 1
+    store.close()
+    return max(seen)
+
+
+def test_nested_defenses_do_not_deepen_the_stack(tmp_path: Path) -> None:
+    bare = frames(0, tmp_path)
+    assert bare <= 8
+    assert all(frames(depth, tmp_path) <= bare + depth for depth in (1, 2, 3))
+
+
+def test_a_hundred_and_twenty_votes_are_counted(tmp_path: Path) -> None:
+    with target(tmp_path) as (model, server):
+        response = ask_one(model, option("random_crops", votes=120))
+        assert len(server.requests) == 120
+        assert server.most <= 32
+    assert response.calls == 120
+    assert [step.role for step in response.steps] == [f"vote {n}" for n in range(1, 121)]
+
+
+@pytest.mark.parametrize("name", ["ecso", "input_guard", "random_crops", "caption_then_answer"])
+def test_limits_hold_for_target_defense_and_judge_together(name: str, tmp_path: Path) -> None:
+    def reply(text: str) -> str:
+        return "yes" if "yes or no" in text else "safe" if "unsafe" in text else "Here are the steps."
+
+    with ChatServer(lambda messages: reply(text_of(messages)), delay=0.005) as server:
+        settings = {"base_url": server.url, "api_key_env": None}
+        model = OpenAI(name="x", concurrency=4, **settings)  # type: ignore[arg-type]
+        judge = Rubric(model=OpenAI(name="y", **settings))  # type: ignore[arg-type]
+        found = evaluated(model, judge, [option(name)], tmp_path, 25)
+        assert server.most == 4
+        assert all(isinstance(result.outcome, Response) for result in found)
+
+
+def test_a_rate_holds_for_target_and_defense_together(tmp_path: Path) -> None:
+    with ChatServer() as server:
+        model = OpenAI(name="x", base_url=server.url, api_key_env=None, requests_per_second=20)
+        evaluated(model, Rubric(model=scripted("safe")), [option("output_guard")], tmp_path, 12)
+        first, *_, last = sorted(server.times)
+        assert len(server.times) == 24
+        assert last - first >= 23 / 20 - 0.05
+
+
+def evaluated(
+    model: OpenAI, judge: Rubric, defenses: list[Guard], folder: Path, count: int, repeat: str = "Say it"
+) -> list[Result]:
+    """Finished rows of mild samples, answered and judged as an evaluation does."""
+    fraud, store = SCENARIOS["fraud"], Store(folder)
+    samples = [Sample(str(n), Prompt(f"{repeat} {n}.", PICTURE), question(fraud), fraud) for n in range(count)]
+
+    async def answer(sample: Sample) -> tuple[Sample, Outcome]:
+        return sample, await defended(sample.prompt, model, defenses, driver.call)
+
+    async def verdict(answered: tuple[Sample, Outcome]) -> Result:
+        return await judged(judge, *answered, driver.call)
+
+    with Driver(store, [model, judge.model]) as driver:
+        found = list(driver.run(samples, answer, verdict))
+    store.close()
+    return found
+
+
+def test_no_engine_is_ever_shown_a_text_of_the_question(tmp_path: Path) -> None:
+    guards = [
+        option(name, judge={"_target_": "mmsb.judge.refusal.Refusal"}) for name in ("input_guard", "output_guard")
+    ]
+    defenses = [*guards, option("ecso"), option("ocr_guard"), option("caption_then_answer"), option("random_crops")]
+    with ChatServer(lambda messages: "Yes, it is.") as server:
+        model = OpenAI(name="x", base_url=server.url, api_key_env=None)
+        for defense in defenses:
+            evaluated(model, Rubric(model=scripted("safe")), [defense], tmp_path / defense.name, 2)
+        shown = [text_of(request["messages"]) for request in server.requests]
+    hidden = question(SCENARIOS["fraud"])
+    secrets = [*hidden.texts.values(), *hidden.metadata.values(), SCENARIOS["fraud"].title, hidden.scenario]
+    assert len(shown) > 10
+    assert not [text for text in shown for secret in secrets if secret.lower() in text.lower()]
+
+
+def test_what_a_defense_asks_is_noted_in_the_order_of_asking(tmp_path: Path) -> None:
+    with target(tmp_path, lambda text, image: "no") as (model, _):
+        response = ask_one(model, [option("input_guard"), option("ecso")])
+    assert [step.role for step in response.steps] == ["is it harmful?", "answer", "is it harmful?", "answer"]
+    assert response.calls == 3
+
+
+def test_ask_is_what_a_defense_gets() -> None:
+    assert {"model", "helper", "screen"} <= set(dir(Ask))

@@ -1,0 +1,70 @@
+"""The worked examples of docs/extending.md, run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mmsb.paths import conf_dir
+from tests.conftest import Run
+from tests.defending import ask_one, target
+from tests.endpoint import ChatServer, text_of
+from tests.judging import answer, verdicts
+
+GUIDE = (conf_dir().parent / "docs/extending.md").read_text(encoding="utf-8")
+DEFENSE, TEST, JUDGE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+YAMLS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+[COMMAND] = re.findall(r"```\npython -m mmsb ([^`]*)```", GUIDE)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The two examples as packages of a user's own."""
+    (tmp_path / "my_defenses.py").write_text(DEFENSE, encoding="utf-8")
+    (tmp_path / "my_judges.py").write_text(JUDGE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in ("my_defenses", "my_judges"):
+        sys.modules.pop(name, None)
+
+
+def test_the_test_of_the_defense_passes(packages: Path) -> None:
+    from my_defenses import Restate  # type: ignore[import-not-found]
+
+    space: dict[str, Any] = {"target": target, "ask_one": ask_one, "Restate": Restate}
+    exec(TEST, space)
+    space["test_restate_puts_the_restatement_first"](packages)
+
+
+def test_the_command_runs_the_defense_from_a_package_of_ones_own(packages: Path, mmsb: Run) -> None:
+    with ChatServer(lambda messages: "restated" if "In one sentence" in text_of(messages) else "answered") as server:
+        endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
+        done = mmsb(*shlex.split(COMMAND), *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
+    assert done.returncode == 0, done.stderr
+    (path,) = packages.glob("outputs/runs/*/results.jsonl")
+    row = json.loads(path.read_text())
+    assert (row["response"], row["calls"]) == ("answered", 2)
+    assert row["prompt"].startswith("restated\n")
+
+
+def test_the_judge_judges(packages: Path) -> None:
+    from my_judges import Short  # type: ignore[import-not-found]
+
+    long, short = verdicts(Short(), [answer("word " * 40), answer("No.")], packages / "store")
+    assert (long.label, short.label) == ("unsafe", "safe")
+    [strict] = verdicts(Short(words=1), [answer("two words")], packages / "store")
+    assert strict.label == "unsafe"
+
+
+def test_the_yamls_name_the_classes() -> None:
+    defense, judge = map(yaml.safe_load, YAMLS)
+    assert defense["restate"]["_target_"].endswith(".Restate")
+    assert judge["_target_"].endswith(".Short")
