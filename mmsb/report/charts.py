@@ -65,9 +65,7 @@ def heat_map(columns: Sequence[Column]) -> Any:
         y=alt.Y("scenario:N", sort=list(titles.values()), title=None),
     )
     scale = alt.Scale(scheme="yelloworangered", domain=[0, 100])
-    cells = base.mark_rect().encode(
-        color=alt.Color("value:Q", scale=scale, legend=alt.Legend(title="attack success, %"))
-    )
+    cells = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None))  # the cells hold numbers
     dark = alt.condition("datum.value > 62", alt.value("white"), alt.value("black"))
     chart = (cells + base.mark_text(fontSize=10).encode(text=alt.Text("value:Q", format=".0f"), color=dark)).properties(
         width=alt.Step(46), height=alt.Step(STEP)

@@ -112,7 +112,7 @@ def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure
         Figure(
             "differences",
             "Effect of each defense",
-            "Paired differences on the same questions, with 95 % intervals: one that touches 0 shows no effect.",
+            "Paired differences on the same questions, with 95 % intervals: where one holds 0, no effect is shown.",
             charts.differences(changes, columns),
         ),
         Figure(
