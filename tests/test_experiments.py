@@ -79,7 +79,8 @@ def test_it_runs_offline_on_the_sandbox_target(name: str, mmsb: Run, tmp_path: P
     assert len(records) == expected
     assert all(record["metrics"]["n/answered"] == 1 for record in records)
     both = {"demo", "benign"} == {record["choices"]["dataset"] for record in records}
-    assert bool(list(tmp_path.glob("outputs/sweeps/*/tradeoff.png"))) == both
+    (page,) = tmp_path.glob("outputs/sweeps/*/page.html")
+    assert ('id="tradeoff"' in page.read_text(encoding="utf-8")) == both
 
 
 def test_a_text_file_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:

@@ -11,7 +11,19 @@ import pytest
 
 # From the top down. A room (or a file named by itself) imports what stands below it, never its neighbours on the line.
 LAYERS = (
-    ("__main__", "judge.__main__", "convert.__main__", "models", "calibrate", "compare", "create", "plan", "review"),
+    (
+        "__main__",
+        "judge.__main__",
+        "convert.__main__",
+        "models",
+        "calibrate",
+        "compare",
+        "create",
+        "plan",
+        "review",
+        "view",
+        "export",
+    ),
     ("command",),
     ("sweep",),
     ("judge.rejudge",),
