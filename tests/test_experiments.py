@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
 
-import mmsb.config  # noqa: F401 - registers the resolvers
+from mmsb.config import build
+from mmsb.experiment import Experiment
 from mmsb.paths import conf_dir
+from tests.composing import GROUPS, complete, composed
 from tests.conftest import Run
 
 NAMES = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
@@ -36,24 +36,26 @@ OFFLINE = {
 }
 
 
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-        return compose("config", list(overrides), return_hydra_config=True)
-
-
-def axes(name: str, *overrides: str) -> Iterator[tuple[str, list[str]]]:
+@cache
+def axes(name: str, *overrides: str) -> tuple[tuple[str, list[str]], ...]:
     """Each swept key of an experiment, with its values."""
-    for key, values in composed(f"experiment={name}", *overrides).hydra.sweeper.params.items():
-        override = OverridesParser.create().parse_override(f"{key}={values}")
-        yield str(key), [str(value) for value in override.sweep_string_iterator()]
+    params = composed(f"experiment={name}", *overrides).hydra.sweeper.params
+    parse = OverridesParser.create().parse_override
+    return tuple(
+        (str(key), [str(value) for value in parse(f"{key}={values}").sweep_string_iterator()])
+        for key, values in params.items()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_value_of_every_axis_is_an_option(name: str) -> None:
+def test_every_value_of_every_axis_is_an_option_that_builds(name: str, tmp_path: Path) -> None:
+    build(complete(composed(f"experiment={name}"), tmp_path), Experiment)
     for key, values in axes(name):
         assert len(values) > 1
         for value in values:
-            composed(f"experiment={name}", f"{key}={value}")
+            config = composed(f"experiment={name}", f"{key}={value}")
+            if key in GROUPS:
+                build(complete(config, tmp_path), Experiment)
 
 
 @pytest.mark.parametrize("name", NAMES)
