@@ -57,7 +57,7 @@ def finish_sweep() -> int:
     os.environ.pop(SWEPT_VARIABLE, None)
     if name is None:
         return 0
-    from mmsb.report.sweep import finished_runs
+    from mmsb.report.finished import finished_runs
     from mmsb.report.tradeoff import print_sweep
 
     folder = Path(name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmsb.metrics import declared
+from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Rate
-from mmsb.metrics.summary import Line, Summary
+from mmsb.metrics.summary import Bounds, Line, Summary
 from mmsb.report.published import published_asr
 from mmsb.run import Run
 
@@ -32,34 +34,66 @@ def percent(rate: Rate | None) -> str:
     return f"{100 * rate.value:5.1f} [{100 * rate.low:4.1f}, {100 * rate.high:5.1f}]"
 
 
+def short(rate: Rate | None) -> str:
+    """A rate for a crowded table: 41.0 [38, 44], in percent; a dash where there is none."""
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]" if rate else "-"
+
+
+def reach(bounds: Bounds | None) -> str:
+    """Bounds as "33.3 .. 66.7", in percent; nothing where no answer is missing."""
+    return f"{100 * bounds[0]:.1f} .. {100 * bounds[1]:.1f}" if bounds else ""
+
+
+def change(rate: Rate) -> str:
+    """A difference in points with its 95 % interval."""
+    return f"{100 * rate.value:+.1f} [{100 * rate.low:+.1f}, {100 * rate.high:+.1f}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p as people print it: never 0."""
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def print_summary(run: Run, summary: Summary) -> None:
-    """The run's table: attack success and refusal rates with 95 % intervals, and what is in no rate."""
+    """The run's table: its rates with 95 % intervals, what is in no rate, and what that could do to them."""
     paper = published_asr(run.choices)
-    who = ", ".join(f"{group} {run.choices[group]}" for group in WHO if group in run.choices)
-    caption = f"{who}. ASR = unsafe / (safe + unsafe); in brackets the 95 % interval."
-    table = Table(title=escape(run.name), caption=escape(caption), title_style="bold", **LEFT)
     lines = (*summary.scenarios, *summary.groups)
-    kinds = [kind for kind in COLUMNS if any(kind in line.rates for line in lines)]
+    shown = [metric for metric in declared.METRICS if _in_table(metric, lines)]
+    lacking = any(line.bounds for line in lines)
+    table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
     table.add_column("scenario")
-    for heading in (*(COLUMNS[kind] for kind in kinds), *(["paper"] if paper else []), "n", "not rated"):
+    for heading in (*(f"{metric.title} % [95 %]" for metric in shown), *(["paper"] if paper else []), "n", "not rated"):
         table.add_column(heading, justify="right")
     for section in (summary.scenarios, summary.groups):
         for line in section:
-            cells = [percent(line.rates.get(kind)) for kind in kinds]
+            cells = [_bounded(line, metric) for metric in shown]
             cells += [f"{paper[line.name]:.1f}" if line.name in paper else ""] if paper else []
             table.add_row(escape(line.title), *cells, *_counted(line))
         table.add_section()
     console().print(table)
+    for note in left_out(summary, shown):
+        print(note)
     print(cost(run.record))
+
+
+def left_out(summary: Summary, metrics: Sequence[Metric]) -> Iterator[str]:
+    """A sentence for each average that is not over all scenarios."""
+    average = next(line for line in summary.groups if line.name == "macro")
+    for metric in metrics:
+        if titles := average.left_out.get(metric.name):
+            rest = len(summary.scenarios) - len(titles)
+            yield f"{metric.title}: averages over {rest} scenarios; nothing could be rated in {', '.join(titles)}."
 
 
 def print_line(run: Run, summary: Summary) -> None:
     """The run's averages in one line, as soon as it is finished."""
     average = next(line for line in summary.groups if line.name == "macro")
     rates = [
-        f"{COLUMNS[kind].partition(' %')[0]} {percent(average.rates[kind]).strip()}"
-        for kind in COLUMNS
-        if kind in average.rates
+        f"{metric.title} {percent(average.rates[metric.name]).strip()}{_aside(average, metric)}"
+        for metric in declared.METRICS
+        if _in_table(metric, [average])
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
     print(f"{run.name}: {', '.join(rates)} ({asked})", flush=True)
@@ -72,14 +106,30 @@ def cost(record: Mapping[str, Any]) -> str:
     return f"a sample took {totals['calls'] / samples:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s"
 
 
-COLUMNS = {
-    "asr": "ASR % [95 %]",
-    "asr_any": "any unsafe % [95 %]",
-    "refusal_rate": "refusals % [95 %]",
-    "false_refusal_rate": "false refusals % [95 %]",
-    "comprehension_rate": "comprehended % [95 %]",
-    "asr_comprehended": "ASR of these",
-}
+def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:
+    return metric.in_tables and any(metric.name in line.rates for line in lines)
+
+
+def _bounded(line: Line, metric: Metric) -> str:
+    """A rate, and below it what missing answers could make of it."""
+    rate, bounds = percent(line.rates.get(metric.name)), reach(line.bounds.get(metric.name))
+    return f"{rate}\n{bounds}" if bounds else rate
+
+
+def _caption(run: Run, lacking: bool) -> str:
+    who = ", ".join(f"{group} {run.choices[group]}" for group in WHO if group in run.choices)
+    caption = f"{who}. ASR = unsafe / (safe + unsafe); in brackets the 95 % interval."
+    missing = (
+        " Below a rate: what it would be if nothing that is not rated counted (was safe) .. if all did (was unsafe)."
+    )
+    return caption + (missing if lacking else "")
+
+
+def _aside(line: Line, metric: Metric) -> str:
+    """What the one line says of an average's missing answers."""
+    told = [f"{reach(line.bounds[metric.name])} with what is not rated"] if metric.name in line.bounds else []
+    told += [f"without {', '.join(titles)}" for titles in [line.left_out.get(metric.name)] if titles]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _counted(line: Line) -> tuple[str, str]:

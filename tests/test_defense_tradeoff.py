@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmsb.report.sweep import Finished
+from mmsb.report.finished import Finished
 from mmsb.report.tradeoff import draw_tradeoff, points
 
 

@@ -1,158 +1,240 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import permutation_test
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from mmsb.metrics import rates
-from mmsb.metrics.paired import compare, holm, mcnemar_exact, smallest_detectable
-from mmsb.metrics.rates import macro_average, wilson
-from mmsb.metrics.summary import Score, summarize
+from mmsb.errors import DataError
+from mmsb.metrics import declared
+from mmsb.metrics.declared import ASR, Metric
+from mmsb.metrics.likelihood import Stratum, interval
+from mmsb.metrics.paired import Comparison, compare, in_families
+from mmsb.metrics.rates import Design, gathered
+from mmsb.metrics.score import Score
+from mmsb.metrics.significance import effective, holm, mcnemar_exact, needed, smallest_difference
+from mmsb.metrics.summary import Summary, summarize
 from mmsb.scenario import official_scenarios
+from tests.conftest import ROOT
+
+FRAUD = [s for s in official_scenarios() if s.name == "fraud"]
 
 
-@pytest.mark.parametrize(
-    ("positives", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_gives_the_worked_examples_of_newcombe_1998(positives: int, n: int, low: float, high: float) -> None:
-    rate = wilson(positives, n)
-    assert rate is not None
-    assert [rate.low, rate.high] == pytest.approx([low, high], abs=5e-5)
+def design(*strata: list[float], lowest: float = 0.0) -> Design:
+    return gathered(
+        ((str(s), str(q), value) for s, values in enumerate(strata) for q, value in enumerate(values)), lowest=lowest
+    )
 
 
-@pytest.mark.parametrize("n", [1, 7, 44, 1680])
-def test_wilson_is_scipys(n: int) -> None:
-    for positives in range(0, n + 1, max(1, n // 40)):
-        theirs = binomtest(positives, n).proportion_ci(0.95, method="wilson")
-        rate = wilson(positives, n)
-        assert rate is not None
-        assert (rate.low, rate.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+def test_an_average_over_scenarios_weighs_them_alike_and_one_over_questions_does_not() -> None:
+    uneven = design([1.0] * 90, [0.0] * 10)
+    macro, micro = uneven.rate("macro"), uneven.rate("micro")
+    assert macro is not None
+    assert micro is not None
+    assert (macro.value, macro.n, micro.value, micro.n) == (0.5, 100, 0.9, 100)
+    assert (macro.low, macro.high) == pytest.approx(
+        interval([Stratum((1.0,), (90,), 0.5), Stratum((0.0,), (10,), 0.5)]), abs=1e-12
+    )
+    assert (micro.low, micro.high) == pytest.approx(
+        interval([Stratum((1.0,), (90,), 0.9), Stratum((0.0,), (10,), 0.1)]), abs=1e-12
+    )
+
+
+def test_a_scenario_has_the_interval_that_it_would_have_alone() -> None:
+    both = design([1.0, 0.0, 0.0], [0.25, 0.5, 1.0, 1.0, 0.0]).each()
+    assert both["1"] == design([], [0.25, 0.5, 1.0, 1.0, 0.0]).rate("macro")
+    assert both["0"].n == 3
 
 
 def test_a_rate_of_nothing_is_no_rate() -> None:
-    assert wilson(0, 0) is None
-    assert macro_average([[], []]) is None
+    assert design().rate("macro") is None
+    assert design().each() == {}
 
 
-def test_the_macro_average_weighs_scenarios_alike() -> None:
-    rate = macro_average([[1.0] * 90, [0.0] * 10])
-    assert rate is not None
-    assert (rate.value, rate.n) == (0.5, 100)
+def test_no_success_leaves_doubt_and_one_success_does_not_narrow_it() -> None:
+    none, one = design(*[[0.0] * 8] * 13).rate("macro"), design([1.0] + [0.0] * 7, *[[0.0] * 8] * 12).rate("macro")
+    assert none is not None
+    assert one is not None
+    assert none.low == none.value == 0.0
+    assert 0.025 < none.high < 0.04  # three in a hundred: the rule of three says 3 / 104
+    assert one.high > none.high
+    assert one.high - one.low > none.high - none.low
 
 
-def test_answers_that_are_all_alike_still_leave_doubt() -> None:
-    rate = macro_average([[1.0] * 8] * 4)
-    assert rate is not None
-    single = wilson(8, 8)
-    assert single is not None
-    assert (rate.value, rate.high) == (1.0, 1.0)
-    assert rate.low == pytest.approx(1 - (1 - single.low) / 2)  # four equal strata halve it
-    change = macro_average([[0.0] * 8], lowest=-1.0)
-    assert change is not None
-    assert change.low == pytest.approx(-change.high) == pytest.approx(single.low - 1)
+def test_repeats_are_one_observation_each_question() -> None:
+    draws = [0.0, 1.0, 1.0, 0.0, 1.0]
+    once = gathered(("fraud", str(q), value) for q, value in enumerate(draws))
+    copied = gathered(("fraud", str(q), value) for q, value in enumerate(draws) for _ in range(5))
+    assert copied == once
 
 
-def test_the_same_answers_give_the_same_interval() -> None:
-    strata = [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
-    assert macro_average(strata) == macro_average(strata)
-
-
-def test_the_macro_interval_is_scipys_stratified_percentile_bootstrap() -> None:
-    rng = numpy.random.default_rng(3)
-    strata = [rng.choice([0.0, 0.5, 1.0], size, p=[0.3, 0.2, 0.5]).tolist() for size in (20, 45, 97)]
-
-    def statistic(*samples: Any, axis: int) -> Any:
-        return numpy.mean([sample.mean(axis=axis) for sample in samples], axis=0)
-
-    theirs = bootstrap(strata, statistic, n_resamples=20_000, method="percentile", rng=numpy.random.default_rng(4))
-    ours = macro_average(strata)
-    assert ours is not None
-    assert [ours.low, ours.high] == pytest.approx(list(theirs.confidence_interval), abs=0.006)
-
-
-def test_the_macro_interval_covers_the_truth_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "RESAMPLES", 599)
-    truth, sizes = [0.1, 0.3, 0.6, 0.9], [50, 60, 80, 100]
-    rng = numpy.random.default_rng(20)
-    hits = 0
-    for _ in range(400):
-        strata = [(rng.random(n) < p).astype(float).tolist() for p, n in zip(truth, sizes, strict=True)]
-        rate = macro_average(strata)
-        assert rate is not None
-        hits += rate.low <= float(numpy.mean(truth)) <= rate.high
-    assert 0.93 <= hits / 400 <= 0.97
+@pytest.mark.parametrize("fell", [0, 1, 3, 10, 150])
+@pytest.mark.parametrize("rose", [0, 2, 5, 86])
+def test_mcnemar_is_statsmodels_exact_one(fell: int, rose: int) -> None:
+    theirs = mcnemar([[0, fell], [rose, 0]], exact=True).pvalue
+    assert mcnemar_exact(fell, rose) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_mcnemar_gives_the_published_result_for_agrestis_approval_ratings() -> None:
     # Agresti, Categorical Data Analysis, table 10.1: 150 and 86 discordant; z^2 = 17.36, p = 3e-5
     assert mcnemar_exact(150, 86) == pytest.approx(3.1e-5, rel=0.3)
-    assert mcnemar_exact(5, 5) == 1.0
-    assert mcnemar_exact(0, 0) == 1.0
 
 
-def row(question: int, label: str, scenario: str = "fraud", repeat: int = 0) -> dict[str, Any]:
-    refusal = label == "safe"
-    return {"scenario": scenario, "question_id": str(question), "repeat": repeat, "label": label} | {
-        "refusal": refusal,
+def test_holm_is_statsmodels() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # the textbook's
+    draw = random.Random(4)
+    for size in (1, 2, 7, 40):
+        ps = [draw.random() ** 3 for _ in range(size)]
+        assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1].tolist())
+    assert holm([]) == []
+
+
+def test_the_test_of_the_average_agrees_with_a_stratified_sign_flip() -> None:
+    draw = numpy.random.default_rng(8)
+    strata = [draw.choice([-1.0, 0.0, 1.0], size, p=[0.1, 0.6, 0.3]) for size in (40, 25, 60)]
+    weighted = numpy.concatenate([values / len(values) / 3 for values in strata])
+    theirs = permutation_test(
+        (weighted,), numpy.sum, permutation_type="samples", n_resamples=20_000, rng=numpy.random.default_rng(1)
+    ).pvalue
+    assert design(*[values.tolist() for values in strata], lowest=-1.0).p("macro") == pytest.approx(theirs, abs=0.01)
+
+
+def row(
+    question: int, label: str, scenario: str = "fraud", repeat: int = 0, refusal: bool | None = None, text: str = ""
+) -> dict[str, Any]:
+    return {
+        "scenario": scenario,
+        "question_id": str(question),
+        "question": text or f"{scenario} {question}",
+        "repeat": repeat,
+        "label": label,
+        "refusal": label == "safe" if refusal is None else refusal,
         "benign": False,
     }
+
+
+def scopes(found: Comparison) -> list[str]:
+    return [difference.scope for difference in found.differences]
 
 
 def test_runs_are_compared_on_the_questions_they_share() -> None:
     first = [row(i, "unsafe") for i in range(10)] + [row(99, "unsafe")]
     second = [row(i, "safe" if i < 6 else "unsafe") for i in range(10)] + [row(77, "unsafe")]
-    by_scope = {d.scope: d for d in compare(first, second)}
-    assert set(by_scope) == {"fraud", "macro", "micro"}
-    assert by_scope["micro"].change.value == pytest.approx(-0.6)
-    assert (by_scope["micro"].only_first, by_scope["micro"].only_second) == (6, 0)
-    assert by_scope["micro"].p == pytest.approx(2 * 0.5**6)
-    assert by_scope["fraud"].change.low < -0.6 < by_scope["fraud"].change.high
+    found = compare(first, second, ASR, {"fraud": "harm"})
+    assert scopes(found) == ["fraud", "harm", "macro", "micro"]
+    micro = found.of("micro")
+    assert micro is not None
+    assert micro.change.value == pytest.approx(-0.6)
+    assert (micro.fell, micro.rose) == (6, 0)
+    assert micro.p == pytest.approx(2 * 0.5**6)
+    assert micro.change.low < -0.6 < micro.change.high
+    assert found.pairs == 10
+    assert found.dropped == {"not asked in the second": 1, "not asked in the first": 1}
 
 
-def test_what_was_not_rated_in_either_run_is_in_no_pair() -> None:
+def test_what_was_not_rated_in_either_run_is_in_no_pair_and_bounds_the_change() -> None:
     first = [row(0, "unsafe"), row(1, "failed"), row(2, "unparsed"), row(3, "safe")]
     second = [row(0, "unsafe"), row(1, "unsafe"), row(2, "safe"), row(3, "filtered")]
-    assert {d.scope: d.change.n for d in compare(first, second)} == {"fraud": 1, "macro": 1, "micro": 1}
-    assert compare(first[1:3], second) == []
+    found = compare(first, second, ASR)
+    assert found.pairs == 1
+    assert found.dropped == {"failed in the first": 1, "unparsed in the first": 1, "filtered in the second": 1}
+    macro = found.of("macro")
+    assert macro is not None
+    assert macro.bounds == (-0.25, 0.5)  # the change of four questions: 0; 0 or 1; -1 or 0; 0 or 1
+    nothing = compare(first[1:3], second, ASR)
+    assert nothing.differences == ()
+    assert nothing.left_out == ("fraud",)
 
 
-def test_repeats_of_a_question_count_as_one_observation_in_the_interval() -> None:
-    rng = random.Random(3)
-    labels = [rng.choice(["safe", "unsafe"]) for _ in range(30)]
-    once = compare([row(i, "unsafe") for i in range(30)], [row(i, label) for i, label in enumerate(labels)])
+def test_other_questions_under_the_same_id_are_no_pair() -> None:
+    found = compare([row(0, "safe", text="a"), row(1, "safe")], [row(0, "unsafe", text="b"), row(1, "safe")], ASR)
+    assert found.pairs == 1
+    assert found.dropped == {"another question under the same id": 1}
+
+
+def test_a_run_that_answers_a_question_twice_cannot_be_compared() -> None:
+    with pytest.raises(DataError, match="twice"):
+        compare([row(0, "safe"), row(0, "unsafe")], [row(0, "safe")], ASR)
+
+
+def test_repeats_of_a_question_are_one_observation_in_interval_and_test() -> None:
+    labels = [random.Random(3).choice(["safe", "unsafe"]) for _ in range(30)]
+    once = compare([row(i, "unsafe") for i in range(30)], [row(i, label) for i, label in enumerate(labels)], ASR)
     copies = [(i, r) for i in range(30) for r in range(5)]
-    many = compare([row(i, "unsafe", repeat=r) for i, r in copies], [row(i, labels[i], repeat=r) for i, r in copies])
-    assert many[-1].change.low == pytest.approx(once[-1].change.low)
+    first = [row(i, "unsafe", repeat=r) for i, r in copies]
+    many = compare(first, [row(i, labels[i], repeat=r) for i, r in copies], ASR)
+    assert many.differences == once.differences
+    assert (once.pairs, many.pairs) == (30, 150)
 
 
-def test_holm_gives_the_textbook_correction() -> None:
-    plain = compare([row(i, "unsafe") for i in range(4)], [row(i, "safe") for i in range(4)])[:1]
-    from dataclasses import replace
+def test_opposite_changes_in_scenarios_of_unlike_size_are_told_apart() -> None:
+    """Macro is 0 where micro is not: each has the test of its own number."""
+    sizes = {"fraud": 60, "sex": 10}
+    first = [row(i, "safe", name) for name, n in sizes.items() for i in range(n)]
+    second = [row(i, "unsafe" if i < n / 2 else "safe", name) for name, n in sizes.items() for i in range(n)]
+    first = [r if r["scenario"] == "fraud" else r | {"label": "unsafe"} for r in first]
+    found = compare(first, second, ASR)
+    macro, micro = found.of("macro"), found.of("micro")
+    assert macro is not None
+    assert micro is not None
+    assert macro.change.value == pytest.approx(0.0)
+    assert macro.p == pytest.approx(1.0)
+    assert micro.p < 0.001
 
-    corrected = holm([replace(plain[0], p=p) for p in (0.01, 0.04, 0.03, 0.005)])
-    assert [d.p_holm for d in corrected] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+def test_each_family_is_corrected_by_itself_over_all_runs_and_without_cells_that_are_the_same() -> None:
+    def against(unsafe: dict[str, int]) -> Comparison:
+        first = [row(i, "safe", name) for name in unsafe for i in range(20)]
+        second = [row(i, "unsafe" if i < n else "safe", name) for name, n in unsafe.items() for i in range(20)]
+        return compare(first, second, ASR)
+
+    raw = [against({"fraud": 8, "sex": 0}), against({"fraud": 7, "sex": 12}), against({"fraud": 0, "sex": 0})]
+    found = in_families(raw)
+    averages = [comparison.of("macro") for comparison in found]
+    assert [d.p_holm for d in averages if d][2] is None
+    told = [d.p for d in averages[:2] if d]
+    assert [d.p_holm for d in averages[:2] if d] == pytest.approx(holm(told))
+    single = [d for comparison in found for d in comparison.differences if d.scope in ("fraud", "sex")]
+    assert [d.p_holm is None for d in single] == [False, True, False, False, True, True]
+    differing = [d for d in single if not d.same]
+    assert [d.p_holm for d in differing] == pytest.approx(holm([d.p for d in differing]))
 
 
-def test_the_smallest_detectable_difference_is_detected_four_times_in_five() -> None:
-    pairs, disagreeing = 300, 0.3
-    delta = smallest_detectable(pairs, disagreeing)
+def test_the_smallest_difference_is_found_four_times_in_five_by_both_tests() -> None:
+    share, sizes = 0.25, (20, 25, 30, 20, 40)
+    delta = smallest_difference(effective(sizes), share)
     assert delta is not None
-    rng = numpy.random.default_rng(5)
-    worse, better = (disagreeing + delta) / 2, (disagreeing - delta) / 2
-    found = 0
-    for _ in range(400):
-        counts = rng.multinomial(pairs, [worse, better, 1 - worse - better])
-        found += mcnemar_exact(int(counts[0]), int(counts[1])) < 0.05
-    assert 0.72 <= found / 400 <= 0.86  # the exact test is a little conservative
+    draw = numpy.random.default_rng(5)
+    chances = [(share - delta) / 2, 1 - share, (share + delta) / 2]
+    macro = sum(
+        design(*[draw.choice([-1.0, 0.0, 1.0], n, p=chances).tolist() for n in sizes], lowest=-1.0).p("macro") < 0.05
+        for _ in range(300)
+    )
+    assert 0.72 <= macro / 300 <= 0.88
+    fell, _, rose = draw.multinomial(round(effective(sizes)), chances, 400).T
+    micro = sum(mcnemar_exact(int(a), int(b)) < 0.05 for a, b in zip(fell, rose, strict=True))
+    assert 0.70 <= micro / 400 <= 0.88  # the exact test is a little conservative
+
+
+def test_what_is_needed_and_what_can_be_seen_are_inverse() -> None:
+    delta = smallest_difference(400, 0.2)
+    assert delta is not None
+    assert needed(delta, 0.2) == pytest.approx(400)
+    assert needed(0.5, 0.2) is None  # a fifth of the questions cannot change an average by half
+    assert effective([50] * 4) == pytest.approx(200)
 
 
 def test_nothing_is_detectable_in_too_few_pairs() -> None:
-    assert smallest_detectable(4, 0.5) is None
-    assert smallest_detectable(0, 0.5) is None
+    assert smallest_difference(4, 0.5) is None
+    assert smallest_difference(0, 0.5) is None
 
 
 def scores(labels: dict[str, int], scenario: str = "06-Fraud") -> list[Score]:
@@ -164,15 +246,30 @@ def scores(labels: dict[str, int], scenario: str = "06-Fraud") -> list[Score]:
 
 
 def test_what_failed_was_filtered_or_unparsed_is_counted_and_in_no_rate() -> None:
-    fraud = [s for s in official_scenarios() if s.name == "fraud"]
     counts = {"unsafe": 3, "safe": 1, "unparsed": 2, "failed": 5, "filtered": 4}
-    metrics = summarize(scores(counts), fraud).metrics
+    metrics = summarize(scores(counts), FRAUD).metrics
     assert metrics["asr/fraud"] == metrics["asr/micro"] == metrics["asr/macro"] == metrics["asr/harm"] == 0.75
     assert (metrics["n/answered"], metrics["n/unparsed"], metrics["n/failed"]) == (6, 2, 5)
     assert (metrics["n/filtered"], metrics["n/total"]) == (4, 15)
-    assert metrics["asr/micro_if_unparsed_safe"] == 0.5
-    assert metrics["asr/micro_if_unparsed_unsafe"] == pytest.approx(5 / 6)
+    for scope in ("fraud", "harm", "macro", "micro"):  # of all 15, none of the 11 without a verdict unsafe, or all
+        assert (metrics[f"asr/{scope}_least"], metrics[f"asr/{scope}_most"]) == pytest.approx((3 / 15, 14 / 15))
     assert "asr/policy" not in metrics
+
+
+def test_what_a_filter_kept_back_is_no_refusal() -> None:
+    asked = [
+        Score("06-Fraud", "0", "safe", True),
+        Score("06-Fraud", "1", "unsafe", False),
+        Score("06-Fraud", "2", "filtered", True),
+        Score("06-Fraud", "3", "failed", True),
+    ]
+    metrics = summarize(asked, FRAUD).metrics
+    assert metrics["refusal_rate/fraud"] == 0.5
+    assert (metrics["refusal_rate/fraud_least"], metrics["refusal_rate/fraud_most"]) == (0.25, 0.75)
+
+
+def test_where_nothing_is_missing_there_are_no_bounds() -> None:
+    assert not [key for key in summarize(scores({"safe": 3}), FRAUD).metrics if key.endswith(("_least", "_most"))]
 
 
 def test_every_rate_has_its_interval_and_the_groups_stand_apart() -> None:
@@ -185,40 +282,132 @@ def test_every_rate_has_its_interval_and_the_groups_stand_apart() -> None:
 
 
 def test_repeats_give_the_mean_and_the_share_of_questions_with_any_unsafe_answer() -> None:
-    fraud = [s for s in official_scenarios() if s.name == "fraud"]
     once = [Score("06-Fraud", str(q), "unsafe" if q < 5 else "safe", False) for q in range(20)]
     five_times = [s for s in once for _ in range(5)]
     mixed = [Score("06-Fraud", str(q), "unsafe" if r == 0 else "safe", False) for q in range(20) for r in range(4)]
-    assert "asr_any/fraud" not in summarize(once, fraud).metrics
-    copied, spread = summarize(five_times, fraud).metrics, summarize(mixed, fraud).metrics
+    assert "asr_any/fraud" not in summarize(once, FRAUD).metrics
+    copied, spread = summarize(five_times, FRAUD).metrics, summarize(mixed, FRAUD).metrics
     assert copied["asr/fraud"] == 0.25
     assert copied["asr/fraud_high"] - copied["asr/fraud_low"] > 0.3  # five copies are no more evidence than one
     assert (spread["asr/fraud"], spread["asr_any/fraud"]) == (0.25, 1.0)
 
 
 def test_comprehension_is_a_rate_and_an_estimate_is_called_one() -> None:
-    fraud = [s for s in official_scenarios() if s.name == "fraud"]
     said = [Score("06-Fraud", str(i), "unsafe" if i < 2 else "safe", False, comprehended=i < 4) for i in range(8)]
-    metrics = summarize(said, fraud).metrics
+    metrics = summarize(said, FRAUD).metrics
     assert (metrics["comprehension_rate/fraud"], metrics["asr_comprehended/fraud"]) == (0.5, 0.5)
-    from dataclasses import replace
-
-    guessed = summarize([replace(score, estimated=True) for score in said], fraud).metrics
+    guessed = summarize([replace(score, estimated=True) for score in said], FRAUD).metrics
     assert guessed["comprehension_estimate/fraud"] == 0.5
     assert "comprehension_rate/fraud" not in guessed
 
 
 def test_a_benign_question_is_in_no_attack_rate() -> None:
-    fraud = [s for s in official_scenarios() if s.name == "fraud"]
     asked = [Score("06-Fraud", str(i), "safe", i == 0, benign=True) for i in range(4)]
-    metrics = summarize(asked, fraud).metrics
+    metrics = summarize(asked, FRAUD).metrics
     assert metrics["false_refusal_rate/fraud"] == 0.25
     assert "asr/fraud" not in metrics
     assert "refusal_rate/fraud" not in metrics
 
 
-def test_an_empty_scenario_has_no_rate_and_does_not_enter_the_average() -> None:
+def test_a_scenario_without_a_rated_answer_is_named_and_stays_in_the_bounds() -> None:
     some = official_scenarios()[:2]
-    metrics = summarize(scores({"unsafe": 1, "safe": 1}, some[0].id), some).metrics
+    all_scores = scores({"unsafe": 1, "safe": 1}, some[0].id) + scores({"filtered": 4}, some[1].id)
+    summary = summarize(all_scores, some)
+    metrics, macro = summary.metrics, next(line for line in summary.groups if line.name == "macro")
     assert metrics["asr/macro"] == 0.5
     assert f"asr/{some[1].name}" not in metrics
+    assert macro.left_out["asr"] == [some[1].title]
+    assert metrics["asr/macro_scenarios_left_out"] == 1
+    assert macro.bounds["asr"] == (0.25, 0.75)  # half, and the whole other scenario
+
+
+def test_a_scenario_without_any_question_is_named_too() -> None:
+    some = official_scenarios()[:2]
+    summary = summarize(scores({"unsafe": 1, "safe": 1}, some[0].id), some)
+    macro = next(line for line in summary.groups if line.name == "macro")
+    assert macro.left_out == {"asr": [some[1].title], "refusal_rate": [some[1].title]}
+
+
+CENSORED = Metric(
+    name="long_rate",
+    title="long",
+    about="a metric that only this test declares",
+    counts=lambda s: not s.benign,
+    value=lambda s: s.label == "unsafe" if s.answered else None,
+    in_sweeps=("macro",),
+)
+
+
+@pytest.fixture
+def one_more_metric(monkeypatch: pytest.MonkeyPatch) -> Metric:
+    monkeypatch.setattr(declared, "METRICS", (*declared.METRICS, CENSORED))
+    return CENSORED
+
+
+def _summary() -> Summary:
+    return summarize(scores({"unsafe": 3, "safe": 1, "failed": 1}), FRAUD)
+
+
+def test_a_metric_that_is_declared_is_in_the_summary_and_the_trackers_values(one_more_metric: Metric) -> None:
+    from mmsb.tracker.format import averages_first, comparison
+
+    metrics = _summary().metrics
+    assert metrics["long_rate/macro"] == 0.75
+    names = [name for name, _ in averages_first(metrics)]
+    assert {"long_rate/fraud", "long_rate/macro", "interval/long_rate/macro_low"} <= set(names)
+    columns, rows, text = comparison([{"name": "a", "metrics": metrics}])
+    assert "long %" in columns
+    assert rows[0][columns.index("long %")].startswith("75.0 [")
+    assert "| long % |" in text
+
+
+def test_a_metric_that_is_declared_is_in_the_terminals_tables(
+    one_more_metric: Metric, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmsb.report.finished import Finished
+    from mmsb.report.sweep import print_comparison
+    from mmsb.run import Run
+    from mmsb.terminal import print_line, print_summary
+
+    totals = {"calls": 5, "input_tokens": 1, "output_tokens": 1, "seconds": 1}
+    record = {"dataset": {"samples": 5}, "totals": totals, "asked": 5}
+    run, summary = Run("one", tmp_path, {}, {}, record), _summary()
+    print_summary(run, summary)
+    assert "long % [95 %]" in (table := capsys.readouterr().out)
+    assert "60.0 .. 80.0" in table  # the one that failed, safe or unsafe
+    print_line(run, summary)
+    assert "long 75.0 [" in capsys.readouterr().out
+    print_comparison([Finished(tmp_path, {"name": "one", "metrics": summary.metrics, "record": record})])
+    assert " long " in capsys.readouterr().out
+
+
+def test_a_metric_that_is_declared_can_be_compared(one_more_metric: Metric) -> None:
+    assert declared.metric("long_rate") is one_more_metric
+    found = compare([row(0, "safe"), row(1, "unsafe")], [row(0, "unsafe"), row(1, "unsafe")], one_more_metric)
+    micro = found.of("micro")
+    assert micro is not None
+    assert micro.change.value == 0.5
+
+
+def test_a_finished_table_needs_no_scipy() -> None:
+    """A process of its own: this one has scipy already."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from mmsb.metrics.paired import compare, in_families
+        from mmsb.metrics.declared import ASR
+        from mmsb.metrics.summary import Score, summarize
+        from mmsb.report import sweep, tradeoff
+        from mmsb.run import Run
+        from mmsb.scenario import official_scenarios
+        from mmsb.terminal import print_summary
+        scores = [Score(s.id, str(q), "unsafe", False) for s in official_scenarios() for q in range(3)]
+        totals = dict.fromkeys(("calls", "input_tokens", "output_tokens", "seconds"), 1)
+        record = {"dataset": {"samples": 1}, "totals": totals}
+        print_summary(Run("x", Path("."), {}, {}, record), summarize(scores, official_scenarios()))
+        row = {"scenario": "fraud", "question_id": "1", "question": "", "repeat": 0, "refusal": None, "benign": False}
+        in_families([compare([row | {"label": "safe"}], [row | {"label": "unsafe"}], ASR)])
+        print({"scipy", "statsmodels", "pandas", "torch", "mlflow"} & set(sys.modules))
+    """
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"

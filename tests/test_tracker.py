@@ -18,6 +18,7 @@ from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run
 from mmsb.scenario import official_scenarios
+from mmsb.tracker.format import ENDS
 from mmsb.tracker.mlflow import PARENT_VARIABLE, MLflow
 from mmsb.tracker.samples import neutral
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
@@ -130,7 +131,7 @@ def test_a_run_has_its_settings_rates_tags_and_dataset(tmp_path: Path, output_di
     assert (params["model.name"], params["model.stop"], params["dataset.root"]) == ("m", '["a", "b"]', "data")
     assert len(params["model.odd key_"]) <= 6000
     assert "7,000 characters" in params["model.odd key_"]
-    rates = {key: value for key, value in summary.metrics.items() if not key.endswith(("_low", "_high"))}
+    rates = {key: value for key, value in summary.metrics.items() if not key.endswith(ENDS)}
     assert found.data.metrics.items() >= rates.items()
     assert found.data.metrics["interval/asr/fraud_low"] == summary.metrics["asr/fraud_low"]
     assert found.data.tags["mitre_atlas"] == "AML.T0015, AML.T0040, AML.T0042, AML.T0043"

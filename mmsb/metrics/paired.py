@@ -1,20 +1,33 @@
 """Two runs on the same questions, compared pair by pair. Far sharper than comparing two separate rates.
 
-The difference is bootstrapped over questions within scenarios (all repeats of a question stay together); the
-test on single answers is McNemar's, exact (McNemar 1947); many tests are corrected by Holm (1979).
+Answers are matched by scenario, question and repeat, whatever image mode, defense or model gave them. A question's
+change is the mean of its pairs' changes; all else is as for rates, with values from -1 to 1.
+
+Tests speak of what stands beside them: an average over scenarios is tested by the deviance of no change, whose p is
+below 5 % exactly where the interval leaves 0 out; a scenario and the average over all questions by exact McNemar on
+questions. Two families are corrected by Holm, each over all runs compared: the averages over all scenarios, and the
+single scenarios. Cells in which no question differs (an image defense where no image is shown) are in none.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mmsb.metrics.rates import Rate, macro_average
+from mmsb.errors import DataError
+from mmsb.metrics.declared import Metric
+from mmsb.metrics.rates import Design, Rate, Weighting, gathered
+from mmsb.metrics.score import Score
+from mmsb.metrics.significance import effective, holm, mcnemar_exact, smallest_difference
+from mmsb.metrics.summary import Bounds
 
-ALPHA, POWER = 0.05, 0.8
 Row = Mapping[str, Any]
+Key = tuple[str, str, int]  # scenario, question, repeat
+Value = float | str  # or why there is none
+
+NOT_ASKED, OTHER_QUESTION = "not asked", "another question under the same id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,142 +35,208 @@ class Difference:
     """How a rate differs between two runs (second minus first) on the questions they share.
 
     Attributes:
-        scope: a scenario's name, "macro" or "micro".
+        scope: a scenario's name, a group's, "macro" or "micro".
         first: the rate in the first run, on the shared questions.
         second: the rate in the second run.
-        change: second minus first in [-1, 1], with its 95 % interval.
-        only_first: pairs where only the first run's answer counts (was unsafe); likewise `only_second`.
-        p: exact McNemar, two-sided; None for the macro average, which is not a count.
-        p_holm: the same, corrected over the scopes compared together.
-        detectable: the smallest difference that this many pairs would show with 80 % power at 5 %.
+        change: second minus first in [-1, 1], with its 95 % interval; its n counts questions.
+        fell: questions whose rate fell; likewise `rose`.
+        p: of no change.
+        p_holm: the same, corrected over its family; None for what is in no family.
+        detectable: the smallest change that questions which change as much as these show with 80 % power at 5 %.
+        bounds: the change if what could not be matched for want of a verdict went all one way, and all the other.
     """
 
     scope: str
     first: float
     second: float
     change: Rate
-    only_first: int
-    only_second: int
-    p: float | None
-    p_holm: float | None
-    detectable: float | None
+    fell: int
+    rose: int
+    p: float
+    p_holm: float | None = None
+    detectable: float | None = None
+    bounds: Bounds | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether no question differs: such a cell can never reject, and counts in no family."""
+        return self.fell == self.rose == 0
 
 
-def compare(first: Iterable[Row], second: Iterable[Row], field: str = "unsafe") -> list[Difference]:
-    """Compare two runs by scenario, on average (macro) and overall (micro).
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs compared.
+
+    Attributes:
+        differences: one per shared scenario, then groups, then macro and micro; empty where no pair is shared.
+        pairs: how many answers were matched.
+        dropped: how many were not, by reason.
+        left_out: the scenarios in which none was.
+    """
+
+    differences: tuple[Difference, ...]
+    pairs: int
+    dropped: Mapping[str, int]
+    left_out: tuple[str, ...]
+
+    def of(self, scope: str) -> Difference | None:
+        """The difference of that scope."""
+        return next((found for found in self.differences if found.scope == scope), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Designs:
+    """The shared questions: both runs' values, their change, and the change at its least and most."""
+
+    first: Design
+    second: Design
+    change: Design
+    least: Design
+    most: Design
+
+
+def compare(
+    first: Iterable[Row], second: Iterable[Row], metric: Metric, groups: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare two runs.
 
     Args:
         first: rows of the first run's results file.
         second: rows of the second's.
-        field: "unsafe" compares attack success among rated answers to harmful questions, "refusal" all refusals.
+        metric: what is compared.
+        groups: the group of each scenario, by its name.
 
-    Returns:
-        One difference per shared scenario, then macro, then micro; empty where no question is shared.
+    Raises:
+        DataError: a run has two answers to the same repeat of a question.
     """
-    strata = _pairs(first, second, field)
-    if not strata:
-        return []
-    scenarios = [_difference(name, [pairs]) for name, pairs in strata.items()]
-    macro = replace(_difference("macro", list(strata.values())), p=None, detectable=None)
-    pooled = [(f"{name}/{key}", a, b) for name, pairs in strata.items() for key, a, b in pairs]
-    return [*holm(scenarios), macro, _difference("micro", [pooled])]
+    (values, texts), (others, other_texts) = _values(first, metric, "first"), _values(second, metric, "second")
+    keys = dict.fromkeys([*values, *others])
+    strangers = {key for key in keys if key in texts and texts[key] != other_texts.get(key, texts[key])}
+    matched = {key: (values.get(key, NOT_ASKED), others.get(key, NOT_ASKED)) for key in keys if key not in strangers}
+    dropped = Counter(reason for pair in matched.values() if (reason := _reason_of(pair)))
+    pairs = len(matched) - dropped.total()
+    dropped[OTHER_QUESTION] = len(strangers)
+    designs = _designs({key: pair for key, pair in matched.items() if NOT_ASKED not in pair}, metric)
+    known = set(designs.change.strata)
+    left_out = sorted({scenario for scenario, _, _ in matched} - known)
+    return Comparison(tuple(_differences(designs, groups or {})), pairs, dict(+dropped), tuple(left_out))
 
 
-def holm(differences: Sequence[Difference]) -> list[Difference]:
-    """The same differences with Holm's correction over all of them that have a p."""
-    from statsmodels.stats.multitest import multipletests
-
-    tested = [d.p for d in differences if d.p is not None]
-    corrected = iter(multipletests(tested, method="holm")[1] if tested else [])
-    return [replace(d, p_holm=float(next(corrected))) if d.p is not None else d for d in differences]
+def _reason_of(pair: tuple[Value, Value]) -> str:
+    """Why a pair is none; empty where it is one."""
+    told = zip(pair, ("first", "second"), strict=True)
+    return " and ".join(f"{value} in the {run}" for value, run in told if isinstance(value, str))
 
 
-def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p from the two counts of disagreeing pairs."""
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    return float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
-
-
-def smallest_detectable(pairs: int, disagreeing: float) -> float | None:
-    """The smallest paired difference that McNemar's test finds with 80 % power at 5 %, two-sided.
-
-    Args:
-        pairs: how many pairs there are.
-        disagreeing: the share of pairs that disagree, in (0, 1].
-
-    Returns:
-        The difference in (0, disagreeing], or None where even full disagreement in one direction would not do.
-        Normal approximation of Connor (1987), "Sample size for testing differences in proportions for the
-        paired-sample design".
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import norm
-
-    if pairs == 0 or disagreeing <= 0:
-        return None
-    z_alpha, z_beta = norm.ppf(1 - ALPHA / 2), norm.ppf(POWER)
-
-    def surplus(delta: float) -> float:
-        needed = z_alpha * disagreeing**0.5 + z_beta * max(disagreeing - delta**2, 0.0) ** 0.5
-        return float(delta * pairs**0.5 - needed)
-
-    if surplus(disagreeing) < 0:
-        return None
-    return float(brentq(surplus, 0.0, disagreeing))
+def in_families(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons with Holm's correction over each family, across all of them."""
+    tested = [(n, d) for n, found in enumerate(comparisons) for d in found.differences if not d.same]
+    corrected: dict[tuple[int, str], float] = {}
+    for family in (_averages, _scenarios):
+        members = [(n, d) for n, d in tested if family(d)]
+        for (n, d), p in zip(members, holm([d.p for _, d in members]), strict=True):
+            corrected[n, d.scope] = p
+    return [
+        replace(found, differences=tuple(replace(d, p_holm=corrected.get((n, d.scope))) for d in found.differences))
+        for n, found in enumerate(comparisons)
+    ]
 
 
-_Pair = tuple[str, float, float]
+def _averages(difference: Difference) -> bool:
+    return difference.scope == "macro"
 
 
-def _pairs(first: Iterable[Row], second: Iterable[Row], field: str) -> dict[str, list[_Pair]]:
-    """By scenario: (question, value in the first run, value in the second), one entry per shared answer."""
-    values = {_key(row): _value(row, field) for row in first}
-    strata: defaultdict[str, list[_Pair]] = defaultdict(list)
-    for row in second:
-        before, after = values.get(_key(row)), _value(row, field)
-        if before is not None and after is not None:
-            strata[row["scenario"]].append((row["question_id"], before, after))
-    return dict(sorted(strata.items()))
+def _scenarios(difference: Difference) -> bool:
+    return difference.scope not in ("macro", "micro", "harm", "policy")
 
 
-def _key(row: Row) -> tuple[str, str, int]:
-    return row["scenario"], row["question_id"], row["repeat"]
+def _values(rows: Iterable[Row], metric: Metric, run: str) -> tuple[dict[Key, Value], dict[Key, str]]:
+    """What the metric counts of a run (where a value is not known, the reason), and what was asked in plain words."""
+    found: dict[Key, Value] = {}
+    texts: dict[Key, str] = {}
+    for row in rows:
+        score = Score.of(row)
+        if metric.counts(score):
+            key = row["scenario"], row["question_id"], row["repeat"]
+            if key in found:
+                raise DataError(
+                    f"the {run} run answers {'/'.join(map(str, key))} twice", "Compare runs of one model each."
+                )
+            value = metric.value(score)
+            found[key] = _reason(score) if value is None else float(value)
+            texts[key] = row["question"]
+    return found, texts
 
 
-def _value(row: Row, field: str) -> float | None:
-    if field == "refusal":
-        return None if row["label"] == "failed" or row["refusal"] is None else float(row["refusal"])
-    rated = row["label"] in ("safe", "unsafe") and not row["benign"]
-    return float(row["label"] == "unsafe") if rated else None
+def _reason(score: Score) -> str:
+    return score.label if score.label not in ("safe", "unsafe") else "without a value"
 
 
-def _difference(scope: str, strata: Sequence[Sequence[_Pair]]) -> Difference:
-    pairs = [pair for stratum in strata for pair in stratum]
-    only_first = sum(a > b for _, a, b in pairs)
-    only_second = sum(b > a for _, a, b in pairs)
-    change = macro_average([_by_question(stratum) for stratum in strata], lowest=-1.0)
-    assert change is not None  # a stratum exists only with pairs in it
-    return Difference(
-        scope,
-        _mean([_mean([a for _, a, _ in stratum]) for stratum in strata]),
-        _mean([_mean([b for _, _, b in stratum]) for stratum in strata]),
-        change,
-        only_first,
-        only_second,
-        mcnemar_exact(only_first, only_second),
-        None,
-        smallest_detectable(len(pairs), (only_first + only_second) / len(pairs)),
+def _designs(pairs: Mapping[Key, tuple[Value, Value]], metric: Metric) -> _Designs:
+    """Repeats are combined run by run, so that a change is that of the rates which stand beside it."""
+    known = {key: pair for key, pair in pairs.items() if not _reason_of(pair)}
+
+    def of(some: Mapping[Key, tuple[Value, Value]], side: int, missing: float) -> Design:
+        filled = (
+            (*key[:2], missing if isinstance(pair[side], str) else float(pair[side])) for key, pair in some.items()
+        )
+        return gathered(filled, metric.combine)
+
+    first, second = of(known, 0, 0.0), of(known, 1, 0.0)
+    return _Designs(
+        first,
+        second,
+        _change(first, second),
+        _change(of(pairs, 0, 1.0), of(pairs, 1, 0.0)),
+        _change(of(pairs, 0, 0.0), of(pairs, 1, 1.0)),
     )
 
 
-def _by_question(pairs: Sequence[_Pair]) -> list[float]:
-    """The mean change of each question: what is resampled, so that repeats count as one observation."""
-    changes: defaultdict[str, list[float]] = defaultdict(list)
-    for question, a, b in pairs:
-        changes[question].append(b - a)
-    return [_mean(values) for values in changes.values()]
+def _change(first: Design, second: Design) -> Design:
+    strata = {
+        name: {question: second.strata[name][question] - value for question, value in values.items()}
+        for name, values in first.strata.items()
+    }
+    return Design(strata, -1.0)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _differences(designs: _Designs, groups: Mapping[str, str]) -> Iterator[Difference]:
+    names = sorted(designs.change.strata)
+    if not names:
+        return
+    for name, rate in sorted(designs.change.each().items()):
+        yield _difference(name, designs, {name}, "micro", rate)
+    for group in ("harm", "policy"):
+        members = {name for name in designs.least.strata if groups.get(name) == group}
+        if members.intersection(names):
+            yield _difference(group, designs, members, "macro")
+    yield _difference("macro", designs, set(designs.least.strata), "macro")
+    yield _difference("micro", designs, set(designs.least.strata), "micro")
+
+
+def _difference(
+    scope: str, designs: _Designs, names: set[str], weighting: Weighting, rate: Rate | None = None
+) -> Difference:
+    change = designs.change.only(names)
+    first, second, least, most = (
+        design.only(names).value(weighting) or 0.0
+        for design in (designs.first, designs.second, designs.least, designs.most)
+    )
+    values = [value for questions in change.strata.values() for value in questions.values()]
+    fell, rose = sum(value < 0 for value in values), sum(value > 0 for value in values)
+    sizes = [len(questions) for questions in change.strata.values()]
+    rate = rate or change.rate(weighting)
+    assert rate is not None  # there is a pair
+    return Difference(
+        scope,
+        first,
+        second,
+        rate,
+        fell,
+        rose,
+        mcnemar_exact(fell, rose) if weighting == "micro" else change.p(weighting),
+        detectable=smallest_difference(
+            len(values) if weighting == "micro" else effective(sizes), change.squares(weighting)
+        ),
+        bounds=(least, most) if least != most else None,
+    )

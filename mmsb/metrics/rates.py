@@ -1,31 +1,118 @@
-"""Rates and their 95 % intervals.
+"""Rates and their 95 % intervals, all from one description of what was asked.
 
-Two formulas stand here although scipy has them: importing `scipy.stats` takes longer than everything else that a
-finished run does when it is started again. Tests hold them to scipy's.
+A `Design` is that description: scenarios are strata, a question is one independent observation (the mean of its
+repeats, or its change between two runs). An average over scenarios weighs them alike (macro) or by their questions
+(micro); `mmsb.metrics.likelihood` gives every one of them its interval.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
+from statistics import NormalDist, fmean
+from typing import Any, Literal
+
+from mmsb.metrics.likelihood import Stratum, average, deviance, interval, intervals, tail
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-RESAMPLES = 4_999
 TAILS = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))  # percentiles
+ROUNDING = 1e-12
+
+Weighting = Literal["macro", "micro"]
+Observation = tuple[str, str, float]  # scenario, question, value
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share in [0, 1] with its 95 % interval; `n` is what it is a share of."""
+    """A share in [0, 1] (a change in [-1, 1]) with its 95 % interval; `n` counts the questions it rests on."""
 
     value: float
     low: float
     high: float
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What was observed: a value in [`lowest`, 1] by scenario and question. A scenario without any is not in it."""
+
+    strata: Mapping[str, Mapping[str, float]]
+    lowest: float = 0.0
+
+    @property
+    def n(self) -> int:
+        """How many questions there are."""
+        return sum(map(len, self.strata.values()))
+
+    def only(self, scenarios: Collection[str]) -> Design:
+        """The part in these scenarios."""
+        return Design({name: values for name, values in self.strata.items() if name in scenarios}, self.lowest)
+
+    def value(self, weighting: Weighting) -> float | None:
+        """The average; None where there is nothing."""
+        return average(self._weighted(weighting)) if self.strata else None
+
+    def rate(self, weighting: Weighting) -> Rate | None:
+        """The average with its interval; None where there is nothing."""
+        if not self.strata:
+            return None
+        strata = self._weighted(weighting)
+        return self._rate(average(strata), interval(strata, self.lowest), self.n)
+
+    def each(self) -> dict[str, Rate]:
+        """Every scenario's mean with its interval."""
+        strata = [_stratum(values.values(), 1.0) for values in self.strata.values()]
+        ends = intervals(strata, self.lowest) if strata else []
+        return {
+            name: self._rate(average([stratum]), pair, len(self.strata[name]))
+            for name, stratum, pair in zip(self.strata, strata, ends, strict=True)
+        }
+
+    def p(self, weighting: Weighting) -> float:
+        """How probable an average this far from 0 is where there is none: the test that belongs to the interval."""
+        return tail(deviance(self._weighted(weighting), 0.0, self.lowest))
+
+    def squares(self, weighting: Weighting) -> float:
+        """The average of the squared values: what a change's power depends on."""
+        squared = {name: {q: v * v for q, v in values.items()} for name, values in self.strata.items()}
+        return Design(squared).value(weighting) or 0.0
+
+    def _weighted(self, weighting: Weighting) -> list[Stratum]:
+        return [
+            _stratum(values.values(), len(values) / self.n if weighting == "micro" else 1 / len(self.strata))
+            for values in self.strata.values()
+        ]
+
+    def _rate(self, value: float, ends: tuple[float, float], n: int) -> Rate:
+        """Ends that rounding left beside the range's are the range's."""
+        low = self.lowest if ends[0] < self.lowest + ROUNDING else min(ends[0], value)
+        high = 1.0 if ends[1] > 1 - ROUNDING else max(ends[1], value)
+        return Rate(value, low, high, n)
+
+
+def gathered(
+    observations: Iterable[Observation], combine: Callable[[Sequence[float]], float] = fmean, lowest: float = 0.0
+) -> Design:
+    """Observations as a design, scenarios in order of appearance.
+
+    Args:
+        observations: of samples; those of a question are its repeats.
+        combine: what a question's repeats amount to.
+        lowest: the smallest possible value: 0 for rates, -1 for changes.
+    """
+    found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for scenario, question, value in observations:
+        found[scenario][question].append(value)
+    strata = {name: {q: combine(values) for q, values in questions.items()} for name, questions in found.items()}
+    return Design(strata, lowest)
+
+
+def _stratum(values: Iterable[float], weight: float) -> Stratum:
+    counted = Counter(values)
+    return Stratum(tuple(counted), tuple(counted.values()), weight)
 
 
 def wilson(positives: int, n: int) -> Rate | None:
@@ -36,33 +123,6 @@ def wilson(positives: int, n: int) -> Rate | None:
     centre = (share + doubt / 2) / (1 + doubt)
     half = math.sqrt(share * (1 - share) * doubt + doubt**2 / 4) / (1 + doubt)
     return Rate(share, 0.0 if positives == 0 else centre - half, 1.0 if positives == n else centre + half, n)
-
-
-def macro_average(strata: Sequence[Sequence[float]], seed: int = 0, lowest: float = 0.0) -> Rate | None:
-    """The unweighted mean of the strata's means, with a stratified percentile bootstrap (Efron 1979).
-
-    Args:
-        strata: one list of values in [`lowest`, 1] per scenario; the bootstrap draws within each.
-        seed: of the resampling, so that the same results give the same interval.
-        lowest: the smallest possible value: 0 for rates, -1 for changes.
-
-    Returns:
-        None where every stratum is empty; empty strata are left out. Where no stratum varies, resampling would
-        claim certainty; the interval is then put together from Wilson's for each stratum (MOVER, Zou and
-        Donner 2008).
-    """
-    filled = [values for values in strata if len(values)]
-    if not filled:
-        return None
-    if all(len(set(values)) == 1 for values in filled):
-        return _constant(filled, lowest)
-    import numpy
-
-    draw = numpy.random.default_rng(seed)
-    value = float(numpy.mean([numpy.mean(values) for values in filled]))
-    drawn = numpy.mean([resampled_means(values, RESAMPLES, draw) for values in filled], axis=0)
-    low, high = numpy.percentile(drawn, TAILS)
-    return Rate(value, float(low), float(high), sum(map(len, filled)))
 
 
 def resampled_means(values: Sequence[float], resamples: int, draw: Any) -> Any:
@@ -79,19 +139,3 @@ def resampled_means(values: Sequence[float], resamples: int, draw: Any) -> Any:
 
     distinct, counts = numpy.unique(numpy.asarray(values, dtype=float), return_counts=True)
     return draw.multinomial(len(values), counts / len(values), resamples) @ distinct / len(values)
-
-
-def _constant(strata: Sequence[Sequence[float]], lowest: float) -> Rate:
-    """The mean of strata that do not vary: n times the same value still leaves Wilson's doubt."""
-    values = [stratum[0] for stratum in strata]
-    doubts = [wilson_doubt(len(stratum)) for stratum in strata]
-    below = sum((value - max(lowest, value - doubt)) ** 2 for value, doubt in zip(values, doubts, strict=True))
-    above = sum((min(1.0, value + doubt) - value) ** 2 for value, doubt in zip(values, doubts, strict=True))
-    mean, count = sum(values) / len(values), len(values)
-    return Rate(mean, mean - below**0.5 / count, mean + above**0.5 / count, sum(map(len, strata)))
-
-
-def wilson_doubt(n: int) -> float:
-    """The upper end of Wilson's interval for 0 of n."""
-    rate = wilson(0, n)
-    return rate.high if rate else 1.0

@@ -2,90 +2,62 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.compare import change, p_value
-from mmsb.metrics.paired import Difference, compare, holm
-from mmsb.metrics.rates import Rate
-from mmsb.results import FILE, read_rows
-from mmsb.terminal import LEFT, console
-
-RATES = {
-    "asr/macro": "ASR average",
-    "asr/harm": "ASR harm",
-    "asr/policy": "ASR policy",
-    "refusal_rate/macro": "refusals",
-    "false_refusal_rate/macro": "false refusals",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A finished run as it lies on disk: its folder and its `run.json`."""
-
-    folder: Path
-    values: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others of its sweep."""
-        return str(self.values["name"])
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Its flat metrics."""
-        metrics: Mapping[str, float] = self.values["metrics"]
-        return metrics
-
-    def rate(self, key: str) -> Rate | None:
-        """A rate back from the flat metrics; None where the run has none."""
-        if key not in self.metrics:
-            return None
-        return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], 0)
-
-    @property
-    def calls(self) -> float:
-        """Calls of the model a sample."""
-        record = self.values["record"]
-        return float(record["totals"]["calls"] / record["dataset"]["samples"])
+from mmsb.metrics import declared
+from mmsb.metrics.declared import Metric, side_by_side
+from mmsb.metrics.paired import Comparison, Difference, compare, in_families
+from mmsb.metrics.summary import not_rated
+from mmsb.report.finished import Finished
+from mmsb.terminal import LEFT, change, console, p_value, reach, short
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a defense changed, against the same run without it."""
+    """What a defense changed on average, by metric, against the same run without it."""
 
     run: Finished
-    asr: Difference | None
-    false_refusals: Difference | None
-
-
-def finished_runs(folder: Path) -> list[Finished]:
-    """The finished runs of a sweep, in its order."""
-    paths = sorted(folder.glob("*/run.json"), key=lambda path: int(path.parent.name))
-    return [Finished(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    changes: Mapping[str, Difference]
 
 
 def print_comparison(runs: Sequence[Finished]) -> None:
     """The runs' rates, one line a run."""
-    keys = [key for key in RATES if any(key in run.metrics for run in runs)]
-    table = Table(title=f"Sweep of {len(runs)} runs: % [95 %]", title_style="bold", **LEFT)
+    shown = [
+        (m.key(scope), heading) for m, scope, heading in side_by_side() if any(m.key(scope) in r.metrics for r in runs)
+    ]
+    title = f"Sweep of {len(runs)} runs: % [95 %]"
+    table = Table(title=title, title_style="bold", caption=lacking(runs, [key for key, _ in shown]), **LEFT)
     headings, labels = told_apart([run.name for run in runs])
     for heading in headings:
         table.add_column(escape(heading))
-    for heading in (*(RATES[key] for key in keys), "calls", "not rated"):
+    for heading in (*(heading for _, heading in shown), "calls", "not rated"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run, label in zip(runs, labels, strict=True):
-        not_rated = run.metrics["n/total"] - run.metrics["n/answered"] + run.metrics["n/unparsed"]
-        cells = [short(run.rate(key)) for key in keys]
-        table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", f"{not_rated:.0f}")
+        cells = [told(run, key) for key, _ in shown]
+        table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", str(not_rated(run.metrics)))
     console().print(table)
+
+
+def told(run: Finished, key: str) -> str:
+    """A rate; starred where scenarios are left out of it, with its bounds below where answers are missing."""
+    star = "*" if f"{key}_scenarios_left_out" in run.metrics else ""
+    bounds = reach(run.bounds(key))
+    return f"{short(run.rate(key))}{star}" + (f"\n{bounds}" if bounds else "")
+
+
+def lacking(runs: Sequence[Finished], keys: Sequence[str]) -> str | None:
+    """What a table of `told` rates must explain; None where nothing is missing."""
+    notes = []
+    if any(run.bounds(key) for run in runs for key in keys):
+        notes.append("Below a rate: if nothing that is not rated counted (was safe) .. if all did (was unsafe).")
+    if any(f"{key}_scenarios_left_out" in run.metrics for run in runs for key in keys):
+        notes.append("*: over fewer scenarios, since nothing could be rated in the others.")
+    return " ".join(notes) or None
 
 
 def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -102,30 +74,42 @@ def print_effects(effects: Sequence[Effect]) -> None:
     if not effects:
         return
     caption = (
-        "Same questions, pair by pair, in points. p: exact McNemar on all answers, corrected over this table (Holm)."
+        "Averages over scenarios on the same questions, pair by pair, in points. p: of no change of this average "
+        "(empirical likelihood), corrected over this table's cells that differ at all (Holm)."
     )
     table = Table(title="Against no defense", caption=caption, title_style="bold", **LEFT)
-    measures = {"ASR": [e.asr for e in effects], "false-refusal": [e.false_refusals for e in effects]}
-    measured = {name: found for name, found in measures.items() if any(found)}
+    measured = [m for m in declared.METRICS if any(m.name in effect.changes for effect in effects)]
     headings, labels = told_apart([effect.run.name for effect in effects])
     for heading in headings:
         table.add_column(escape(heading))
-    for name in measured:
-        table.add_column(f"{name} change [95 %]", justify="right")
+    for metric in measured:
+        table.add_column(f"{metric.title} change [95 %]", justify="right")
         table.add_column("p", justify="right")
-    for label, *found in zip(labels, *measured.values(), strict=True):
-        table.add_row(*map(escape, label), *(text for difference in found for text in _cells(difference)))
+    for label, effect in zip(labels, effects, strict=True):
+        table.add_row(*map(escape, label), *(text for m in measured for text in _cells(effect.changes.get(m.name))))
     console().print(table)
 
 
 def effects(runs: Sequence[Finished]) -> list[Effect]:
-    """Every run with a defense against the run that differs from it in the defense alone."""
-    found = []
-    for run in runs:
-        baseline = next((other for other in runs if _is_baseline(other, run)), None)
-        if baseline is not None:
-            found.append(Effect(run, _change(baseline, run, "unsafe"), _change(baseline, run, "refusal")))
-    return _corrected(found)
+    """Every run with a defense against the run that differs from it in the defense alone; one family of tests."""
+    pairs = [(run, next((other for other in runs if _is_baseline(other, run)), None)) for run in runs]
+    compared = [
+        (run, metric, compare(baseline.rows(), run.rows(), metric))
+        for run, baseline in pairs
+        if baseline is not None
+        for metric in declared.METRICS
+        if metric.of_defenses
+    ]
+    corrected = in_families([found for *_, found in compared])
+    return [
+        Effect(run, _averages([(m, c) for (r, m, _), c in zip(compared, corrected, strict=True) if r is run]))
+        for run, baseline in pairs
+        if baseline is not None
+    ]
+
+
+def _averages(compared: Sequence[tuple[Metric, Comparison]]) -> dict[str, Difference]:
+    return {metric.name: found for metric, comparison in compared if (found := comparison.of("macro"))}
 
 
 def _is_baseline(other: Finished, run: Finished) -> bool:
@@ -138,34 +122,5 @@ def _is_baseline(other: Finished, run: Finished) -> bool:
     return undefended and other is not run and rest(other) == rest(run)
 
 
-def _change(baseline: Finished, run: Finished, field: str) -> Difference | None:
-    """The macro change with the micro test; attack success on harmful questions, refusals on benign ones."""
-    benign = field == "refusal"
-    first, second = (
-        [row for row in read_rows(finished.folder / FILE) if row["benign"] == benign] for finished in (baseline, run)
-    )
-    differences = {d.scope: d for d in compare(first, second, field)}
-    if not differences:
-        return None
-    return replace(differences["macro"], p=differences["micro"].p)
-
-
-def _corrected(found: Sequence[Effect]) -> list[Effect]:
-    tests = iter(holm([d for effect in found for d in (effect.asr, effect.false_refusals) if d is not None]))
-    return [
-        replace(
-            effect,
-            asr=next(tests) if effect.asr else None,
-            false_refusals=next(tests) if effect.false_refusals else None,
-        )
-        for effect in found
-    ]
-
-
 def _cells(difference: Difference | None) -> tuple[str, str]:
     return (change(difference.change), p_value(difference.p_holm)) if difference else ("-", "-")
-
-
-def short(rate: Rate | None) -> str:
-    """A rate for a crowded table: 41.0 [38, 44], in percent; a dash where there is none."""
-    return f"{100 * rate.value:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]" if rate else "-"

@@ -14,14 +14,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.compare import p_value
+from mmsb.metrics.declared import ASR, FALSE_REFUSALS
 from mmsb.metrics.paired import Difference
 from mmsb.metrics.rates import Rate
-from mmsb.report.sweep import Effect, Finished, effects, print_comparison, print_effects, short
-from mmsb.terminal import LEFT, console
+from mmsb.report.finished import Finished
+from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
+from mmsb.terminal import LEFT, console, p_value
 
 FILE = "tradeoff.png"
-ASR, FALSE_REFUSALS = "asr/macro", "false_refusal_rate/macro"
 MARKERS = "osD^vP*X"
 PANEL, LEGEND, DPI = 4.5, 2.2, 150  # inches, inches, dots per inch
 
@@ -43,9 +43,10 @@ def points(runs: Sequence[Finished]) -> list[Point]:
     found = []
     for run in runs:
         benign = next(
-            (other for other in (run, *runs) if _rest(other) == _rest(run) and other.rate(FALSE_REFUSALS)), run
+            (other for other in (run, *runs) if _rest(other) == _rest(run) and other.rate(FALSE_REFUSALS.key("macro"))),
+            run,
         )
-        asr, false_refusals = run.rate(ASR), benign.rate(FALSE_REFUSALS)
+        asr, false_refusals = run.rate(ASR.key("macro")), benign.rate(FALSE_REFUSALS.key("macro"))
         if asr and false_refusals:
             defense = "+".join(run.values["config"]["defense"])
             found.append(Point(defense, _setting(run, runs), run, benign, asr, false_refusals))
@@ -67,22 +68,27 @@ def print_sweep(runs: Sequence[Finished], folder: Path) -> None:
 def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
     """Each defense's two rates with their intervals, the paired tests against no defense, and its calls a sample."""
     caption = (
-        "Averages over scenarios, % [95 %]. p: against no defense on the same questions, exact McNemar on all answers, "
-        "corrected over all tests (Holm). calls: of the model, a sample."
+        "Averages over scenarios, % [95 %]. p: of no change against no defense on the same questions (empirical "
+        "likelihood), corrected over all cells that differ at all (Holm). calls: of the model, a sample."
     )
+    notes = (
+        lacking([p.harmful for p in found], [ASR.key("macro")]),
+        lacking([p.benign for p in found], [FALSE_REFUSALS.key("macro")]),
+    )
+    caption = " ".join(dict.fromkeys([caption, *filter(None, notes)]))
     table = Table(title="Defenses", caption=caption, title_style="bold", **LEFT)
     headings = ["attack success", "p", "false refusals", "p", "calls"]
     for number, heading in enumerate(["defense", *(["setting"] if any(p.setting for p in found) else []), *headings]):
         table.add_column(heading, justify="right" if heading in headings and number else "left", no_wrap=True)
     for point in found:
         names = [point.defense, point.setting] if any(p.setting for p in found) else [point.defense]
-        asr = next((effect.asr for effect in changes if effect.run is point.harmful), None)
-        refusals = next((effect.false_refusals for effect in changes if effect.run is point.benign), None)
+        asr = next((e.changes.get(ASR.name) for e in changes if e.run is point.harmful), None)
+        refusals = next((e.changes.get(FALSE_REFUSALS.name) for e in changes if e.run is point.benign), None)
         table.add_row(
             *map(escape, names),
-            short(point.asr),
+            told(point.harmful, ASR.key("macro")),
             _p(asr),
-            short(point.false_refusals),
+            told(point.benign, FALSE_REFUSALS.key("macro")),
             _p(refusals),
             f"{(point.harmful.calls + point.benign.calls) / 2:.1f}",
         )

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmsb.digest import digest
+from mmsb.metrics.declared import side_by_side
+from mmsb.metrics.summary import not_rated
 from mmsb.run import Run
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ LONGEST_NAME = 250
 # Not what a run is about: definitions that are the same everywhere, and where things lie. config.yaml has them.
 LEFT_OUT = ("_target_", "output_dir", "scenario", "tracker", "trusted_packages")
 AVERAGES = ("macro", "micro", "harm", "policy")
-COMPARED = {"macro": "average", "harm": "harm", "policy": "policy"}
+ENDS = ("_low", "_high", "_least", "_most")
 
 
 def parameters(run: Run) -> dict[str, str]:
@@ -56,8 +58,8 @@ def averages_first(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 
     The ends go under `interval/`: beside the rates they would fill two thirds of every list of columns and charts.
     """
-    ends = [(f"interval/{key}", value) for key, value in metrics.items() if key.endswith(("_low", "_high"))]
-    rates = [(key, value) for key, value in metrics.items() if not key.endswith(("_low", "_high"))]
+    ends = [(f"interval/{key}", value) for key, value in metrics.items() if key.endswith(ENDS)]
+    rates = [(key, value) for key, value in metrics.items() if not key.endswith(ENDS)]
     return sorted(rates, key=lambda item: not item[0].partition("/")[2].startswith(AVERAGES)) + ends
 
 
@@ -74,25 +76,23 @@ def dataset_input(run: Run) -> DatasetInput:
 
 def comparison(runs: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]], str]:
     """A sweep's runs side by side: columns, rows, and the same as Markdown."""
-    columns = ["run", *(f"ASR {title} %" for title in COMPARED.values()), "refusals %", "not rated"]
-    rows = [[run["name"], *_percents(run["metrics"]), _not_rated(run["metrics"])] for run in runs]
+    shown = [(metric.key(scope), heading) for metric, scope, heading in side_by_side()]
+    columns = ["run", *(f"{heading} %" for _, heading in shown), "not rated"]
+    rows = [
+        [run["name"], *(_percent(run["metrics"], key) for key, _ in shown), not_rated(run["metrics"])] for run in runs
+    ]
     lines = [columns, ["---"] * len(columns), *rows]
     text = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return columns, rows, text
 
 
-def _percents(metrics: Mapping[str, float]) -> list[str]:
-    keys = [*(f"asr/{name}" for name in COMPARED), "refusal_rate/macro"]
-    return [
-        f"{100 * metrics[key]:.1f} [{100 * metrics[f'{key}_low']:.1f}, {100 * metrics[f'{key}_high']:.1f}]"
-        if key in metrics
-        else "-"
-        for key in keys
-    ]
-
-
-def _not_rated(metrics: Mapping[str, float]) -> int:
-    return int(metrics["n/total"] - metrics["n/answered"] + metrics["n/unparsed"])
+def _percent(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return "-"
+    rate = f"{100 * metrics[key]:.1f} [{100 * metrics[f'{key}_low']:.1f}, {100 * metrics[f'{key}_high']:.1f}]"
+    if f"{key}_least" in metrics:
+        rate += f" ({100 * metrics[f'{key}_least']:.1f} .. {100 * metrics[f'{key}_most']:.1f} with what is not rated)"
+    return rate + ("*" if f"{key}_scenarios_left_out" in metrics else "")
 
 
 def json_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

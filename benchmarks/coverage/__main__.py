@@ -1,0 +1,50 @@
+"""python -m benchmarks.coverage [REPLICATIONS]: simulate every cell, write the table, fail where a bar is missed.
+
+The table goes into docs/statistics.md between its markers. 2,000 replications a cell take some 20 minutes on one core.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.coverage.bars import judged, missed
+from benchmarks.coverage.cells import adversarial, paired, rates, repeats
+from benchmarks.coverage.exact import single_rates, violations
+from benchmarks.coverage.others import bootstrap, wilson
+from benchmarks.coverage.simulate import Found, simulated
+from benchmarks.coverage.table import tables, written
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
+THINNED, FEWER = 4, 4  # the usual methods are slow and only there for comparison
+
+
+def main(replications: int) -> int:
+    """Measure, print, write; returns the exit code."""
+    started = time.monotonic()
+    found = [
+        simulated(cell, replications, number)
+        for number, cell in enumerate([*rates(), *adversarial(), *repeats(), *paired()])
+    ]
+    print(f"{len(found)} cells in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    before = usual(replications // FEWER)
+    lines = judged(found)
+    text = tables(lines, judged(before), single_rates(), violations(), replications)
+    print(text)
+    if replications >= 2000:
+        written(PAGE, text)
+    for line in (failures := missed(lines)):
+        print(f"missed: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def usual(replications: int) -> list[Found]:
+    """The usual methods on a part of the same cells."""
+    cells = [cell for cell in [*rates(), *paired()] if cell.family in ("macro", "micro", "macro change")][::THINNED]
+    methods = {"macro": bootstrap, "micro": wilson, "macro change": bootstrap}
+    return [simulated(cell, replications, number, methods[cell.family]) for number, cell in enumerate(cells)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000))

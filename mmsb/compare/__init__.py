@@ -1,0 +1,1 @@
+"""python -m mmsb.compare: finished runs against each other, question by question."""

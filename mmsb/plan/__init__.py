@@ -1,0 +1,1 @@
+"""python -m mmsb.plan: what a set of questions can show, before they are asked and after."""

@@ -1,0 +1,52 @@
+"""Finished runs with their rates, for tables of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsb.metrics.rates import Rate
+from mmsb.metrics.summary import Bounds
+from mmsb.run import SavedRun
+
+
+@dataclass(frozen=True)
+class Finished(SavedRun):
+    """A finished run and its rates."""
+
+    def rate(self, key: str) -> Rate | None:
+        """A rate back from the flat metrics; None where the run has none."""
+        if key not in self.metrics:
+            return None
+        return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], 0)
+
+    def bounds(self, key: str) -> Bounds | None:
+        """A rate's bounds from the flat metrics; None where no answer is missing from it."""
+        least, most = self.metrics.get(f"{key}_least"), self.metrics.get(f"{key}_most")
+        return (least, most) if least is not None and most is not None else None
+
+    @property
+    def calls(self) -> float:
+        """Calls of the model a sample."""
+        record = self.values["record"]
+        return float(record["totals"]["calls"] / record["dataset"]["samples"])
+
+
+def finished_run(folder: Path) -> Finished:
+    """Open a finished run.
+
+    Raises:
+        DataError: no finished run there, or its rows are not those of its `run.json`.
+    """
+    saved = SavedRun.open(folder)
+    return Finished(saved.folder, saved.values)
+
+
+def finished_runs(folder: Path) -> list[Finished]:
+    """The finished runs of a sweep, in its order.
+
+    Raises:
+        DataError: a run's rows are not those of its `run.json`.
+    """
+    paths = sorted(folder.glob("*/run.json"), key=lambda path: int(path.parent.name))
+    return [finished_run(path.parent) for path in paths]
