@@ -203,6 +203,7 @@ def prefill(model: Any, loaded: Any, *prompts: Prompt) -> torch.Tensor:
         inputs = model.embed(loaded, model.inputs(loaded, prompts))
         with model.generating(loaded.net, inputs) as further:
             further.pop("input_ids", None)
+            further.pop("logits_processor", None)
             net, mask = loaded.net.language_model, inputs.mask
             if "position_ids" in net.forward.__annotations__:
                 further = {"position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0), **further}

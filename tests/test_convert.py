@@ -65,7 +65,7 @@ def test_published_files_on_disk_become_a_checkpoint_that_loads(published: Any, 
     save(model, files, tmp_path / "sources")
     Conversion(model=model, sources=tmp_path / "sources").run()
     state = model.load().net.state_dict()
-    assert torch.equal(state["projection.weight"], files["projection"]["llama_proj.weight"])
+    assert torch.equal(state["language_projection.weight"], files["projection"]["llama_proj.weight"])
     Conversion(model=model, sources=tmp_path / "nowhere").run()  # there already: nothing is needed
 
 
@@ -123,10 +123,10 @@ def test_a_weight_that_is_not_known_stops_the_conversion(published: Any, tmp_pat
     with pytest.raises(ModelError, match="projection: the published file holds a weight that is not known: surprise"):
         make(model, source, tmp_path / "made")
     del files["projection"]["surprise"], files["projection"]["llama_proj.bias"]
-    with pytest.raises(ModelError, match=r"1 weights are missing: projection\.bias"):
+    with pytest.raises(ModelError, match=r"1 weights are missing: language_projection\.bias"):
         make(model, source, tmp_path / "made")
     files["projection"]["llama_proj.bias"] = torch.ones(3)
-    with pytest.raises(ModelError, match=r"projection\.bias has shape \[3\]; this model has \[32\]"):
+    with pytest.raises(ModelError, match=r"language_projection\.bias has shape \[3\]; this model has \[32\]"):
         make(model, source, tmp_path / "elsewhere")
     assert not (tmp_path / "made").exists()
 

@@ -41,13 +41,15 @@ def known_penalty() -> Iterator[None]:
 
 
 def response(
-    tokenizer: Any, ids: Sequence[int], input_tokens: int, max_new_tokens: int, stop: Sequence[str]
+    tokenizer: Any, ids: Sequence[int], input_tokens: int, max_new_tokens: int, stop: Sequence[str], after: str = ""
 ) -> Response:
-    """New tokens as an answer: padding dropped, cut at the first stop string."""
+    """New tokens as an answer: padding dropped, cut at the first stop string and behind the last `after`."""
     kept = [token for token in ids if token != tokenizer.pad_token_id]
     text = tokenizer.decode(kept, skip_special_tokens=True)
     for ending in stop:
         text = text.partition(ending)[0]
+    if after:
+        text = text.rpartition(after)[2]
     ended = len(kept) < max_new_tokens or kept[-1] == tokenizer.eos_token_id
     finish: Finish = "stop" if ended else "length"
     return Response(text.strip(), finish, input_tokens, len(kept))

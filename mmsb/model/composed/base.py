@@ -107,6 +107,7 @@ class Composed(Local):
         bos: how many beginning tokens stand before the first segment.
         end_tokens: tokens that end an answer; the tokenizer's own where empty.
         stop: strings that end an answer (cut off from it).
+        answer_after: a string that an answer begins behind, where it holds it (as the authors' code reads answers).
         fit: how pictures become the square that the vision tower sees.
         parts: changes to the published sizes, part by part.
         source: the published files that the conversion reads.
@@ -118,6 +119,7 @@ class Composed(Local):
     bos: int = 1
     end_tokens: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    answer_after: str = ""
     fit: Fit = Field(default_factory=lambda: Fit(how="squash"))
     parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     source: dict[str, Source] = Field(default_factory=dict)
@@ -177,7 +179,7 @@ class Composed(Local):
         """Prompt format, ends and image fit."""
         return {
             "prompt": [self.prompt, self.text_prompt, self.system, self.bos],
-            "stop": [list(self.stop), list(self.end_tokens)],
+            "stop": [list(self.stop), list(self.end_tokens), self.answer_after],
             "fit": [self.fit.how, list(self.fit.colour)],
         }
 
@@ -228,7 +230,7 @@ class Composed(Local):
             output = output[:, embedded.mask.shape[1] :]
         lengths = embedded.mask.sum(dim=1).tolist()
         return [
-            response(tokenizer, ids, length, self.max_new_tokens, self.stop)
+            response(tokenizer, ids, length, self.max_new_tokens, self.stop, self.answer_after)
             for ids, length in zip(output.tolist(), lengths, strict=True)
         ]
 

@@ -1,20 +1,21 @@
 """MiniGPT-4 (Zhu et al., 2023), MiniGPT-5 (Zheng et al., 2023) and MiniGPT-v2 (Chen et al., 2023).
 
 MiniGPT-4 sees through BLIP-2's ViT-g and Q-Former (the weights trained with Flan-T5-XXL) and one linear layer into
-Vicuna. MiniGPT-5 is the same graph with tokens for drawing, which answers here never use. MiniGPT-v2 drops the
-Q-Former and sees 448 pixels.
+Vicuna. MiniGPT-5 is the same graph with tokens for drawing; nothing is drawn here, and the words go on after them as in
+the authors' code. MiniGPT-v2 drops the Q-Former and sees 448 pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 from mmsb.config import settings
 from mmsb.convert.lora import adapted
 from mmsb.convert.rename import Rules, renamed, renamed_entries
 from mmsb.convert.source import Sources
-from mmsb.model.composed.base import Composed
+from mmsb.model.composed.base import Composed, Inputs
 
 VIT = {
     "hidden_size": 1408,
@@ -71,7 +72,7 @@ QFORMER_RULES: Rules = (
     (r"Qformer\.bert\.encoder\.(layer\.\d+)\.(.*)", r"qformer.encoder.\1.\2"),
 )
 LLAMA_RULES: Rules = ((r".*\.rotary_emb\.inv_freq", None), (r"(.*)", r"language_model.\1"))
-PROJECTION_RULES: Rules = ((r"llama_proj\.(weight|bias)", r"projection.\1"),)
+PROJECTION_RULES: Rules = ((r"llama_proj\.(weight|bias)", r"language_projection.\1"),)
 DRAWING = tuple(f"[IMG{number}]" for number in range(8))
 IMAGE_HERE = "<ImageHere>"
 
@@ -89,10 +90,10 @@ class MiniGPT4(Composed):
     }
 
     def build(self, parts: Mapping[str, Mapping[str, Any]]) -> Any:
-        """ViT, Q-Former, linear layer, LLaMA."""
-        from mmsb.model.composed.minigpt_net import QFormerNet
+        """BLIP-2's own graph: ViT, Q-Former, linear layer, LLaMA."""
+        from mmsb.model.composed.minigpt_net import Blip2Llama
 
-        return QFormerNet(parts)
+        return Blip2Llama(parts)
 
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; join the attention's query and value biases (its keys have none)."""
@@ -101,7 +102,11 @@ class MiniGPT4(Composed):
 
 @settings
 class MiniGPT5(MiniGPT4):
-    """MiniGPT-5: MiniGPT-4 with nine more tokens and a LoRA in Vicuna. An answer ends where it would draw."""
+    """MiniGPT-5: MiniGPT-4 with nine more tokens and a LoRA in Vicuna.
+
+    Where it would draw, all eight tokens for drawing are read and left out of the answer, which goes on; the seven that
+    follow the first count towards `max_new_tokens`.
+    """
 
     RULES: ClassVar[Mapping[str, Rules]] = {
         **MiniGPT4.RULES,
@@ -136,6 +141,14 @@ class MiniGPT5(MiniGPT4):
         tokenizer = super().tokenizer(sources)
         tokenizer.add_tokens([*DRAWING, IMAGE_HERE], special_tokens=True)
         return tokenizer
+
+    def generating(self, net: Any, inputs: Inputs) -> AbstractContextManager[dict[str, Any]]:
+        """Let the tokens for drawing, which stand before the last of the vocabulary, follow each other."""
+        from mmsb.model.composed.minigpt_net import Drawing
+
+        last = net.config.text_config.vocab_size - 1
+        penalty = float(self.generation.get("repetition_penalty", 1.0))
+        return nullcontext({"logits_processor": [Drawing(range(last - len(DRAWING), last), penalty)]})
 
 
 @settings

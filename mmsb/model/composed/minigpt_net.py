@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, Blip2QFormerConfig, Blip2VisionConfig
-from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel, Blip2VisionModel
+from torch.nn.functional import pad
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2VisionConfig,
+    Blip2VisionModel,
+    LogitsProcessor,
+)
 
 LN_VISION_EPS = 1e-5  # the tower's own norms have 1e-6
 
@@ -25,27 +35,60 @@ def language_model(sizes: Mapping[str, Any]) -> Any:
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(**sizes))
 
 
-class QFormerNet(nn.Module):
-    """MiniGPT-4: ViT, Q-Former with learned queries, one linear layer, LLaMA."""
+class Blip2Llama(Blip2ForConditionalGeneration):  # type: ignore[misc]
+    """MiniGPT-4: BLIP-2 with LLaMA as its language model."""
 
     def __init__(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
         """Build the parts; `parts["qformer"]` also holds `num_query_tokens`."""
-        super().__init__()
-        sizes = dict(parts["qformer"])
-        queries = sizes.pop("num_query_tokens")
-        self.vision_model = vision_tower(parts["vision"])
-        self.qformer = Blip2QFormerModel(Blip2QFormerConfig(**sizes))
-        self.query_tokens = nn.Parameter(torch.zeros(1, queries, sizes["hidden_size"]))
-        self.projection = nn.Linear(sizes["hidden_size"], parts["text"]["hidden_size"])
-        self.language_model = language_model(parts["text"])
+        qformer = dict(parts["qformer"])
+        queries = qformer.pop("num_query_tokens")
+        text = AutoConfig.for_model(**parts["text"])
+        super().__init__(
+            Blip2Config(
+                vision_config=dict(parts["vision"]),
+                qformer_config=qformer,
+                text_config=text,
+                num_query_tokens=queries,
+            )
+        )
+        self.vision_model.post_layernorm.eps = LN_VISION_EPS
 
     def vision(self, pixels: torch.Tensor) -> torch.Tensor:
         """[n, 3, side, side] -> [n, queries, hidden]."""
-        seen = self.vision_model(pixels).last_hidden_state
-        queries = self.query_tokens.expand(len(pixels), -1, -1)
-        asked = self.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
-        projected: torch.Tensor = self.projection(asked)
-        return projected
+        seen: torch.Tensor = self.get_image_features(pixels).pooler_output
+        return seen
+
+
+class Drawing(LogitsProcessor):  # type: ignore[misc]
+    """Once the first token for drawing was chosen, the others follow; no penalty for repetition remembers those.
+
+    The authors' code runs all of them through the model in one pass and keeps only the first.
+    """
+
+    def __init__(self, tokens: Sequence[int], penalty: float) -> None:
+        """The ids in order, and the penalty that `generate` has put on repeated tokens."""
+        self.tokens, self.penalty = tokens, penalty
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """[batch, length] ids so far, [batch, vocabulary] scores -> the scores, changed."""
+        scores = scores.clone()
+        runs = list(accumulate(self.tokens[1:], partial(_followed, input_ids), initial=input_ids == self.tokens[0]))
+        for run, token in zip(runs[1:], self.tokens[1:], strict=True):
+            chosen = (input_ids == token) & ~run
+            unpunished = run.any(dim=1) & ~chosen.any(dim=1)
+            score = scores[:, token]
+            before = torch.where(score < 0, score / self.penalty, score * self.penalty)
+            scores[:, token] = torch.where(unpunished, before, score)
+        for run, following in zip(runs, self.tokens[1:], strict=False):
+            rows = run[:, -1:].any(dim=1)
+            scores[rows] = float("-inf")
+            scores[rows, following] = 0.0
+        return scores
+
+
+def _followed(input_ids: torch.Tensor, run: torch.Tensor, token: int) -> torch.Tensor:
+    """Where `token` stands directly behind the end of a run [batch, length]."""
+    return (input_ids == token) & pad(run[:, :-1], (1, 0))
 
 
 class GroupedNet(nn.Module):
@@ -57,12 +100,12 @@ class GroupedNet(nn.Module):
         """Build the parts."""
         super().__init__()
         self.vision_model = vision_tower(parts["vision"])
-        self.projection = nn.Linear(self.JOINED * parts["vision"]["hidden_size"], parts["text"]["hidden_size"])
+        self.language_projection = nn.Linear(self.JOINED * parts["vision"]["hidden_size"], parts["text"]["hidden_size"])
         self.language_model = language_model(parts["text"])
 
     def vision(self, pixels: torch.Tensor) -> torch.Tensor:
         """[n, 3, side, side] -> [n, patches / 4, hidden]; the class token is left out."""
         patches = self.vision_model(pixels).last_hidden_state[:, 1:]
         joined = patches.reshape(len(pixels), -1, self.JOINED * patches.shape[-1])
-        projected: torch.Tensor = self.projection(joined)
+        projected: torch.Tensor = self.language_projection(joined)
         return projected
