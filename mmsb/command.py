@@ -16,7 +16,7 @@ from mmsb.errors import ModelError, TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary
 from mmsb.results import FILE
-from mmsb.run import Run
+from mmsb.run import Run, SavedRun
 from mmsb.sweep import SWEEP_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
 
@@ -37,7 +37,7 @@ def run_once(config: DictConfig) -> None:
         summary, notes = evaluate(experiment, run)
     report(run, summary, notes)
     try:
-        if line := experiment.tracker.log(run, summary, experiment.samples()):
+        if line := experiment.tracker.log(SavedRun.open(run.folder), experiment.samples()):
             say(line)
     except TrackingError as error:
         show(error)
