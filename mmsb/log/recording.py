@@ -38,10 +38,7 @@ class Recording:
         """
         folder = self.run.absolute()
         sweep = Sweep.at(folder)
-        if sweep is None:
-            line = self.tracker.log(SavedRun.open(folder), self.samples(folder))
-        else:
-            line = self.sweep(sweep)
+        line = self.tracker.log(SavedRun.open(folder), self.samples(folder)) if sweep is None else self.sweep(sweep)
         say(line or f"recorded: {folder}")
 
     def sweep(self, sweep: Sweep) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmsb.errors import TrackingError
 from mmsb.tracker.base import Sweep
-from mmsb.tracker.format import SIZE, SO_FAR, parameters
+from mmsb.tracker.format import SIZE, SO_FAR, parameters, short_name
 from mmsb.tracker.live import output_dir, remaining
 from mmsb.tracker.mlflow import MLflow
 from mmsb.tracker.records import ASKED, FOLDER, PARENT, Records, asked_for
@@ -46,7 +46,7 @@ def begin(tracker: MLflow, records: Records, first: Mapping[str, Any]) -> str:
     if begun := records.begun(asked, folder, parent):
         run = records.reopen(begun.info.run_id, tags)
     else:
-        run = records.create(first["name"], tags | ({PARENT: parent} if parent else {}), first["started"])
+        run = records.create(short_name(first["name"]), tags | ({PARENT: parent} if parent else {}), first["started"])
     records.put(run, parameters(first["choices"], first["config"]), [], (0, 0))
     return run
 

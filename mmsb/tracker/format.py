@@ -33,6 +33,11 @@ def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[st
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 
 
+def short_name(name: str) -> str:
+    """A run's name as MLflow shows it, without the keys: its tables cut names, and have a column for each group."""
+    return " ".join(part.partition("=")[2] or part for part in name.split(" "))
+
+
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Nested settings as pairs of dotted key and value; a list is one value."""
     if not isinstance(value, Mapping):
@@ -58,13 +63,18 @@ def cut(value: str) -> str:
 def headline(metrics: Mapping[str, float]) -> dict[str, float]:
     """The few numbers that a run is known by, in the order of interest, which MLflow keeps.
 
-    Its columns show about seven letters of a name, so what tells two apart comes first. Intervals and scenarios stand in
-    the run's tables.
+    Its columns show about seven letters of a name, so what tells two apart comes first. Intervals and scenarios
+    stand in the run's tables.
     """
     found = {_name(metric, scope): metrics.get(metric.key(scope)) for metric, scope, _ in side_by_side()}
     found[SO_FAR] = metrics.get(declared.ASR.key("micro"))
     rates = {name: round(value, 4) for name, value in found.items() if value is not None}
     return rates | {SIZE: metrics["n/total"], MISSING: float(not_rated(metrics))}
+
+
+def headline_names() -> list[str]:
+    """The names of the rates among these, whichever a run has."""
+    return [_name(metric, scope) for metric, scope, _ in side_by_side()]
 
 
 def _name(metric: declared.Metric, scope: str) -> str:

@@ -29,8 +29,8 @@ from mmsb.tracker.alive import alive, hold, holding, release
 from mmsb.tracker.base import Sweep, Told
 from mmsb.tracker.live import following
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
-from mmsb.tracker.page import COMPARISON, look, pair_page
-from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACES, Records, asked_for
+from mmsb.tracker.page import look, pair_page, save_pair, save_view
+from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACES, Records, asked_for, run_identity
 from mmsb.types import Sample
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 # MITRE ATLAS: evade a model, access through its inference API, verify an attack, craft adversarial data.
 TECHNIQUES = "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5", "#9498a0")
 AGAIN = "The results are complete. Once MLflow works: python -m mmsb.log run={}. Or go without: tracker=none."
 
 
@@ -93,6 +94,7 @@ class MLflow:
             records.end_dead()
             parent = self.parent_of(records, sweep)
             record = self._record(records, run, parent)
+            save_view(records)
             with ended(records.client, record):
                 self._write(records, record, run)
             self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
@@ -111,7 +113,8 @@ class MLflow:
                     client.set_tag(parent, "mlflow.note.content", text)
                     if runs:
                         records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
-                self._compare(records, parent, runs)
+                save_view(records)
+                save_pair(records, parent, runs)
                 return look(self.place, records.experiment, pair_page(records))
         finally:
             release(sweep.folder)
@@ -131,7 +134,13 @@ class MLflow:
         """The run's record, open; what an unfinished start left of it is taken up or removed."""
         values = run.values
         asked = asked_for(values["choices"], values["config"])
-        tags = {IDENTITY: run_identity(run), ASKED: asked, FOLDER: str(run.folder), **_tags(run)}
+        tags = {
+            IDENTITY: run_identity(run),
+            ASKED: asked,
+            FOLDER: str(run.folder),
+            **_tags(run),
+            **_colour(run.folder, parent),
+        }
         same = records.find(IDENTITY, run_identity(run), parent)
         begun = records.begun(asked, run.folder, parent)
         if same:
@@ -141,7 +150,7 @@ class MLflow:
         if begun:
             return records.reopen(begun.info.run_id, tags)
         started = time.time() - values["record"].get("wall_seconds", 0)
-        return records.create(run.name, {**tags, **({PARENT: parent} if parent else {})}, started)
+        return records.create(form.short_name(run.name), {**tags, **({PARENT: parent} if parent else {})}, started)
 
     def _write(self, records: Records, record: str, run: SavedRun) -> None:
         client, values = records.client, run.values
@@ -173,15 +182,6 @@ class MLflow:
             return min(self.traces, total)
         return total if self.traces == "all" else sum(row["label"] == "unsafe" for row in run.rows())
 
-    def _compare(self, records: Records, parent: str, runs: Sequence[SavedRun]) -> None:
-        """Note the page that shows the most telling pair, question by question."""
-        pair = form.most_telling(runs)
-        found = [records.find(IDENTITY, run_identity(run), parent) for run in pair or ()]
-        if pair and all(found):
-            page = f"?selectedRunUuid={found[0][0].info.run_id}&compareToRunUuid={found[1][0].info.run_id}"
-            note = f"{page} {pair[0].name} against {pair[1].name}"
-            records.client.set_experiment_tag(records.experiment, COMPARISON, note[:5_000])
-
     @contextmanager
     def opened(self, remedy: str) -> Iterator[Records]:
         """The experiment's records; whatever goes wrong meanwhile is a TrackingError."""
@@ -196,11 +196,6 @@ class MLflow:
             raise TrackingError(problem, remedy) from error
 
 
-def run_identity(run: SavedRun) -> str:
-    """The digest of what a run measured; of its rows, where it was saved by a version that noted none."""
-    return str(run.values.get("identity") or run.values.get("results_digest") or digest(str(run.folder)))
-
-
 @contextmanager
 def ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Iterator[None]:
     """End the run with `status`, or as FAILED if logging breaks off."""
@@ -210,6 +205,13 @@ def ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Iterat
         done = True
     finally:
         client.set_terminated(run_id, status if done else "FAILED")
+
+
+def _colour(folder: Path, parent: str | None) -> dict[str, str]:
+    """Runs of a sweep in colours of their own; MLflow's may be the same for several."""
+    if parent is None or not folder.name.isdigit():
+        return {}
+    return {"mlflow.runColor": COLOURS[int(folder.name) % len(COLOURS)]}
 
 
 def _tags(run: SavedRun) -> dict[str, str]:

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import re
-import socket
 import sqlite3
 import urllib.request
 from collections.abc import Iterator
@@ -135,7 +134,7 @@ def _knock(uri: str) -> None:
             pass
     except urllib.error.HTTPError:
         pass  # it answers; whether it lets us in is said by what follows
-    except (TimeoutError, socket.timeout) as error:
+    except TimeoutError as error:
         raise TimeoutError(f"no answer within {ANSWERS_WITHIN:.0f} seconds") from error
 
 

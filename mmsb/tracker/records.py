@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsb.digest import digest
-from mmsb.run import NOT_MEASURED
+from mmsb.run import NOT_MEASURED, SavedRun
 from mmsb.tracker.alive import alive
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ def source_tags() -> dict[str, str]:
         "mlflow.user": getpass.getuser(),
         HOST: host(),
     }
+
+
+def run_identity(run: SavedRun) -> str:
+    """The digest of what a run measured; of its rows, where it was saved by a version that noted none."""
+    return str(run.values.get("identity") or run.values.get("results_digest") or digest(str(run.folder)))
 
 
 def asked_for(choices: Mapping[str, str], config: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ class Traced:
 
     @property
     def request(self) -> str:
-        """What tells the question, the same in every image mode, under every defense: MLflow lines two runs up by it."""
+        """The question, the same in every image mode and under every defense: MLflow lines two runs up by it."""
         repeat = f"#{self.row['repeat']}" if self.row["repeat"] else ""
         return f"{self.row['scenario']}/{self.row['question_id']}{repeat}: {neutral(self.row['question'])}"
 

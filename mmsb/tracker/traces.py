@@ -68,7 +68,12 @@ def samples(run: SavedRun, asked: Iterable[Sample], which: str | int, *, origina
                     return made.get(identity)
 
                 yield Traced(
-                    digest([key, row["id"]]), row, calls.of(row["id"]), picture.identity if picture else None, shown, time.time()
+                    digest([key, row["id"]]),
+                    row,
+                    calls.of(row["id"]),
+                    picture.identity if picture else None,
+                    shown,
+                    time.time(),
                 )
 
 
