@@ -11,7 +11,19 @@ import pytest
 
 # From the top down. A room (or a file named by itself) imports what stands below it, never its neighbours on the line.
 LAYERS = (
-    ("__main__", "judge.__main__", "convert.__main__", "models", "calibrate", "compare", "create", "plan", "review"),
+    (
+        "__main__",
+        "judge.__main__",
+        "convert.__main__",
+        "models",
+        "calibrate",
+        "compare",
+        "create",
+        "log",
+        "plan",
+        "review",
+        "ui",
+    ),
     ("command",),
     ("sweep",),
     ("judge.rejudge",),
@@ -28,7 +40,7 @@ LAYERS = (
     ("pipeline",),
     ("rounds",),
     ("metrics", "run", "report.published"),
-    ("results",),
+    ("calls", "results"),
     ("flow", "store"),
     ("model",),
     ("convert", "image_mode"),

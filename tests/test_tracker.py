@@ -36,6 +36,7 @@ from mmsb.tracker.alive import alive, hold, release
 from mmsb.tracker.base import Sweep
 from mmsb.tracker.live import following
 from mmsb.tracker.mlflow import MLflow
+from mmsb.tracker.mlflow_store import StorePlace
 from mmsb.tracker.pictures import LONGEST, neutral
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
 from mmsb.ui.serving import Serving, free_port, serving
@@ -463,10 +464,11 @@ def test_a_server_that_never_answers_is_given_up_after_seconds(tmp_path: Path, m
 
 
 class Dying(http.server.BaseHTTPRequestHandler):
-    """Passes requests on to a server, until it has passed on so many; then it answers nothing any more."""
+    """Passes requests on to a server, up to a given one; from then on it answers nothing any more."""
 
     behind = ""
-    left = 0
+    dies_at = ""  # the end of a path
+    left = 0  # such requests that are still passed on
 
     def do_GET(self) -> None:
         self.passed_on()
@@ -474,14 +476,20 @@ class Dying(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.passed_on()
 
+    def do_PUT(self) -> None:
+        self.passed_on()
+
+    def do_PATCH(self) -> None:
+        self.passed_on()
+
     def passed_on(self) -> None:
         import requests
 
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if type(self).left <= 0:
+        type(self).left -= self.path.endswith(self.dies_at)
+        if type(self).left < 0:
             self.close_connection = True
             return
-        type(self).left -= 1
         reply = requests.request(
             self.command, self.behind + self.path, data=body, headers=dict(self.headers), timeout=60
         )
@@ -496,8 +504,8 @@ class Dying(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def dying(behind: str, after: int) -> Iterator[str]:
-    Dying.behind, Dying.left = behind, after
+def dying(behind: str, dies_at: str, after: int) -> Iterator[str]:
+    Dying.behind, Dying.dies_at, Dying.left = behind, dies_at, after
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -513,10 +521,10 @@ def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged
     run, _ = finished_run(tmp_path)
     MLflow(output_dir=output_dir, experiment="made", traces="none").log(run, asked())
     port = free_port()
-    with serving(f"sqlite:///{output_dir}/mlflow.db", port):
+    with serving(StorePlace(output_dir, None), port):
         whole = f"http://127.0.0.1:{port}"
-        for after in (4, 28):  # before the metrics; among the traces
-            with dying(whole, after) as uri, pytest.raises(TrackingError, match="did not take it"):
+        for dies_at, after in (("/runs/log-batch", 0), ("/mlflow/traces", 2)):
+            with dying(whole, dies_at, after) as uri, pytest.raises(TrackingError, match="did not take it"):
                 MLflow(output_dir=tmp_path, uri=uri, experiment="server").log(run, asked())
         (left,) = logged(output_dir, "server")
         assert left.info.status == "FINISHED"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsb.digest import digest
 from mmsb.metrics import declared
-from mmsb.metrics.declared import METRICS, side_by_side
+from mmsb.metrics.declared import side_by_side
 from mmsb.metrics.summary import not_rated
 from mmsb.run import SavedRun
 
@@ -102,7 +102,7 @@ def dataset_input(run: SavedRun) -> DatasetInput:
 
 def rates_table(metrics: Mapping[str, float]) -> tuple[list[str], list[list[Any]]]:
     """A run's rates by scenario and average, with their intervals and bounds: columns and rows."""
-    shown = [metric for metric in METRICS if any(key.startswith(f"{metric.name}/") for key in metrics)]
+    shown = [metric for metric in declared.METRICS if any(key.startswith(f"{metric.name}/") for key in metrics)]
     scopes = list(dict.fromkeys(scope for metric in shown for scope in _scopes(metric.name, metrics)))
     columns = ["scenario", *(f"{metric.title} %" for metric in shown)]
     return columns, [[scope, *(_percent(metrics, metric.key(scope)) for metric in shown)] for scope in scopes]
@@ -122,7 +122,7 @@ def comparison(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]], st
     ]
     columns = ["run", *(f"{heading} %" for _, heading in shown), MISSING]
     rows = [[run.name, *(_percent(run.metrics, key) for key, _ in shown), not_rated(run.metrics)] for run in runs]
-    lines = [columns, ["---"] * len(columns), *rows]
+    lines: list[list[Any]] = [columns, ["---"] * len(columns), *rows]
     text = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return columns, rows, text
 

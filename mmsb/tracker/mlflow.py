@@ -141,16 +141,17 @@ class MLflow:
             **_tags(run),
             **_colour(run.folder, parent),
         }
+        name = form.short_name(run.name)
         same = records.find(IDENTITY, run_identity(run), parent)
         begun = records.begun(asked, run.folder, parent)
         if same:
             if begun:
                 records.client.delete_run(begun.info.run_id)
-            return records.reopen(same[0].info.run_id, tags)
+            return records.reopen(same[0].info.run_id, tags, name)
         if begun:
-            return records.reopen(begun.info.run_id, tags)
+            return records.reopen(begun.info.run_id, tags, name)
         started = time.time() - values["record"].get("wall_seconds", 0)
-        return records.create(form.short_name(run.name), {**tags, **({PARENT: parent} if parent else {})}, started)
+        return records.create(name, {**tags, **({PARENT: parent} if parent else {})}, started)
 
     def _write(self, records: Records, record: str, run: SavedRun) -> None:
         client, values = records.client, run.values

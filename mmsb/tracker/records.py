@@ -52,9 +52,9 @@ class Records:
         )
         return str(run.info.run_id)
 
-    def reopen(self, run: str, tags: Mapping[str, str]) -> str:
-        """Take up a record that is there."""
-        self.client.update_run(run, "RUNNING")
+    def reopen(self, run: str, tags: Mapping[str, str], name: str | None = None) -> str:
+        """Take up a record that is there; under another name, if one is given."""
+        self.client.update_run(run, "RUNNING", name and name[:250])
         for key, value in tags.items():
             self.client.set_tag(run, key, value)
         return run

@@ -18,7 +18,7 @@ from pydantic import PositiveInt
 from mmsb.config import settings
 from mmsb.errors import ConfigError, TrackingError
 from mmsb.tracker.mlflow import MLflow
-from mmsb.tracker.mlflow_store import FILE, QUIET
+from mmsb.tracker.mlflow_store import FILE, QUIET, StorePlace
 from mmsb.tracker.page import pair_page, runs_page
 
 HOST = "127.0.0.1"
@@ -58,7 +58,7 @@ class Serving:
         port = self.port or free_port()
         if taken(port):
             raise ConfigError(f"port={port} is taken", "Choose another, or leave port out: a free one is taken.")
-        with serving(place.uri, port) as process:
+        with serving(place, port) as process:
             show(f"http://{HOST}:{port}", pages)
             print("Ctrl-C ends it.", flush=True)
             process.wait()
@@ -92,14 +92,16 @@ def taken(port: int) -> bool:
 
 
 @contextmanager
-def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def serving(place: StorePlace, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server for a store, ready; it ends with the block.
 
     Raises:
         TrackingError: it ended, or is not ready in time.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    if place.artifacts:
+        command += ["--artifacts-destination", place.artifacts]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, env={**os.environ, **QUIET}, **quiet)  # type: ignore[call-overload]
     try:
