@@ -162,7 +162,7 @@ def test_a_run_has_its_settings_few_rates_tags_tables_and_dataset(tmp_path: Path
     line = MLflow(output_dir=output_dir, experiment="one", traces="none").log(run, asked())
     assert line == f"look at it: python -m mmsb.ui output_dir={output_dir}"
     (found,) = logged(output_dir, "one")
-    assert (found.info.run_name, found.info.status) == ("image_mode=sd", "FINISHED")
+    assert (found.info.run_name, found.info.status) == ("sd", "FINISHED")
     params = found.data.params
     assert (params["model"], params["judge"], params["scenario"]) == ("openai", "refusal", "fraud")
     assert (params["model.name"], params["model.stop"], params["dataset.root"]) == ("m", '["a", "b"]', "data")
@@ -257,13 +257,15 @@ def test_a_run_recorded_again_is_brought_up_to_date_not_doubled(tmp_path: Path, 
     tracker = MLflow(output_dir=output_dir, experiment="again")
     tracker.log(first, asked())
     (before,) = logged(output_dir, "again")
-    tracker.log(again, asked())
+    shown = {name: len(trace.info.assessments) for name, trace in traced(output_dir, before).items()}
+    assert shown["1"] == 4
+    tracker.log(again, iter(()))  # its traces are there: no sample is looked at
+    MLflow(output_dir=output_dir, experiment="again", pictures="originals").log(again, asked())
     (after,) = logged(output_dir, "again")
     assert after.info.run_id == before.info.run_id
     assert (after.info.status, after.data.metrics) == ("FINISHED", before.data.metrics)
     assert after.data.tags["mmsb.folder"] == str(tmp_path / "b")
-    assert len(traced(output_dir, after)) == 5
-    assert {len(trace.info.assessments) for trace in traced(output_dir, after).values()} <= {3, 4, 1}
+    assert {name: len(trace.info.assessments) for name, trace in traced(output_dir, after).items()} == shown
     MLflow(output_dir=output_dir, experiment="elsewhere").log(again, asked())  # the ids are of another experiment
     (other,) = logged(output_dir, "elsewhere")
     assert len(traced(output_dir, other)) == len(traced(output_dir, after)) == 5
@@ -351,7 +353,7 @@ def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: 
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if run is not parent]
     assert parent.info.run_name.startswith("sweep 20")
-    assert [run.info.run_name for run in children] == ["image_mode=typo", "image_mode=sd"]
+    assert [run.info.run_name for run in children] == ["typo", "sd"]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.tags["mlflow.note.content"].count("image_mode=") == 2
@@ -504,8 +506,8 @@ class Dying(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def dying(behind: str, dies_at: str, after: int) -> Iterator[str]:
-    Dying.behind, Dying.dies_at, Dying.left = behind, dies_at, after
+def passing_on(behind: str) -> Iterator[str]:
+    Dying.behind = behind
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -520,20 +522,21 @@ def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run, _ = finished_run(tmp_path)
     MLflow(output_dir=output_dir, experiment="made", traces="none").log(run, asked())
-    port = free_port()
-    with serving(StorePlace(output_dir, None), port):
-        whole = f"http://127.0.0.1:{port}"
-        for dies_at, after in (("/runs/log-batch", 0), ("/mlflow/traces", 2)):
-            with dying(whole, dies_at, after) as uri, pytest.raises(TrackingError, match="did not take it"):
-                MLflow(output_dir=tmp_path, uri=uri, experiment="server").log(run, asked())
-        (left,) = logged(output_dir, "server")
-        assert left.info.status == "FINISHED"
-        assert left.data.tags["mmsb.traces"].startswith("not all written")
-        line = MLflow(output_dir=tmp_path, uri=whole, experiment="server").log(run, asked())
+    with serving(StorePlace(output_dir, None), port := free_port()), passing_on(f"http://127.0.0.1:{port}") as uri:
+        tracker = MLflow(output_dir=tmp_path, uri=uri, experiment="server")
+        for path, left, status in (("/runs/log-batch", 0, "RUNNING"), ("/mlflow/traces", 2, "FINISHED")):
+            Dying.dies_at, Dying.left = path, left
+            with pytest.raises(TrackingError, match="did not take it"):
+                tracker.log(run, asked())
+            (cut,) = logged(output_dir, "server")
+            assert cut.info.status == status
+        assert cut.data.tags["mmsb.traces"].startswith("not all written")
+        Dying.left = sys.maxsize
+        line = tracker.log(run, asked())
     (found,) = logged(output_dir, "server")
-    assert (found.info.run_id, found.info.status, found.data.tags["mmsb.traces"]) == (left.info.run_id, "FINISHED", "5")
+    assert (found.info.run_id, found.info.status, found.data.tags["mmsb.traces"]) == (cut.info.run_id, "FINISHED", "5")
     assert len(traced(output_dir, found)) == 5
-    assert line == f"look at it: {whole}/#/experiments/{found.info.experiment_id}/runs?viewStateShareKey=mmsb"
+    assert line == f"look at it: {uri}/#/experiments/{found.info.experiment_id}/runs?viewStateShareKey=mmsb"
 
 
 FOLLOWED = """

@@ -30,7 +30,7 @@ from mmsb.tracker.base import Sweep, Told
 from mmsb.tracker.live import following
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
 from mmsb.tracker.page import look, pair_page, save_pair, save_view
-from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACES, Records, asked_for, run_identity
+from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACED, TRACES, Records, asked_for, run_identity
 from mmsb.types import Sample
 
 if TYPE_CHECKING:
@@ -165,8 +165,12 @@ class MLflow:
             client.log_artifact(record, str(run.folder / name))
 
     def _trace(self, records: Records, record: str, run: SavedRun, asked: Iterable[Sample], key: str) -> None:
-        """Write the traces. The record is ended by now, and says how many it has."""
-        if self.traces == "none":
+        """Write the traces, unless they are there: they have the times of the run that asked.
+
+        The record is ended by now, and says how many it has.
+        """
+        done = digest([run.values.get("results_digest"), self.traces, self.pictures])
+        if self.traces == "none" or records.client.get_run(record).data.tags.get(TRACED) == done:
             return
         judge = str(run.values["choices"].get("judge", "judge"))
         target = traces.Target(self.place.uri, records.experiment, record)
@@ -177,6 +181,7 @@ class MLflow:
             1 for _ in track(traces.write(target, samples, judge), "traces for MLflow", self._wanted(run, total))
         )
         records.client.set_tag(record, TRACES, str(count))
+        records.client.set_tag(record, TRACED, done)
 
     def _wanted(self, run: SavedRun, total: int) -> int:
         if isinstance(self.traces, int):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IDENTITY, ASKED, FOLDER, HOST, TRACES = "mmsb.identity", "mmsb.asked", "mmsb.folder", "mmsb.host", "mmsb.traces"
 PARENT = "mlflow.parentRunId"
+TRACED = "mmsb.traced"  # digest of what its traces show, once all are written
 BATCH = 100  # parameters MLflow takes at once
 
 
