@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.calls import Calls
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
@@ -99,20 +100,30 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     started, noted = time.monotonic(), Notes()
     total = check(experiment)
     store = Store(experiment.output_dir / "store")
-    with Driver(store, engines_in(experiment)) as driver, Results(run.folder) as results:
+    with (
+        Driver(store, engines_in(experiment)) as driver,
+        Results(run.folder) as results,
+        Calls(run.folder) as calls,
+        experiment.tracker.follow(run, total) as told,
+    ):
         defenses = prepared(experiment, driver)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
 
         async def judge(answered: tuple[Sample, Outcome]) -> Result:
-            Flow.current().stage = "judge"
-            return await judged(experiment.judge, *answered, driver.call)
+            flow = Flow.current()
+            flow.stage = "judge"
+            result = await judged(experiment.judge, *answered, driver.call)
+            calls.add(result.sample.id, flow.calls)
+            return result
 
         for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
             results.add(result)
+            told(result)
             note(result, noted)
         digest = results.write(noted.order)
+        calls.keep()
     store.close()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(
