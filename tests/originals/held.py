@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,18 @@ def check_pixels(recording: Recording, pixels: Callable[[Image.Image, int], torc
         full = recording.about["full"]
         seen = levels(pixels(picture(name), full["side"]), recording.about["mean"], recording.about["std"])
         assert bytes_digest(seen) == full[name], f"{name} at {full['side']}"
+
+
+def processed(model: Any, processor: Any, picture: Image.Image, side: int) -> torch.Tensor:
+    """A picture's pixels [3, side, side] by a processor of the hub, behind the model's own fit."""
+    seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
+    return seen
+
+
+def write_configs(folder: Path, **contents: Mapping[str, Any]) -> None:
+    """The files of a checkpoint on the hub that lie beside its weights, by name."""
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
 
 
 def check_answer(recording: Recording, name: str, call: Call) -> None:
