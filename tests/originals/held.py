@@ -16,17 +16,8 @@ from mmsb.convert.conversion import make
 from mmsb.types import Prompt
 from tests.asking import named
 from tests.composed_models import Published, preset
-from tools.originals.common import (
-    PICTURES,
-    Call,
-    Recording,
-    bytes_digest,
-    levels,
-    picture,
-    picture_digest,
-    spied,
-    weight,
-)
+from tools.originals.common import PICTURES, Call, Recording, bytes_digest, levels, picture, picture_digest, weight
+from tools.originals.spying import spied
 
 TOKENIZERS = Path(__file__).parent / "tokenizers"
 PIXELS, LOGITS = 1e-6, 1e-4  # the most that a value may differ
