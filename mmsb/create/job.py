@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +14,21 @@ from mmsb.cli import say
 from mmsb.config import settings
 from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
-from mmsb.create.own import Own, read_own
+from mmsb.create.instructions import Instructions
+from mmsb.create.own import Own, read_own, write_option
+from mmsb.create.prices import Prices
+from mmsb.create.twins import BENIGN
 from mmsb.dataset.base import Dataset
 from mmsb.errors import ConfigError, DataError, MmsbError
+from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
 from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 
-Step = Literal["propose", "fetch", "questions", "phrases", "pictures", "typed", "card", "validate"]
+Step = Literal["propose", "fetch", "questions", "twins", "phrases", "review", "pictures", "typed", "card", "validate"]
+TWINNED = ("phrases", "review", "pictures", "typed", "card", "validate")  # done for the harmless twins too
 SHOWN = 10  # failures named on the terminal
 
 
@@ -35,15 +41,18 @@ class Create:
         steps: what is done, in the order written.
         scenario: the scenarios that the steps work on; `own` takes their place.
         own: a scenario file of the user's own.
-        questions: a folder of {scenario}.txt (questions to be phrased) or {scenario}.json (records, taken as they are).
+        questions: a folder of {scenario}.txt (questions to be phrased) or {scenario}.json (records, taken as they are);
+            or a file of ready-made records, CSV or JSON lines.
         archive: the authors' zip of images, for the step fetch.
         dataset: a dataset to write out in the authors' layout, for the step fetch.
-        model: the language model of the steps propose and phrases.
+        model: the language model of the steps propose, twins and phrases.
+        instructions: what it is told, and how its replies are read.
         attempts: how often the model is asked for a key phrase before a person is.
         propose: how many questions the step propose wants for each scenario.
         generator: what draws the pictures.
         font: how text is typed.
         workers: processes for typed text; None: one a core.
+        prices: what models and pictures cost, for `dry_run`.
         dry_run: only say what would be done and what it would take.
     """
 
@@ -55,6 +64,8 @@ class Create:
     archive: Path | None = None
     dataset: Dataset | None = None
     model: Engine | None = None
+    instructions: Instructions
+    prices: Prices | None = None
     attempts: PositiveInt = 3
     propose: PositiveInt = 20
     generator: Generator
@@ -80,6 +91,16 @@ class Create:
         return [self.own_scenario.scenario] if self.own_scenario else list(self.scenario.values())
 
     @property
+    def has_twins(self) -> bool:
+        """Whether the folder holds harmless twins of its questions."""
+        return bool((self.root / BENIGN / "questions").is_dir() and self.root.name != BENIGN)
+
+    @property
+    def twins(self) -> Create:
+        """The same job for the harmless twins."""
+        return replace(self, root=self.root / BENIGN)
+
+    @property
     def source(self) -> str | None:
         """The dataset that is copied, with the commit of the hub where it comes from there."""
         commit = getattr(self.dataset, "commit", None)
@@ -87,12 +108,13 @@ class Create:
 
     def facts(self) -> dict[str, Any]:
         """What the dataset was made with, for manifest and card."""
-        font = self.font.path or "DejaVu Sans"
+        font = self.font.path or self.folder.font or default_font()
         return {
             "copied from": self.source,
             "language model": dict(self.model.fingerprint()) if self.model else None,
+            "instructions": self.instructions.name,
             "generator": {"prompt": self.generator.prompt, "seed": self.generator.seed, **self.generator.fingerprint()},
-            "font": {"file": str(font), "size": self.font.size, "width": self.font.width},
+            "font": {"file": font.name, "digest": font_digest(font), "size": self.font.size, "width": self.font.width},
         }
 
 
@@ -110,13 +132,15 @@ def create(job: Create) -> None:
     with job.folder.lock():
         for step in job.steps:
             say(f"{step}: {STEPS[step](job)}")
+            if step in TWINNED and job.has_twins:
+                say(f"{step} of the harmless twins: {STEPS[step](job.twins)}")
 
 
 def step_propose(job: Create) -> str:
     """Have questions proposed for review."""
     from mmsb.create.propose import Draft, propose
 
-    drafts = [
+    drafts = [  # each wants what is not proposed yet
         Draft(scenario, policy_of(job, scenario), known_questions(job, scenario), job.propose)
         for scenario in job.scenarios
     ]
@@ -151,7 +175,12 @@ def step_fetch(job: Create) -> str:
 def step_questions(job: Create) -> str:
     """Bring questions or records."""
     from mmsb.create.questions import bring_own, bring_questions
+    from mmsb.create.records import ENDINGS, bring_records
 
+    if job.questions and job.questions.suffix in ENDINGS:
+        if job.own_scenario:
+            write_option(job.own_scenario, job.root)
+        return bring_records(job.folder, job.questions, job.scenarios, job.instructions)
     if job.own_scenario:
         assert job.own is not None
         return bring_own(job.folder, job.own_scenario, job.own)
@@ -166,49 +195,84 @@ def step_questions(job: Create) -> str:
     return "those that are there"
 
 
+def step_twins(job: Create) -> str:
+    """Take or have made a harmless twin of each question."""
+    from mmsb.create.twins import given_twins, make_twins, refuse_nothing
+
+    if job.own_scenario and job.own_scenario.benign:
+        return f"{given_twins(job.folder, job.own_scenario.scenario, job.own_scenario.benign):,} were given"
+    store = Store(job.output_dir / "store")
+    count, lacking = make_twins(job.folder, job.scenarios, language_model(job, store), job.attempts)
+    store.close()
+    refuse_nothing(count, lacking)
+    return f"{count:,} questions in {job.root / BENIGN}: review them"
+
+
 def step_phrases(job: Create) -> str:
     """Find key phrases and reword the questions."""
     from mmsb.create.phrases import make_phrases, pending
+    from mmsb.create.review import list_problems
 
-    if not pending(job.folder, job.scenarios):
+    if not pending(job.folder, job.scenarios, job.instructions):
+        list_problems(job.folder, _ids(job), "no key phrase", {})
         return "every question has its record"
     store = Store(job.output_dir / "store")
-    done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.attempts)
+    done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.instructions, job.attempts)
     store.close()
+    list_problems(job.folder, _ids(job), "no key phrase", done.lacking)
+    if not done.made + done.kept:
+        first = next(iter(done.lacking.items()))
+        raise DataError(
+            f"no key phrase was found for {len(done.items):,} questions: {done.told}; e.g. {first[0]}: {first[1]}",
+            f"The replies are in {job.root / 'review'}. The same command asks again; another model=... may do better.",
+        )
     text = f"{done.made:,} records made, {done.kept:,} were there"
-    if done.doubtful:
-        text += f"; {done.doubtful:,} are doubtful: look at {job.root / 'review'}"
-    if done.unparsed:
-        text += f"; {done.unparsed:,} could not be made: see {job.root / 'review'}"
-    return text
+    return f"{text}; {done.told}: look at {job.root / 'review'}" if done.told else text
+
+
+def step_review(job: Create) -> str:
+    """Apply what a person decided."""
+    from mmsb.create.review import FILE, apply, open_problems
+
+    applied = apply(job.folder, _ids(job))
+    text = ", ".join(f"{count:,} {what}" for what, count in applied.items() if count) or "nothing to apply"
+    waiting = open_problems(job.folder)
+    return f"{text}; {len(waiting):,} wait for a decision in {job.root / FILE}" if waiting else text
 
 
 def step_pictures(job: Create) -> str:
-    """Draw what is missing."""
+    """Draw what is missing; what cannot be drawn is listed, and the later steps go on without it."""
     from mmsb.create.pictures import draw_pictures, plan
+    from mmsb.create.review import FILE, list_problems
 
     planned = plan(job.folder, job.scenarios, job.generator)
     if getattr(job.generator, "safety_checker", None) == "drop":
         say("pictures: the pipeline's safety checker is left out (generator.safety_checker=keep leaves it in)")
     failed = draw_pictures(job.folder, planned, job.generator)
-    if failed:
-        named = "; ".join(f"{item.name}: {why.cause}: {why.message}" for item, why in failed[:SHOWN])
+    reasons = {item.name: f"{why.cause}: {why.message}" for item, why in failed}
+    list_problems(job.folder, _ids(job), "no picture", {name: f"no picture: {why}" for name, why in reasons.items()})
+    named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
+    drawn = len(planned.missing) - len(failed)
+    if failed and not drawn + planned.there + planned.given:
         raise DataError(
-            f"{len(failed):,} of {len(planned.missing):,} pictures could not be drawn: {named}",
-            "The others are in place. The same command tries these again.",
+            f"none of {len(planned.missing):,} pictures could be drawn: {named}",
+            f"The same command tries again; or decide on each in {job.root / FILE}.",
         )
-    return f"{len(planned.missing):,} drawn, {planned.there:,} were there, {planned.given:,} were given"
+    text = f"{drawn:,} drawn, {planned.there:,} were there, {planned.given:,} were given"
+    return f"{text}; {len(failed):,} could not be drawn, decide in {job.root / FILE}: {named}" if failed else text
 
 
 def step_typed(job: Create) -> str:
     """Write typed text and stacked images."""
     from mmsb.create.typed import write_typed
 
-    written, lacking = write_typed(job.folder, job.scenarios, job.font, job.workers)
+    written, lacking, cut = write_typed(job.folder, job.scenarios, job.font, job.workers)
     text = f"{written:,} files written"
-    return (
-        text + f"; {len(lacking):,} questions have no SD picture to stack upon, e.g. {lacking[0]}" if lacking else text
-    )
+    if cut:
+        text += f"; {len(cut):,} phrases have a word that is cut off at the edge, e.g. {cut[0]}"
+    if lacking:
+        text += f"; {len(lacking):,} questions have no SD picture to stack upon, e.g. {lacking[0]}"
+    return text
 
 
 def step_card(job: Create) -> str:
@@ -224,7 +288,7 @@ def step_validate(job: Create) -> str:
     from mmsb.create.report import show_report
     from mmsb.create.validate import validate
 
-    report = validate(job.folder, job.workers)
+    report = validate(job.folder, job.workers, job.font)
     show_report(report)
     if not report.passed:
         raise DataError(f"{job.root} has errors", "Run the steps that mend them again; the lines above name the files.")
@@ -235,12 +299,18 @@ STEPS: dict[str, Callable[[Create], str]] = {
     "propose": step_propose,
     "fetch": step_fetch,
     "questions": step_questions,
+    "twins": step_twins,
     "phrases": step_phrases,
+    "review": step_review,
     "pictures": step_pictures,
     "typed": step_typed,
     "card": step_card,
     "validate": step_validate,
 }
+
+
+def _ids(job: Create) -> set[str]:
+    return {scenario.id for scenario in job.scenarios}
 
 
 def language_model(job: Create, store: Store) -> Asker:
