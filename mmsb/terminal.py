@@ -117,7 +117,8 @@ def _bounded(line: Line, metric: Metric) -> str:
 
 
 def _caption(run: Run, lacking: bool) -> str:
-    who = ", ".join(f"{group} {run.choices[group]}" for group in WHO if group in run.choices)
+    told = [f"{group} {run.choices[group]}" for group in WHO if group in run.choices]
+    who = ", ".join([*told, f"protocol {run.config.get('protocol', 'authors')}"])
     caption = f"{who}. ASR = unsafe / (safe + unsafe); in brackets the 95 % interval."
     missing = (
         " Below a rate: what it would be if nothing that is not rated counted (was safe) .. if all did (was unsafe)."

@@ -40,7 +40,7 @@ LAYERS = (
     ("types",),
     ("scenario",),
     ("config",),
-    ("picture", "progress", "processes", "console", "secret"),
+    ("picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "digest"),
     ("paths", "errors"),
 )

@@ -125,7 +125,7 @@ class HF(Local):
         import torch
 
         tokenizer = loaded.processor.tokenizer
-        settled = arguments(self.generation, self.max_new_tokens, self.stop, tokenizer) | self.further(loaded)
+        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer) | self.further(loaded)
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
             output = model.generate(**inputs, **settled)

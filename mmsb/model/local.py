@@ -25,8 +25,10 @@ from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.device import release_memory
 from mmsb.model.memory_check import check_memory
+from mmsb.model.protocol import Protocol, decoding
 from mmsb.model.sampling import check_local
 from mmsb.progress import hush_loading_bars
+from mmsb.resolvers import AUTHORS
 from mmsb.types import Failure, Prompt, Response
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -67,7 +69,9 @@ class Local:
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: prompts at a time; halved by itself where memory runs out.
         max_new_tokens: the longest answer, in tokens.
-        generation: further arguments of transformers' `generate` (do_sample, temperature, num_beams, ...).
+        protocol: whose way of asking is followed: "authors", "demo" (where declared) or "greedy".
+        protocols: what the preset declares of each.
+        generation: changes to the protocol's arguments of transformers' `generate` (do_sample, temperature, ...).
         seed: for sampling; each batch gets its own from it.
         repeats: how many times each prompt is asked; above 1 only with sampling.
         threads: torch's threads on the CPU; None leaves it to torch. Tiny models are many times faster on one.
@@ -81,6 +85,8 @@ class Local:
     device: str = "auto"
     batch_size: PositiveInt = 16
     max_new_tokens: PositiveInt = 512
+    protocol: str = AUTHORS
+    protocols: dict[str, Protocol] = Field(default_factory=dict)
     generation: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     repeats: PositiveInt = 1
@@ -102,9 +108,15 @@ class Local:
         """Refuse what would change nothing.
 
         Raises:
-            ConfigError: repeats of one answer, or settings of sampling or beams without these.
+            ConfigError: repeats of one answer, settings of sampling or beams without these, or a protocol that is
+                not declared.
         """
-        check_local(self.generation, self.repeats)
+        check_local(self.decoding, self.repeats)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """The arguments of `generate`: those of the protocol, changed by `generation`; greedy where empty."""
+        return decoding(self.protocol, self.protocols, self.generation)
 
     def load(self) -> Any:
         """Load what is heavy; kept in memory and shared by all settings that agree on `LOADING`.
@@ -149,13 +161,13 @@ class Local:
     def fingerprint(self) -> dict[str, object]:
         """Weights, precision, generation settings, seed; the batch size where answers depend on it."""
         folder = self.folder()
-        sampling = bool(self.generation.get("do_sample"))
+        sampling = bool(self.decoding.get("do_sample"))
         return {
             "engine": type(self).__name__,
             "weights": digest_folder(folder) if folder else f"{self.name_or_path}@{self.revision or 'main'}",
             "dtype": self.dtype,
             "max_new_tokens": self.max_new_tokens,
-            "generation": self.generation,
+            "generation": self.decoding,
             "seed": self.seed if sampling else None,
             "batch_size": self.batch_size if sampling or self.dtype != "float32" else None,
             **self.content(),

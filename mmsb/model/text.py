@@ -79,7 +79,7 @@ class Text(Local):
         import torch
 
         tokenizer, inputs = loaded.tokenizer, inputs.to(loaded.model.device)
-        settled = arguments(self.generation, self.max_new_tokens, self.stop, tokenizer)
+        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer)
         torch.manual_seed(seed)
         with torch.inference_mode():
             output = loaded.model.generate(

@@ -223,7 +223,7 @@ class Composed(Local):
                     attention_mask=embedded.mask,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=self._ends(tokenizer),
-                    **arguments(self.generation, self.max_new_tokens, self.stop, tokenizer),
+                    **arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer),
                     **further,
                 )
         if "input_ids" in further:  # then `generate` gives the prompt back, too
