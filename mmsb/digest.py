@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -41,7 +42,8 @@ def digest_folder(folder: Path) -> str:
         known[key] = known.get(key) or digest_file(path)
         parts.append([path.relative_to(folder).as_posix(), known[key]])
     if len(known) > before:
-        write_atomically(cache, json.dumps(known, indent=0))
+        with suppress(OSError):  # a full disk, say: next time they are read again
+            write_atomically(cache, json.dumps(known, indent=0))
     return digest(parts)
 
 
@@ -54,8 +56,11 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file, or leave the old one: never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _cache_file() -> Path:

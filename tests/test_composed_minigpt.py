@@ -136,9 +136,6 @@ def tiny(name: str, folder: Path) -> tuple[Any, dict[str, State]]:
     return model, files
 
 
-# ---- plain computations ------------------------------------------------------------------------------------------
-
-
 # ---- tests -------------------------------------------------------------------------------------------------------
 
 
@@ -220,3 +217,17 @@ def test_a_checkpoint_with_a_wrong_weight_is_refused(tmp_path: Path) -> None:
     save_file(weights | {"language_projection.bias": torch.ones(3)}, shard)
     with pytest.raises(ModelError, match=r"1 weights are of another shape: language_projection\.bias"):
         model.load()
+
+
+def test_tokens_that_follow_a_drawing_are_not_punished_and_those_that_were_chosen_are() -> None:
+    from mmsb.model.composed.minigpt_net import Drawing
+
+    drawing = Drawing(range(10, 18), penalty=2.0)
+    scores = torch.tensor([[1.0] * 9 + [-4.0] * 11] * 3)  # as `generate` hands them over: repeated ones punished
+    ids = torch.tensor([[*range(10, 18), 5], [12, 5, 5, 5, 5, 5, 5, 5, 5], [5, 5, 5, 5, 5, 5, 5, 5, 10]])
+    followed, chosen, begun = drawing(ids, scores)
+    assert followed[10] == -4  # the first was chosen
+    assert followed[11:18].tolist() == [-2.0] * 7
+    assert chosen.tolist() == scores[1].tolist()
+    assert begun.argmax() == 11
+    assert (begun.isinf()).sum() == 19

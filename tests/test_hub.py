@@ -161,6 +161,7 @@ def test_without_a_network_the_command_says_how_to_place_the_files(mmsb: Run, tm
 
 
 def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: Run, tmp_path: Path) -> None:
+    mmsb = mmsb_process  # the hub's library reads its address when it is imported
     write_mirror(tmp_path / "first")
     for split in QUESTION_OF:
         write_split(tmp_path / "second", split, ["0"])  # what the branch names a moment later
@@ -168,17 +169,17 @@ def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: R
     cache = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with small_hub(tmp_path / "first", tmp_path / "second") as (url, commit):
         online = {**cache, "HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0"}
-        done = mmsb_process("root=data", "steps=[fetch,card]", *hub, module="mmsb.create", **online)
+        done = mmsb("root=data", "steps=[fetch,card]", *hub, module="mmsb.create", **online)
         assert f"15 pictures from mm_safetybench_hf@{commit}" in done.stderr, done.stderr
         assert f"mm_safetybench_hf@{commit}" in (tmp_path / "data/README.md").read_text()
-        wrong = mmsb_process("root=data", "steps=[fetch]", *hub, "dataset.revision=v9", module="mmsb.create", **online)
+        wrong = mmsb("root=data", "steps=[fetch]", *hub, "dataset.revision=v9", module="mmsb.create", **online)
         assert wrong.returncode == 1
         assert "cannot be had from the hub" in wrong.stderr
     pictures = sorted((tmp_path / "data/imgs").glob("*/*/*.jpg"))
     assert [path.read_bytes() for path in pictures if path.parent.name == "SD"] == [
         jpeg(path.stem, "SD") for path in pictures if path.parent.name == "SD"
     ]
-    run = mmsb_process(*hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache)
+    run = mmsb(*hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache)  # no hub: from the cache
     assert run.returncode == 0, run.stderr
     (record,) = tmp_path.glob("outputs/runs/*/run.json")
     assert json.loads(record.read_text())["record"]["dataset"]["commit"] == commit

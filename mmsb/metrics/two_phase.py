@@ -2,10 +2,10 @@
 
 A sample in two phases (Tenenbein 1970): all answers have a verdict, some a label. Cells are what a verdict (of two
 runs: its change) meant in a group of scenarios, or, where labels were drawn by scenario and verdict and are enough, in
-a scenario. A cell's share of unsafe answers comes from its labels, each counted by the reciprocal of its probability; the
-cells' shares are averaged by how much of the run they are. Nothing is assumed of the judge. The labels' doubt is the
-interval of a stratified average (`mmsb.metrics.likelihood`), the run's own is added in squares (MOVER, Zou and Donner
-2008). A cell without a label may be anything: it adds its whole weight.
+a scenario. A cell's share of unsafe answers comes from its labels, each counted by the reciprocal of its probability;
+the cells' shares are averaged by how much of the run they are. Nothing is assumed of the judge. The labels' doubt is
+the interval of a stratified average (`mmsb.metrics.likelihood`), the run's own is added in squares (MOVER, Zou and
+Donner 2008). A cell without a label may be anything: it adds its whole weight.
 
 How often the intervals hold the truth, and how wide they are: docs/statistics_labels.md.
 """
