@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
@@ -140,6 +141,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             "samples": total,
             "digest": noted.shown.hexdigest()[:32],
         },
+        comparable=comparable(experiment, run.choices, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
         wall_seconds=round(time.monotonic() - started, 3),

@@ -21,6 +21,7 @@ from pydantic import Field, PositiveInt
 from mmsb.config import settings
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import DataError, ModelError
+from mmsb.model.adapter import check_adapter
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.device import release_memory
@@ -65,6 +66,7 @@ class Local:
         name: the name for tables.
         name_or_path: a hub id, or a folder on disk.
         revision: the hub revision (commit) to load.
+        adapter: a folder with a LoRA fine-tune (peft) of this model.
         dtype: the type the weights run in. In float32 an answer does not depend on its batch.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: prompts at a time; halved by itself where memory runs out.
@@ -81,6 +83,7 @@ class Local:
     name: str
     name_or_path: str
     revision: str | None = None
+    adapter: Path | None = None
     dtype: Dtype = "bfloat16"
     device: str = "auto"
     batch_size: PositiveInt = 16
@@ -94,14 +97,17 @@ class Local:
     card: Card | None = None
 
     SEES_REPLY: ClassVar[bool] = False  # whether a prompt may carry an answer already given
-    LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "dtype", "device")
+    LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
     def check(self) -> None:
         """Whether the model can be loaded at all; asked before anything heavy is done.
 
         Raises:
+            ConfigError: its adapter is none.
             ModelError: it needs more memory than is free.
         """
+        if self.adapter:
+            check_adapter(self.adapter)
         check_memory(self)
 
     def __post_init__(self) -> None:
@@ -170,6 +176,7 @@ class Local:
             "generation": self.decoding,
             "seed": self.seed if sampling else None,
             "batch_size": self.batch_size if sampling or self.dtype != "float32" else None,
+            **({"adapter": digest_folder(self.adapter)} if self.adapter else {}),
             **self.content(),
         }
 

@@ -40,6 +40,7 @@ from mmsb.config import settings
 from mmsb.convert.rename import Rules, renamed_entries
 from mmsb.convert.source import Source, Sources, check_converted, published_config
 from mmsb.digest import write_atomically
+from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
@@ -200,7 +201,9 @@ class Composed(Local):
         """
         from mmsb.model.composed.checkpoint import open_checkpoint
 
-        return open_checkpoint(self, Path(self.name_or_path).expanduser(), pick_device(self.device))
+        loaded = open_checkpoint(self, Path(self.name_or_path).expanduser(), pick_device(self.device))
+        loaded.net.language_model = adapted(loaded.net.language_model, self.adapter, self.name)
+        return loaded
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Encoded:
         """Encode a batch."""
