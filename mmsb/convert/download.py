@@ -44,6 +44,7 @@ def download(files: Files) -> list[str]:
 
 def fetch(files: Files, entry: str, source: Source, repository: str) -> None:
     """Fetch one entry, file by file, all of one commit."""
+    import httpx2
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -59,7 +60,7 @@ def fetch(files: Files, entry: str, source: Source, repository: str) -> None:
             print(f"{repository}@{commit[:12]}: {name}")
             folder = place.parent if source.is_file else place
             hf_hub_download(repository, name, revision=commit, local_dir=str(folder))
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{repository} cannot be had from the hub: {reason}",

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmsb.errors import ConfigError, ModelError
 
 CONFIG = "adapter_config.json"
+
+
+@contextmanager
+def old_names() -> Iterator[None]:
+    """Silence transformers' notice that peft asks it by an old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
 
 
 def check_adapter(folder: Path) -> None:
@@ -53,7 +64,8 @@ def adapted(model: Any, folder: Path | None, base: str) -> Any:
     if told and Path(told).name.casefold() != Path(base).name.casefold():
         print(f"the adapter {folder} says it was trained on {told}; it is put on {base}", file=sys.stderr)
     try:
-        tuned = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+        with old_names():
+            tuned = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
