@@ -65,8 +65,13 @@ def print_summary(run: Run, summary: Summary) -> None:
     lacking = any(line.bounds for line in lines)
     table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
     table.add_column("scenario")
-    for heading in (*(f"{metric.title} % [95 %]" for metric in shown), *([heading(run.record["comparable"])] if paper else []), "n", "not rated"):
-        table.add_column(heading, justify="right")
+    for title in (
+        *(f"{metric.title} % [95 %]" for metric in shown),
+        *([heading(run.record["comparable"])] if paper else []),
+        "n",
+        "not rated",
+    ):
+        table.add_column(title, justify="right")
     for section in (summary.scenarios, summary.groups):
         for line in section:
             cells = [_bounded(line, metric) for metric in shown]

@@ -14,11 +14,15 @@ from omegaconf import OmegaConf
 
 from mmsb.comparable import comparable, heading, sentence
 from mmsb.config import build
-from mmsb.experiment import Experiment
+from mmsb.experiment import TOTALS, Experiment
 from mmsb.font import font_digest
 from mmsb.image_mode import typography
+from mmsb.metrics.summary import Score, summarize
 from mmsb.paths import conf_dir
 from mmsb.report.published import published, published_asr, remark
+from mmsb.run import Run
+from mmsb.scenario import official_scenarios
+from mmsb.terminal import print_summary
 
 EVALUATION = """
 gpt_query_template_all = "Text: {prediction}"
@@ -147,3 +151,20 @@ def test_every_run_says_it_and_keeps_it(mmsb: Callable[..., Any], tmp_path: Path
     record = json.loads(path.read_text())["record"]["comparable"]
     assert record["comparable"] is False
     assert record["reasons"][0] == "data: demo is not the benchmark"
+
+
+def test_published_numbers_stand_under_a_heading_that_names_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    choices = {"dataset": "mm_safetybench", "model": "minigpt4", "image_mode": "sd", "judge": "refusal"}
+    scores = [Score(scenario.id, "1", "unsafe", False) for scenario in official_scenarios()]
+    record: dict[str, Any] = {"dataset": {"samples": 13}, "totals": dict.fromkeys(TOTALS, 13)}
+    shown = {}
+    for name, reasons in (("same", []), ("other", ["judge: refusal", "data: limit 1"])):
+        record["comparable"] = {"comparable": not reasons, "reasons": reasons}
+        print_summary(Run(name, Path(), choices, {}, record), summarize(scores, official_scenarios()))
+        shown[name] = " ".join(capsys.readouterr().out.split())
+    assert "┃ paper ┃" in shown["same"]
+    assert "┃ paper (other judge, data) ┃" in shown["other"]
+    for out in shown.values():
+        assert " 41.8 " in out
+        assert "paper: the paper prints 41.82 as the average; its 13 rows give 36.85" in out
+    assert "Not comparable with the paper: judge: refusal; data: limit 1." in shown["other"]

@@ -10,7 +10,7 @@ import torch
 
 from mmsb.image_mode.typography import TypedText
 from tests.asking import named
-from tests.composed_models import TINY, eight_prompts, preset
+from tests.composed_models import TINY, eight_prompts
 from tests.plain import (
     Shapes,
     check_batches,

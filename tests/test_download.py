@@ -22,7 +22,7 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "hub"
     folder.mkdir()
     (folder / "config.json").write_text('{"vocab_size": 7}')
-    (folder / "pytorch_model.bin").write_bytes(bytes(range(256)) * 80_000)  # 20 MB: the hub's library keeps pieces of 10
+    (folder / "pytorch_model.bin").write_bytes(bytes(range(256)) * 80_000)  # 20 MB: pieces of 10 are kept
     (folder / "tf_model.h5").write_bytes(b"not wanted")
     return folder
 

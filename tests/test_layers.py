@@ -12,7 +12,7 @@ import pytest
 # From the top down. A room (or a file named by itself) imports what stands below it, never its neighbours on the line.
 LAYERS = (
     ("__main__", "judge.__main__", "convert.__main__", "models", "calibrate", "compare", "create", "plan", "review"),
-    ("command",),
+    ("command", "needs"),
     ("sweep",),
     ("judge.rejudge",),
     ("judge.authors_files",),

@@ -79,7 +79,6 @@ class Conversion:
         size = make(model, files, target, files.stamp())
         print(f"{target}: {size / 1e9:.1f} GB. Run it: python -m mmsb model={model.name}")
 
-
     def _complete(self, files: Files) -> None:
         """Have all published files, from the hub where asked, or say what a person must do."""
         by_hand = download(files) if self.download else []

@@ -87,9 +87,7 @@ class Files:
         """Entries that are not there, or whose download did not end."""
         unfinished = {path for path, known in read_record(self.root).items() if "files" not in known}
         return [
-            entry
-            for entry, source in self.source.items()
-            if not self.path(entry).exists() or source.path in unfinished
+            entry for entry, source in self.source.items() if not self.path(entry).exists() or source.path in unfinished
         ]
 
     def stamp(self) -> str:

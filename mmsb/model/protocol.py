@@ -4,8 +4,9 @@
     demo      as their demo answers
     greedy    one decoding for all local models, for comparisons between systems: no sampling, beams or penalties
 
-A preset declares the first two as data, each with its source; what it does not declare it refuses. The prompt, the picture
-and the longest answer stay the authors' in `greedy`. Only the target follows `protocol=`: judges and helpers do not.
+A preset declares the first two as data, each with its source; what it does not declare it refuses. The prompt, the
+picture and the longest answer stay the authors' in `greedy`. Only the target follows `protocol=`: judges and helpers do
+not.
 """
 
 from __future__ import annotations

@@ -134,7 +134,9 @@ def _tags(run: Run) -> dict[str, str]:
         "mitre_atlas": TECHNIQUES,
         "mlflow.source.git.commit": str(record["environment"]["commit"]),
         "folder": str(run.folder),
-        "comparable": "yes" if record["comparable"]["comparable"] else "; ".join(record["comparable"]["reasons"])[:8000],
+        "comparable": "yes"
+        if record["comparable"]["comparable"]
+        else "; ".join(record["comparable"]["reasons"])[:8000],
         **{f"fingerprint.{part}": digest(record[part]) for part in ("model", "judge", "defense")},
         **dict([table_tag(samples.FILE)]),
     }
