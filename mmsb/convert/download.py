@@ -1,7 +1,7 @@
 """Published files: fetched from the hub where they are there, known by their digests from their first use on.
 
     checkpoints/sources/digests.json
-    {"vicuna-7b-v0": {"repository": "Vision-CAIR/vicuna-7b", "revision": "0ac5...", "files": {"config.json": "9f3b..."}}}
+    {"vicuna-7b-v0": {"repository": "Vision-CAIR/vicuna-7b", "revision": "0ac5.", "files": {"config.json": "9f3b..."}}}
 
 The commit that a branch names at the first download is kept: later downloads are of the same. An entry without `files`
 is a download that did not end; the same command goes on with it.
