@@ -34,7 +34,7 @@ def digest_folder(folder: Path) -> str:
     change, as build tools do.
     """
     cache = _cache_file()
-    known: dict[str, str] = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = _known(cache)
     before, parts = len(known), []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         stat = path.stat()
@@ -45,6 +45,16 @@ def digest_folder(folder: Path) -> str:
         with suppress(OSError):  # a full disk, say: next time they are read again
             write_atomically(cache, json.dumps(known, indent=0))
     return digest(parts)
+
+
+def _known(cache: Path) -> dict[str, str]:
+    """The digests of a cache; none where it is missing, or not one."""
+    try:
+        found = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    usable = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return found if usable else {}
 
 
 def digest_of_code(*modules: ModuleType) -> str:

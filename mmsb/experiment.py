@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnScenarios
@@ -29,7 +30,7 @@ from mmsb.model.base import Engine, engines_in
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
 from mmsb.results import Results
-from mmsb.run import Run, environment
+from mmsb.run import Run, Withhold, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
@@ -52,6 +53,7 @@ class Experiment:
     protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "before"
+    withhold: Withhold = "nothing"  # of the page that a sweep ends with
 
     def __post_init__(self) -> None:
         """Refuse a protocol that the model does not follow.
@@ -115,20 +117,30 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     started, noted = time.monotonic(), Notes()
     total = check(experiment)
     store = Store(experiment.output_dir / "store")
-    with Driver(store, engines_in(experiment)) as driver, Results(run.folder) as results:
+    with (
+        Driver(store, engines_in(experiment)) as driver,
+        Results(run.folder) as results,
+        Calls(run.folder) as calls,
+        experiment.tracker.follow(run, total) as told,
+    ):
         defenses = prepared(experiment, driver)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
 
         async def judge(answered: tuple[Sample, Outcome]) -> Result:
-            Flow.current().stage = "judge"
-            return await judged(experiment.judge, *answered, driver.call)
+            flow = Flow.current()
+            flow.stage = "judge"
+            result = await judged(experiment.judge, *answered, driver.call)
+            calls.add(result.sample.id, flow.calls)
+            return result
 
         for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
             results.add(result)
+            told(result)
             note(result, noted)
         digest = results.write(noted.order)
+        calls.keep()
     store.close()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(

@@ -12,17 +12,15 @@ from mmsb.metrics.score import Score
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.report.judge_error import corrected, told, warning
 from mmsb.scenario import official_scenarios
+from mmsb.types import Label
 from tests.conftest import Run
 
 SCENARIOS = official_scenarios()
 
 
 def summary(unsafe: int, of: int = 100) -> Summary:
-    scores = [
-        Score(s.id, str(n), "unsafe" if n < unsafe else "safe", refusal=n >= unsafe)
-        for s in SCENARIOS
-        for n in range(of)
-    ]
+    labels: list[Label] = ["unsafe" if n < unsafe else "safe" for n in range(of)]
+    scores = [Score(s.id, str(n), label, label == "safe") for s in SCENARIOS for n, label in enumerate(labels)]
     return summarize(scores, SCENARIOS)
 
 
