@@ -16,9 +16,16 @@ def task(config: DictConfig) -> None:
     run_once(config)
 
 
+def before_sweep(config: DictConfig) -> None:
+    """See that a sweep can run as a whole."""
+    from mmsb.needs import check_sweep
+
+    check_sweep(config)
+
+
 def main() -> int:
     """The console script `mmsb`."""
-    code = run_command("config", task)
+    code = run_command("config", task, before_sweep=before_sweep)
     from mmsb.sweep import finish_sweep
 
     return finish_sweep() or code

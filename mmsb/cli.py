@@ -33,13 +33,16 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 Task = Callable[[DictConfig], None]
 
 
-def run_command(config_name: str, task: Task, arguments: Sequence[str] | None = None) -> int:
+def run_command(
+    config_name: str, task: Task, arguments: Sequence[str] | None = None, before_sweep: Task | None = None
+) -> int:
     """Compose the configuration from the command line and run `task` on it (once per cell of a sweep).
 
     Args:
         config_name: the command's file in conf/.
         task: what is run.
         arguments: of the command line; None for this process's own.
+        before_sweep: what is run once on a sweep's configuration, before its first run.
 
     Returns:
         The exit code.
@@ -53,7 +56,7 @@ def run_command(config_name: str, task: Task, arguments: Sequence[str] | None = 
             if args.help:
                 print(usage(config_name, args.config_dir, args.overrides), flush=True)
                 return 0
-            run_hydra(args, config_name, _guarded(task, failed, given, trace))
+            run_hydra(args, config_name, _guarded(task, failed, given, trace), before_sweep)
         except KeyboardInterrupt:
             say("Interrupted. Everything answered so far is stored; the same command goes on from here.")
             end_at_once(EXIT_INTERRUPTED)

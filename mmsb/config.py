@@ -17,6 +17,7 @@ import pydantic.dataclasses
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmsb import resolvers as resolvers  # registers what YAML interpolates
 from mmsb import targets
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.paths import PACKAGE

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.calls import Calls
+from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
@@ -27,6 +28,7 @@ from mmsb.judge.base import Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
 from mmsb.progress import track
+from mmsb.resolvers import AUTHORS
 from mmsb.results import Results
 from mmsb.run import Run, Withhold, environment
 from mmsb.scenario import Scenario
@@ -48,9 +50,24 @@ class Experiment:
     tracker: Tracker
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
+    protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "before"
     withhold: Withhold = "nothing"  # of the page that a sweep ends with
+
+    def __post_init__(self) -> None:
+        """Refuse a protocol that the model does not follow.
+
+        Raises:
+            ConfigError: an endpoint, which decodes as its own settings say, or a protocol set for the model alone.
+        """
+        follows = getattr(self.model, "protocol", AUTHORS)
+        if follows != self.protocol:
+            raise ConfigError(
+                f"protocol={self.protocol}: {self.model.name} follows {follows}",
+                "Only local models have protocols (endpoints decode as model.temperature and so on say); set it as "
+                "protocol=..., not under model.",
+            )
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
@@ -136,6 +153,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             "samples": total,
             "digest": noted.shown.hexdigest()[:32],
         },
+        comparable=comparable(experiment, run.choices, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
         wall_seconds=round(time.monotonic() - started, 3),

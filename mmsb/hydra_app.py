@@ -16,6 +16,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_app, create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mmsb.config_rules import check_composed, refuse_lists
@@ -26,7 +27,20 @@ Task = Callable[[DictConfig], None]
 
 
 class CheckedHydra(Hydra):
-    """Hydra, that checks what it composes."""
+    """Hydra, that checks what it composes; and a sweep as a whole, before its first run."""
+
+    before_sweep: Callable[[DictConfig], None] | None = None
+
+    def multirun(self, config_name: str | None, task_function: Any, overrides: list[str], *args: Any, **kw: Any) -> Any:
+        """Run a sweep.
+
+        Raises:
+            ConfigError: it cannot run as a whole.
+        """
+        if self.before_sweep:
+            mode = RunMode.MULTIRUN
+            self.before_sweep(self.compose_config(config_name, overrides, run_mode=mode))
+        return super().multirun(config_name, task_function, overrides, *args, **kw)
 
     def compose_config(self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> DictConfig:
         """The configuration.
@@ -46,7 +60,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return get_args_parser().parse_intermixed_args(list(arguments))
 
 
-def run_hydra(args: argparse.Namespace, config_name: str, task: Task) -> None:
+def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before_sweep: Task | None = None) -> None:
     """Compose and run, or show what Hydra is asked to show.
 
     Raises:
@@ -56,6 +70,8 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task) -> None:
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     hydra = CheckedHydra.create_main_hydra2("mmsb", _search_path(args.config_dir))
+    assert isinstance(hydra, CheckedHydra)
+    hydra.before_sweep = before_sweep
     try:
         _dispatch(hydra, args, args.config_name or config_name, task)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmsb.cli import run_command
 from mmsb.config import TARGET_PACKAGES, build, settings
+from mmsb.convert.source import Files
 from mmsb.model.card import Card
+from mmsb.model.protocol import Protocol
 from mmsb.paths import PACKAGE, conf_dir
 
+SETTINGS = ("preset", "setting", "source", "held against the authors' code")
 HEADINGS = ("preset", "route", "weights", "licence", "parameters", "files", "gated", "image fit")
+SOURCES = Path("checkpoints/sources")  # where mmsb.convert looks for published files
 TITLES = {True: "The systems of the benchmark's paper", False: "Other models"}
 INTRODUCTION = """# Models
 
@@ -26,6 +30,10 @@ once, which says which published files it needs; *endpoint* asks a server. No ro
 
 Image fit is how a picture becomes the square that the model sees, as its authors show it. It changes results: a centre
 crop cuts the typed line off a tall picture. `model.fit.how=pad` (or squash, crop, native) shows it otherwise.
+
+The last table says of every setting of the paper's systems where it was read (file and line, at the commit of the
+authors' code that is named) and whether it was held against a recorded run of that code
+([protocols](paper.md#protocols)).
 
 "Checked" is what was compared numerically, on tiny random weights. **No published weights of these models were loaded
 for it**: loading is strict instead, and stops at the first weight that does not match.
@@ -65,6 +73,8 @@ class Preset:
     weights: str
     fit: str
     card: Card | None
+    protocols: Mapping[str, Protocol]
+    here: str
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -76,6 +86,22 @@ class Preset:
         count = f"{card.parameters:g} B" if card.parameters is not None else "?"
         gated = "yes" if card.gated else "no"
         return (self.name, self.route, self.weights, card.licence, count, size, gated, self.fit)
+
+    @property
+    def settled(self) -> Iterator[tuple[str, str, str, str]]:
+        """A line for each setting whose source is known, as SETTINGS."""
+        card = self.card
+        if card is None or not card.code:
+            return
+        code = f"{card.code.removeprefix('https://')} at {card.commit}"
+        for name, source in card.settings.items():
+            yield self.name, name, f"{source}; {code}", "yes" if card.recording else "no"
+        for name, protocol in self.protocols.items():
+            decoding = ", ".join(f"{key} {value}" for key, value in protocol.generation.items()) or "greedy"
+            if protocol.max_new_tokens:
+                decoding += f", {protocol.max_new_tokens} tokens"
+            held = "yes" if protocol.held else "no: read only"
+            yield self.name, f"protocol={name}: {decoding}", protocol.source, held
 
 
 def presets(packages: tuple[str, ...]) -> Iterator[Preset]:
@@ -97,7 +123,7 @@ def presets(packages: tuple[str, ...]) -> Iterator[Preset]:
 def described(name: str, model: Any) -> Preset:
     """A built preset's line."""
     if not hasattr(model, "name_or_path"):
-        return Preset(name, "endpoint", model.name, "-", model.card)
+        return Preset(name, "endpoint", model.name, "-", model.card, {}, "-")
     weights = model.name_or_path
     route = "converted" if hasattr(model, "source") else "transformers"
     if route == "converted" and model.card is not None:
@@ -105,7 +131,21 @@ def described(name: str, model: Any) -> Preset:
     if Path(weights).is_relative_to(PACKAGE):
         weights = "comes with mmsb"
     fit = model.fit.how if hasattr(model, "fit") else "-"
-    return Preset(name, route, weights, "its own" if fit == "native" else fit, model.card)
+    return Preset(name, route, weights, "its own" if fit == "native" else fit, model.card, model.protocols, here(model))
+
+
+def here(model: Any) -> str:
+    """What of a local model is on this machine's disk."""
+    folder = Path(model.name_or_path).expanduser()
+    if (folder / "config.json").is_file():
+        return "ready"
+    if hasattr(model, "source"):
+        missing = Files(SOURCES, model.source).missing()
+        return f"{len(model.source) - len(missing)} of {len(model.source)} files" if model.source else "-"
+    from huggingface_hub import try_to_load_from_cache
+
+    held = try_to_load_from_cache(model.name_or_path, "config.json", revision=model.revision)
+    return "in the hub's cache" if isinstance(held, str) else "no"
 
 
 def sections(found: list[Preset]) -> Iterator[tuple[str, list[Preset]]]:
@@ -123,12 +163,13 @@ def show(found: list[Preset]) -> None:
     out = Console() if sys.stdout.isatty() else Console(width=200)
     for title, rows in sections(found):
         table = Table(title=title, title_justify="left", title_style="bold")
-        for heading in HEADINGS:
+        for heading in (*HEADINGS, "here"):
             table.add_column(heading)
         for preset in rows:
-            table.add_row(*map(escape, preset.cells))
+            table.add_row(*map(escape, (*preset.cells, preset.here)))
         out.print(table)
-    print("What was checked of each, and what not: docs/models.md")
+    print("Where the settings come from, and what was checked of each: docs/models.md")
+    print("Weights that are not here: python -m mmsb.convert --help")
 
 
 def markdown(found: list[Preset]) -> str:
@@ -140,7 +181,9 @@ def markdown(found: list[Preset]) -> str:
         lines += ["", row(("preset", "checked", "not checked")), row(["---"] * 3)]
         lines += [row((p.name, p.card.verified or "-", p.card.unverified or "-")) for p in rows if p.card]
         lines.append("")
-    return "\n".join(lines)
+    lines += ["## Where the settings of the paper's systems come from", "", row(SETTINGS), row(["---"] * len(SETTINGS))]
+    lines += [row(cells) for preset in found for cells in preset.settled]
+    return "\n".join([*lines, ""])
 
 
 def row(cells: Any) -> str:

@@ -248,6 +248,13 @@ class DatasetRecord(TypedDict):
     digest: str
 
 
+class ComparableRecord(TypedDict):
+    """Whether a run may stand beside the paper, and every reason why not."""
+
+    comparable: bool
+    reasons: list[str]
+
+
 class Record(TypedDict, total=False):
     """How a run was made. Fingerprints are free in their content, not in their form."""
 
@@ -257,6 +264,7 @@ class Record(TypedDict, total=False):
     judge: dict[str, Any]
     defense: dict[str, dict[str, Any]]
     dataset: DatasetRecord
+    comparable: ComparableRecord
     asked: int
     totals: dict[str, float]
     wall_seconds: float

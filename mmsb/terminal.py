@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmsb.comparable import heading, sentence
 from mmsb.metrics import declared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds, Line, Summary
-from mmsb.report.published import published_asr
+from mmsb.report.published import published_asr, remark
 from mmsb.run import Run
 
 WIDTH_WHEN_PIPED = 120
@@ -64,8 +65,13 @@ def print_summary(run: Run, summary: Summary) -> None:
     lacking = any(line.bounds for line in lines)
     table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
     table.add_column("scenario")
-    for heading in (*(f"{metric.title} % [95 %]" for metric in shown), *(["paper"] if paper else []), "n", "not rated"):
-        table.add_column(heading, justify="right")
+    for title in (
+        *(f"{metric.title} % [95 %]" for metric in shown),
+        *([heading(run.record["comparable"])] if paper else []),
+        "n",
+        "not rated",
+    ):
+        table.add_column(title, justify="right")
     for section in (summary.scenarios, summary.groups):
         for line in section:
             cells = [_bounded(line, metric) for metric in shown]
@@ -75,6 +81,9 @@ def print_summary(run: Run, summary: Summary) -> None:
     console().print(table)
     for note in left_out(summary, shown):
         print(note)
+    if paper and (told := remark(run.choices)):
+        print(f"paper: {told}")
+    print(sentence(run.record["comparable"]))
     print(cost(run.record))
 
 
@@ -97,6 +106,7 @@ def print_line(run: Run, summary: Summary) -> None:
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
     print(f"{run.name}: {', '.join(rates)} ({asked})", flush=True)
+    print(f"  {sentence(run.record['comparable'])}", flush=True)
 
 
 def cost(record: Mapping[str, Any]) -> str:
@@ -117,7 +127,8 @@ def _bounded(line: Line, metric: Metric) -> str:
 
 
 def _caption(run: Run, lacking: bool) -> str:
-    who = ", ".join(f"{group} {run.choices[group]}" for group in WHO if group in run.choices)
+    told = [f"{group} {run.choices[group]}" for group in WHO if group in run.choices]
+    who = ", ".join([*told, f"protocol {run.config.get('protocol', 'authors')}"])
     caption = f"{who}. ASR = unsafe / (safe + unsafe); in brackets the 95 % interval."
     missing = (
         " Below a rate: what it would be if nothing that is not rated counted (was safe) .. if all did (was unsafe)."

@@ -20,7 +20,7 @@ from tests.composed_models import TINY, Published, eight_prompts, preset, random
 State = dict[str, torch.Tensor]
 Shapes = dict[str, tuple[int, ...]]
 Project = Callable[[int, str, torch.Tensor], torch.Tensor]
-FP32 = {"dtype": "float32", "device": "cpu", "max_new_tokens": 10, "generation": {}, "stop": (), "card": None}
+FP32 = {"dtype": "float32", "device": "cpu", "max_new_tokens": 10, "protocol": "greedy", "stop": (), "card": None}
 
 
 # ---- published files ---------------------------------------------------------------------------------------------

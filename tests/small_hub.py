@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,6 +66,75 @@ def small_hub(first: Path, second: Path) -> Iterator[tuple[str, str]]:
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", names[0]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class ModelHandler(BaseHTTPRequestHandler):
+    """One commit of a model's repository: what its files are called, and the files, from any byte on."""
+
+    repository: ClassVar[str] = ""
+    folder: ClassVar[Path] = Path()
+    commit: ClassVar[str] = "c" * 40
+    broken: ClassVar[list[str]] = []  # files that break off once, after three quarters
+    asked: ClassVar[list[str]] = []  # of each file that was sent: its name, and the byte that it began with
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def answer(self, with_body: bool) -> None:
+        path = self.path.split("?")[0]
+        if path.startswith(f"/api/models/{self.repository}"):
+            names = [file.relative_to(self.folder).as_posix() for file in sorted(self.folder.rglob("*"))]
+            info = {"id": self.repository, "sha": self.commit, "siblings": [{"rfilename": name} for name in names]}
+            self.send(200, json.dumps(info).encode(), with_body, {"Content-Type": "application/json"})
+            return
+        file = self.folder / path.removeprefix(f"/{self.repository}/resolve/{self.commit}/")
+        if not file.is_file():
+            self.send(404, b"", with_body, {"X-Error-Code": "EntryNotFound"})
+            return
+        data = file.read_bytes()
+        facts = {"X-Repo-Commit": self.commit, "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if with_body:
+            self.asked.append(f"{file.name} from {start}")
+        if with_body and file.name in self.broken:
+            self.broken.remove(file.name)
+            self.send(200, data, False, facts)
+            self.wfile.write(data[: len(data) * 3 // 4])
+            self.close_connection = True
+            return
+        if start:
+            facts["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self.send(206 if start else 200, data[start:], with_body, facts)
+
+    def send(self, status: int, data: bytes, with_body: bool, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(data)
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def model_hub(repository: str, folder: Path) -> Iterator[str]:
+    """Serve a folder as a model's repository; gives the hub's URL."""
+    ModelHandler.repository, ModelHandler.folder = repository, folder
+    ModelHandler.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -26,7 +26,7 @@ from tests.composed_models import (
 )
 
 State = dict[str, torch.Tensor]
-FP32 = {"dtype": "float32", "device": "cpu", "max_new_tokens": 10, "generation": {}, "stop": ()}
+FP32 = {"dtype": "float32", "device": "cpu", "max_new_tokens": 10, "protocol": "greedy", "stop": ()}
 
 
 def vit_shapes(sizes: dict[str, Any], side: int, blocks: int) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ import torch
 
 from mmsb.image_mode.typography import TypedText
 from tests.asking import named
-from tests.composed_models import TINY, eight_prompts, preset
+from tests.composed_models import TINY, eight_prompts
 from tests.plain import (
     Shapes,
     check_batches,
@@ -81,8 +81,8 @@ def test_a_batch_answers_as_one_by_one(tmp_path: Path) -> None:
 
 def test_beams_of_a_batch_look_at_their_own_image_and_repeat_no_three_tokens(tmp_path: Path) -> None:
     model, _ = tiny("otter", published, tmp_path / "made")
-    model = dataclasses.replace(model, generation=preset("otter").generation, max_new_tokens=20)
-    assert model.generation == {"num_beams": 3, "no_repeat_ngram_size": 3}
+    model = dataclasses.replace(model, protocol="authors", max_new_tokens=20)
+    assert model.decoding == {"num_beams": 3, "no_repeat_ngram_size": 3}
     loaded, prompts = model.load(), eight_prompts()[::2]
     for crossing in loaded.net.crossing.values():
         crossing.attn_gate.data.fill_(3)  # wide open, so that the image matters to every answer
@@ -92,7 +92,7 @@ def test_beams_of_a_batch_look_at_their_own_image_and_repeat_no_three_tokens(tmp
     with torch.inference_mode():
         inputs = model.embed(loaded, model.inputs(loaded, prompts[:1]))
         with model.generating(loaded.net, inputs) as further:
-            options = {"do_sample": False, "max_new_tokens": 60, "pad_token_id": 0, **model.generation}
+            options = {"do_sample": False, "max_new_tokens": 60, "pad_token_id": 0, **model.decoding}
             net = loaded.net.language_model
             (ids,) = net.generate(
                 inputs_embeds=inputs.embeds, attention_mask=inputs.mask, **options, **further

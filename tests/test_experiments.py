@@ -20,6 +20,8 @@ SMALL = ("model.max_new_tokens=4", "scenario=fraud", "dataset.limit=1", "tracker
 # What is swept over models or judges that do not run everywhere, and sets that are not here, is put on what ships.
 OFFLINE = {
     "paper_main": ("dataset=demo", "image_mode=text_only,sd_typo"),
+    "paper_llava": ("dataset=demo", "image_mode=text_only,sd_typo"),
+    "paper_minigpt4": ("dataset=demo", "image_mode=text_only,sd_typo"),
     "paper_safety_prompt": ("dataset=demo,benign",),
     "tiny_check": ("dataset=demo",),
     "typography": (
@@ -96,3 +98,24 @@ def test_a_text_file_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path: Path, sm
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("outputs/sweeps/*/1/results.jsonl")
     assert json.loads(path.read_text())["prompt"].startswith("Stay kind.\n")
+
+
+def test_a_sweep_says_once_what_it_needs(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("experiment=paper_main", "tracker=none", OPENAI_API_KEY="")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("error:") == 1
+    for needed in (
+        "judge.evaluation_file=...  (evaluation.py of a checkout of the benchmark authors' repository)",
+        "judge.model.name=...  (the judging model; the paper's was gpt-4)",
+        "the environment variable OPENAI_API_KEY, with the key of the judge's endpoint",
+        "checkpoints/minigpt4: python -m mmsb.convert model=minigpt4 download=true",
+        "checkpoints/qwen_vl_chat: ",
+    ):
+        assert needed in done.stderr
+    assert "llava_1_5_7b" not in done.stderr  # it comes from the hub
+    assert not (tmp_path / "outputs").exists()
+    named = ("model=llava_1_5_7b,idefics_9b", "judge.model.name=gpt-4", "judge.evaluation_file=no.py")
+    done = mmsb("experiment=paper_main", "tracker=none", *named, OPENAI_API_KEY="k" * 8)
+    assert "this sweep needs 1 things that are not there" in done.stderr
+    assert "judge.evaluation_file=no.py: there is no such file" in done.stderr

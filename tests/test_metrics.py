@@ -363,6 +363,9 @@ def test_a_metric_that_is_declared_is_in_the_summary_and_the_trackers_values(one
     assert "| long % |" in text
 
 
+DEMO = {"comparable": False, "reasons": ["data: demo is not the benchmark"]}
+
+
 def test_a_metric_that_is_declared_is_in_the_terminals_tables(
     one_more_metric: Metric, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,7 +375,7 @@ def test_a_metric_that_is_declared_is_in_the_terminals_tables(
     from mmsb.terminal import print_line, print_summary
 
     totals = {"calls": 5, "input_tokens": 1, "output_tokens": 1, "seconds": 1}
-    record = {"dataset": {"samples": 5}, "totals": totals, "asked": 5}
+    record = {"dataset": {"samples": 5}, "totals": totals, "asked": 5, "comparable": DEMO}
     run, summary = Run("one", tmp_path, {}, {}, record), _summary()
     print_summary(run, summary)
     assert "long % [95 %]" in (table := capsys.readouterr().out)
@@ -405,7 +408,7 @@ def test_a_finished_table_needs_no_scipy() -> None:
         from mmsb.terminal import print_summary
         scores = [Score(s.id, str(q), "unsafe", False) for s in official_scenarios() for q in range(3)]
         totals = dict.fromkeys(("calls", "input_tokens", "output_tokens", "seconds"), 1)
-        record = {"dataset": {"samples": 1}, "totals": totals}
+        record = {"dataset": {"samples": 1}, "totals": totals, "comparable": {"comparable": True, "reasons": []}}
         print_summary(Run("x", Path("."), {}, {}, record), summarize(scores, official_scenarios()))
         row = {"scenario": "fraud", "question_id": "1", "question": "", "repeat": 0, "refusal": None, "benign": False}
         in_families([compare([row | {"label": "safe"}], [row | {"label": "unsafe"}], ASR)])

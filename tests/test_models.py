@@ -40,3 +40,29 @@ def test_the_table_names_licence_size_and_route(mmsb: Callable[..., Any]) -> Non
     (line,) = [line for line in ran.stdout.splitlines() if " minigpt_v2 " in line]
     assert "converted" in line
     assert "openrouter" not in ran.stdout  # a preset without a model of its own
+
+
+def test_the_page_names_source_and_proof_of_every_setting(mmsb: Callable[..., Any], tmp_path: Path) -> None:
+    mmsb("markdown=models.md", module="mmsb.models")
+    page = (tmp_path / "models.md").read_text(encoding="utf-8")
+    told = [line for line in page.splitlines() if line.startswith("| minigpt_v2 | p")]
+    assert [line.split(" | ")[1].partition(":")[0] for line in told] == [
+        *("prompt", "picture", "protocol=authors", "protocol=demo")
+    ]
+    assert all(line.endswith("| yes |") for line in told)
+    assert "eval_scripts/eval_vqa.py:59" in told[2]
+    (read,) = [line for line in page.splitlines() if line.startswith("| cogvlm | protocol=demo")]
+    assert read.endswith("| no: read only |")
+
+
+def test_the_table_says_what_is_on_disk(mmsb: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "checkpoints/otter").mkdir(parents=True)
+    (tmp_path / "checkpoints/otter/config.json").write_text("{}")
+    (tmp_path / "checkpoints/sources").mkdir()
+    (tmp_path / "checkpoints/sources/eva_vit_g.pth").write_bytes(b"")
+    ran = mmsb(module="mmsb.models", HF_HOME=str(tmp_path))
+    here = {line.split("│")[1].strip(): line.split("│")[-2].strip() for line in ran.stdout.splitlines() if "│" in line}
+    assert here["otter"] == "ready"
+    assert here["minigpt4"] == "1 of 4 files"
+    assert here["shikra"] == "0 of 3 files"
+    assert here["tiny"] == "ready"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mmsb.config import settings
+from mmsb.convert.download import download, settle
 from mmsb.convert.source import Files, Source, Sources
 from mmsb.digest import write_atomically
 from mmsb.errors import ConfigError, ModelError
@@ -44,10 +45,12 @@ class Conversion:
     Attributes:
         model: the model; the checkpoint goes to its `name_or_path`.
         sources: the folder in which the published files lie.
+        download: whether to fetch what is on the hub.
     """
 
     model: Engine
     sources: Path
+    download: bool = False
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
 
@@ -69,15 +72,29 @@ class Conversion:
             return
         files = Files(self.sources.expanduser(), model.source)
         print(overview(model, files))
-        if missing := files.missing():
-            raise ModelError(
-                f"{model.name} needs {len(missing)} published files that are not there: {', '.join(missing)}",
-                f"Put them into {files.root} under the names above (another folder: sources=...), then run this again.",
-            )
+        self._complete(files)
         for entry in files.source:
             files.check(entry)
+            settle(files, entry)
         size = make(model, files, target, files.stamp())
         print(f"{target}: {size / 1e9:.1f} GB. Run it: python -m mmsb model={model.name}")
+
+    def _complete(self, files: Files) -> None:
+        """Have all published files, from the hub where asked, or say what a person must do."""
+        by_hand = download(files) if self.download else []
+        missing = files.missing()
+        if by_hand:
+            raise ModelError(
+                f"{self.model.name} needs {len(missing)} files that are not on the hub: {', '.join(missing)}",
+                "Fetch by hand, then run this again:\n  " + "\n  ".join(by_hand),
+            )
+        if missing:
+            on_hub = any(files.source[entry].hub for entry in missing)
+            raise ModelError(
+                f"{self.model.name} needs {len(missing)} published files that are not there: {', '.join(missing)}",
+                f"Put them into {files.root} under the names above (another folder: sources=...), then run this again."
+                + (" Those on the hub: download=true." if on_hub else ""),
+            )
 
 
 def make(model: Convertible, sources: Sources, target: Path, made_of: str = "") -> int:

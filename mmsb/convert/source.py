@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,10 @@ from typing import Any, Protocol
 from mmsb.config import settings
 from mmsb.errors import ModelError
 
+RECORD = "digests.json"  # beside the published files
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+HUB = re.compile(r"https://huggingface\.co/([\w.-]+/[\w.-]+)")
+FILE_ENDINGS = (".pth", ".ckpt", ".bin", ".pt")
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -25,6 +29,8 @@ class Source:
         licence: its licence, in short.
         size_gb: its size in GB; None where not known.
         sha256: its SHA-256 (64 hex digits); None where not known, and always for a folder.
+        revision: the hub's commit to download; None for what `main` names at the first download, which is kept.
+        files: patterns of the names to download of a folder; empty for all that a checkpoint needs.
         root: the key under which the file keeps its weights ("model", "state_dict"); None: the file is the weights.
     """
 
@@ -34,6 +40,19 @@ class Source:
     size_gb: float | None = None
     sha256: str | None = None
     root: str | None = None
+    revision: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def hub(self) -> str | None:
+        """The repository on the Hugging Face hub that `origin` names; None where it must be fetched by hand."""
+        found = HUB.match(self.origin)
+        return found[1] if found else None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a single file."""
+        return Path(self.path).suffix in FILE_ENDINGS
 
 
 class Sources(Protocol):
@@ -65,8 +84,11 @@ class Files:
         return self.root / self.source[entry].path
 
     def missing(self) -> list[str]:
-        """Entries that are not there."""
-        return [entry for entry in self.source if not self.path(entry).exists()]
+        """Entries that are not there, or whose download did not end."""
+        unfinished = {path for path, known in read_record(self.root).items() if "files" not in known}
+        return [
+            entry for entry, source in self.source.items() if not self.path(entry).exists() or source.path in unfinished
+        ]
 
     def stamp(self) -> str:
         """Names, sizes and times of change of all files: what a half-made conversion was made of."""
@@ -114,6 +136,21 @@ class Files:
                 f"{self.path(entry)} has SHA-256 {found}, the published file {expected}",
                 f"Download it again from {self.source[entry].origin}.",
             )
+
+
+def read_record(root: Path) -> dict[str, dict[str, Any]]:
+    """What was noted of the published files in a folder: by path, their digests at first use, and the hub's commit.
+
+    Raises:
+        ModelError: the record is broken.
+    """
+    path = root / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ModelError(f"{path} is not a record of digests: {error}", "Remove it: it is made anew.") from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import Field
+
 from mmsb.config import settings
 
 
@@ -18,6 +22,10 @@ class Card:
         size_gb: the published files' size in GB; None where not known.
         verified: what was checked numerically, and against what.
         unverified: what was not.
+        code: the repository of the authors' code that the settings were read in.
+        commit: the commit that was read.
+        recording: the recorded run of that code, in tests/originals, that the settings are held against.
+        settings: file and line of the prompt, the picture and the end of an answer; decoding: see the protocols.
     """
 
     licence: str
@@ -28,3 +36,7 @@ class Card:
     size_gb: float | None = None
     verified: str = ""
     unverified: str = ""
+    code: str = ""
+    commit: str = ""
+    recording: str = ""
+    settings: Mapping[str, str] = Field(default_factory=dict)

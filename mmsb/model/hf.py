@@ -15,6 +15,7 @@ from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
@@ -114,7 +115,8 @@ class HF(Local):
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         image_token = getattr(processor, "image_token", None)  # not always marked as special
-        return Loaded(model.eval(), processor, special_tokens(processor.tokenizer, image_token))
+        model = adapted(model.eval(), self.adapter, self.name_or_path)
+        return Loaded(model, processor, special_tokens(processor.tokenizer, image_token))
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
@@ -125,7 +127,7 @@ class HF(Local):
         import torch
 
         tokenizer = loaded.processor.tokenizer
-        settled = arguments(self.generation, self.max_new_tokens, self.stop, tokenizer) | self.further(loaded)
+        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer) | self.further(loaded)
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
             output = model.generate(**inputs, **settled)

@@ -21,12 +21,15 @@ from pydantic import Field, PositiveInt
 from mmsb.config import settings
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import DataError, ModelError
+from mmsb.model.adapter import check_adapter
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.device import release_memory
 from mmsb.model.memory_check import check_memory
+from mmsb.model.protocol import Protocol, decoding
 from mmsb.model.sampling import check_local
 from mmsb.progress import hush_loading_bars
+from mmsb.resolvers import AUTHORS
 from mmsb.types import Failure, Prompt, Response
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -63,11 +66,14 @@ class Local:
         name: the name for tables.
         name_or_path: a hub id, or a folder on disk.
         revision: the hub revision (commit) to load.
+        adapter: a folder with a LoRA fine-tune (peft) of this model.
         dtype: the type the weights run in. In float32 an answer does not depend on its batch.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: prompts at a time; halved by itself where memory runs out.
         max_new_tokens: the longest answer, in tokens.
-        generation: further arguments of transformers' `generate` (do_sample, temperature, num_beams, ...).
+        protocol: whose way of asking is followed: "authors", "demo" (where declared) or "greedy".
+        protocols: what the preset declares of each.
+        generation: changes to the protocol's arguments of transformers' `generate` (do_sample, temperature, ...).
         seed: for sampling; each batch gets its own from it.
         repeats: how many times each prompt is asked; above 1 only with sampling.
         threads: torch's threads on the CPU; None leaves it to torch. Tiny models are many times faster on one.
@@ -77,10 +83,13 @@ class Local:
     name: str
     name_or_path: str
     revision: str | None = None
+    adapter: Path | None = None
     dtype: Dtype = "bfloat16"
     device: str = "auto"
     batch_size: PositiveInt = 16
     max_new_tokens: PositiveInt = 512
+    protocol: str = AUTHORS
+    protocols: dict[str, Protocol] = Field(default_factory=dict)
     generation: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     repeats: PositiveInt = 1
@@ -88,23 +97,32 @@ class Local:
     card: Card | None = None
 
     SEES_REPLY: ClassVar[bool] = False  # whether a prompt may carry an answer already given
-    LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "dtype", "device")
+    LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
     def check(self) -> None:
         """Whether the model can be loaded at all; asked before anything heavy is done.
 
         Raises:
+            ConfigError: its adapter is none.
             ModelError: it needs more memory than is free.
         """
+        if self.adapter:
+            check_adapter(self.adapter)
         check_memory(self)
 
     def __post_init__(self) -> None:
         """Refuse what would change nothing.
 
         Raises:
-            ConfigError: repeats of one answer, or settings of sampling or beams without these.
+            ConfigError: repeats of one answer, settings of sampling or beams without these, or a protocol that is
+                not declared.
         """
-        check_local(self.generation, self.repeats)
+        check_local(self.decoding, self.repeats)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """The arguments of `generate`: those of the protocol, changed by `generation`; greedy where empty."""
+        return decoding(self.protocol, self.protocols, self.generation)
 
     def load(self) -> Any:
         """Load what is heavy; kept in memory and shared by all settings that agree on `LOADING`.
@@ -149,15 +167,16 @@ class Local:
     def fingerprint(self) -> dict[str, object]:
         """Weights, precision, generation settings, seed; the batch size where answers depend on it."""
         folder = self.folder()
-        sampling = bool(self.generation.get("do_sample"))
+        sampling = bool(self.decoding.get("do_sample"))
         return {
             "engine": type(self).__name__,
             "weights": digest_folder(folder) if folder else f"{self.name_or_path}@{self.revision or 'main'}",
             "dtype": self.dtype,
             "max_new_tokens": self.max_new_tokens,
-            "generation": self.generation,
+            "generation": self.decoding,
             "seed": self.seed if sampling else None,
             "batch_size": self.batch_size if sampling or self.dtype != "float32" else None,
+            **({"adapter": digest_folder(self.adapter)} if self.adapter else {}),
             **self.content(),
         }
 

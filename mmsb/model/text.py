@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, defused, response, special_tokens
 from mmsb.model.hf import COMPUTED
@@ -79,7 +80,7 @@ class Text(Local):
         import torch
 
         tokenizer, inputs = loaded.tokenizer, inputs.to(loaded.model.device)
-        settled = arguments(self.generation, self.max_new_tokens, self.stop, tokenizer)
+        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer)
         torch.manual_seed(seed)
         with torch.inference_mode():
             output = loaded.model.generate(
@@ -195,6 +196,7 @@ def _load(model: Local, kind: str, attention: str = "sdpa", device_map: str | No
         raise ModelError(f"{model.name_or_path} does not match its architecture: {'; '.join(wrong[:8])}")
     if device_map is None:
         loaded.to(pick_device(model.device))
+    loaded = adapted(loaded.eval(), model.adapter, model.name_or_path)
     tokenizer.padding_side = "left" if kind == "AutoModelForCausalLM" else "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -22,13 +22,21 @@ def published() -> dict[str, Any]:
 def published_asr(choices: Mapping[str, str]) -> dict[str, float]:
     """The published attack success rates (percent) of the system that a run evaluates, by scenario and "macro".
 
+    Whether they may stand beside the run's own without a word is `mmsb.comparable`'s to say.
+
     Args:
         choices: the run's option of each config group.
 
     Returns:
-        Empty where the run is of other questions, behind a defense, or of a system without published numbers.
+        Empty where the run is of another dataset, or of a system or an image mode without published numbers.
     """
-    if choices.get("dataset") not in BENCHMARKS or choices.get("defense", "none") not in ("none", "[none]"):
+    if choices.get("dataset") not in BENCHMARKS:
         return {}
     rates: dict[str, float] = published()["asr"].get(choices.get("model"), {}).get(choices.get("image_mode"), {})
     return rates
+
+
+def remark(choices: Mapping[str, str]) -> str:
+    """What must be known of the published numbers of a system in an image mode; empty where there is nothing."""
+    told: str = published()["remarks"].get(f"{choices.get('model')}/{choices.get('image_mode')}", "")
+    return told

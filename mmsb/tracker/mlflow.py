@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -220,12 +220,19 @@ def _colour(folder: Path, parent: str | None) -> dict[str, str]:
     return {"mlflow.runColor": COLOURS[int(folder.name) % len(COLOURS)]}
 
 
+def _comparable(record: Mapping[str, Any]) -> str:
+    """Whether the run may stand beside the paper, or the reasons why not."""
+    decided = record.get("comparable", {"reasons": ["not decided"]})  # runs of before have none
+    return "; ".join(decided["reasons"])[:8000] or "yes"
+
+
 def _tags(run: SavedRun) -> dict[str, str]:
     record: dict[str, Any] = run.values["record"]
     return {
         "mitre_atlas": TECHNIQUES,
         "mlflow.runType": "genai_evaluate",  # has it listed under evaluation runs, with its traces
         "mlflow.source.git.commit": str(record["environment"].get("commit")),
+        "comparable": _comparable(record),
         **{f"fingerprint.{part}": digest(record[part]) for part in ("model", "judge", "defense")},
         **dict([form.table_tag("rates.json")]),
     }

@@ -61,11 +61,11 @@ class Replay:
         return calls[0], response
 
 
-def converted(name: str, recorded_as: str, folder: Path) -> Replay:
+def converted(name: str, recorded_as: str, folder: Path, protocol: str = "authors") -> Replay:
     """The preset, its published files made of the recording's keys, converted as a user converts them."""
     recording = Recording.load(recorded_as)
     parts = recording.about["parts"]
-    model = dataclasses.replace(preset(name), name_or_path=str(folder / name), parts=parts, **FP32)
+    model = dataclasses.replace(preset(name), name_or_path=str(folder / name), parts=parts, protocol=protocol, **FP32)
     sources = folder / f"{name}-sources"
     for entry, shapes in recording.about["files"].items():
         write_published(model.source[entry], entry, shapes, recording, sources)

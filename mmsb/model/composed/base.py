@@ -39,6 +39,7 @@ from mmsb.config import settings
 from mmsb.convert.rename import Rules, renamed_entries
 from mmsb.convert.source import Source, Sources, check_converted, published_config
 from mmsb.digest import write_atomically
+from mmsb.model.adapter import adapted
 from mmsb.model.composed.batch import Encoded, Inputs, Loaded
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
@@ -155,7 +156,9 @@ class Composed(Local):
         """
         from mmsb.model.composed.checkpoint import open_checkpoint
 
-        return open_checkpoint(self, Path(self.name_or_path).expanduser(), pick_device(self.device))
+        loaded = open_checkpoint(self, Path(self.name_or_path).expanduser(), pick_device(self.device))
+        loaded.net.language_model = adapted(loaded.net.language_model, self.adapter, self.name)
+        return loaded
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Encoded:
         """Encode a batch."""
@@ -178,7 +181,7 @@ class Composed(Local):
                     attention_mask=embedded.mask,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=self._ends(tokenizer),
-                    **arguments(self.generation, self.max_new_tokens, self.stop, tokenizer),
+                    **arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer),
                     **further,
                 )
         if "input_ids" in further:  # then `generate` gives the prompt back, too

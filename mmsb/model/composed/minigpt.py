@@ -148,7 +148,7 @@ class MiniGPT5(MiniGPT4):
         from mmsb.model.composed.minigpt_net import Drawing
 
         last = net.config.text_config.vocab_size - 1
-        penalty = float(self.generation.get("repetition_penalty", 1.0))
+        penalty = float(self.decoding.get("repetition_penalty", 1.0))
         return nullcontext({"logits_processor": [Drawing(range(last - len(DRAWING), last), penalty)]})
 
 
