@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 from pydantic import NonNegativeFloat, PositiveInt
 
 from mmsb.config import settings
@@ -161,10 +162,10 @@ def read_pool(path: Path) -> tuple[Shield, ...]:
         ConfigError: not such a file.
     """
     try:
-        return tuple(Shield(row["query"], row["phrase"], row["text"]) for row in json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Shield, ...])
+    except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(
-            f"pool_file={path} is not a pool: {error!r}", 'It is a JSON list of {"query", "phrase", "text"}.'
+            f"pool_file={path} is not a pool: {error}", 'It is a JSON list of {"query", "phrase", "text"}.'
         ) from error
 
 
