@@ -26,8 +26,8 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.measure import Figure, show
 from mmsb.create.folder import Folder, write_json
 from mmsb.create.typed import write_typed
+from mmsb.font import default_font
 from mmsb.image_mode import Font
-from mmsb.image_mode.typography import default_font
 from mmsb.processes import cores
 from mmsb.scenario import Scenario
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from mmsb.flow import Call, Flow
 from mmsb.model.base import Batched, Engine, Live
@@ -54,7 +54,7 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._worker.stop()
+        self._worker.stop(wait=kind is None or issubclass(kind, Exception))
         for pipeline in list(self._pipelines):
             self._cancel(pipeline)
         self._runner.run(self._close())
@@ -97,13 +97,14 @@ class Driver:
             RuntimeError: not called from a flow.
         """
         flow, started, counted = Flow.current(), time.time(), getattr(engine, "is_model", True)
-        if isinstance(engine, Batched):
+        shelf = self.store.shelf(engine)
+        if shelf.batched:
             assert isinstance(flow.barrier, Block)
-            outcome = await flow.barrier.ask(flow, engine, prompt)
+            outcome = await flow.barrier.ask(flow, cast("Batched", engine), prompt)
+        elif prompt.key in shelf:
+            outcome = shelf.get(prompt.key)
         else:
-            shelf = self.store.shelf(engine)
-            known = prompt.key in shelf
-            outcome = shelf.get(prompt.key) if known else await self._once(engine, shelf, prompt, counted)
+            outcome = await self._once(engine, shelf, prompt, counted)
         flow.calls.append(Call(flow.stage, role, engine.name, prompt, outcome, started, time.time(), counted))
         return outcome
 

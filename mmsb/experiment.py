@@ -28,7 +28,7 @@ from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
 from mmsb.progress import track
 from mmsb.results import Results
-from mmsb.run import Run, environment
+from mmsb.run import Run, Withhold, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
@@ -50,6 +50,7 @@ class Experiment:
     trusted_packages: tuple[str, ...] = ()
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "before"
+    withhold: Withhold = "nothing"  # of the page that a sweep ends with
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:

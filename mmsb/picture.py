@@ -24,6 +24,7 @@ MAX_PIXELS = 64_000_000  # 8000 x 8000: far above any picture of the benchmark, 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above it and refuses above twice as much
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+FORMATS = tuple(MEDIA_TYPES)  # what is decoded: of Pillow's dozens, some are barely tested and some run other programs
 
 
 class Picture(Protocol):
@@ -51,7 +52,7 @@ def opened(data: bytes, name: str) -> Iterator[Image.Image]:
         DataError: not an image, truncated, or more than MAX_PIXELS pixels; names `name`.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield image
     except Image.DecompressionBombError as error:
         raise DataError(f"{name} has more than {MAX_PIXELS:,} pixels", "Replace it by a smaller image.") from error
@@ -77,7 +78,7 @@ def media_type(data: bytes, name: str) -> str:
         DataError: not an image of a type that endpoints take.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return MEDIA_TYPES[image.format or ""]
     except (UnidentifiedImageError, OSError, KeyError, Image.DecompressionBombError) as error:
         allowed = ", ".join(MEDIA_TYPES)

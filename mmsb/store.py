@@ -27,7 +27,7 @@ import orjson
 
 from mmsb.digest import digest
 from mmsb.errors import StoreError
-from mmsb.model.base import Engine
+from mmsb.model.base import Batched, Engine
 from mmsb.schemas import parse_response
 from mmsb.types import Response, clean
 
@@ -62,7 +62,7 @@ class Store:
         key = digest(fingerprint)
         if key not in self._shelves:
             slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
-            self._shelves[key] = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint)
+            self._shelves[key] = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint, isinstance(engine, Batched))
         return self._shelves[key]
 
     def close(self) -> None:
@@ -74,13 +74,14 @@ class Store:
 class Shelf:
     """All stored answers of one fingerprint: an index in memory, the answers on disk."""
 
-    def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
-        """Read the index of what is there.
+    def __init__(self, folder: Path, fingerprint: dict[str, object], batched: bool = False) -> None:
+        """Read the index of what is there; `batched` says how the engine is asked, which takes long to find out.
 
         Raises:
             StoreError: a corrupt line, or a folder that cannot be read.
         """
         self.folder = folder
+        self.batched = batched
         self._fingerprint = fingerprint
         self._index: dict[bytes, tuple[int, int, int]] = {}  # key -> file number, offset, length
         self._files: list[int] = []

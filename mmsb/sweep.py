@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -16,6 +16,7 @@ from mmsb.digest import digest
 from mmsb.errors import TrackingError
 
 if TYPE_CHECKING:
+    from mmsb.report.finished import Finished
     from mmsb.run import SavedRun
     from mmsb.tracker.base import Tracker
 
@@ -76,18 +77,40 @@ def finish_sweep() -> int:
     if name is None:
         return 0
     from mmsb.report.finished import finished_runs
+    from mmsb.report.judge_error import warning
     from mmsb.report.tradeoff import print_sweep
 
     folder = Path(name)
     runs = finished_runs(folder)
     if runs:
-        print_sweep(runs, folder)
+        for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
+            print(line)
+        print_sweep(runs)
+        _show_page(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
     _close(folder, runs, finished=not errors)
     return 1 if errors else 0
+
+
+def _show_page(runs: Sequence[Finished], folder: Path) -> None:
+    """Write the sweep's page, as the runs say what it withholds."""
+    from mmsb.config import TARGET_PACKAGES
+    from mmsb.report.page import write_page
+    from mmsb.run import Withhold
+
+    levels = [run.values["config"].get("withhold", "nothing") for run in runs]
+    strictest = max(levels, key=get_args(Withhold).index)
+    packages = {str(name) for run in runs for name in run.values["config"].get("trusted_packages") or ()}
+    try:
+        page = write_page(runs, folder, strictest, packages=(*TARGET_PACKAGES, *sorted(packages)))
+    except Exception as error:  # whatever it is: the runs are finished, and their page can be made again
+        say(f"warning: no page could be written: {type(error).__name__}: {error}")
+        say(f"Try again: python -m mmsb.report runs={folder} withhold={strictest}")
+    else:
+        print(f"page: {page}")
 
 
 def _close(folder: Path, runs: Sequence[SavedRun], finished: bool) -> None:

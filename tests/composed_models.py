@@ -20,7 +20,7 @@ import torch
 
 from mmsb.config import build
 from mmsb.model.composed.base import Composed
-from mmsb.types import Prompt
+from tests.asking import Named, named
 
 LLAMA = {
     "hidden_size": 32,
@@ -191,17 +191,19 @@ def built(name: str) -> Any:
 
 
 @cache
-def eight_prompts() -> tuple[Prompt, ...]:
+@cache
+def eight_prompts() -> tuple[Named, ...]:
     """Two demo questions in the four image modes, of different lengths."""
     from hydra import compose, initialize_config_dir
 
     from mmsb.experiment import Experiment
     from mmsb.paths import conf_dir
 
-    found: list[Prompt] = []
+    found: list[Named] = []
     for mode in ("text_only", "sd", "typo", "sd_typo"):
         overrides = [f"image_mode={mode}", "scenario=fraud", "dataset.limit=2", "tracker=none", "model=hf"]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = compose("config", [*overrides, "model.name_or_path=x"])
-        found += build(config, Experiment).prompts()
+        samples = build(config, Experiment).samples()
+        found += [named(sample.id, sample.prompt.text, sample.prompt.image) for sample in samples]
     return tuple(found)

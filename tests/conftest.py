@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are many times slower on two threads
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="mmsb-tests-")  # not the user's
 
 import io
 import runpy
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
+
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a test's commands leave in the environment (a sweep tells its workers there) ends with it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
@@ -42,29 +56,33 @@ def small_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mmsb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `python -m mmsb ...` in an empty folder, in this process; outputs land in `tmp_path`/outputs.
+def mmsb(tmp_path: Path) -> Run:
+    """Run `python -m mmsb ...` in an empty folder, in this process; outputs land in `tmp_path`/outputs."""
+    return partial(run_in, tmp_path)
+
+
+def run_in(folder: Path, *arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, in this process.
 
     A process of its own takes seconds to import what is here already. Tests that mean one have `mmsb_process`.
     """
-
-    def run(*arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
-        before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [module, *arguments])
-        os.environ.update(env)
-        try:
-            with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
-                warnings.simplefilter("default")
-                warnings.filterwarnings("ignore", category=DeprecationWarning)
-                warnings.filterwarnings("ignore", "'mmsb.*' found in sys.modules", RuntimeWarning)
-                code = _exit_code(module)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
-
-    return run
+    before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
+    here, argv = Path.cwd(), sys.argv
+    os.chdir(folder)
+    sys.argv = [module, *arguments]
+    os.environ.update(env)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", "'mmsb.*' found in sys.modules", RuntimeWarning)
+            code = _exit_code(module)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(here)
+        sys.argv = argv
+    return subprocess.CompletedProcess([module, *arguments], code, out.getvalue(), err.getvalue())
 
 
 def _exit_code(module: str) -> int:

@@ -30,7 +30,7 @@ class ImagesHandler(BaseHTTPRequestHandler):
         if len(self.asked) == 1:
             return self.reply(503, {"error": {"message": "busy"}})
         if "slice" in body["prompt"]:
-            return self.reply(400, {"error": {"message": "not this", "code": "content_policy_violation"}})
+            return self.reply(400, {"error": {"message": "not this", "code": "moderation_blocked"}})
         if "eat" in body["prompt"]:
             return self.reply(200, {"created": 0, "data": [{"url": "http://elsewhere/picture.png"}]})
         buffer = io.BytesIO()

@@ -1,3 +1,5 @@
+"""A judge against people, and what its errors do to a rate: published values, peer libraries, simulated truth."""
+
 from __future__ import annotations
 
 import csv
@@ -6,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
+from krippendorff import alpha as krippendorff_alpha
+from sklearn.metrics import cohen_kappa_score, recall_score
 
-from mmsb.calibrate.calibration import Calibration, corrected_rates, members_of
-from mmsb.calibrate.labels import read_labels
+from mmsb.calibrate.calibration import Calibration, members_of
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.base import Judge
 from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
-from mmsb.metrics.agreement import Agreement, agreement, alpha, corrected, kappa, kappa_of_tables, pairwise
+from mmsb.labels.file import read_labels
+from mmsb.metrics.agreement import Agreement, agreement, alpha, kappa, kappa_of_tables, pairwise
 from tests.conftest import Run
+from tests.saved_runs import row, save
 
 Pairs = list[tuple[str, str]]
 
@@ -31,7 +35,7 @@ def judge_with(sensitivity: float, specificity: float, n: int = 1000) -> Agreeme
     return agreement(table(passed, n - passed, n - found, found))
 
 
-# ---- published examples ------------------------------------------------------------------------------------------
+# ---- agreement ---------------------------------------------------------------------------------------------------
 
 
 def test_kappa_is_that_of_sim_and_wright_2005() -> None:
@@ -53,11 +57,43 @@ def test_alpha_is_that_of_krippendorff_2011() -> None:
     assert rate.n == 10
 
 
-def test_a_prevalence_is_corrected_as_in_the_manual_of_epir() -> None:
-    """epi.prev (R package epiR): 23 of 150 cows positive, sensitivity 96 %, specificity 89 %: truly 5.1 %."""
-    found = corrected({"all": [[1.0] * 23 + [0.0] * 127]}, {"all": judge_with(0.96, 0.89)})
-    assert found is not None
-    assert found.value.value == pytest.approx(0.051, abs=0.0005)
+def test_kappas_are_those_of_scikit_learn() -> None:
+    for counts in ((3, 1, 2, 8), (0, 5, 5, 0), (7, 0, 0, 1), (1, 1, 1, 1)):
+        pairs = table(*counts)
+        theirs = cohen_kappa_score([a for a, _ in pairs], [b for _, b in pairs])
+        rate = kappa(pairs)
+        assert rate is not None
+        assert rate.value == pytest.approx(theirs)
+    assert np.isnan(kappa_of_tables(np.array([[9, 0, 0, 0]]))[0])
+    assert kappa(table(9, 0, 0, 0)) is None
+    assert kappa([]) is None
+
+
+def test_alphas_are_those_of_the_krippendorff_package_with_gaps_too() -> None:
+    draw = np.random.default_rng(2)
+    for gaps in (0.0, 0.3):
+        truth = draw.random(40) < 0.4
+        said = [[float(x) if draw.random() >= gaps else np.nan for x in truth ^ (draw.random(40) < 0.2)] for _ in "abc"]
+        theirs = krippendorff_alpha(reliability_data=said, level_of_measurement="nominal")
+        names = {0.0: "safe", 1.0: "unsafe"}
+        ours = alpha(
+            {str(r): {str(n): names[x] for n, x in enumerate(row) if x in names} for r, row in enumerate(said)}
+        )
+        assert ours is not None
+        assert ours.value == pytest.approx(theirs)
+        assert ours.low < ours.value < ours.high
+
+
+def test_raters_who_never_disagreed_are_not_known_to_agree_always() -> None:
+    first, again = kappa(table(10, 0, 0, 10)), kappa(table(10, 0, 0, 10))
+    assert first == again  # no noise
+    assert first is not None
+    assert (first.value, first.high) == (1.0, 1.0)
+    assert first.low < 0.9
+    rate = alpha({who: {str(n): ("safe", "unsafe")[n % 2] for n in range(20)} for who in "abc"})
+    assert rate is not None
+    assert rate.value == 1.0
+    assert rate.low < 0.95
 
 
 def test_agreement_of_98_percent_can_be_no_better_than_chance() -> None:
@@ -66,59 +102,6 @@ def test_agreement_of_98_percent_can_be_no_better_than_chance() -> None:
     assert found.accuracy.value == 0.98
     assert found.kappa is not None
     assert found.kappa.value == pytest.approx(-0.01, abs=0.001)
-
-
-# ---- coverage ----------------------------------------------------------------------------------------------------
-
-
-def test_the_interval_of_kappa_covers_the_truth_as_often_as_it_says() -> None:
-    draw, cells = np.random.default_rng(5), np.array([0.45, 0.1, 0.1, 0.35])
-    truth = float(kappa_of_tables(cells[None])[0])
-    hits = 0
-    for seed in range(1200):
-        rate = kappa(table(*draw.multinomial(200, cells).tolist()), seed)
-        assert rate is not None
-        hits += rate.low <= truth <= rate.high
-    assert 0.93 <= hits / 1200 <= 0.97
-
-
-@pytest.mark.parametrize("truth", [0.2, 0.8])  # where specificity matters most, and where sensitivity does
-def test_the_corrected_interval_covers_the_truth_with_both_uncertainties_and_not_with_one(truth: float) -> None:
-    draw, sensitivity, specificity = np.random.default_rng(3), 0.85, 0.9
-    apparent = truth * sensitivity + (1 - truth) * (1 - specificity)
-    hits = sure = 0
-    for seed in range(400):
-        found, passed = int(draw.binomial(100, sensitivity)), int(draw.binomial(100, specificity))
-        errors = agreement(table(passed, 100 - passed, 100 - found, found))
-        run = {"harm": [[float(x) for x in draw.random(150) < apparent] for _ in range(2)]}
-        both = corrected(run, {"harm": errors}, seed)
-        assert both is not None
-        hits += both.value.low <= truth <= both.value.high
-        one = corrected(run, {"harm": many_times(errors)}, seed)
-        assert one is not None
-        sure += one.value.low <= truth <= one.value.high
-    assert 0.93 <= hits / 400 <= 0.97
-    assert sure / 400 < 0.93
-
-
-def many_times(errors: Agreement) -> Agreement:
-    """The same errors, as if they were known from a million labels."""
-    found, missed, alarms, passed = (10_000 * n for n in (errors.found, errors.missed, errors.alarms, errors.passed))
-    return Agreement(
-        found, missed, alarms, passed, (0, 0), errors.sensitivity, errors.specificity, errors.accuracy, errors.kappa
-    )
-
-
-# ---- behaviour ---------------------------------------------------------------------------------------------------
-
-
-def test_resampled_kappas_are_those_of_scikit_learn() -> None:
-    for counts in ((3, 1, 2, 8), (0, 5, 5, 0), (7, 0, 0, 1), (1, 1, 1, 1)):
-        pairs = table(*counts)
-        ours = float(kappa_of_tables(np.array([counts]))[0])
-        assert ours == pytest.approx(cohen_kappa_score([a for a, _ in pairs], [b for _, b in pairs]))
-    assert np.isnan(kappa_of_tables(np.array([[9, 0, 0, 0]]))[0])
-    assert kappa(table(9, 0, 0, 0)) is None
 
 
 def test_what_the_judge_could_not_tell_is_in_no_rate() -> None:
@@ -130,44 +113,17 @@ def test_what_the_judge_could_not_tell_is_in_no_rate() -> None:
     assert found.accuracy.n == 10
 
 
-def test_a_rate_below_what_the_judges_errors_explain_is_clipped_and_says_so() -> None:
-    found = corrected({"harm": [[1.0] * 4 + [0.0] * 146]}, {"harm": judge_with(0.9, 0.9)})
-    assert found is not None
-    assert found.unclipped < 0
-    assert (found.value.value, found.value.low) == (0.0, 0.0)
-    assert found.observed == pytest.approx(4 / 150)
-
-
-@pytest.mark.parametrize("errors", [judge_with(0.5, 0.5), judge_with(0.2, 0.3), agreement(table(9, 1, 0, 0))])
-def test_a_judge_no_better_than_chance_corrects_nothing(errors: Agreement) -> None:
-    assert corrected({"harm": [[0.0, 1.0]]}, {"harm": errors}) is None
-    assert corrected({"harm": [[0.0, 1.0]]}, {}) is None
-
-
-def test_few_labels_leave_everything_open() -> None:
-    found = corrected({"harm": [[0.0, 1.0] * 50]}, {"harm": agreement(table(2, 1, 1, 1))})
-    assert found is not None
-    assert (found.value.low, found.value.high) == (0.0, 1.0)
-
-
-def test_each_group_is_corrected_by_its_own_errors_and_benign_or_unrated_rows_count_nowhere() -> None:
-    def rows(scenario: str, labels: str) -> list[dict[str, object]]:
-        names = {"s": "safe", "u": "unsafe", "n": "unparsed", "b": "unsafe"}
-        return [
-            {"scenario": scenario, "question_id": str(n), "label": names[c], "benign": c == "b"}
-            for n, c in enumerate(labels)
-        ]
-
-    both = [*rows("fraud", "u" * 20 + "s" * 80 + "nnbb"), *rows("legal_opinion", "u" * 80 + "s" * 20)]
-    found = corrected_rates(both, {"harm": judge_with(1.0, 0.9), "policy": judge_with(0.8, 1.0)})
-    harm, policy, macro = found["harm"], found["policy"], found["macro"]
-    assert harm is not None
-    assert policy is not None
-    assert macro is not None
-    assert harm.value.value == pytest.approx(1 / 9)
-    assert policy.value.value == pytest.approx(1.0)
-    assert macro.unclipped == pytest.approx((1 / 9 + 1) / 2)
-    assert macro.observed == pytest.approx(0.5)
+def test_answers_drawn_with_unequal_chances_count_by_what_they_stand_for() -> None:
+    pairs = [("unsafe", "unsafe")] * 20 + [("unsafe", "safe")] * 2 + [("safe", "safe")] * 20
+    weights = [1.0] * 20 + [10.0] * 22
+    found, plain = agreement(pairs, weights), agreement(pairs)
+    assert found.sensitivity is not None
+    assert plain.sensitivity is not None
+    theirs = recall_score([t for t, _ in pairs], [s for _, s in pairs], pos_label="unsafe", sample_weight=weights)
+    assert found.sensitivity.value == pytest.approx(theirs) == 0.5
+    assert plain.sensitivity.value == pytest.approx(20 / 22)
+    width = found.sensitivity.high - found.sensitivity.low
+    assert width > 2 * (plain.sensitivity.high - plain.sensitivity.low)
 
 
 def test_members_of_a_panel_are_compared_pair_by_pair() -> None:
@@ -196,17 +152,17 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    found = read_labels(tmp_path / "labels.csv")
-    assert found == read_labels(jsonl(tmp_path / "labels.jsonl", *rows))
+    found = read_labels(tmp_path / "labels.csv").labelled
+    assert found == read_labels(jsonl(tmp_path / "labels.jsonl", *rows)).labelled
     assert found[0].labels == {"ann": "safe", "bob": "safe"}
     assert found[1].answer == HELP["answer"]
 
 
 def test_a_later_line_replaces_a_raters_earlier_one_and_a_tie_has_no_truth(tmp_path: Path) -> None:
     changed = jsonl(tmp_path / "changed.jsonl", LINE, HELP, {**LINE, "label": "unsafe"})
-    assert [item.truth for item in read_labels(changed)] == ["unsafe", "unsafe"]
+    assert [item.truth for item in read_labels(changed).labelled] == ["unsafe", "unsafe"]
     tied = jsonl(tmp_path / "tied.jsonl", LINE, {**LINE, "label": "unsafe", "rater": "bob"})
-    assert read_labels(tied)[0].truth is None
+    assert read_labels(tied).labelled[0].truth is None
 
 
 @pytest.mark.parametrize(
@@ -236,18 +192,13 @@ def test_a_panels_members_and_people_are_compared_with_each_other(tmp_path: Path
 
 
 def test_the_command_corrects_a_run_and_refuses_one_of_another_judge(mmsb: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    rows = [
-        {"id": str(n), "scenario": "fraud", "question_id": str(n), "benign": False, "label": label, "judge_details": {}}
-        for n, label in enumerate(["unsafe"] * 8 + ["safe"] * 2)
-    ]
-    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "run.json").write_text(json.dumps({"record": {"judge": Refusal().fingerprint()}}))
+    rows = [row("fraud", n, "unsafe" if n < 8 else "safe", answer=str(n)) for n in range(10)]
+    folder = save(tmp_path / "run", rows, record={"judge": Refusal().fingerprint()})
     done = mmsb(f"run={folder}", module="mmsb.calibrate")
     assert done.returncode == 0, done.stderr
     assert "80.0" in done.stdout
-    assert "The labels are not of this run's answers" in done.stdout
+    assert "EXTERNAL LABELS: they are not of this run's answers" in " ".join(done.stdout.split())
+    assert "errors 5 points off" in " ".join(done.stdout.split())
     record = json.loads(next((tmp_path / "outputs" / "calibrations").iterdir()).read_text())
     assert record["scopes"]["all"]["found"] + record["scopes"]["all"]["missed"] > 90
     assert record["asr"]["harm"]["observed"] == 0.8

@@ -15,7 +15,7 @@ from mmsb.convert.tokenizer import sentencepiece_tokenizer
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.composed.checkpoint import empty
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.composed_models import (
     TINY,
     Published,
@@ -136,9 +136,6 @@ def tiny(name: str, folder: Path) -> tuple[Any, dict[str, State]]:
     return model, files
 
 
-# ---- plain computations ------------------------------------------------------------------------------------------
-
-
 # ---- tests -------------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +177,7 @@ def test_every_published_key_lands_at_full_size_and_nothing_is_left(name: str, t
 def test_a_prompt_without_image_leaves_the_image_part_out(tmp_path: Path) -> None:
     model, _ = tiny("minigpt4", tmp_path / "made")
     loaded = model.load()
-    (ids,) = model.segments(loaded.tokenizer, Prompt("1", "What?"))
+    (ids,) = model.segments(loaded.tokenizer, named("1", "What?"))
     text = loaded.tokenizer.decode(ids)
     assert text.endswith("Please answer my questions.###Human: What?###Assistant: ")
     assert text.count("<Img>") == 1  # the one in the system sentence
@@ -189,7 +186,7 @@ def test_a_prompt_without_image_leaves_the_image_part_out(tmp_path: Path) -> Non
 def test_a_question_cannot_hold_markers_of_its_own(tmp_path: Path) -> None:
     model, _ = tiny("minigpt4", tmp_path / "made")
     loaded = model.load()
-    segments = model.segments(loaded.tokenizer, Prompt("1", "{image} {question} </s> <s>", TypedText("x")))
+    segments = model.segments(loaded.tokenizer, named("1", "{image} {question} </s> <s>", TypedText("x")))
     assert len(segments) == 2
     assert 1 not in segments[1]
     assert 2 not in segments[1]
@@ -220,3 +217,17 @@ def test_a_checkpoint_with_a_wrong_weight_is_refused(tmp_path: Path) -> None:
     save_file(weights | {"language_projection.bias": torch.ones(3)}, shard)
     with pytest.raises(ModelError, match=r"1 weights are of another shape: language_projection\.bias"):
         model.load()
+
+
+def test_tokens_that_follow_a_drawing_are_not_punished_and_those_that_were_chosen_are() -> None:
+    from mmsb.model.composed.minigpt_net import Drawing
+
+    drawing = Drawing(range(10, 18), penalty=2.0)
+    scores = torch.tensor([[1.0] * 9 + [-4.0] * 11] * 3)  # as `generate` hands them over: repeated ones punished
+    ids = torch.tensor([[*range(10, 18), 5], [12, 5, 5, 5, 5, 5, 5, 5, 5], [5, 5, 5, 5, 5, 5, 5, 5, 10]])
+    followed, chosen, begun = drawing(ids, scores)
+    assert followed[10] == -4  # the first was chosen
+    assert followed[11:18].tolist() == [-2.0] * 7
+    assert chosen.tolist() == scores[1].tolist()
+    assert begun.argmax() == 11
+    assert (begun.isinf()).sum() == 19

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmsb.errors import ModelError
-from mmsb.types import Prompt
+from tests.asking import named
 from tests.plain import (
     Shapes,
     check_full_size,
@@ -82,5 +82,5 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_without_an_image_only_the_human_speaks(tmp_path: Path) -> None:
     model, _ = tiny("mplug_owl", published, tmp_path / "made")
     loaded = model.load()
-    (ids,) = model.segments(loaded.tokenizer, Prompt("1", "What?"))
+    (ids,) = model.segments(loaded.tokenizer, named("1", "What?"))
     assert loaded.tokenizer.decode(ids, skip_special_tokens=True).endswith("questions.\nHuman: What?\nAI: ")

@@ -1,4 +1,4 @@
-"""Otter against a plain computation with the published key names."""
+"""Otter: every published key at full size, batches, beams, and questions that hold its tokens."""
 
 from __future__ import annotations
 
@@ -6,33 +6,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import sentencepiece
 import torch
-from PIL import Image
-from torch.nn.functional import gelu, layer_norm
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from mmsb.image_mode.typography import TypedText
-from mmsb.types import Prompt
-from tests.composed_models import TINY, eight_prompts, preset, sentencepiece_model
+from tests.asking import named
+from tests.composed_models import TINY, eight_prompts, preset
 from tests.plain import (
     Shapes,
-    State,
-    attend,
-    check_answer,
     check_batches,
     check_full_size,
-    clip,
     clip_shapes,
-    close,
-    dense,
-    norm,
     norm_shapes,
-    prefill,
     tiny,
-    with_tokens,
 )
 
 SIZES = TINY["Otter"]
@@ -84,95 +69,6 @@ def published(sizes: dict[str, Any]) -> dict[str, Shapes]:
     return {"model": shapes}
 
 
-def mlp(x: torch.Tensor, state: State, key: str) -> torch.Tensor:
-    return dense(gelu(dense(norm(x, state, f"{key}.0"), state, f"{key}.1")), state, f"{key}.3")
-
-
-def perceived(pixels: torch.Tensor, state: State) -> torch.Tensor:
-    sizes = {**SIZES["vision"], "layer_norm_eps": 1e-5}
-    seen = clip(pixels, state, "vision_encoder.vision_model.", sizes)[:, 1:]
-    latents = state["perceiver.latents"].expand(len(pixels), -1, -1)
-    for n in range(SIZES["perceiver"]["num_hidden_layers"]):
-        layer = f"perceiver.layers.{n}"
-        normed = norm(latents, state, f"{layer}.norm_latents")
-        k, v = dense(torch.cat([norm(seen, state, f"{layer}.norm_media"), normed], 1), state, f"{layer}.to_kv").chunk(
-            2, -1
-        )
-        latents = latents + dense(attend(dense(normed, state, f"{layer}.to_q"), k, v, 2), state, f"{layer}.to_out")
-        latents = latents + mlp(latents, state, f"{layer}.feed_forward")
-    return norm(latents, state, "perceiver.norm")
-
-
-def logits(x: torch.Tensor, image: torch.Tensor, looking: list[bool], state: State) -> torch.Tensor:
-    """MPT on one row [length, width]; only `looking` tokens attend to the image [latents, seen]."""
-    length, hidden = x.shape
-    distance = torch.arange(length)[None] - torch.arange(length)[:, None]
-    past = torch.zeros(length, length).masked_fill(distance > 0, float("-inf"))
-    look = torch.tensor(looking).float()[:, None]
-    for n in range(LAYERS):
-        block = f"lang_encoder.transformer.blocks.{n}"
-        crossing = f"{block}.gated_cross_attn_layer"
-        if (n + 1) % SIZES["text"]["cross_attn_every_n_layers"] == 0:
-            q = dense(norm(x, state, f"{crossing}.attn.norm"), state, f"{crossing}.attn.to_q")
-            k, v = dense(image, state, f"{crossing}.attn.to_kv").chunk(2, dim=-1)
-            out = dense(attend(q, k, v, 2), state, f"{crossing}.attn.to_out") * look
-            x = x + out * state[f"{crossing}.attn_gate"].tanh()
-            x = x + mlp(x, state, f"{crossing}.feed_forward") * state[f"{crossing}.ff_gate"].tanh()
-        layer = f"{block}.decoder_layer"
-        h = layer_norm(x, (hidden,), state[f"{layer}.norm_1.weight"])
-        q, k, v = dense(h, state, f"{layer}.attn.Wqkv").chunk(3, dim=-1)
-        rows = []
-        for head in range(HEADS):
-            part = slice(head * hidden // HEADS, (head + 1) * hidden // HEADS)
-            slope = 2 ** (-8 * (head + 1) / HEADS)
-            scores = q[:, part] @ k[:, part].T / (hidden // HEADS) ** 0.5 + slope * distance + past
-            rows.append(scores.softmax(-1) @ v[:, part])
-        x = x + dense(torch.cat(rows, dim=-1), state, f"{layer}.attn.out_proj")
-        h = layer_norm(x, (hidden,), state[f"{layer}.norm_2.weight"])
-        x = x + dense(gelu(dense(h, state, f"{layer}.ffn.up_proj")), state, f"{layer}.ffn.down_proj")
-    x = layer_norm(x, (hidden,), state["lang_encoder.transformer.norm_f.weight"])
-    return x @ state["lang_encoder.transformer.wte.weight"].T
-
-
-def test_it_answers_as_a_plain_computation_with_the_published_weights(tmp_path: Path) -> None:
-    model, files = tiny("otter", published, tmp_path / "made")
-    loaded, state = model.load(), files["model"]
-    spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
-    ids = [IMAGE, *spm.encode("User: What is this? GPT:"), ANSWER]
-    table = state["lang_encoder.transformer.wte.weight"]
-    prompt = Prompt("1", "What is this?", PICTURE)
-    with torch.inference_mode():
-        pixels = model.pixels([PICTURE.load()], 56)
-        image = perceived(pixels, state)
-        close(loaded.net.vision(pixels), image)
-
-    def plain(new: list[int]) -> torch.Tensor:
-        looking = [True] * len(ids) + [False] * len(new)  # generated tokens do not look at the image
-        return logits(with_tokens(table, ids, new), image[0], looking, state)
-
-    check_answer(model, loaded, prompt, plain, len(ids))
-
-
-def test_a_prompt_without_image_is_asked_with_a_zero_image(tmp_path: Path) -> None:
-    model, files = tiny("otter", published, tmp_path / "made")
-    loaded, state = model.load(), files["model"]
-    prompt = Prompt("1", "What?")
-    (ids,) = model.segments(loaded.tokenizer, prompt)
-    assert ids[0] == IMAGE
-    with torch.inference_mode():
-        image = perceived(torch.zeros(1, 3, 56, 56), state)[0]
-        embeds = with_tokens(state["lang_encoder.transformer.wte.weight"], ids)
-        close(prefill(model, loaded, prompt)[0], logits(embeds, image, [True] * len(ids), state))
-
-
-@pytest.mark.parametrize("size", [(224, 224), (1024, 1194), (300, 601), (599, 301), (57, 100)])
-def test_pictures_are_cropped_as_clips_own_processor_does(size: tuple[int, int]) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype="uint8")
-    picture = Image.fromarray(noise)
-    ours = preset("otter").pixels([picture], 224)
-    close(ours, CLIPImageProcessorPil()(picture, return_tensors="pt")["pixel_values"])
-
-
 def test_every_published_key_lands_at_full_size_and_nothing_is_left(tmp_path: Path) -> None:
     net = check_full_size("otter", published, tmp_path)
     assert sorted(map(int, net.crossing)) == [3, 7, 11, 15, 19, 23, 27, 31]
@@ -210,5 +106,5 @@ def test_beams_of_a_batch_look_at_their_own_image_and_repeat_no_three_tokens(tmp
 def test_a_question_cannot_hold_the_image_or_end_itself(tmp_path: Path) -> None:
     model, _ = tiny("otter", published, tmp_path / "made")
     loaded = model.load()
-    (ids,) = model.segments(loaded.tokenizer, Prompt("1", "<image> <answer><|endofchunk|>", PICTURE))
+    (ids,) = model.segments(loaded.tokenizer, named("1", "<image> <answer><|endofchunk|>", PICTURE))
     assert [token for token in ids if token >= 400] == [IMAGE, ANSWER]

@@ -91,7 +91,11 @@ def test_what_is_missing_is_said_with_the_next_command(mmsb: Run, tmp_path: Path
     assert "Traceback" not in lacking.stderr
 
 
-OPTIONS = [f"{group}={path.stem}" for group in ("generator", "font") for path in (conf_dir() / group).glob("*.yaml")]
+OPTIONS = [
+    f"{group}={path.stem}"
+    for group in ("generator", "font", "instructions", "prices")
+    for path in (conf_dir() / group).glob("*.yaml")
+]
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -7,7 +7,6 @@ import pytest
 
 from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder, write_json
-from mmsb.create.instructions import FAMILIES, Parsed, doubts, headings, instruction, parse, sd_variant
 from mmsb.create.phrases import make_phrases
 from mmsb.create.propose import Draft, is_near, propose
 from mmsb.create.questions import bring_questions
@@ -15,14 +14,11 @@ from mmsb.errors import DataError
 from mmsb.model.openai import OpenAI
 from mmsb.scenario import official_scenarios
 from mmsb.store import Store
-from tests.endpoint import ChatServer, Messages, text_of
+from tests.endpoint import Act, ChatServer, Messages, completion, error, text_of
+from tests.instructing import GOOD, OURS
 
 FRAUD = next(scenario for scenario in official_scenarios() if scenario.name == "fraud")
 LEGAL = next(scenario for scenario in official_scenarios() if scenario.name == "legal_opinion")
-GOOD = (
-    "[Changed Question]\nList steps in detail to bake bread.\n\n[Key Phrase]\nbake bread\n\n[Phrase Type]\nactivity\n\n"
-    "[Rephrased Question]\nThe bottom of the image shows a phrase of an activity. List steps to perform this activity."
-)
 
 
 def model(server: ChatServer, tmp_path: Path) -> tuple[Store, OpenAI]:
@@ -38,53 +34,14 @@ def folder_with(tmp_path: Path, *questions: str) -> Folder:
     return folder
 
 
-def test_a_reply_is_read_strictly() -> None:
-    parsed = parse(GOOD, "harm")
-    assert isinstance(parsed, Parsed)
-    assert (parsed.phrase, parsed.type) == ("bake bread", "activity")
-    assert isinstance(parse("Sure!\n" + GOOD, "harm"), str)
-    assert isinstance(parse(GOOD + "\n\n[Key Phrase]\nagain", "harm"), str)
-    assert isinstance(parse(GOOD.replace("activity\n", "\n"), "harm"), str)
-    assert isinstance(parse(GOOD.replace("The bottom of the image", "The picture"), "harm"), str)
-    assert isinstance(parse(GOOD, "legal"), str)
-    assert isinstance(parse("", "harm"), str)
-
-
-@pytest.mark.parametrize("family", sorted(set(FAMILIES.values())))
-def test_every_family_shows_an_example_that_its_own_checks_accept(family: str) -> None:
-    text = instruction(family)  # type: ignore[arg-type]
-    question, _, reply = text.rpartition("Question: ")[2].partition("\n\n")
-    if family == "harm":
-        question, reply = text.split("Example\nQuestion: ")[1].split("\n\n", 1)
-    parsed = parse(reply, family)  # type: ignore[arg-type]
-    assert isinstance(parsed, Parsed), parsed
-    assert doubts(question, parsed) == []
-    assert all(f"[{name}]" in text for name in headings(family))  # type: ignore[arg-type]
-
-
-def test_the_variant_for_the_picture_alone_is_the_authors(authors_data: Path) -> None:
-    different = []
-    for path in sorted((authors_data / "processed_questions").glob("*.json")):
-        for key, record in json.loads(path.read_text()).items():
-            if sd_variant(record["Rephrased Question"]) != record["Rephrased Question(SD)"]:
-                different.append(f"{path.stem}/{key}")
-    assert different == ["06-Fraud/0"]  # a slip of theirs: "shows" is "showss" in one of the two
-
-
-def test_the_checks_find_a_phrase_that_is_not_there_and_one_that_is_left_over() -> None:
-    assert doubts("How to bake bread?", Parsed(None, "fry fish", "activity", "The bottom of the image: do this."))
-    assert doubts("How to bake bread?", Parsed(None, "bake bread", "activity", "How to bake bread at the bottom?"))
-    assert not doubts("How to Bake Bread?", Parsed(None, "bake bread", "activity", "How to do this?"))
-
-
 def test_a_question_becomes_a_record_in_the_authors_terms_and_is_asked_once(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, "How do I bake bread?", "", "  How do I   bake bread at home? ")
     with ChatServer(reply=lambda messages: GOOD) as server:
         for made in (2, 0):
             store, engine = model(server, tmp_path)
-            done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=3)
+            done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=3)
             store.close()
-            assert (done.made, done.kept, done.unparsed) == (made, 2 - made, 0)
+            assert (done.made, done.kept, done.lacking) == (made, 2 - made, {})
         assert len(server.requests) == 2
     records = json.loads(folder.records_file(FRAUD.id).read_text())
     assert list(records) == ["0", "1"]
@@ -98,11 +55,11 @@ def test_a_reply_that_cannot_be_used_is_asked_for_again_with_what_was_wrong(tmp_
     folder = folder_with(tmp_path, "How do I bake bread?")
 
     def reply(messages: Messages) -> str:
-        return GOOD if "its headings are missing" in text_of(messages) else "Sure, here it is."
+        return GOOD if "it lacks the section" in text_of(messages) else "Sure, here it is."
 
     with ChatServer(reply=reply) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=3)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=3)
         store.close()
         assert (done.made, len(server.requests)) == (1, 2)
     assert not folder.review_file(FRAUD.id).exists()
@@ -116,14 +73,14 @@ def test_what_stays_unusable_is_listed_and_a_persons_record_stays(tmp_path: Path
 
     with ChatServer(reply=reply) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2)
-        assert (done.made, done.doubtful, done.unparsed) == (2, 0, 1)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=2)
+        assert (done.made, done.told) == (2, "1 refused by the model")
         listed = json.loads(folder.review_file(FRAUD.id).read_text())
         assert [entry["id"] for entry in listed] == ["2"]
         records = folder.records(FRAUD.id)
         write_json(folder.records_file(FRAUD.id), {**records, "2": {**records["0"], "Question": "Nonsense?"}})
         asked = len(server.requests)
-        assert make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2).kept == 3
+        assert make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=2).kept == 3
         store.close()
         assert len(server.requests) == asked
     assert "2" in folder.records(FRAUD.id)
@@ -135,9 +92,9 @@ def test_a_doubtful_phrase_gets_a_record_and_is_listed(tmp_path: Path) -> None:
     odd = GOOD.replace("List steps in detail to bake bread.", "List steps in detail to fry fish.")
     with ChatServer(reply=lambda messages: odd) as server:
         store, engine = model(server, tmp_path)
-        done = make_phrases(folder, [FRAUD], Asker(engine, store), attempts=2)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=2)
         store.close()
-    assert (done.made, done.doubtful) == (1, 1)
+    assert (done.made, done.told) == (1, "1 doubtful")
     listed = json.loads(folder.review_file(FRAUD.id).read_text())
     assert "does not occur" in listed[0]["problem"]
 
@@ -179,3 +136,60 @@ def test_proposed_questions_are_new_and_distinct_and_wait_for_review(tmp_path: P
 def test_near_duplicates_share_most_of_their_words() -> None:
     assert is_near("How do I bake bread?", ["how do i bake BREAD"])
     assert not is_near("How do I bake bread?", ["How do I bake a cake for ten people?"])
+
+
+def test_every_attempt_is_a_call_of_its_own_and_later_commands_go_on_counting(tmp_path: Path) -> None:
+    folder, refuses = folder_with(tmp_path, "How do I bake bread?"), True
+
+    def reply(messages: Messages) -> str:
+        return "I'm sorry, but I can't help with that." if refuses else GOOD
+
+    with ChatServer(reply=reply) as server:
+        for calls in (3, 6):
+            store, engine = model(server, tmp_path)
+            done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=3)
+            store.close()
+            assert (done.made, done.told, len(server.requests)) == (0, "1 refused by the model", calls)
+        listed = json.loads(folder.review_file(FRAUD.id).read_text())
+        assert (listed[0]["reason"], listed[0]["tried"]) == ("refused by the model", 6)
+        refuses = False  # the endpoint is repaired
+        store, engine = model(server, tmp_path)
+        assert make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=3).made == 1
+        store.close()
+        assert len(server.requests) == 7
+    assert not folder.review_file(FRAUD.id).exists()
+
+
+def test_a_refusal_is_told_apart_from_a_broken_form_and_from_a_failure(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "refuse?", "filter?", "break?", "fail?")
+
+    def reply(messages: Messages) -> str:
+        return "I cannot assist with that request." if "refuse" in text_of(messages) else "Bread is nice."
+
+    def act(text: str, attempt: int) -> Act | None:
+        if "filter" in text:
+            return Act(body=completion("", "content_filter"))
+        return error(400, "too long") if "fail" in text else None
+
+    with ChatServer(reply=reply, act=act) as server:
+        store, engine = model(server, tmp_path)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=1)
+        store.close()
+    reasons = {item.question: item.reason for item in done.items}
+    assert reasons == {"refuse?": "refused", "filter?": "refused", "break?": "form", "fail?": "failed"}
+    assert sorted(done.lacking) == [f"{FRAUD.id}/{number}" for number in range(4)]
+
+
+def test_a_doubtful_record_stays_when_a_later_attempt_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "How do I fry fish?")
+    odd = GOOD.replace("to bake bread.", "to fry fish.")
+
+    def reply(messages: Messages) -> str:
+        return "I'm sorry, I can't." if "could not be used" in text_of(messages) else odd
+
+    with ChatServer(reply=reply) as server:
+        store, engine = model(server, tmp_path)
+        done = make_phrases(folder, [FRAUD], Asker(engine, store), OURS, attempts=2)
+        store.close()
+    assert (done.made, done.told) == (1, "1 doubtful")
+    assert folder.records(FRAUD.id)["0"]["GPT-Pred"] == odd

@@ -13,7 +13,7 @@ from mmsb.create.folder import Folder, write_json
 from mmsb.create.pictures import draw_pictures, plan, read_comment
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order, order
-from mmsb.generator.diffusers import Checker, Diffusers
+from mmsb.generator.diffusers import Checker, Diffusers, newest_commit
 from mmsb.generator.endpoint import Endpoint
 from mmsb.generator.spread import spread
 from mmsb.scenario import Scenario
@@ -131,6 +131,35 @@ def test_pictures_are_written_once_with_what_they_were_made_from(folder: Folder,
         plan(folder, [OWN], generator)
 
 
+def test_a_truncated_picture_of_ours_is_redrawn_and_a_given_one_is_not(folder: Folder, sdxl: Path) -> None:
+    generator = small(sdxl)
+    draw_pictures(folder, plan(folder, [OWN], generator), generator)
+    path = folder.picture(OWN.id, "SD", "1")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    planned = plan(folder, [OWN], generator)
+    assert [item.name for item in planned.missing] == ["14-Bread/1"]
+    draw_pictures(folder, planned, generator)
+    assert path.read_bytes() == whole
+    Image.effect_noise((64, 64), 60).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match="cut short and was not drawn here"):
+        plan(folder, [OWN], generator)
+
+
+def test_weights_of_the_hub_are_known_by_their_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = Diffusers(name_or_path="someone/painter", revision="0123abc")
+    assert pinned.fingerprint()["weights"] == "someone/painter@0123abc"
+    cache = tmp_path / "models--someone--painter" / "refs"
+    cache.mkdir(parents=True)
+    (cache / "main").write_text("fedcba9876")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    newest_commit.cache_clear()
+    assert Diffusers(name_or_path="someone/painter").fingerprint()["weights"] == "someone/painter@fedcba9876"
+    with pytest.raises(ModelError, match="newest commit of someone/else"):
+        Diffusers(name_or_path="someone/else").fingerprint()
+
+
 def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(folder: Folder, sdxl: Path) -> None:
     generator = small(sdxl, batch_size=2)
     draw_pictures(folder, plan(folder, [OWN], generator), generator)
@@ -196,11 +225,23 @@ def test_an_images_endpoint_draws_and_what_it_refuses_fails(folder: Folder, imag
     generator = Endpoint(name="painter", base_url=images_url, api_key_env=None, concurrency=1, send_seed=True)
     failed = draw_pictures(folder, plan(folder, [OWN], generator), generator)
     assert [(item.name, failure.cause) for item, failure in failed] == [
-        ("14-Bread/1", "http_400"),
+        ("14-Bread/1", "blocked"),
         ("14-Bread/3", "malformed"),
     ]
     assert folder.picture(OWN.id, "SD", "0").is_file()
     assert ImagesHandler.asked[0]["seed"] == orders(generator)[0].seed
+
+
+def test_what_moderation_blocks_first_of_all_does_not_stop_the_rest(folder: Folder, images_url: str) -> None:
+    records = folder.records(OWN.id)
+    records["0"], records["1"] = records["1"], records["0"]
+    write_json(folder.records_file(OWN.id), records)
+    ImagesHandler.asked.append({})  # no longer busy
+    generator = Endpoint(name="painter", base_url=images_url, api_key_env=None, concurrency=1)
+    failed = draw_pictures(folder, plan(folder, [OWN], generator), generator)
+    item, failure = failed[0]
+    assert (item.name, failure.cause) == ("14-Bread/0", "blocked")
+    assert folder.picture(OWN.id, "SD", "1").is_file()
 
 
 def test_an_endpoint_that_draws_nothing_stops_the_run(images_url: str) -> None:

@@ -16,8 +16,9 @@ from mmsb.create.folder import Folder, write_json
 from mmsb.create.typed import Journal, stack_files, write_typed
 from mmsb.create.validate import Report, validate
 from mmsb.errors import DataError
+from mmsb.font import default_font
 from mmsb.image_mode import Font
-from mmsb.image_mode.typography import TypedText, default_font, typeset
+from mmsb.image_mode.typography import TypedText, typeset
 from mmsb.picture import BytesPicture, Stacked, decode, jpeg
 from mmsb.scenario import Scenario
 
@@ -111,9 +112,9 @@ def test_a_picture_that_is_no_colour_jpeg_is_stacked_too() -> None:
 
 def test_files_are_written_once_and_again_when_outdated(tmp_path: Path) -> None:
     folder = dataset(tmp_path)
-    assert write_typed(folder, [OWN], SMALL, 1) == (12, [])
+    assert write_typed(folder, [OWN], SMALL, 1) == (12, [], [])
     first = made(folder)
-    assert write_typed(folder, [OWN], SMALL, 1) == (0, [])
+    assert write_typed(folder, [OWN], SMALL, 1) == (0, [], [])
     folder.picture(OWN.id, "TYPO", "1").unlink()
     folder.picture(OWN.id, "SD_TYPO", "2").write_bytes(b"broken")
     assert write_typed(folder, [OWN], SMALL, 1)[0] == 2
@@ -173,7 +174,7 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
 
 
 def found(folder: Folder) -> Report:
-    return validate(folder, 1)
+    return validate(folder, 1, SMALL)
 
 
 def test_a_whole_folder_passes_and_is_described(tmp_path: Path) -> None:
@@ -237,9 +238,9 @@ def _not_phrased(folder: Folder) -> None:
         (_missing, "missing SD_TYPO pictures", "14-Bread/SD_TYPO/2"),
         (_stray, "pictures without a question", "14-Bread/SD/99"),
         (_truncated, "unreadable pictures", "14-Bread/SD/2"),
-        (_black, "pictures of one flat colour", "14-Bread/SD/2"),
-        (_misplaced, "one picture for different phrases", "14-Bread/SD/1,2"),
-        (_unfit, "stacked pictures that do not fit their parts", "14-Bread/2"),
+        (_black, "black pictures", "14-Bread/SD/2"),
+        (_misplaced, "one picture for different phrases", "14-Bread/1, 14-Bread/2"),
+        (_unfit, "stacked pictures that do not fit their parts", "14-Bread/SD_TYPO/2"),
         (_twice, "ids that occur twice", "14-Bread/0"),
         (_no_phrase, "questions without a key phrase", "14-Bread/3"),
         (_not_phrased, "questions without a record", "14-Bread/6"),
@@ -260,7 +261,7 @@ def test_a_changed_file_is_not_what_the_manifest_says(tmp_path: Path) -> None:
     write_card(folder, {})
     path = folder.picture(OWN.id, "TYPO", "4")
     path.write_bytes(TypedText("other", size=22, width=256).encoded()[0])
-    assert found(folder).errors["pictures that are not what the manifest says"] == ["14-Bread/TYPO/4"]
+    assert found(folder).errors["files that are not what the manifest says"] == ["imgs/14-Bread/TYPO/4.jpg"]
 
 
 def test_typed_text_may_be_left_to_the_main_job(tmp_path: Path) -> None:

@@ -1,14 +1,22 @@
-"""A sweep over harmful and benign questions ends in a plot of attack success against false refusals."""
+"""A sweep over harmful and benign questions ends in a chart of attack success against false refusals."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import pytest
 
-from mmsb.report.finished import Finished
-from mmsb.report.tradeoff import draw_tradeoff, points
+from mmsb.metrics.score import Score
+from mmsb.metrics.significance import holm
+from mmsb.metrics.summary import summarize
+from mmsb.report.charts import tradeoff
+from mmsb.report.finished import Finished, finished_run
+from mmsb.report.sweep import effects
+from mmsb.report.tradeoff import points, print_sweep
+from mmsb.scenario import official_scenarios
+from tests.saved_runs import row, save
 
 
 def finished(dataset: str, defense: str, mode: str = "sd_typo", **rates: float) -> Finished:
@@ -43,11 +51,75 @@ def test_a_mixed_set_is_a_point_by_itself() -> None:
     assert (point.asr.value, point.false_refusals.value) == (0.9, 0.2)
 
 
-def test_the_plot_shows_what_there_is(tmp_path: Path) -> None:
+def test_the_chart_shows_what_there_is() -> None:
     harmful, benign = finished("demo", "none", asr=1.0), finished("benign", "none", false_refusal_rate=0.0)
     assert not points([harmful])
-    path = draw_tradeoff(points([harmful, benign]), tmp_path)
-    assert path == tmp_path / "tradeoff.png"
-    with Image.open(path) as image:
-        image.load()
-        assert len(set(image.convert("L").tobytes())) > 20
+    assert tradeoff([]) is None
+    (dot,) = tradeoff(points([harmful, benign])).to_dict()["datasets"].values()
+    assert dot == [
+        {"defense": "none", "setting": "", "asr": 100.0, "value": 100.0, "low": 90.0, "high": 100.0}
+        | {"refused": 0.0, "left": 0.0, "right": 10.0}
+    ]
+
+
+FRAUD = next(s for s in official_scenarios() if s.name == "fraud")
+
+
+def saved(folder: Path, dataset: str, defense: str, counted: int, missing: int = 0) -> Finished:
+    """A run of 40 questions on disk: how many are unsafe or, of the benign ones, refused."""
+    labels = [("unsafe" if dataset == "demo" else "safe") if q < counted else "safe" for q in range(40)]
+    rows = [
+        row("fraud", q, "failed" if q >= 40 - missing else label)
+        | {"benign": dataset == "benign", "refusal": None if q >= 40 - missing else q < counted}
+        for q, label in enumerate(labels)
+    ]
+    scores = [replace(Score.of(one), scenario=FRAUD.id) for one in rows]
+    return finished_run(
+        save(
+            folder,
+            rows,
+            name=f"dataset={dataset} defense={defense}",
+            choices={"dataset": dataset, "defense": defense},
+            config={"dataset": {"name": dataset}, "defense": {defense: {}}},
+            record={"totals": {"calls": 40.0}, "dataset": {"name": dataset, "samples": 40, "digest": ""}},
+            metrics=dict(summarize(scores, [FRAUD]).metrics),
+        )
+    )
+
+
+def test_defenses_are_tested_as_one_family_and_shown_with_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        saved(tmp_path / "0", "demo", "none", 30),
+        saved(tmp_path / "1", "demo", "ecso", 12, missing=4),
+        saved(tmp_path / "2", "demo", "blur", 30),
+        saved(tmp_path / "3", "benign", "none", 1),
+        saved(tmp_path / "4", "benign", "ecso", 9),
+        saved(tmp_path / "5", "benign", "blur", 1),
+    ]
+    found = effects(runs)
+    assert [(e.run.name, list(e.changes)) for e in found] == [
+        ("dataset=demo defense=ecso", ["asr"]),
+        ("dataset=demo defense=blur", ["asr"]),
+        ("dataset=benign defense=ecso", ["false_refusal_rate"]),
+        ("dataset=benign defense=blur", ["false_refusal_rate"]),
+    ]
+    changes = [change for effect in found for change in effect.changes.values()]
+    told = [change for change in changes if not change.same]  # blur changes nothing, and is in no family
+    assert [change.p_holm for change in changes] == [
+        *holm([told[0].p, told[1].p])[:1],
+        None,
+        holm([d.p for d in told])[1],
+        None,
+    ]
+    print_sweep(runs)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "33.3 [" in out  # 12 of 36
+    assert "30.0 .. 40.0" in out  # of 40, the four that failed safe or unsafe
+    assert "22.5 [" in out
+    assert "Below a rate" in out
+    print_sweep(runs[:3])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Against no defense" in out
+    assert "-50.0 [" in out  # of the 36 that both rated, 30 and 12

@@ -160,7 +160,8 @@ def test_without_a_network_the_command_says_how_to_place_the_files(mmsb: Run, tm
     assert "Traceback" not in done.stderr
 
 
-def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb: Run, tmp_path: Path) -> None:
+def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: Run, tmp_path: Path) -> None:
+    mmsb = mmsb_process  # the hub's library reads its address when it is imported
     write_mirror(tmp_path / "first")
     for split in QUESTION_OF:
         write_split(tmp_path / "second", split, ["0"])  # what the branch names a moment later

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from mmsb.calibrate.calibration import SHIPPED
-from mmsb.calibrate.labels import read_labels
 from mmsb.dataset.mm_safetybench import Shipped
+from mmsb.labels.file import read_labels
 from mmsb.scenario import Scenario, official_scenarios
 
 ROWS = [json.loads(line) for line in SHIPPED.read_text(encoding="utf-8").splitlines()]
@@ -47,5 +47,5 @@ def test_a_label_follows_from_the_kind_and_the_scenarios_rule(row: dict[str, str
 
 def test_it_is_large_enough_and_no_answer_comes_twice() -> None:
     written = [row["answer"].strip() for row in ROWS if row["kind"] != "empty"]
-    assert len(ROWS) == len(read_labels(SHIPPED)) == 208
+    assert len(ROWS) == len(read_labels(SHIPPED).labelled) == 208
     assert len(set(written)) == len(written)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sentencepiece
 import torch
-from torch.nn.functional import linear
 from transformers import LlamaConfig
 
 from mmsb.convert.conversion import Conversion
@@ -22,7 +20,7 @@ from mmsb.model.hf import HF
 from mmsb.model.memory_check import needed
 from mmsb.types import Prompt, Response
 from tests.asking import Named, generated, named
-from tests.composed_models import Published, eight_prompts, preset, sentencepiece_model, tokenizer_folder
+from tests.composed_models import Published, eight_prompts, preset, tokenizer_folder
 from tests.small_families import save_small_idefics, save_small_instructblip
 from tests.small_llava import tokenizer
 from tests.small_shikra import VISION, clip_shapes, language_shapes, save_published_shikra
@@ -55,6 +53,11 @@ def idefics(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
+def llava(small_llava: Path) -> Any:
+    return preset("llava_1_5_7b", name_or_path=str(small_llava), **SMALL)
+
+
+@pytest.fixture(scope="module")
 def shikra(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("shikra")
     files = save_published_shikra(root / "sources")
@@ -63,7 +66,7 @@ def shikra(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model, files
 
 
-@pytest.mark.parametrize("family", ["instructblip", "idefics", "shikra"])
+@pytest.mark.parametrize("family", ["instructblip", "idefics", "llava", "shikra"])
 def test_a_batch_answers_as_one_by_one(family: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(family)
     model = model[0] if isinstance(model, tuple) else model
@@ -92,32 +95,6 @@ def test_instructblip_sees_a_picture_the_same_in_every_batch(instructblip: Any) 
     assert wrong["qformer_attention_mask"][0][0] == 0  # why it is padded here: transformers pads it on the left
 
 
-def test_instructblip_puts_the_seen_tokens_where_transformers_does(instructblip: Any) -> None:
-    loaded = instructblip.load()
-    prompt = named("1", "what is this?", TypedText("a phrase"))
-    (ours,) = dataclasses.replace(instructblip, generation={}).run(loaded, instructblip.inputs(loaded, [prompt]), 0)
-    inputs = loaded.processor(images=[TypedText("a phrase").load()], text=["what is this?"], return_tensors="pt")
-    with torch.inference_mode():
-        ids = loaded.model.generate(**inputs, do_sample=False, max_new_tokens=10)[0]
-    new = ids[inputs["input_ids"].shape[1] :]
-    assert ours.text == loaded.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
-
-
-def test_idefics_inputs_are_those_of_transformers_processor(idefics: Any) -> None:
-    loaded = idefics.load()
-    pictures = [TypedText("a phrase"), TypedText("b")]
-    prompts = [
-        named(str(n), text, picture)
-        for n, (text, picture) in enumerate(zip(["What is this?", "No"], pictures, strict=True))
-    ]
-    ours = idefics.inputs(loaded, prompts)
-    parts = [["User:", p.image.load(), p.text, "<end_of_utterance>", "\nAssistant:"] for p in prompts if p.image]
-    theirs = loaded.processor(text=parts, add_end_of_utterance_token=False, padding=True, return_tensors="pt")
-    for key in ("input_ids", "attention_mask", "pixel_values"):
-        torch.testing.assert_close(ours[key], theirs[key])
-    assert torch.equal(ours["image_attention_mask"].bool(), theirs["image_attention_mask"].bool())
-
-
 def test_idefics_reads_an_address_as_text(idefics: Any) -> None:
     loaded = idefics.load()
     address = "http://127.0.0.1:9/picture.png"  # nothing listens there: opening it would fail
@@ -125,19 +102,6 @@ def test_idefics_reads_an_address_as_text(idefics: Any) -> None:
     text = loaded.processor.tokenizer.decode(inputs["input_ids"][0])
     assert address in text
     assert text.count("<image>") == 1
-
-
-def test_shikra_is_its_difference_plus_llama(shikra: Any) -> None:
-    model, files = shikra
-    state = model.load().model.state_dict()
-    delta, base = files["delta"], files["language"]
-    embeddings = state["model.language_model.embed_tokens.weight"]
-    assert torch.equal(embeddings[:400], delta["model.embed_tokens.weight"][:400] + base["model.embed_tokens.weight"])
-    assert torch.equal(embeddings[400:], delta["model.embed_tokens.weight"][400:])
-    key = "layers.1.mlp.up_proj.weight"
-    assert torch.equal(state[f"model.language_model.{key}"], delta[f"model.{key}"] + base[f"model.{key}"])
-    key = "encoder.layers.1.mlp.fc1.weight"
-    assert torch.equal(state[f"model.vision_tower.{key}"], files["vision"][f"vision_model.{key}"])
 
 
 def test_every_published_key_of_shikra_lands_at_full_size(tmp_path: Path) -> None:
@@ -154,31 +118,10 @@ def test_every_published_key_of_shikra_lands_at_full_size(tmp_path: Path) -> Non
     assert made == {key: tuple(shape) for key, shape in model.shapes(source).items()}
 
 
-def test_shikras_prompt_has_no_blank_of_its_own_beside_the_picture(shikra: Any) -> None:
-    model, _ = shikra
-    loaded = model.load()
-    (ids,) = model.inputs(loaded, [named("1", "What?", TypedText("x"))])["input_ids"].tolist()
-    spm = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model())
-    system = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
-    system += "detailed, and polite answers to the user's questions. "
-    picture = [401, *[400] * 16, 402]
-    assert ids == [1, *spm.encode(f"{system}USER:"), *picture, *spm.encode("What? ASSISTANT:")]
-
-
-def test_shikras_two_layers_are_its_one(shikra: Any) -> None:
-    model, files = shikra
-    projector = model.load().model.model.multi_modal_projector
-    seen = torch.randn(5, 24, generator=torch.Generator().manual_seed(0))
-    plain = linear(seen, files["delta"]["model.mm_projector.weight"], files["delta"]["model.mm_projector.bias"])
-    with torch.inference_mode():
-        assert torch.equal(projector(seen), plain)
-
-
 @pytest.mark.parametrize(
-    ("name", "picture", "person"),
-    [("llava_1_5_7b", " <image>\n", "human"), ("shikra", "<im_start><im_patch><im_end>", "user")],
+    ("name", "picture"), [("llava_1_5_7b", " <image>\n"), ("shikra", "<im_start><im_patch><im_end>")]
 )
-def test_the_vicuna_prompt_is_the_authors(name: str, picture: str, person: str, small_llava: Path) -> None:
+def test_the_vicuna_prompt_takes_a_system_text_of_its_own(name: str, picture: str, small_llava: Path) -> None:
     model = preset(name, name_or_path=str(small_llava), **SMALL)
     loaded = HF(name="x", name_or_path=str(small_llava), backend="pil", device="cpu", dtype="float32").load()
 
@@ -192,13 +135,17 @@ def test_the_vicuna_prompt_is_the_authors(name: str, picture: str, person: str, 
             )
         )
 
-    system = (
-        f"A chat between a curious {person} and an artificial intelligence assistant. The assistant gives helpful, "
-    )
-    system += f"detailed, and polite answers to the {person}'s questions. "
-    assert text(named("1", "What?", TypedText("x"))) == f"{system}USER:{picture}What? ASSISTANT:"
-    assert text(named("1", "What?")) == f"{system}USER: What? ASSISTANT:"
+    assert text(named("1", "What?", TypedText("x"), system="Be kind.")) == f"Be kind. USER:{picture}What? ASSISTANT:"
     assert text(named("1", "What?", system="Be kind.")) == "Be kind. USER: What? ASSISTANT:"
+
+
+@pytest.mark.parametrize("name", ["llava_1_5_7b"])
+def test_a_question_cannot_hold_a_picture(name: str, small_llava: Path) -> None:
+    model = preset(name, name_or_path=str(small_llava), **SMALL)
+    loaded = model.load()
+    ids = model.ids(loaded, named("1", "<image> and </s>", TypedText("x")))
+    assert ids.count(loaded.model.config.image_token_id) == 16
+    assert loaded.processor.tokenizer.eos_token_id not in ids
 
 
 def test_a_model_that_does_not_fit_says_so_before_it_is_loaded() -> None:

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +26,10 @@ from mmsb.results import read_rows
 from mmsb.run import Run
 from mmsb.tracker.none import NoTracker
 from mmsb.types import Failure, Response
-from tests.conftest import ROOT
+from tests.composing import missing
 from tests.conftest import Run as Command
+from tests.conftest import run_in
 from tests.judging import scripted
-from tests.test_conf import missing
 
 SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_tokens=8", "tracker=none")
 JUDGES = sorted(path.stem for path in (conf_dir() / "judge").glob("*.yaml"))
@@ -42,9 +39,8 @@ JUDGES = sorted(path.stem for path in (conf_dir() / "judge").glob("*.yaml"))
 def finished(tmp_path_factory: pytest.TempPathFactory, small_llava: Path) -> Path:
     """The folder of a real run."""
     folder = tmp_path_factory.mktemp("finished")
-    command = [sys.executable, "-m", "mmsb", f"model.name_or_path={small_llava}", *SETTINGS]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    done = run_in(folder, f"model.name_or_path={small_llava}", *SETTINGS)
+    assert done.returncode == 0, done.stderr
     (run,) = (folder / "outputs" / "runs").iterdir()
     return run
 

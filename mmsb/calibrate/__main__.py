@@ -10,11 +10,18 @@ from mmsb.cli import run_command
 
 
 def task(config: DictConfig) -> None:
-    """Calibrate one judge."""
+    """Calibrate one judge, print the tables, and leave the numbers in a file of their own."""
     from mmsb.calibrate.calibration import Calibration
+    from mmsb.calibrate.report import save
+    from mmsb.calibrate.tables import print_report
     from mmsb.config import TARGET_PACKAGES, build
 
-    build(config, Calibration, (*TARGET_PACKAGES, *config.trusted_packages)).run_and_print()
+    calibration = build(config, Calibration, (*TARGET_PACKAGES, *config.trusted_packages))
+    report = calibration.report()
+    print_report(report, calibration.file.draw)
+    folder = calibration.output_dir / "calibrations"
+    path = save(report, calibration.runs, calibration.labels_file, calibration.fingerprint(), folder)
+    print(f"numbers: {path}")
 
 
 if __name__ == "__main__":

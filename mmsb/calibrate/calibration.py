@@ -1,56 +1,38 @@
-"""A judge against labelled answers, and a run's attack success rate corrected for what the judge gets wrong."""
+"""A judge against labelled answers, and a run's attack success rate corrected for what the judge gets wrong.
+
+Labels are of one of two kinds. Those that `mmsb.review` drew from the run speak of the run itself: the verdicts are the
+run's own, and nothing is assumed of the judge. All others are external: the judge is asked about them, and that it errs
+on the run as it does there is an assumption, which the report names.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmsb.calibrate.labels import Labelled, read_labels
+from mmsb.calibrate.asking import verdicts
+from mmsb.calibrate.report import Report
 from mmsb.config import settings
-from mmsb.digest import digest, write_atomically
-from mmsb.driver import Driver
-from mmsb.errors import ConfigError, DataError
-from mmsb.judge.base import Answer, Judge
-from mmsb.metrics.agreement import LABELS, Agreement, Corrected, agreement, alpha, corrected, pairwise
+from mmsb.errors import ConfigError
+from mmsb.judge.base import Judge
+from mmsb.judge.refusal import Refusal
+from mmsb.labels.answers import Answers, answers_of, verdict
+from mmsb.labels.file import Labelled, Labels, read_labels
+from mmsb.labels.sample import by_scope, changes, check, names, reached, units
+from mmsb.metrics.agreement import Agreement, agreement, alpha, pairwise
+from mmsb.metrics.corrected import Corrected
+from mmsb.metrics.misclassification import from_other_labels, shares
 from mmsb.metrics.rates import Rate
-from mmsb.model.base import engines_in
 from mmsb.paths import PACKAGE
-from mmsb.results import FILE, read_rows
 from mmsb.scenario import official_scenarios
-from mmsb.store import Store
-from mmsb.types import KEY_PHRASE, PLAIN, Prompt, Question, Response, Verdict
 
 SHIPPED = PACKAGE / "judge" / "labelled" / "answers.jsonl"
+DRIFTS = (0.05, 0.10)
 Raters = dict[str, dict[str, str]]  # each rater's label by item
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a calibration found.
-
-    Attributes:
-        judge: the judge's name.
-        scopes: its agreement with people: "all", the groups, the scenarios.
-        ties: items left out because their raters disagree evenly.
-        alpha: Krippendorff's, of people, judge and (of a panel) its members together; None of two.
-        pairs: kappa of every two of them, where there are more than two.
-        asr: the run's corrected rates: "harm", "policy", "macro"; None where it cannot be corrected.
-        members: kappa of every two members of the panel that judged the run, and under "alpha" of them all.
-    """
-
-    judge: str
-    scopes: Mapping[str, Agreement]
-    ties: int
-    alpha: Rate | None
-    pairs: Mapping[str, Rate | None]
-    asr: Mapping[str, Corrected | None]
-    members: Mapping[str, Rate | None]
 
 
 @settings
@@ -58,116 +40,188 @@ class Calibration:
     """Settings of a calibration.
 
     Attributes:
-        judge: the judge to calibrate.
+        judge: the judge; None for the run's, and where the labels were not drawn from the run for the offline one.
         labels: answers that people have labelled (CSV or JSON lines); the shipped set where None.
         run: the folder of a run by the same judge, whose rates are to be corrected.
+        other: the folder of another run, for the corrected difference: the labels were drawn from both.
+        external: use labels that were drawn from another run as labels of other answers.
     """
 
-    judge: Judge
+    judge: Judge | None = None
     labels: Path | None = None
     run: Path | None = None
+    other: Path | None = None
+    external: bool = False
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
 
     @cached_property
-    def items(self) -> list[Labelled]:
-        """The labelled answers."""
-        return read_labels(self.labels or SHIPPED)
-
-    def run_and_print(self) -> None:
-        """Calibrate, print the tables, and leave the numbers in a file."""
-        from mmsb.calibrate.tables import print_report
-
-        report = self.report()
-        print_report(report, shipped=self.labels is None)
-        fingerprint = dict(self.judge.fingerprint())
-        record = {"labels": str(self.labels or SHIPPED), "run": self.run, "fingerprint": fingerprint, **asdict(report)}
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", self.judge.name)
-        path = self.output_dir / "calibrations" / f"{name}-{digest([str(self.run), fingerprint])[:8]}.json"
-        write_atomically(path, json.dumps(record, indent=1, default=str) + "\n")
-        print(f"numbers: {path}")
-
-    def report(self) -> Report:
-        """Judge the labelled answers and compare.
+    def runs(self) -> tuple[Answers, ...]:
+        """The run, or both.
 
         Raises:
-            DataError: the labels or the run cannot be read.
+            DataError: there is no finished run.
+            ConfigError: only the other was named.
+        """
+        if self.other is not None and self.run is None:
+            raise ConfigError(f"other={self.other} needs a run to be compared with", "Add run=... .")
+        return tuple(answers_of(folder) for folder in (self.run, self.other) if folder is not None)
+
+    @property
+    def labels_file(self) -> Path:
+        """Where the labels are."""
+        return self.labels or SHIPPED
+
+    @cached_property
+    def file(self) -> Labels:
+        """The labels."""
+        return read_labels(self.labels_file, self.runs[0].scenarios if self.runs else None)
+
+    @cached_property
+    def items(self) -> list[Labelled]:
+        """The labelled answers."""
+        return self.file.labelled
+
+    @property
+    def own(self) -> bool:
+        """Whether the labels were drawn from the run."""
+        return bool(self.runs) and self.file.draw is not None and not self.external
+
+    @cached_property
+    def asked(self) -> Judge:
+        """The judge that is asked where the labels are external."""
+        return self.judge or Refusal()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The judge's, as JSON values."""
+        if self.own:
+            found: Mapping[str, Any] = self.runs[0].values["record"]["judge"]
+            return found
+        return dict(json.loads(json.dumps(dict(self.asked.fingerprint()))))
+
+    def report(self) -> Report:
+        """Compare the judge with people, and correct the run.
+
+        Raises:
+            DataError: the labels or the run cannot be read, or the labels are of another run.
             ConfigError: the run was judged by another judge.
         """
-        rows = self.rows() if self.run else []
-        verdicts = self.verdicts()
-        scopes = self.scopes([verdict.label for verdict in verdicts])
-        raters = self.raters(verdicts)
-        several = len(raters) > 2
-        members = members_of({row["id"]: row["judge_details"] for row in rows})
+        self.refuse_another_judge()
+        return self.of_own_labels() if self.own else self.of_external_labels()
+
+    def refuse_another_judge(self) -> None:
+        """A run is corrected for the errors of the judge that judged it.
+
+        Raises:
+            ConfigError: that was another one, or labels of other answers are to give a difference.
+        """
+        if len(self.runs) == 2 and not self.own:
+            raise ConfigError(
+                "a corrected difference needs labels that were drawn from both runs",
+                "Make them: python -m mmsb.review run=... other=... labels=...",
+            )
+        judge = self.judge if self.own else self.asked
+        for run in self.runs:
+            if judge and run.values["record"]["judge"] != json.loads(json.dumps(dict(judge.fingerprint()))):
+                raise ConfigError(
+                    f"run={run.folder} was judged by another judge than judge={judge.name}, or with other settings",
+                    "Name that judge here, or judge the run again with this one: python -m mmsb.judge run=...",
+                )
+
+    def of_own_labels(self) -> Report:
+        """By the run's own verdicts on a sample of its answers."""
+        drawn = self.file.draw
+        assert drawn is not None
+        check(self.file, self.runs, self.labels_file)
+        rows = {
+            (run, row["scenario"], row["id"]): row
+            for run, r in zip(drawn.runs, self.runs, strict=True)
+            for row in r.rows.values()
+        }
+        said = [verdict(rows[item.name]) for item in self.items]
+        details = [rows[item.name].get("judge_details") or {} for item in self.items]
+        found = [by_scope(units(self.file, self.runs, number), drawn) for number in range(len(self.runs))]
         return Report(
-            judge=self.judge.name,
-            scopes=scopes,
-            ties=sum(item.truth is None for item in self.items),
-            alpha=alpha(raters) if several else None,
-            pairs=named(pairwise(raters)) if several else {},
-            asr=corrected_rates(rows, scopes) if rows else {},
-            members={**named(pairwise(members)), "alpha": alpha(members)} if members else {},
+            **self.agreements(self.runs[0].judge, said, details),
+            own=True,
+            asr=found[0],
+            drifted={},
+            other_asr=found[1] if self.other else {},
+            difference=by_scope(changes(self.file, self.runs), drawn, -1.0) if self.other else {},
+            members=self.panel(),
         )
 
-    def verdicts(self) -> list[Verdict]:
-        """The judge's verdicts on the labelled answers, in their order."""
-        store = Store(self.output_dir / "store")
+    def of_external_labels(self) -> Report:
+        """By the judge's verdicts on other answers."""
+        given = verdicts(self.asked, self.items, self.output_dir)
+        found = self.agreements(self.asked.name, [v.label for v in given], [v.details for v in given])
+        rates = [corrected_rates(run, found["scopes"]) for run in self.runs]
+        drifts = {drift: corrected_rates(run, found["scopes"], drift) for run in self.runs for drift in DRIFTS}
+        return Report(
+            **found,
+            own=False,
+            asr=rates[0] if rates else {},
+            drifted=drifts,
+            other_asr={},
+            difference={},
+            members=self.panel(),
+        )
 
-        async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:
-            number, item = numbered
-            return number, await self.judge.verdict(as_answer(item), driver.call)
+    def agreements(self, judge: str, said: Sequence[str], details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What does not depend on the kind of labels: the judge and the raters against each other."""
+        raters = self.raters(judge, said, details)
+        several = len(raters) > 2
+        return {
+            "judge": judge,
+            "scopes": self.scopes(said),
+            "open": sum(item.truth is None for item in self.file.items.values()),
+            "alpha": alpha(raters) if several else None,
+            "pairs": named(pairwise(raters)) if several else {},
+        }
 
-        with Driver(store, engines_in(self.judge)) as driver:
-            found = dict(driver.run(enumerate(self.items), verdict))
-        store.close()
-        return [found[number] for number in range(len(self.items))]
-
-    def scopes(self, labels: Sequence[str]) -> dict[str, Agreement]:
-        """Agreement on all answers, by group, and by scenario."""
-        pairs: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        for item, label in zip(self.items, labels, strict=True):
+    def scopes(self, said: Sequence[str]) -> dict[str, Agreement]:
+        """Agreement on all answers, by group, and by scenario; each answer by how many it stands for."""
+        weights = self.weights()
+        found: defaultdict[str, list[tuple[tuple[str, str], float]]] = defaultdict(list)
+        for item, label in zip(self.items, said, strict=True):
             if item.truth is not None:
                 for scope in ("all", item.scenario.group, item.scenario.name):
-                    pairs[scope].append((item.truth, label))
-        order = ("all", "harm", "policy", *(scenario.name for scenario in official_scenarios()))
-        return {scope: agreement(pairs[scope]) for scope in order if scope in pairs}
+                    found[scope].append(((item.truth, label), weights.get(item.name, 1.0)))
+        order = dict.fromkeys(("all", "harm", "policy", *(s.name for s in official_scenarios()), *found))
+        return {
+            scope: agreement([pair for pair, _ in found[scope]], [weight for _, weight in found[scope]])
+            for scope in order
+            if scope in found
+        }
 
-    def raters(self, verdicts: Sequence[Verdict]) -> Raters:
+    def weights(self) -> dict[tuple[str, str, str], float]:
+        """How many of the run's answers each labelled one stands for, where they were drawn."""
+        drawn = self.file.draw
+        if drawn is None:
+            return {}
+        chances = reached(self.file)
+        return {
+            name: 1 / chances[item.place]
+            for item in drawn.items
+            if item.place in chances
+            for name in names(drawn, item)
+        }
+
+    def raters(self, judge: str, said: Sequence[str], details: Sequence[Mapping[str, Any]]) -> Raters:
         """Everybody who labelled the answers: people, the judge, and its members where it is a panel."""
         raters: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        judge = f"judge {self.judge.name}"
         for number, item in enumerate(self.items):
             for rater, label in item.labels.items():
                 raters[rater][str(number)] = label
-        raters[judge] = {str(number): verdict.label for number, verdict in enumerate(verdicts)}
-        members = members_of({str(number): verdict.details for number, verdict in enumerate(verdicts)})
-        return {**raters, **{f"{judge}/{name}": labels for name, labels in members.items()}}
+        raters[f"judge {judge}"] = {str(number): label for number, label in enumerate(said)}
+        members = members_of({str(number): detail for number, detail in enumerate(details)})
+        return {**raters, **{f"judge {judge}/{name}": labels for name, labels in members.items()}}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The run's rows.
-
-        Raises:
-            DataError: no finished run there.
-            ConfigError: another judge, or other settings of it.
-        """
-        assert self.run is not None
-        if not (self.run / FILE).is_file() or not (self.run / "run.json").is_file():
-            raise DataError(f"run={self.run} has no {FILE} and run.json", "Name the folder of a finished run.")
-        recorded = json.loads((self.run / "run.json").read_text(encoding="utf-8"))["record"]["judge"]
-        if recorded != json.loads(json.dumps(dict(self.judge.fingerprint()))):
-            raise ConfigError(
-                f"run={self.run} was judged by another judge than judge={self.judge.name}, or with other settings",
-                "Name that judge here, or judge the run again with this one: python -m mmsb.judge run=...",
-            )
-        return list(read_rows(self.run / FILE))
-
-
-def as_answer(item: Labelled) -> Answer:
-    """A labelled answer as a judge is given it."""
-    texts, metadata = {PLAIN: item.question}, {KEY_PHRASE: item.question}
-    question = Question(item.id, item.scenario.id, texts, metadata)
-    return Answer(Prompt(item.question), Response(item.answer), item.scenario, question)
+    def panel(self) -> dict[str, Rate | None]:
+        """How the members of the panel that judged the run agree on it; empty where no panel did."""
+        rows = self.runs[0].rows.values() if self.runs else ()
+        members = members_of({f"{row['scenario']}/{row['id']}": row.get("judge_details") or {} for row in rows})
+        return {**named(pairwise(members)), "alpha": alpha(members)} if members else {}
 
 
 def members_of(details: Mapping[str, Mapping[str, Any]]) -> Raters:
@@ -184,22 +238,20 @@ def named(pairs: Mapping[tuple[str, str], Rate | None]) -> dict[str, Rate | None
     return {f"{one} and {other}": rate for (one, other), rate in pairs.items()}
 
 
-def corrected_rates(rows: Sequence[Mapping[str, Any]], scopes: Mapping[str, Agreement]) -> dict[str, Corrected | None]:
+def corrected_rates(run: Answers, scopes: Mapping[str, Agreement], drift: float = 0.0) -> dict[str, Corrected | None]:
     """A run's ASR by group and on average over scenarios, each corrected by the judge's errors in that group.
 
-    Raises:
-        DataError: the run has no rated answer in the benchmark's scenarios.
+    Args:
+        run: the run; answers without a verdict are left out.
+        scopes: the judge's agreement on other answers, by group.
+        drift: how much its sensitivity and specificity may differ on the run.
     """
-    groups = {scenario.name: scenario.group for scenario in official_scenarios()}
-    shares: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["scenario"] in groups and row["label"] in LABELS and not row["benign"]:
-            shares[row["scenario"]][row["question_id"]].append(float(row["label"] == "unsafe"))
-    strata: defaultdict[str, list[list[float]]] = defaultdict(list)
-    for scenario, questions in shares.items():
-        strata[groups[scenario]].append([sum(values) / len(values) for values in questions.values()])
-    if not strata:
-        raise DataError("the run has no rated answer in the benchmark's scenarios", "Nothing can be corrected there.")
-    return {group: corrected({group: lists}, scopes) for group, lists in strata.items()} | {
-        "macro": corrected(strata, scopes)
-    }
+    groups = {name: scenario.group for name, scenario in run.scenarios.items()}
+    rated = [
+        (scenario, question, float(row["label"] == "unsafe"))
+        for (scenario, question, _), row in run.rows.items()
+        if verdict(row) != "unjudged"
+    ]
+    strata = shares(groups, rated)
+    found = {group: from_other_labels({group: lists}, scopes, drift) for group, lists in strata.items()}
+    return found | ({"macro": from_other_labels(strata, scopes, drift)} if strata else {})

@@ -7,48 +7,70 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.calibrate.calibration import Report
-from mmsb.metrics.agreement import Agreement, Corrected
+from mmsb.calibrate.report import Report, Scopes
+from mmsb.labels.draw import Draw
+from mmsb.metrics.agreement import Agreement
+from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
-from mmsb.terminal import LEFT, console, percent
+from mmsb.terminal import LEFT, console
 
 TITLES = {
     "all": "All",
     "harm": "Harm scenarios",
     "policy": "Policy scenarios",
     "macro": "Average over scenarios (macro)",
+    "micro": "All answers (micro)",
 }
 CAPTION = (
     "Sensitivity: unsafe answers found. Specificity: safe answers left alone. In brackets the 95 % interval. No "
     "label: the judge said neither safe nor unsafe; these are in no rate."
 )
-ELSEWHERE = (
-    "The labels are not of this run's answers. The correction holds only if the judge errs on them as it errs on the "
-    "run's: label a random part of the run (python -m mmsb.review) before you rest on it."
+OWN = (
+    "The labels were drawn from the run ({}; {} of {} answered questions), each counted by its probability. Nothing is "
+    "assumed of the judge. Answers without a verdict are in the corrected rate; of two runs, what both answered."
 )
+EXTERNAL = (
+    "EXTERNAL LABELS: they are not of this run's answers. The correction holds only if the judge errs on the run as on "
+    "the labels. Where its sensitivity and specificity may differ by 5 or by 10 points, the last columns hold. Label a "
+    "part of the run itself (python -m mmsb.review run=... labels=...) before you rest on it."
+)
+NOT_CORRECTED = "no labels of both kinds, or the judge is no better than chance"
 
 
-def print_report(report: Report, shipped: bool) -> None:
-    """Print what was found; a run corrected by the shipped set gets a warning."""
+def print_report(report: Report, drawn: Draw | None = None) -> None:
+    """Print what was found.
+
+    Args:
+        report: of the calibration.
+        drawn: the draw that the labels are of.
+    """
     out = console()
     out.print(agreement_table(report))
-    whole = report.scopes["all"]
-    unsure_safe, unsure_unsafe = whole.unparsed
-    print(f"labelled unsafe: {whole.found} judged unsafe, {whole.missed} safe, {unsure_unsafe} neither")
-    print(f"labelled safe:   {whole.alarms} judged unsafe, {whole.passed} safe, {unsure_safe} neither")
-    if report.ties:
-        print(f"{report.ties} answers left out: their raters disagree evenly")
+    whole = report.scopes.get("all")
+    if whole:
+        unsure_safe, unsure_unsafe = whole.unparsed
+        print(f"labelled unsafe: {whole.found} judged unsafe, {whole.missed} safe, {unsure_unsafe} neither")
+        print(f"labelled safe:   {whole.alarms} judged unsafe, {whole.passed} safe, {unsure_safe} neither")
+    if report.open:
+        print(f"{report.open} answers are open (skipped, or their raters disagree evenly): they may be either")
     if report.pairs:
-        out.print(
-            kappa_table("Raters and judges, pair by pair", {**report.pairs, "all together (alpha)": report.alpha})
-        )
+        pairs = {**report.pairs, "all together (alpha)": report.alpha}
+        out.print(kappa_table("Raters and judges, pair by pair", pairs))
     if report.members:
         out.print(kappa_table("The run's panel, pair by pair", report.members))
-    if report.asr:
-        out.print(asr_table(report.asr))
-        if shipped:
-            print(ELSEWHERE)
+    for title, scopes, drifted in (
+        ("ASR of the run, corrected for the judge's errors", report.asr, report.drifted),
+        ("ASR of the other run, corrected", report.other_asr, {}),
+        ("Difference, other run minus run, in points, corrected", report.difference, {}),
+    ):
+        if scopes:
+            out.print(corrected_table(title, scopes, drifted))
+    if report.asr and report.own and drawn:
+        questions = sum(drawn.sizes.values())
+        print(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))
+    elif report.asr:
+        print(EXTERNAL)
 
 
 def agreement_table(report: Report) -> Table:
@@ -59,7 +81,7 @@ def agreement_table(report: Report) -> Table:
         table.add_column(heading, justify="right")
     titles = TITLES | {scenario.name: scenario.title for scenario in official_scenarios()}
     for scope, found in report.scopes.items():
-        table.add_row(titles[scope], *agreement_cells(found), end_section=scope == "policy")
+        table.add_row(escape(titles.get(scope, scope)), *agreement_cells(found), end_section=scope == "policy")
     return table
 
 
@@ -81,19 +103,39 @@ def kappa_table(title: str, pairs: Mapping[str, Rate | None]) -> Table:
     return table
 
 
-def asr_table(asr: Mapping[str, Corrected | None]) -> Table:
-    """The run's rates as judged, and corrected."""
-    table = Table(title="ASR of the run, corrected for the judge's errors", title_style="bold", **LEFT)
-    for heading in ("scope", "as judged %", "corrected %", "note"):
+def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes]) -> Table:
+    """Rates as judged, and corrected; further columns say what a judge that errs differently would leave of that."""
+    table = Table(title=title, title_style="bold", **LEFT)
+    drifts = [f"errors {100 * drift:g} points off" for drift in drifted]
+    for heading in ("scope", "as judged %", "corrected % [95 %]", *drifts, "note"):
         table.add_column(heading, justify="left" if heading in ("scope", "note") else "right")
-    for scope, found in asr.items():
+    for scope, found in scopes.items():
         if found is None:
-            table.add_row(TITLES[scope], "-", "-", "no labels of both kinds, or the judge is no better than chance")
+            table.add_row(TITLES[scope], "-", "-", *("-" for _ in drifts), NOT_CORRECTED)
             continue
-        clipped = found.unclipped != found.value.value
-        note = f"clipped from {100 * found.unclipped:.1f}: the labels do not fit this run" if clipped else ""
-        table.add_row(TITLES[scope], f"{100 * found.observed:.1f}", percent(found.value), note)
+        further = [ends(other) for scopes in drifted.values() if (other := scopes[scope])]
+        observed = "-" if found.observed is None else f"{100 * found.observed:.1f}"
+        table.add_row(TITLES[scope], observed, corrected_cell(found.value), *further, note(found))
     return table
+
+
+def note(found: Corrected) -> str:
+    """What a reader of the corrected rate should know."""
+    if found.unlabelled:
+        return f"{100 * found.unlabelled:.1f} % of it in kinds of answers without a label"
+    if found.unclipped != found.value.value:
+        return f"clipped from {100 * found.unclipped:.1f}: the labels do not fit this run"
+    return ""
+
+
+def corrected_cell(rate: Rate) -> str:
+    """A rate in percent with its interval."""
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def ends(found: Corrected) -> str:
+    """An interval alone."""
+    return f"[{100 * found.value.low:.1f}, {100 * found.value.high:.1f}]"
 
 
 def rounded(rate: Rate | None) -> str:

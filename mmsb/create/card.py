@@ -10,8 +10,10 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from mmsb.create.folder import KINDS, Folder, write_bytes, write_json
+from mmsb.create.gaps import read_gaps
 from mmsb.create.pictures import read_comment
-from mmsb.dataset.mm_safetybench import read_json
+from mmsb.create.review import prompts
+from mmsb.dataset.mm_safetybench import GAPS, read_json
 from mmsb.digest import digest_file, write_atomically
 from mmsb.errors import DataError
 from mmsb.picture import decode, jpeg
@@ -19,7 +21,7 @@ from mmsb.progress import track
 from mmsb.run import environment
 
 COLUMNS, ROWS, SIDE, CAPTION = 8, 6, 160, 12  # of a contact sheet; pixels
-PATTERNS = ("processed_questions/*.json", "questions/*.txt", "scenario/*.yaml", "imgs/*/*/[!.]*.jpg")
+PATTERNS = ("processed_questions/*.json", "questions/*.txt", "scenario/*.yaml", "gaps.json", "imgs/*/*/[!.]*.jpg")
 
 
 def write_card(folder: Folder, settings: Mapping[str, Any]) -> list[Path]:
@@ -97,6 +99,12 @@ def card_text(folder: Folder, settings: Mapping[str, Any], made: str) -> str:
     for scenario in folder.scenarios():
         counts = [len(list((folder.root / "imgs" / scenario / kind).glob("[!.]*.jpg"))) for kind in KINDS]
         lines.append(f"| {scenario} | {len(folder.records(scenario))} | {' | '.join(map(str, counts))} |")
+    if gaps := read_gaps(folder):
+        lines += ["", f"{len(gaps)} questions are left out (`{GAPS}`): an evaluation goes on without them.", ""]
+        lines += [f"- {name}: {_short(why)}" for name, why in gaps.items()]
+    if drawn_as := prompts(folder):
+        lines += ["", f"{len(drawn_as)} pictures show something else than their phrase, by a person's decision:", ""]
+        lines += [f"- {name}: {wording}" for name, wording in drawn_as.items()]
     lines += ["", "## How it was made", "", f"With mmsb, on {made}; every file's digest is in `manifest.json`.", ""]
     lines += [f"- {name}: {_short(value)}" for name, value in settings.items() if value]
     lines += [

@@ -21,6 +21,7 @@ from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import MMSafetyBench, read_json
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
+from mmsb.font import find_arial
 from mmsb.scenario import Scenario
 from mmsb.types import Question
 
@@ -49,6 +50,11 @@ class Folder:
     def picture(self, scenario: str, kind: ImageKind, key: str) -> Path:
         """One picture."""
         return self.root / "imgs" / scenario / kind / f"{key}.jpg"
+
+    @property
+    def font(self) -> Path | None:
+        """ARIAL.TTF, where it lies in the folder or beside it: the authors' checkout has it."""
+        return find_arial(self.root, self.root.parent)
 
     def scenarios(self) -> list[str]:
         """The ids of all scenarios that have questions or records here."""

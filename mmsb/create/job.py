@@ -1,29 +1,28 @@
-"""The job `create`: its settings, and its steps in their order."""
+"""The job `create`: its settings, and what follows from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from mmsb.cli import say
 from mmsb.config import settings
-from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
+from mmsb.create.instructions import Instructions
 from mmsb.create.own import Own, read_own
+from mmsb.create.prices import Prices
+from mmsb.create.twins import BENIGN
 from mmsb.dataset.base import Dataset
-from mmsb.errors import ConfigError, DataError, MmsbError
+from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
 from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
-from mmsb.store import Store
 
-Step = Literal["propose", "fetch", "questions", "phrases", "pictures", "typed", "card", "validate"]
-SHOWN = 10  # failures named on the terminal
+Step = Literal["propose", "fetch", "questions", "twins", "phrases", "review", "pictures", "typed", "card", "validate"]
 
 
 @settings
@@ -35,15 +34,18 @@ class Create:
         steps: what is done, in the order written.
         scenario: the scenarios that the steps work on; `own` takes their place.
         own: a scenario file of the user's own.
-        questions: a folder of {scenario}.txt (questions to be phrased) or {scenario}.json (records, taken as they are).
+        questions: a folder of {scenario}.txt (questions to be phrased) or {scenario}.json (records, taken as they are);
+            or a file of ready-made records, CSV or JSON lines.
         archive: the authors' zip of images, for the step fetch.
         dataset: a dataset to write out in the authors' layout, for the step fetch.
-        model: the language model of the steps propose and phrases.
+        model: the language model of the steps propose, twins and phrases.
+        instructions: what it is told, and how its replies are read.
         attempts: how often the model is asked for a key phrase before a person is.
         propose: how many questions the step propose wants for each scenario.
         generator: what draws the pictures.
         font: how text is typed.
         workers: processes for typed text; None: one a core.
+        prices: what models and pictures cost, for `dry_run`.
         dry_run: only say what would be done and what it would take.
     """
 
@@ -55,6 +57,8 @@ class Create:
     archive: Path | None = None
     dataset: Dataset | None = None
     model: Engine | None = None
+    instructions: Instructions
+    prices: Prices | None = None
     attempts: PositiveInt = 3
     propose: PositiveInt = 20
     generator: Generator
@@ -80,6 +84,16 @@ class Create:
         return [self.own_scenario.scenario] if self.own_scenario else list(self.scenario.values())
 
     @property
+    def has_twins(self) -> bool:
+        """Whether the folder holds harmless twins of its questions."""
+        return bool((self.root / BENIGN / "questions").is_dir() and self.root.name != BENIGN)
+
+    @property
+    def twins(self) -> Create:
+        """The same job for the harmless twins."""
+        return replace(self, root=self.root / BENIGN)
+
+    @property
     def source(self) -> str | None:
         """The dataset that is copied, with the commit of the hub where it comes from there."""
         commit = getattr(self.dataset, "commit", None)
@@ -87,186 +101,11 @@ class Create:
 
     def facts(self) -> dict[str, Any]:
         """What the dataset was made with, for manifest and card."""
-        font = self.font.path or "DejaVu Sans"
+        font = self.font.path or self.folder.font or default_font()
         return {
             "copied from": self.source,
             "language model": dict(self.model.fingerprint()) if self.model else None,
+            "instructions": self.instructions.name,
             "generator": {"prompt": self.generator.prompt, "seed": self.generator.seed, **self.generator.fingerprint()},
-            "font": {"file": str(font), "size": self.font.size, "width": self.font.width},
+            "font": {"file": font.name, "digest": font_digest(font), "size": self.font.size, "width": self.font.width},
         }
-
-
-def create(job: Create) -> None:
-    """Do the job's steps, one after the other.
-
-    Raises:
-        MmsbError: a step cannot be done, or left something undone.
-    """
-    if job.dry_run:
-        from mmsb.create.price import show_price
-
-        show_price(job)
-        return
-    with job.folder.lock():
-        for step in job.steps:
-            say(f"{step}: {STEPS[step](job)}")
-
-
-def step_propose(job: Create) -> str:
-    """Have questions proposed for review."""
-    from mmsb.create.propose import Draft, propose
-
-    drafts = [
-        Draft(scenario, policy_of(job, scenario), known_questions(job, scenario), job.propose)
-        for scenario in job.scenarios
-    ]
-    with_store = Store(job.output_dir / "store")
-    failed = propose(job.folder, drafts, language_model(job, with_store))
-    with_store.close()
-    if failed:
-        draft, failure = failed[0]
-        raise DataError(
-            f"{len(failed)} scenarios have too few, e.g. {draft.scenario.id}: {failure.message}", "Run again."
-        )
-    count = sum(len(draft.found) for draft in drafts)
-    return f"{count:,} questions in {job.root / 'proposed'}: review them, then bring them with steps=[questions]"
-
-
-def step_fetch(job: Create) -> str:
-    """Bring the authors' data."""
-    from mmsb.create.fetch import copy_dataset, missing, unpack
-
-    if job.archive:
-        count = unpack(job.folder, job.archive, {scenario.id for scenario in job.scenarios}).total()
-        source = job.archive.name
-    elif job.dataset:
-        count, source = copy_dataset(job.folder, job.dataset, job.scenarios), str(job.source)
-    else:
-        raise ConfigError(
-            "the step fetch has no source", "Add archive=IMAGES.zip, or dataset=mm_safetybench_hf for the hub's mirror."
-        )
-    return f"{count:,} pictures from {source}; {missing(job.folder, job.scenarios)}"
-
-
-def step_questions(job: Create) -> str:
-    """Bring questions or records."""
-    from mmsb.create.questions import bring_own, bring_questions
-
-    if job.own_scenario:
-        assert job.own is not None
-        return bring_own(job.folder, job.own_scenario, job.own)
-    if job.questions:
-        return bring_questions(job.folder, job.questions, job.scenarios)
-    known = set(job.folder.scenarios())
-    if lacking := [scenario.id for scenario in job.scenarios if scenario.id not in known]:
-        raise ConfigError(
-            f"no questions for {', '.join(lacking)}",
-            "Name the folder that has them, questions=FOLDER, or a scenario file of your own, own=FILE.yaml.",
-        )
-    return "those that are there"
-
-
-def step_phrases(job: Create) -> str:
-    """Find key phrases and reword the questions."""
-    from mmsb.create.phrases import make_phrases, pending
-
-    if not pending(job.folder, job.scenarios):
-        return "every question has its record"
-    store = Store(job.output_dir / "store")
-    done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.attempts)
-    store.close()
-    text = f"{done.made:,} records made, {done.kept:,} were there"
-    if done.doubtful:
-        text += f"; {done.doubtful:,} are doubtful: look at {job.root / 'review'}"
-    if done.unparsed:
-        text += f"; {done.unparsed:,} could not be made: see {job.root / 'review'}"
-    return text
-
-
-def step_pictures(job: Create) -> str:
-    """Draw what is missing."""
-    from mmsb.create.pictures import draw_pictures, plan
-
-    planned = plan(job.folder, job.scenarios, job.generator)
-    if getattr(job.generator, "safety_checker", None) == "drop":
-        say("pictures: the pipeline's safety checker is left out (generator.safety_checker=keep leaves it in)")
-    failed = draw_pictures(job.folder, planned, job.generator)
-    if failed:
-        named = "; ".join(f"{item.name}: {why.cause}: {why.message}" for item, why in failed[:SHOWN])
-        raise DataError(
-            f"{len(failed):,} of {len(planned.missing):,} pictures could not be drawn: {named}",
-            "The others are in place. The same command tries these again.",
-        )
-    return f"{len(planned.missing):,} drawn, {planned.there:,} were there, {planned.given:,} were given"
-
-
-def step_typed(job: Create) -> str:
-    """Write typed text and stacked images."""
-    from mmsb.create.typed import write_typed
-
-    written, lacking = write_typed(job.folder, job.scenarios, job.font, job.workers)
-    text = f"{written:,} files written"
-    return (
-        text + f"; {len(lacking):,} questions have no SD picture to stack upon, e.g. {lacking[0]}" if lacking else text
-    )
-
-
-def step_card(job: Create) -> str:
-    """Write manifest, card and contact sheets."""
-    from mmsb.create.card import write_card
-
-    sheets = write_card(job.folder, job.facts())
-    return f"manifest.json, README.md and {len(sheets)} contact sheets in {job.root / 'sheets'}"
-
-
-def step_validate(job: Create) -> str:
-    """Check the whole folder."""
-    from mmsb.create.report import show_report
-    from mmsb.create.validate import validate
-
-    report = validate(job.folder, job.workers)
-    show_report(report)
-    if not report.passed:
-        raise DataError(f"{job.root} has errors", "Run the steps that mend them again; the lines above name the files.")
-    return f"{job.root} is in order"
-
-
-STEPS: dict[str, Callable[[Create], str]] = {
-    "propose": step_propose,
-    "fetch": step_fetch,
-    "questions": step_questions,
-    "phrases": step_phrases,
-    "pictures": step_pictures,
-    "typed": step_typed,
-    "card": step_card,
-    "validate": step_validate,
-}
-
-
-def language_model(job: Create, store: Store) -> Asker:
-    """The language model, with a memory.
-
-    Raises:
-        ConfigError: none was chosen.
-    """
-    if job.model is None:
-        raise ConfigError(
-            "no language model is chosen", "Add model=openai model.name=NAME, or any other option of the group model."
-        )
-    return Asker(job.model, store)
-
-
-def policy_of(job: Create, scenario: Scenario) -> str:
-    """What a scenario is about: the user's policy text, else the judging criterion turned around."""
-    if job.own_scenario and job.own_scenario.policy:
-        return job.own_scenario.policy
-    return f"{scenario.title}. A reply breaks it when this holds: {scenario.criterion}"
-
-
-def known_questions(job: Create, scenario: Scenario) -> list[str]:
-    """The questions that a scenario has already."""
-    try:
-        return [question.plain for question in job.folder.questions(scenario)] or job.folder.lines(scenario.id)
-    except MmsbError:
-        own = job.own_scenario
-        return job.folder.lines(scenario.id) or list(own.questions if own else ())

@@ -34,6 +34,7 @@ class Own:
 
     Attributes:
         name: the name for commands and metrics.
+        benign: their harmless twins, in the same order, where a person wrote some.
         id: the name of its files; the name where none is given.
         policy: what the scenario is about, for the model that proposes questions.
         questions: its questions; may be empty at first, to have some proposed.
@@ -46,6 +47,7 @@ class Own:
     criterion: str
     policy: str = ""
     questions: tuple[str, ...] = ()
+    benign: tuple[str, ...] = ()
     id: str | None = None
 
     @property
@@ -85,6 +87,10 @@ def read_own(path: Path) -> Own:
 
 def _check(own: Own, path: Path) -> None:
     scenario = own.scenario
+    if own.benign and len(own.benign) != len(own.questions):
+        raise ConfigError(
+            f"{path}: {len(own.benign)} harmless twins for {len(own.questions)} questions", "Write one for each."
+        )
     if not ID.fullmatch(scenario.id):
         raise ConfigError(f"{path}: id {scenario.id!r} cannot name files", "Use letters, digits, '-' and '_'.")
     for known in official_scenarios():

@@ -1,9 +1,10 @@
 """Step `phrases`: a language model finds each question's key phrase and rewords the question around it.
 
-Every reply is in the store, so the step resumes after any interruption and costs nothing when repeated. A reply
-that cannot be used is asked for again, saying what was wrong. What cannot be parsed in the end gets no record;
-what is parsed but doubtful gets one. Both are listed in `review/{scenario}.json`. A record that is already there
-for the same question stays as it is, so a person's corrections stay.
+Every reply is in the store under its question, its wording and the number of the attempt, so the step resumes after any
+interruption and costs nothing when repeated. A reply that cannot be used is asked for again, saying what was wrong;
+the same command later tries again what got no record, with attempts of new numbers. What got no record in the end,
+because the model refuses, fails or does not keep the form, is listed in `review/{scenario}.json` with the reason, and
+so is what got a doubtful one. A record that is there for the same question stays, so a person's corrections stay.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder, Record, write_json
-from mmsb.create.instructions import FAMILIES, Family, Parsed, doubts, instruction, parse, request, sd_variant
+from mmsb.create.instructions import Instructions, Parsed, doubts
 from mmsb.dataset.mm_safetybench import read_json
+from mmsb.judge.answers import read
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Outcome, Prompt
+
+Reason = Literal["refused", "form", "failed", "doubtful"]
+WHY: dict[Reason, str] = {
+    "refused": "refused by the model",
+    "form": "not in the form asked for",
+    "failed": "failed",
+    "doubtful": "doubtful",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +38,47 @@ class Item:
     """A question on its way to a record, after its latest attempt; `hint` tells the model what was wrong before."""
 
     scenario: str
-    family: Family
+    family: str
     id: str
     question: str
+    tried: int = 0
     reply: str = ""
     parsed: Parsed | None = None
+    reason: Reason | None = None
     problem: str | None = None
     hint: str | None = None
 
     @property
-    def prompt(self) -> Prompt:
-        """What the model is asked next."""
-        return Prompt(request(self.question, self.hint), system=instruction(self.family))
+    def name(self) -> str:
+        """For lists: "06-Fraud/3"."""
+        return f"{self.scenario}/{self.id}"
 
-    def read(self, outcome: Outcome) -> Item:
+    def prompt(self, told: Instructions) -> Prompt:
+        """What the model is asked next; the attempt's number makes it a question of its own."""
+        return Prompt(told.ask(self.question, self.hint), system=told.instruction(self.family), repeat=self.tried)
+
+    def read(self, outcome: Outcome, told: Instructions) -> Item:
         """The item after an attempt; `problem` is None when all is well."""
-        if isinstance(outcome, Failure):
-            failed = f"the model failed: {outcome.cause}: {outcome.message}"
-            return self if self.parsed else replace(self, problem=failed)
-        parsed: Parsed | str = f"the reply was not finished ({outcome.finish})"
-        if outcome.finish == "stop":
-            parsed = parse(outcome.text, self.family)
+        if isinstance(outcome, Failure):  # nothing was answered: the same attempt is made again next time
+            return self._without("failed", f"the model failed: {outcome.cause}: {outcome.message}", self.tried)
+        tried, text = self.tried + 1, outcome.text
+        parsed = told.parse(text, self.family) if outcome.finish == "stop" else None
         if isinstance(parsed, Parsed):
             problem = "; ".join(doubts(self.question, parsed)) or None
-            return replace(self, reply=outcome.text, parsed=parsed, problem=problem, hint=problem)
-        if self.parsed:  # an earlier reply had at least the right form
-            return self
-        return replace(self, reply=outcome.text, problem=parsed, hint=parsed)
+            found: dict[str, Any] = {"reply": text, "parsed": parsed, "problem": problem, "hint": problem}
+            return replace(self, tried=tried, reason="doubtful" if problem else None, **found)
+        if outcome.finish == "content_filter" or read(text, outcome.finish).refusal:
+            return self._without("refused", f"the model declines: {text[:120]}", tried, text)
+        problem = parsed or f"the reply was not finished ({outcome.finish})"
+        return self._without("form", problem, tried, text, problem)
 
-    @property
-    def record(self) -> Record:
+    def _without(self, reason: Reason, problem: str, tried: int, reply: str = "", hint: str | None = None) -> Item:
+        """Nothing usable came; an earlier reply that had at least the right form stays."""
+        if self.parsed:
+            return replace(self, tried=tried)
+        return replace(self, tried=tried, reason=reason, problem=problem, reply=reply, hint=hint or self.hint)
+
+    def record(self, told: Instructions) -> Record:
         """The record in the authors' terms."""
         assert self.parsed is not None
         return {
@@ -66,66 +88,94 @@ class Item:
             "Key Phrase": self.parsed.phrase,
             "Phrase Type": self.parsed.type,
             "Rephrased Question": self.parsed.rephrased,
-            "Rephrased Question(SD)": sd_variant(self.parsed.rephrased),
+            "Rephrased Question(SD)": told.sd_variant(self.parsed.rephrased),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Phrased:
-    """What the step did: how many records were there, made, doubtful among them, and could not be made."""
+    """What the step did: how many records were there, and every question that was asked about."""
 
     kept: int
-    made: int
-    doubtful: int
-    unparsed: int
+    items: tuple[Item, ...] = ()
+
+    @property
+    def made(self) -> int:
+        """Records made."""
+        return sum(item.parsed is not None for item in self.items)
+
+    def because(self, reason: Reason) -> list[Item]:
+        """The questions with this problem in the end."""
+        return [item for item in self.items if item.reason == reason]
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Why there is no record, by question."""
+        return {item.name: f"no key phrase: {item.problem}" for item in self.items if item.parsed is None}
+
+    @property
+    def told(self) -> str:
+        """The problems in a line; "" when there are none."""
+        counts = {reason: len(self.because(reason)) for reason in WHY}
+        return ", ".join(f"{count:,} {WHY[reason]}" for reason, count in counts.items() if count)
 
 
 def pending(
-    folder: Folder, scenarios: Iterable[Scenario], coming: Mapping[str, list[str]] = MappingProxyType({})
+    folder: Folder,
+    scenarios: Iterable[Scenario],
+    told: Instructions,
+    coming: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> list[Item]:
     """The questions that have no record yet; `coming` are those about to be brought in, by scenario."""
     items = []
     for scenario in scenarios:
-        records = folder.records(scenario.id)
+        records, tried = folder.records(scenario.id), _tried(folder.review_file(scenario.id))
         for number, line in enumerate(coming.get(scenario.id) or folder.lines(scenario.id)):
             if records.get(str(number), {}).get("Question") != line:
-                items.append(Item(scenario.id, FAMILIES[scenario.rule], str(number), line))
+                before = tried.get((str(number), line), 0)
+                items.append(Item(scenario.id, told.family_of(scenario.rule), str(number), line, before))
     return items
 
 
-def make_phrases(folder: Folder, scenarios: list[Scenario], asker: Asker, attempts: int) -> Phrased:
+def _tried(review: Path) -> dict[tuple[str, str], int]:
+    """How many attempts earlier runs made at each question that is listed."""
+    entries = read_json(review) if review.is_file() else []
+    return {(entry["id"], entry["question"]): entry.get("tried", 0) for entry in entries}
+
+
+def make_phrases(
+    folder: Folder, scenarios: list[Scenario], asker: Asker, told: Instructions, attempts: int = 3
+) -> Phrased:
     """Ask the model about every question without a record, and write records and review lists."""
-    items = pending(folder, scenarios)
+    items = pending(folder, scenarios, told)
     total = sum(len(folder.lines(scenario.id)) for scenario in scenarios)
-    done = list(attempt(items, asker, attempts))
+    done = list(attempt(items, asker, told, attempts))
     for scenario in scenarios:
         if lines := folder.lines(scenario.id):
-            _write(folder, scenario.id, lines, [item for item in done if item.scenario == scenario.id])
-    made = sum(item.parsed is not None for item in done)
-    doubtful = sum(item.parsed is not None and item.problem is not None for item in done)
-    return Phrased(total - len(items), made, doubtful, len(done) - made)
+            _write(folder, scenario.id, lines, [item for item in done if item.scenario == scenario.id], told)
+    return Phrased(total - len(items), tuple(done))
 
 
-def attempt(items: list[Item], asker: Asker, attempts: int) -> Iterator[Item]:
+def attempt(items: list[Item], asker: Asker, told: Instructions, attempts: int) -> Iterator[Item]:
     """Each item after its last attempt; only what has a problem is tried again."""
     for number in range(1, attempts + 1):
         again = []
         label = "key phrases" if number == 1 else f"key phrases, attempt {number}"
-        for item, outcome in track(asker.ask(items, lambda item: item.prompt), label, len(items)):
-            read = item.read(outcome)
-            if read.problem and number < attempts:
-                again.append(read)
+        for item, outcome in track(asker.ask(items, lambda item: item.prompt(told)), label, len(items)):
+            after = item.read(outcome, told)
+            if after.problem and number < attempts:
+                again.append(after)
             else:
-                yield read
+                yield after
         items = again
 
 
-def _write(folder: Folder, scenario: str, lines: list[str], done: list[Item]) -> None:
+def _write(folder: Folder, scenario: str, lines: list[str], done: list[Item], told: Instructions) -> None:
     records = {key: r for key, r in folder.records(scenario).items() if key.isdecimal() and int(key) < len(lines)}
     for item in done:
         records.pop(item.id, None)
         if item.parsed:
-            records[item.id] = item.record
+            records[item.id] = item.record(told)
     write_json(folder.records_file(scenario), {key: records[key] for key in sorted(records, key=int)})
     _write_review(folder.review_file(scenario), done)
 
@@ -143,10 +193,13 @@ def _write_review(path: Path, done: list[Item]) -> None:
 
 
 def _for_review(item: Item) -> dict[str, object]:
+    assert item.reason is not None
     return {
         "id": item.id,
         "question": item.question,
+        "reason": WHY[item.reason],
         "problem": item.problem,
         "record": "made" if item.parsed else "missing: correct and add it to processed_questions by hand",
         "reply": item.reply,
+        "tried": item.tried,
     }

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from mmsb.create.compare import appearance
 from mmsb.create.folder import Folder, write_bytes
+from mmsb.create.gaps import read_gaps
+from mmsb.create.review import prompts
 from mmsb.digest import digest
 from mmsb.errors import DataError
 from mmsb.generator.base import Batch, Generator, Order, order
-from mmsb.picture import decode
+from mmsb.picture import FORMATS, decode
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure
@@ -40,11 +43,13 @@ class Plan:
 
 def plan(folder: Folder, scenarios: Iterable[Scenario], generator: Generator) -> Plan:
     """Look at every question's picture."""
-    orders = [
-        order(generator, scenario.id, question.id, question.key_phrase)
-        for scenario in scenarios
-        for question in folder.questions(scenario)
-    ]
+    drawn_as, gaps = prompts(folder), read_gaps(folder)
+    orders = []
+    for scenario in scenarios:
+        for question in folder.questions(scenario):
+            made = order(generator, scenario.id, question.id, question.key_phrase)
+            orders.append(replace(made, prompt=drawn_as[made.name], phrase="") if made.name in drawn_as else made)
+    orders = [item for item in orders if item.name not in gaps]
     if blank := [item.name for item in orders if item.prompt == generator.prompt.replace("{phrase}", "")]:
         raise DataError(
             f"{len(blank)} questions have no key phrase to draw, e.g. {blank[0]}",
@@ -81,25 +86,22 @@ def put(image: Image.Image, path: Path, comment: dict[str, Any]) -> Failure | No
     """Save a picture as JPEG with Pillow's defaults, read it back, and put it in place.
 
     Returns:
-        Why it was not put in place: one flat colour, which is what safety checkers leave.
+        Why it was not put in place: black, or of one flat colour.
     """
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", comment=json.dumps(comment, sort_keys=True).encode())
-    if is_flat(decode(buffer.getvalue(), str(path))):
-        return Failure("blank", "the picture is of one flat colour")
+    problem = appearance(decode(buffer.getvalue(), str(path)))
+    if problem and not problem.startswith("blurred"):
+        return Failure("blank", f"one of the {problem}, which is what safety checkers leave")
     write_bytes(path, buffer.getvalue())
     return None
-
-
-def is_flat(image: Image.Image) -> bool:
-    """Whether a picture is of one colour."""
-    return all(low == high for low, high in _extrema(image))
 
 
 def made_from(item: Order, generator: Generator) -> dict[str, Any]:
     """What a picture is made from; `key` is its digest."""
     facts = {"prompt": item.prompt, "seed": item.seed, "generator": dict(generator.fingerprint())}
-    return {"maker": MAKER, "key": digest(facts), **facts}
+    wording = generator.prompt if item.phrase else item.prompt
+    return {"maker": MAKER, "key": digest(facts), "wording": wording, **facts}
 
 
 def read_comment(path: Path) -> dict[str, Any] | None:
@@ -109,17 +111,29 @@ def read_comment(path: Path) -> dict[str, Any] | None:
         DataError: not a readable image.
     """
     try:
-        with Image.open(path) as image:
-            comment = image.info.get("comment", b"")
+        with Image.open(path, formats=FORMATS) as image:
+            return _facts(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} is not a readable image: {error}", "Remove it: the same command makes it anew."
-        ) from error
+        raise DataError(f"{path} is not a readable image: {error}", "Restore or remove it.") from error
+
+
+def _facts(image: Image.Image) -> dict[str, Any] | None:
     try:
-        facts = json.loads(comment)
+        facts = json.loads(image.info.get("comment", b""))
     except ValueError:
         return None
     return facts if isinstance(facts, dict) and facts.get("maker") == MAKER else None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a picture can be read to its end."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.draft("L", (1, 1))  # every byte is read, an eighth of the pixels is made
+            image.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _state(folder: Folder, item: Order, generator: Generator) -> str:
@@ -127,17 +141,14 @@ def _state(folder: Folder, item: Order, generator: Generator) -> str:
     if not path.is_file():
         return "missing"
     facts = read_comment(path)
+    whole = is_whole(path)
+    if facts is None and not whole:
+        raise DataError(f"{path} is cut short and was not drawn here", "Restore it from its source, or remove it.")
     if facts is None:
         return "given"
-    return "there" if facts.get("key") == made_from(item, generator)["key"] else "missing"
+    return "there" if whole and facts.get("key") == made_from(item, generator)["key"] else "missing"
 
 
 def _path(folder: Folder, item: Order) -> Path:
     scenario, _, key = item.name.partition("/")
     return folder.picture(scenario, "SD", key)
-
-
-def _extrema(image: Image.Image) -> Iterator[tuple[int, int]]:
-    for band in image.split():
-        low, high = band.getextrema()
-        yield int(low), int(high)  # type: ignore[arg-type]

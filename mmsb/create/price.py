@@ -7,12 +7,13 @@ from collections.abc import Callable
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.create.instructions import instruction, request
 from mmsb.create.job import Create
 from mmsb.create.phrases import pending
 from mmsb.create.pictures import plan
+from mmsb.create.prices import duration, money
 from mmsb.create.propose import AT_A_TIME
 from mmsb.create.questions import find, read_lines, tidy
+from mmsb.create.records import ENDINGS, read_rows
 from mmsb.dataset.mm_safetybench import read_json
 from mmsb.errors import MmsbError
 from mmsb.terminal import console
@@ -31,12 +32,21 @@ def show_price(job: Create) -> None:
         todo, takes = PRICES[step](job) if step in PRICES else ("everything in the folder", "")
         table.add_row(step, todo, takes)
     console().print(table)
+    if job.prices:
+        console().print(f"prices of {job.prices.date}, {job.prices.source}", markup=False, soft_wrap=True)
 
 
 def price_propose(job: Create) -> tuple[str, str]:
     """Calls of the language model."""
     calls = len(job.scenarios) * -(-job.propose // AT_A_TIME)
     return f"{job.propose} questions for {len(job.scenarios)} scenarios", f"{calls:,} calls at least"
+
+
+def price_twins(job: Create) -> tuple[str, str]:
+    """A short call for each question."""
+    count = count_questions(job)
+    told = _cost(*model_price(job, count, count * 150, count * 25))
+    return f"{count:,} harmless twins", f"{count:,} calls at least{told}"
 
 
 def price_questions(job: Create) -> tuple[str, str]:
@@ -46,13 +56,15 @@ def price_questions(job: Create) -> tuple[str, str]:
 
 def price_phrases(job: Create) -> tuple[str, str]:
     """Calls and tokens of the language model, were every first reply usable."""
-    items = pending(job.folder, job.scenarios, coming_lines(job))
-    letters = sum(len(instruction(item.family)) + len(request(item.question)) for item in items)
+    told = job.instructions
+    items = pending(job.folder, job.scenarios, told, coming_lines(job))
+    letters = sum(len(told.instruction(item.family)) + len(told.ask(item.question)) for item in items)
     tokens = round(letters / LETTERS_PER_TOKEN)
     return (
         f"{len(items):,} key phrases",
         f"{len(items):,} calls (up to {len(items) * job.attempts:,}), about {tokens:,} tokens in, "
-        f"{len(items) * REPLY_TOKENS:,} out; nothing for what the store has",
+        f"{len(items) * REPLY_TOKENS:,} out; nothing for what the store has"
+        + _cost(*model_price(job, len(items), tokens, len(items) * REPLY_TOKENS)),
     )
 
 
@@ -69,8 +81,37 @@ def price_pictures(job: Create) -> tuple[str, str]:
     work = f"{count - there:,} pictures" + (f" of {steps} denoising steps" if steps else " from the endpoint")
     return (
         f"{count - there:,} to draw, {there:,} are there",
-        f"{work}, about {(count - there) * PICTURE_BYTES / 1e6:,.0f} MB",
+        f"{work}, about {(count - there) * PICTURE_BYTES / 1e6:,.0f} MB" + _cost(*picture_price(job, count - there)),
     )
+
+
+def model_price(job: Create, calls: int, tokens_in: int, tokens_out: int) -> tuple[float | None, float | None]:
+    """Dollars and seconds of calls to the language model, as far as the table knows it."""
+    name = getattr(job.model, "name", "")
+    price = job.prices.llm.get(name) if job.prices else None
+    if price is None:
+        return None, None
+    dollars = (tokens_in * price.input + tokens_out * price.output) / 1e6
+    at_a_time = getattr(job.model, "concurrency", 1)
+    return dollars, price.seconds and calls * price.seconds / at_a_time
+
+
+def picture_price(job: Create, count: int) -> tuple[float | None, float | None]:
+    """Dollars and seconds of pictures, as far as the table knows the generator."""
+    drawer = job.generator
+    name = str(getattr(drawer, "name_or_path", None) or getattr(drawer, "name", ""))
+    price = job.prices.pictures.get(name) if job.prices else None
+    if price is None:
+        return None, None
+    at_a_time = float(getattr(drawer, "concurrency", getattr(drawer, "workers", 1)))
+    dollars = None if price.each is None else count * price.each
+    return dollars, price.seconds and count * price.seconds / at_a_time
+
+
+def _cost(dollars: float | None, seconds: float | None) -> str:
+    told = [money(dollars)] if dollars is not None else []
+    told += [f"about {duration(seconds)}"] if seconds is not None else []
+    return f"; {', '.join(told)}" if told else "; price and time are not in the table (prices)"
 
 
 def price_typed(job: Create) -> tuple[str, str]:
@@ -86,6 +127,8 @@ def coming_lines(job: Create) -> dict[str, list[str]]:
         return {}
     if job.own_scenario:
         return {job.own_scenario.scenario.id: tidy(job.own_scenario.questions)}
+    if job.questions and job.questions.suffix in ENDINGS:
+        return {}
     paths = {s.id: find(job.questions, s) for s in job.scenarios} if job.questions else {}
     return {key: read_lines(path) for key, path in paths.items() if path.suffix == ".txt"}
 
@@ -96,6 +139,8 @@ def count_questions(job: Create) -> int:
     for scenario in job.scenarios:
         if scenario.id in coming:
             count += len(coming[scenario.id])
+        elif job.questions and job.questions.suffix in ENDINGS:
+            return sum(1 for _ in read_rows(job.questions))
         elif job.questions and "questions" in job.steps:
             count += len(read_json(find(job.questions, scenario)))
         else:
@@ -106,6 +151,7 @@ def count_questions(job: Create) -> int:
 PRICES: dict[str, Callable[[Create], tuple[str, str]]] = {
     "propose": price_propose,
     "questions": price_questions,
+    "twins": price_twins,
     "phrases": price_phrases,
     "pictures": price_pictures,
     "typed": price_typed,

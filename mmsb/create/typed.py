@@ -49,20 +49,23 @@ def pages(folder: Folder, scenarios: Iterable[Scenario], font: Font) -> list[Pag
     """Every question's page, with what is known of its files."""
     found = []
     for scenario in scenarios:
-        questions = folder.questions(scenario)
+        questions, own = folder.questions(scenario), folder.font
         known = Journal(folder, scenario.id).read()
         for question in questions:
-            typed = TypedText(question.key_phrase, font.path, font.size, font.width)
+            typed = font.type(question.key_phrase, own)
             keys = known.get(f"TYPO/{question.id}"), known.get(f"SD_TYPO/{question.id}")
             found.append(Page(folder.root, scenario.id, question.id, typed, *keys))
     return found
 
 
-def write_typed(folder: Folder, scenarios: list[Scenario], font: Font, workers: int | None) -> tuple[int, list[str]]:
+def write_typed(
+    folder: Folder, scenarios: list[Scenario], font: Font, workers: int | None
+) -> tuple[int, list[str], list[str]]:
     """Make what is missing or outdated.
 
     Returns:
-        How many files were written, and the questions whose SD picture is missing.
+        How many files were written, the questions whose SD picture is missing, and those with a word that is wider
+        than the picture.
     """
     for scenario in scenarios:
         Journal(folder, scenario.id).begin()
@@ -74,7 +77,7 @@ def write_typed(folder: Folder, scenarios: list[Scenario], font: Font, workers: 
             written += len(entries)
             if not has_picture:
                 lacking.append(f"{page.scenario}/{page.id}")
-    return written, lacking
+    return written, lacking, [f"{page.scenario}/{page.id}" for page in work if page.typed.is_cut]
 
 
 def make(page: Page) -> tuple[Page, list[Entry], bool]:
@@ -137,7 +140,7 @@ def stack_files(top: bytes, bottom: bytes, name: str, grey: bool = False) -> byt
 
 
 def _brightness(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
         image.draft("L", image.size)
         image.load()
         return image

@@ -1,44 +1,40 @@
 """Step `validate`: check any folder in the authors' layout, ours or theirs.
 
-An error is what would stop or falsify an evaluation: a record that cannot be read, a question without its picture, a
-picture without its question, an unreadable or flat picture, a stack that does not fit its parts, a file that is not
-what the manifest says. A remark is what a person should know: duplicates, doubtful phrases, counts that are not the
-benchmark's, typed text that is left to be drawn by the main job.
+An error is what would stop or falsify an evaluation: a record that cannot be read or is not what its id says, a
+question without its picture, a picture of another question, an unreadable or flat picture, a file that is not what the
+manifest says. Record and picture are held together by their content, so that swapped files are found without a
+manifest: typed text is drawn anew and compared, a stack with its parts, a drawn picture's own prompt with the record,
+the authors' records with their digests.
+A remark is what a person should know: duplicates, doubtful phrases, what nothing could be held against.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmsb.create.authors import departures, published
 from mmsb.create.card import read_manifest
-from mmsb.create.folder import KINDS, Folder
+from mmsb.create.compare import ALIKE, SAME
+from mmsb.create.folder import KINDS, Folder, Record
+from mmsb.create.gaps import read_gaps
 from mmsb.create.instructions import Parsed, doubts
-from mmsb.create.pictures import is_flat
-from mmsb.dataset.base import ImageKind
+from mmsb.create.look import TYPED, Case, Seen, look
 from mmsb.dataset.mm_safetybench import MMSafetyBench
-from mmsb.digest import digest_bytes
+from mmsb.digest import digest_file
 from mmsb.errors import DataError
-from mmsb.picture import decode
+from mmsb.font import default_font, dejavu
+from mmsb.image_mode import Font
+from mmsb.image_mode.typography import TypedText
 from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import PHRASE_TYPE, Question
 
-OFFICIAL_COUNTS = (97, 163, 44, 144, 122, 154, 109, 153, 139, 130, 167, 109, 149)
 NAMED = 5  # examples in a line of the report
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A picture that was read: its size and its file's digest, or what is wrong with it."""
-
-    path: Path
-    size: tuple[int, int] = (0, 0)
-    digest: str = ""
-    problem: str | None = None
+Records = Mapping[str, Record]
 
 
 @dataclass
@@ -63,25 +59,29 @@ class Report:
         return not any(self.errors.values())
 
 
-def validate(folder: Folder, workers: int | None = None) -> Report:
-    """Check everything in the folder."""
+def validate(folder: Folder, workers: int | None = None, font: Font | None = None) -> Report:
+    """Check everything in the folder; `font` has the size and width of its typed text, and the font to try first."""
     report = Report()
     names = folder.scenarios()
     if not names:
         raise DataError(f"{folder.root} has no processed_questions/", "Name the dataset's folder: root=...")
-    questions = {name: _questions(folder, name, report) for name in names}
-    seen = _look(folder, workers)
+    records = {name: _records(folder, name, report) for name in names}
+    cases = _cases(folder, records, font or Font(), report)
+    seen = list(track(on_all_cores(look, cases, workers), "questions checked", len(cases)))
+    for item in seen:
+        for level, what, where in item.findings:
+            (report.errors if level == "error" else report.remarks)[what].append(where)
     for name in names:
-        _check_records(folder, name, questions[name], report)
-        _check_pictures(folder, name, questions[name], seen, report)
-    for stray in sorted({path.parent.parent.name for path in seen} - set(names)):
-        report.errors["pictures of a scenario without records"].append(stray)
-    _check_manifest(folder, seen, report)
-    _check_official(names, report)
+        _check_records(folder, name, records[name], report)
+        _check_pictures(folder, name, records[name], report)
+    _check_typing(seen, report)
+    _check_twins(seen, report)
+    _check_strays(folder, names, report)
+    _check_manifest(folder, {path: value for item in seen for path, value in item.digests.items()}, report)
     return report
 
 
-def _questions(folder: Folder, name: str, report: Report) -> dict[str, Question]:
+def _records(folder: Folder, name: str, report: Report) -> Records:
     path = folder.records_file(name)
     if not path.is_file():
         report.errors["questions without records"].append(name)
@@ -89,12 +89,13 @@ def _questions(folder: Folder, name: str, report: Report) -> dict[str, Question]
     scenario = Scenario(id=name, name=name, title=name, group="harm", rule="harm", criterion="")
     try:
         twice = [key for key, count in Counter(_keys(path)).items() if count > 1]
-        found = {question.id: question for question in MMSafetyBench(root=folder.root).questions(scenario)}
+        keys = [question.id for question in MMSafetyBench(root=folder.root).questions(scenario)]
     except DataError as error:
         report.errors["unreadable records"].append(error.problem)
         return {}
     report.errors["ids that occur twice"] += [f"{name}/{key}" for key in twice]
-    return found
+    found, gaps = folder.records(name), read_gaps(folder)
+    return {key: found[key] for key in (*keys, *(key for key in found if f"{name}/{key}" in gaps and key not in keys))}
 
 
 def _keys(path: Path) -> list[str]:
@@ -109,115 +110,142 @@ def _keys(path: Path) -> list[str]:
     return pairs[-1] if pairs else []
 
 
-def _check_records(folder: Folder, name: str, questions: dict[str, Question], report: Report) -> None:
-    """Duplicates, doubtful phrases, and questions that have no record."""
-    report.counts[name] = {"questions": len(questions)}
-    texts = Counter(question.plain for question in questions.values())
+def _cases(folder: Folder, records: Mapping[str, Records], font: Font, report: Report) -> list[Case]:
+    """Every question with its phrase in each font that it may be typed in."""
+    fonts = dict.fromkeys(path for path in (font.path, folder.font, default_font(), dejavu()) if path)
+    cases = []
+    for name, group in records.items():
+        for key, record in group.items():
+            phrase = record["Key Phrase"]
+            typed = list(_typed(phrase, fonts, font)) if phrase.strip() else []
+            if phrase.strip() and not typed:
+                report.errors["phrases with letters that no font at hand has (font.fallback=[...])"].append(
+                    f"{name}/{key}"
+                )
+            elif typed and typed[0].is_cut:
+                report.remarks["phrases with a word that is cut off at the picture's edge"].append(f"{name}/{key}")
+            cases.append(Case(folder.root, name, key, phrase, tuple(typed)))
+    return cases
+
+
+def _typed(phrase: str, fonts: Iterable[Path], font: Font) -> Iterable[TypedText]:
+    for path in fonts:
+        typed = TypedText(phrase, path, font.size, font.width, font.fallback)
+        try:
+            _ = typed.fonts
+        except DataError:
+            continue
+        yield typed
+
+
+def _check_records(folder: Folder, name: str, records: Records, report: Report) -> None:
+    """Edited records, duplicates, doubtful phrases, and questions that have no record."""
+    report.counts[name] = {"questions": len(records)}
+    texts = Counter(record["Question"] for record in records.values())
     report.remarks["questions that occur twice"] += [f"{name}: {text}" for text, n in texts.items() if n > 1]
-    for question in questions.values():
-        wordings, kind = question.texts, question.metadata.get(PHRASE_TYPE, "")
-        parsed = Parsed(wordings["changed"], question.key_phrase, kind, wordings["rephrased"])
-        if not question.key_phrase.strip():
-            typed = folder.picture(name, "TYPO", question.id).is_file()  # as from the mirror, which has no phrases
+    report.errors["records that are not the authors' under this id"] += [
+        f"{name}/{key} {how}" for key, how in departures(name, records).items()
+    ]
+    for key, record in records.items():
+        parsed = Parsed(
+            record["Changed Question"], record["Key Phrase"], record["Phrase Type"], record["Rephrased Question"]
+        )
+        if not parsed.phrase.strip():
+            typed = folder.picture(name, "TYPO", key).is_file()  # as from the mirror, which has no phrases
             group = report.remarks if typed else report.errors
-            group["questions without a key phrase"].append(f"{name}/{question.id}")
-        elif found := doubts(question.plain, parsed):
+            group["questions without a key phrase"].append(f"{name}/{key}")
+        elif found := doubts(record["Question"], parsed):
             what = (
                 "key phrases that the rephrased question contains"
                 if "contains" in found[-1]
                 else "key phrases that do not occur in their question"
             )
-            report.remarks[what].append(f"{name}/{question.id}")
-    lines = folder.lines(name)
-    report.errors["questions without a record"] += [f"{name}/{n}" for n in range(len(lines)) if str(n) not in questions]
+            report.remarks[what].append(f"{name}/{key}")
+    gaps = read_gaps(folder)
+    for number, line in enumerate(folder.lines(name)):
+        where = f"{name}/{number}"
+        if str(number) not in records:
+            group = report.remarks if gaps.get(where) else report.errors
+            group["questions without a record"].append(where)
+        elif records[str(number)]["Question"] != line:
+            report.errors["records of another question than questions/ has in this line"].append(where)
+    for scenario in official_scenarios():
+        if scenario.id == name and len(records) != (count := len(published(name))):
+            report.remarks["another number of questions than published"].append(f"{name}: {len(records)}, not {count}")
 
 
-def _check_pictures(
-    folder: Folder, name: str, questions: dict[str, Question], seen: dict[Path, Seen], report: Report
-) -> None:
-    """Each question has its pictures, each picture its question, and each stack the size of its parts."""
+def _check_pictures(folder: Folder, name: str, records: Records, report: Report) -> None:
+    """Each question has its pictures, each picture its question; a gap that the card declares is a remark."""
+    gaps = read_gaps(folder)
     for kind in KINDS:
-        home = folder.root / "imgs" / name / kind
-        there = {path.stem for path in seen if path.parent == home}
+        there = {path.stem for path in (folder.root / "imgs" / name / kind).glob("[!.]*.jpg")}
         report.counts[name][kind] = len(there)
-        missing = [f"{name}/{kind}/{key}" for key in questions if key not in there]
+        missing = [f"{name}/{key}" for key in records if key not in there]
         if kind != "SD" and not there:
             report.remarks[f"no {kind} pictures: the main job makes them when it runs"].append(name)
-        else:
-            report.errors[f"missing {kind} pictures"] += missing
-        report.errors["pictures without a question"] += [
-            f"{name}/{kind}/{key}" for key in sorted(there - set(questions))
-        ]
-    sizes = {(kind, key): _size(folder, seen, name, kind, key) for kind in KINDS for key in questions}
-    for key in questions:
-        (top, bottom, stacked) = (sizes[kind, key] for kind in KINDS)
-        if top and bottom and stacked and stacked != (max(top[0], bottom[0]), top[1] + bottom[1]):
-            report.errors["stacked pictures that do not fit their parts"].append(f"{name}/{key}")
-    mine = [item for path, item in seen.items() if path.parent.parent.name == name]
-    for item in mine:
-        if item.problem:
-            report.errors[item.problem].append(_name(item.path))
-    _check_twins(folder, name, questions, seen, report)
+            missing = []
+        for where in missing:
+            scenario, _, key = where.partition("/")
+            group, said = (report.remarks, " (declared)") if gaps.get(where) else (report.errors, "")
+            group[f"missing {kind} pictures{said}"].append(f"{scenario}/{kind}/{key}")
+        report.errors["pictures without a question"] += [f"{name}/{kind}/{key}" for key in sorted(there - set(records))]
 
 
-def _check_twins(
-    folder: Folder, name: str, questions: dict[str, Question], seen: dict[Path, Seen], report: Report
-) -> None:
-    """One and the same picture for different phrases is a misplaced picture."""
-    by_digest = defaultdict(set)
-    for key, question in questions.items():
-        if item := seen.get(folder.picture(name, "SD", key)):
-            by_digest[item.digest].add((question.key_phrase, key))
-    for group in by_digest.values():
-        if len({phrase for phrase, _ in group}) > 1:
-            report.errors["one picture for different phrases"].append(
-                f"{name}/SD/" + ",".join(sorted(k for _, k in group))
-            )
+def _check_typing(seen: list[Seen], report: Report) -> None:
+    """Where most typed text is one font's to the pixel, what is only like it was typed for a phrase that is like it."""
+    distances = [(item, kind, *item.typed[kind]) for item in seen for kind in TYPED if kind in item.typed]
+    exact = Counter(font for _, _, distance, font in distances if distance <= SAME)
+    settled = exact.total() > len(distances) / 2
+    for item, kind, distance, _ in distances:
+        where = f"{item.case.scenario}/{kind}/{item.case.id}"
+        if SAME < distance <= ALIKE and settled:
+            report.errors["typed text that is not this question's phrase"].append(where)
+        elif SAME < distance <= ALIKE:
+            report.remarks["typed text in another font than those at hand: like its phrase"].append(where)
+    alone = [item.case.name for item in seen if item.likeness and not item.bound]
+    report.remarks["SD pictures that nothing ties to their question: neither a prompt nor a stack"] += alone
 
 
-def _check_manifest(folder: Folder, seen: dict[Path, Seen], report: Report) -> None:
+def _check_twins(seen: list[Seen], report: Report) -> None:
+    """One and the same picture for different phrases is a misplaced picture; one that looks the same may be."""
+    same, like = defaultdict(set), defaultdict(set)
+    for item in seen:
+        if item.likeness is None:
+            continue
+        case = item.case
+        same[item.digests[Folder(case.root).picture(case.scenario, "SD", case.id)]].add((case.phrase, case.name))
+        like[item.likeness].add((case.phrase, case.name))
+    told = set()
+    for groups, found in (
+        (same, report.errors["one picture for different phrases"]),
+        (like, report.remarks["pictures that look the same for different phrases"]),
+    ):
+        for group in groups.values():
+            names = ", ".join(sorted(name for _, name in group))
+            if len({phrase for phrase, _ in group}) > 1 and names not in told:
+                told.add(names)
+                found.append(names)
+
+
+def _check_strays(folder: Folder, names: list[str], report: Report) -> None:
+    homes = {path.parent.parent.name for path in (folder.root / "imgs").glob("*/*/[!.]*.jpg")}
+    report.errors["pictures of a scenario without records"] += sorted(homes - set(names))
+
+
+def _check_manifest(folder: Folder, digests: Mapping[Path, str], report: Report) -> None:
+    """Every file is what the manifest says, and none has gone."""
     listed = read_manifest(folder)
-    for path, item in seen.items():
-        name = path.relative_to(folder.root).as_posix()
-        if listed and name not in listed:
-            report.remarks["pictures that the manifest does not list (steps=[card] lists them)"].append(_name(path))
-        elif listed and listed[name] != item.digest:
-            report.errors["pictures that are not what the manifest says"].append(_name(path))
-
-
-def _check_official(names: list[str], report: Report) -> None:
-    """Remark where a scenario of the benchmark has another number of questions or pictures than published."""
-    for scenario, published in zip(official_scenarios(), OFFICIAL_COUNTS, strict=True):
-        if scenario.id in names and (count := report.counts[scenario.id]["questions"]) != published:
-            report.remarks["another number of questions than published"].append(
-                f"{scenario.id}: {count}, not {published}"
-            )
-
-
-def _look(folder: Folder, workers: int | None) -> dict[Path, Seen]:
-    """Read every picture."""
-    paths = sorted((folder.root / "imgs").glob("*/*/[!.]*.jpg"))
-    return {item.path: item for item in track(on_all_cores(look, paths, workers), "pictures read", len(paths))}
-
-
-def look(path: Path) -> Seen:
-    """Decode a picture whole."""
-    data = path.read_bytes()
-    try:
-        image = decode(data, str(path))
-    except DataError:
-        return Seen(path, digest=digest_bytes(data), problem="unreadable pictures")
-    problem = "pictures of one flat colour" if is_flat(image) and path.parent.name == "SD" else None
-    return Seen(path, image.size, digest_bytes(data), problem)
-
-
-def _size(folder: Folder, seen: dict[Path, Seen], name: str, kind: ImageKind, key: str) -> tuple[int, int] | None:
-    item = seen.get(folder.picture(name, kind, key))
-    return item.size if item and not item.problem else None
-
-
-def _name(path: Path) -> str:
-    return "/".join((*path.parts[-3:-1], path.stem))
+    if not listed:
+        return
+    for path in digests:
+        if (name := path.relative_to(folder.root).as_posix()) not in listed:
+            report.remarks["pictures that the manifest does not list (steps=[card] lists them)"].append(name)
+    for name, expected in listed.items():
+        path = folder.root / name
+        if not path.is_file():
+            report.errors["files that the manifest lists and that are gone"].append(name)
+        elif expected != (digests.get(path) or digest_file(path)):
+            report.errors["files that are not what the manifest says"].append(name)
 
 
 def _with_examples(what: str, names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from mmsb.picture import Picture
@@ -41,4 +42,14 @@ class OwnScenarios(Protocol):
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
         """Its own scenarios; they take the place of `scenario=`."""
+        ...
+
+
+@runtime_checkable
+class OwnFont(Protocol):
+    """A dataset that says in which font its key phrases are typed."""
+
+    @property
+    def font(self) -> Path | None:
+        """The font's file; None for the default."""
         ...

@@ -60,6 +60,11 @@ class HubMirror:
         """The commit whose files are read; None before the first, and for a local copy."""
         return _commits.get(self.revision) if self.root is None else None
 
+    @property
+    def font(self) -> Path | None:
+        """The authors' font, where their question files are at hand and it lies beside them."""
+        return MMSafetyBench(root=self.question_files).font if self.question_files else None
+
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         if self.question_files:

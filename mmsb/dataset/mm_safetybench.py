@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ import pydantic
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
 from mmsb.errors import DataError
+from mmsb.font import dejavu, find_arial
 from mmsb.paths import PACKAGE
 from mmsb.picture import FilePicture, Picture
 from mmsb.scenario import Scenario
@@ -37,6 +39,7 @@ TEXTS = {  # a question's wordings by their roles, and what the authors call the
 METADATA = {KEY_PHRASE: "Key Phrase", PHRASE_TYPE: "Phrase Type"}
 FIELDS = (*TEXTS.values(), *METADATA.values())
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+GAPS = "gaps.json"  # {"06-Fraud/3": why}: what a set that was made lacks
 TINY_LIST = "TinyVersion_ID_List.json"
 
 
@@ -76,6 +79,7 @@ class MMSafetyBench:
         if not isinstance(records, dict):
             raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
         ids = self._tiny_ids(scenario) if self.subset == "tiny" else list(records)
+        ids = [key for key in ids if f"{scenario.id}/{key}" not in self.gaps]
         for key in sorted(ids, key=by_number)[: self.limit]:
             yield self._question(key, records.get(key), scenario, path)
 
@@ -83,6 +87,22 @@ class MMSafetyBench:
         """The file `imgs/{scenario}/{kind}/{id}.jpg`, if there is one."""
         path = self.folder / "imgs" / question.scenario / kind / f"{question.id}.jpg"
         return FilePicture(path) if path.is_file() else None
+
+    @cached_property
+    def gaps(self) -> dict[str, str]:
+        """Questions that the set declares it lacks, with the reason: they are left out, in every image mode."""
+        path = self.folder / GAPS
+        found = read_json(path) if path.is_file() else {}
+        if not isinstance(found, dict) or not all(isinstance(why, str) for why in found.values()):
+            raise DataError(f"{path} does not hold a reason for each question", "Correct or remove the file.")
+        if found:
+            print(f"{len(found)} questions are left out, as {path} declares", file=sys.stderr)
+        return found
+
+    @cached_property
+    def font(self) -> Path | None:
+        """ARIAL.TTF, with which the authors typed, where their checkout is at hand; None for the default font."""
+        return find_arial(self.folder, self.folder.parent, self.root)
 
     def _question(self, key: str, record: Any, scenario: Scenario, path: Path) -> Question:
         if not ID.fullmatch(key):  # ids become file names
@@ -119,6 +139,11 @@ class Shipped(MMSafetyBench):
     def folder(self) -> Path:
         """The set's folder inside the package."""
         return self.root / self.name
+
+    @property
+    def font(self) -> Path:
+        """DejaVu Sans: the sandbox model `tiny` learnt to read from it."""
+        return dejavu()
 
 
 def question_of(key: str, scenario: Scenario, record: Mapping[str, Any], benign: bool = False) -> Question:

@@ -16,11 +16,15 @@ MAX_SEED = 2**31  # endpoints take no larger ones
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A picture to draw: the sample's name ("01-Illegal_Activitiy/3"), what to draw, and the seed for it."""
+    """A picture to draw: the sample's name ("01-Illegal_Activitiy/3"), what to draw, and the seed for it.
+
+    `phrase` is the key phrase that the prompt shows; "" where a person chose to show something else.
+    """
 
     name: str
     prompt: str
     seed: int
+    phrase: str = ""
 
 
 Drawn = tuple[Order, Image.Image | Failure]
@@ -61,4 +65,4 @@ class Generator(Protocol):
 def order(generator: Generator, scenario: str, key: str, phrase: str) -> Order:
     """The order for a question's picture. Its seed follows from phrase and id, so not from its batch or place."""
     seed = int(digest([generator.seed, scenario, key, phrase])[:15], 16) % MAX_SEED
-    return Order(f"{scenario}/{key}", generator.prompt.replace("{phrase}", phrase), seed)
+    return Order(f"{scenario}/{key}", generator.prompt.replace("{phrase}", phrase), seed, phrase)

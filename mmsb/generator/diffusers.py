@@ -7,6 +7,7 @@ batch beyond rounding (at most one grey level in single pixels; more in half pre
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -30,7 +31,7 @@ class Diffusers:
 
     Attributes:
         name_or_path: a hub id, or a folder on disk.
-        revision: the hub revision (commit) to load.
+        revision: the hub's commit to load; None: the newest one, whose commit is found out and recorded.
         variant: the weights' variant, such as fp16 (half the download).
         prompt: the wording, with {phrase} where the key phrase goes.
         negative_prompt: what the picture should not show, for pipelines that take one.
@@ -74,10 +75,9 @@ class Diffusers:
     def fingerprint(self) -> dict[str, object]:
         """Weights, size, steps, guidance, scheduler, precision, safety checker."""
         folder = Path(self.name_or_path).expanduser()
-        hub = f"{self.name_or_path}@{self.revision or 'main'}"
         return {
             "engine": "diffusers",
-            "weights": f"folder {digest_folder(folder)}" if folder.is_dir() else hub,
+            "weights": f"folder {digest_folder(folder)}" if folder.is_dir() else self._pinned(),
             "dtype": self._dtype(),
             **{name: getattr(self, name) for name in self.DRAWING},
         }
@@ -110,7 +110,7 @@ class Diffusers:
         try:
             pipeline = DiffusionPipeline.from_pretrained(
                 self.name_or_path,
-                revision=self.revision,
+                revision=None if Path(self.name_or_path).expanduser().is_dir() else self._pinned().rpartition("@")[2],
                 variant=self.variant,
                 dtype=getattr(torch, self._dtype()),
                 **options,
@@ -118,7 +118,8 @@ class Diffusers:
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"generator.name_or_path={self.name_or_path} cannot be loaded: {str(error).splitlines()[0]}",
-                "Name a text-to-image pipeline of diffusers: a hub id, or the folder that holds model_index.json.",
+                "Name a text-to-image pipeline of diffusers: a hub id and its generator.revision (null: newest), or "
+                "the folder that holds model_index.json.",
             ) from error
         if self.safety_checker == "none" and getattr(pipeline, "safety_checker", None) is not None:
             raise ConfigError(
@@ -129,6 +130,10 @@ class Diffusers:
             pipeline.scheduler = _scheduler(self.scheduler).from_config(pipeline.scheduler.config)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(pick_device(self.device))
+
+    def _pinned(self) -> str:
+        """The hub's name of the weights, with the commit."""
+        return f"{self.name_or_path}@{self.revision or newest_commit(self.name_or_path)}"
 
     def _dtype(self) -> str:
         if self.dtype != "auto":
@@ -174,6 +179,30 @@ class Diffusers:
             (order, refused if flag else image)
             for order, image, flag in zip(batch, result.images, flagged, strict=True)
         ]
+
+
+@cache
+def newest_commit(repository: str) -> str:
+    """The commit that a hub repository's main branch names now; without a network the one in the hub's cache.
+
+    Raises:
+        ModelError: neither is to be had.
+    """
+    from huggingface_hub import constants, file_download, model_info
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        if sha := model_info(repository).sha:
+            return str(sha)
+    except (OSError, HfHubHTTPError, OfflineModeIsEnabled):
+        pass
+    cached = Path(constants.HF_HUB_CACHE) / file_download.repo_folder_name(repo_id=repository, repo_type="model")
+    if (cached / "refs/main").is_file():
+        return str((cached / "refs/main").read_text().strip())
+    raise ModelError(
+        f"the newest commit of {repository} cannot be found out: no network, and it is not in the hub's cache",
+        "Name the commit: generator.revision=COMMIT, or a folder: generator.name_or_path=FOLDER.",
+    )
 
 
 def _scheduler(name: str) -> Any:

@@ -95,6 +95,12 @@ class Endpoint:
             return Failure("malformed", str(error))
 
 
+def moderated(error: Exception) -> bool:
+    """Whether an endpoint refuses to draw this prompt, by the codes of its moderation."""
+    code = str(getattr(error, "code", None) or "").lower()
+    return any(word in code for word in ("content_policy", "moderation", "content_filter", "safety"))
+
+
 @dataclass
 class _Session:
     """What is known of the endpoint while it is asked."""
@@ -126,6 +132,8 @@ class _Session:
             reply = await self._client.images.generate(**made._request(order))
         except openai.APIError as error:
             met = request_error(error, self._key)
+            if moderated(error):
+                return order, Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
             if (met.unreachable and not self.drawn) or met.fatal(self.drawn):
                 raise ModelError(
                     f"{made.base_url} draws nothing with {made.name}: {met.message}",

@@ -9,8 +9,9 @@ import pydantic
 from PIL import ImageFont
 
 from mmsb.config import settings
-from mmsb.dataset.base import Dataset
+from mmsb.dataset.base import Dataset, OwnFont
 from mmsb.errors import ConfigError, DataError, MissingPicture
+from mmsb.font import AUTHORS_FILE, announce, dejavu
 from mmsb.image_mode.typography import TypedText
 from mmsb.picture import Picture, Stacked
 from mmsb.types import Prompt, Question
@@ -20,26 +21,63 @@ __all__ = ["Font", "ImageMode"]
 
 @settings
 class Font:
-    """The typed text's font: a TrueType file (None: DejaVu Sans), its size and the image's width in pixels."""
+    """How text is typed.
+
+    Attributes:
+        path: a TrueType file; "dejavu" for DejaVu Sans, which comes with matplotlib; None for the dataset's own font
+            (ARIAL.TTF in the authors' checkout), else Liberation Sans.
+        fallback: fonts for the letters that the first one lacks, in this order.
+        size: of the letters, in pixels.
+        width: of the image, in pixels.
+    """
 
     path: Path | None = None
+    fallback: tuple[Path, ...] = ()
     size: pydantic.PositiveInt = 90
     width: pydantic.PositiveInt = 1024
+
+    @pydantic.field_validator("path", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        return dejavu() if str(value) == "dejavu" else value
 
     @pydantic.field_validator("path")
     @classmethod
     def _is_a_font(cls, value: Path | None) -> Path | None:
-        """Refuse what Pillow cannot draw with."""
-        if value is None:
-            return None
-        try:
-            ImageFont.truetype(str(value))
-        except OSError as error:
-            problem = "there is no such file" if not value.is_file() else f"not a TrueType font ({error})"
-            raise ConfigError(
-                f"font.path={value}: {problem}", "Give a .ttf file, or leave font.path out for DejaVu Sans."
-            ) from error
-        return value
+        return value and drawable(value, "font.path")
+
+    @pydantic.field_validator("fallback")
+    @classmethod
+    def _are_fonts(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(drawable(path, "font.fallback") for path in value)
+
+    def type(self, phrase: str, own: Path | None = None) -> TypedText:
+        """The phrase as typed text; `own` is the dataset's font, where it has one.
+
+        Raises:
+            DataError: there is no glyph for one of the phrase's letters.
+        """
+        if self.path is None and own and own.name.upper() == AUTHORS_FILE:
+            announce(own)
+        typed = TypedText(phrase, self.path or own, self.size, self.width, self.fallback)
+        _ = typed.fonts  # what cannot be typed shows now, before anything is asked
+        return typed
+
+
+def drawable(path: Path, name: str) -> Path:
+    """Refuse what Pillow cannot draw with.
+
+    Raises:
+        ConfigError: no such file, or no font.
+    """
+    try:
+        ImageFont.truetype(str(path))
+    except OSError as error:
+        problem = "there is no such file" if not path.is_file() else f"not a TrueType font ({error})"
+        raise ConfigError(
+            f"{name}={path}: {problem}", f"Give a .ttf file, or leave {name} out for Liberation Sans."
+        ) from error
+    return path
 
 
 @settings
@@ -79,11 +117,11 @@ class ImageMode:
         if found := dataset.picture(question, self.image):
             return found
         if self.image == "TYPO":
-            return self._typed(question)
+            return self._typed(question, dataset)
         drawing = dataset.picture(question, "SD") if self.image == "SD_TYPO" else None
         if drawing is None:
             raise MissingPicture(f"imgs/{question.scenario}/SD/{question.id}.jpg")
-        return Stacked(drawing, dataset.picture(question, "TYPO") or self._typed(question))
+        return Stacked(drawing, dataset.picture(question, "TYPO") or self._typed(question, dataset))
 
-    def _typed(self, question: Question) -> TypedText:
-        return TypedText(question.key_phrase, self.font.path, self.font.size, self.font.width)
+    def _typed(self, question: Question, dataset: Dataset) -> TypedText:
+        return self.font.type(question.key_phrase, dataset.font if isinstance(dataset, OwnFont) else None)

@@ -1,23 +1,31 @@
-"""How far a judge agrees with people, and what its errors do to a rate.
+"""How far raters, people or judges, agree.
 
 Positive is "unsafe": sensitivity is the share of unsafe answers that the judge finds, specificity the share of safe
-answers that it leaves alone. Proportions carry Wilson's interval, agreement a percentile bootstrap over items.
+answers that it leaves alone. Shares carry the interval of every rate here (`mmsb.metrics.likelihood`). Kappa and alpha
+carry percentiles over Dirichlet(count + 1/3): over what the shares of each kind of item may be, given how often each
+was seen. Adding 1/3 keeps items that were not seen from being taken for impossible, as resampling does: at 20 items
+half of all resampled intervals have no width. The draws have a fixed seed, so that the same labels give the same ends.
+
+Where items were drawn with unequal probabilities each counts by the reciprocal of its own, and the whole as so many
+items as are worth that many equal ones (Kish 1965): (sum w)^2 / sum w^2.
 
 Sources: kappa: Cohen 1960; alpha: Krippendorff, "Content Analysis", and 2011, "Computing Krippendorff's
-Alpha-Reliability"; a rate corrected for a judge's errors: Rogan and Gladen 1978, "Estimating prevalence from the
-results of a screening test".
+Alpha-Reliability". How often the intervals hold the truth: docs/statistics.md.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from mmsb.metrics.rates import CONFIDENCE, TAILS, Rate, resampled_means, wilson
+from mmsb.metrics.likelihood import Stratum, interval
+from mmsb.metrics.rates import TAILS, Rate
 
-RESAMPLES = 1_999
+DRAWS = 9_999
+UNSEEN = 1 / 3
 LABELS = ("safe", "unsafe")
 
 Pair = tuple[str, str]  # (the people's label, the judge's)
@@ -31,9 +39,9 @@ class Agreement:
         found: unsafe answers that the judge calls unsafe; likewise `missed` (it calls them safe).
         alarms: safe answers that it calls unsafe; likewise `passed` (it calls them safe).
         unparsed: answers on which it gave neither label, by the people's label: (safe, unsafe). They are in no rate.
-        sensitivity: found / (found + missed), or None where there is no such answer; the others likewise.
-        specificity: passed / (passed + alarms).
-        accuracy: (found + passed) / all four.
+        sensitivity: the share of `found` in `found` and `missed`, each item by its weight; None where there is none.
+        specificity: the share of `passed` in `passed` and `alarms`.
+        accuracy: the share of `found` and `passed` in all four.
         kappa: Cohen's; None where both used only one label.
     """
 
@@ -48,100 +56,137 @@ class Agreement:
     kappa: Rate | None
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """An attack success rate corrected for the judge's errors.
-
-    Attributes:
-        observed: the rate as judged.
-        value: the corrected rate with its interval, clipped to [0, 1].
-        unclipped: the corrected rate before clipping; outside [0, 1] the labels and the run do not fit together well.
-    """
-
-    observed: float
-    value: Rate
-    unclipped: float
-
-
-def agreement(pairs: Sequence[Pair], seed: int = 0) -> Agreement:
+def agreement(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> Agreement:
     """Compare a judge with people.
 
     Args:
         pairs: (the people's label, safe or unsafe; the judge's, whatever it was) for each item.
-        seed: of the bootstrap.
+        weights: how many items each stands for, above 0; None where all were equally likely to be drawn.
     """
+    weights = weights or [1.0] * len(pairs)
     found, missed, alarms, passed = (
         pairs.count((truth, said)) for truth in ("unsafe", "safe") for said in ("unsafe", "safe")
     )
     neither = [sum(truth == label and said not in LABELS for truth, said in pairs) for label in LABELS]
+    rated = [(pair, weight) for pair, weight in zip(pairs, weights, strict=True) if pair[1] in LABELS]
     return Agreement(
         found,
         missed,
         alarms,
         passed,
         (neither[0], neither[1]),
-        wilson(found, found + missed),
-        wilson(passed, passed + alarms),
-        wilson(found + passed, found + missed + alarms + passed),
-        kappa([pair for pair in pairs if pair[1] in LABELS], seed),
+        share([(said == "unsafe", weight) for (truth, said), weight in rated if truth == "unsafe"]),
+        share([(said == "safe", weight) for (truth, said), weight in rated if truth == "safe"]),
+        share([(truth == said, weight) for (truth, said), weight in rated]),
+        kappa([pair for pair, _ in rated], [weight for _, weight in rated]),
     )
 
 
-def kappa(pairs: Sequence[Pair], seed: int = 0) -> Rate | None:
-    """Cohen's kappa of two raters who say safe or unsafe, with its interval; None where both use one label only.
-
-    Resamples in which it is undefined are left out of the interval.
-    """
-    import numpy
-    from sklearn.metrics import cohen_kappa_score
-
-    first, second = [one for one, _ in pairs], [other for _, other in pairs]
-    if len(set(first) | set(second)) < 2:
+def share(items: Sequence[tuple[bool, float]]) -> Rate | None:
+    """The share of what is true among items with their weights; None where there are none."""
+    if not items:
         return None
-    cells = [pairs.count((one, other)) for one in LABELS for other in LABELS]
-    # drawing items with replacement is drawing a table of their four kinds: all resamples in one call
-    drawn = numpy.random.default_rng(seed).multinomial(len(pairs), numpy.array(cells) / len(pairs), RESAMPLES)
-    value = float(cohen_kappa_score(first, second, labels=list(LABELS)))
-    return _interval(value, kappa_of_tables(drawn), len(pairs))
+    whole, true = sum(weight for _, weight in items), sum(weight for is_true, weight in items if is_true)
+    scale = effective([weight for _, weight in items]) / whole
+    counted = {1.0: true * scale, 0.0: (whole - true) * scale}
+    seen = {value: count for value, count in counted.items() if any(is_true == bool(value) for is_true, _ in items)}
+    low, high = interval([Stratum(tuple(seen), tuple(seen.values()), 1.0)])
+    value = true / whole
+    return Rate(value, min(low, value), max(high, value), len(items))
+
+
+def effective(weights: Sequence[float]) -> float:
+    """How many items of equal weight say as much as these (Kish 1965)."""
+    return sum(weights) ** 2 / sum(weight**2 for weight in weights)
+
+
+def kappa(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> Rate | None:
+    """Cohen's kappa of two raters who say safe or unsafe, with its interval; None where both use one label only."""
+    weights = weights or [1.0] * len(pairs)
+    scale = effective(weights) / sum(weights) if weights else 0.0
+    counts = [
+        scale * sum(weight for pair, weight in zip(pairs, weights, strict=True) if pair == (one, other))
+        for one in LABELS
+        for other in LABELS
+    ]
+    found = kappa_of_counts(counts)
+    return replace(found, n=len(pairs)) if found else None
+
+
+def kappa_of_counts(counts: Sequence[float]) -> Rate | None:
+    """Cohen's kappa, with its interval, where both said safe, safe and unsafe, unsafe and safe, unsafe so often."""
+    if sum(counts) in (counts[0], counts[3]):
+        return None
+    value = float(kappa_of_tables([counts])[0])
+    return _rate(value, kappa_of_tables(dirichlet(counts)), round(sum(counts)))
 
 
 def kappa_of_tables(tables: Any) -> Any:
     """Kappa of 2x2 tables [tables, 4]: safe-safe, safe-unsafe, unsafe-safe, unsafe-unsafe; nan where undefined."""
     import numpy
 
-    a, b, c, d = (numpy.asarray(tables)[:, column].astype(float) for column in range(4))
+    a, b, c, d = (numpy.asarray(tables, dtype=float)[:, column] for column in range(4))
     n = a + b + c + d
     chance = ((a + b) * (a + c) + (c + d) * (b + d)) / n**2
     with numpy.errstate(invalid="ignore"):
         return ((a + d) / n - chance) / numpy.where(chance < 1, 1 - chance, numpy.nan)
 
 
-def alpha(raters: Mapping[str, Mapping[str, str]], seed: int = 0) -> Rate | None:
-    """Krippendorff's alpha (nominal) of raters who say safe or unsafe, with a bootstrap over items.
+def dirichlet(counts: Sequence[float]) -> Any:
+    """What the shares [DRAWS, kinds] of kinds that were seen so often may be; the same for the same counts."""
+    import numpy
+
+    return numpy.random.default_rng(0).dirichlet(numpy.asarray(counts) + UNSEEN, DRAWS)
+
+
+def alpha(raters: Mapping[str, Mapping[str, str]]) -> Rate | None:
+    """Krippendorff's alpha (nominal) of raters who say safe or unsafe, with its interval.
+
+    The kinds of items are the numbers of unsafe labels that they may get, for each number of labels that occurs; how
+    many items have that many labels is taken as given.
 
     Args:
         raters: each rater's label by item. Items may be missing; what is neither safe nor unsafe counts as missing.
-        seed: of the bootstrap.
 
     Returns:
         None where no item has two labels, or all labels are the same.
     """
-    import numpy
-    from krippendorff import alpha as library
-
     items = sorted({item for labels in raters.values() for item in labels})
     said = [[labels.get(item) for labels in raters.values()] for item in items]
-    counts = numpy.array([[row.count(label) for label in LABELS] for row in said]).reshape(-1, 2)
-    counts = counts[counts.sum(axis=1) > 1]
-    if not all(counts.sum(axis=0)):
+    kinds = Counter((row.count("safe"), row.count("unsafe")) for row in said)
+    return alpha_of_kinds({kind: count for kind, count in kinds.items() if sum(kind) > 1})
+
+
+def alpha_of_kinds(seen: Mapping[tuple[int, int], int]) -> Rate | None:
+    """Krippendorff's alpha, with its interval, where items with so many (safe, unsafe) labels were seen so often."""
+    import numpy
+
+    if not all(sum(kind[label] * count for kind, count in seen.items()) for label in (0, 1)):
         return None
+    kinds, drawn = [], []
+    for votes in sorted({sum(kind) for kind in seen}):
+        some = [(votes - unsafe, unsafe) for unsafe in range(votes + 1)]
+        counts = [seen.get(kind, 0) for kind in some]
+        kinds += some
+        drawn.append(dirichlet(counts) * sum(counts))
+    value = float(alpha_of_counts(kinds, numpy.array([[seen.get(kind, 0) for kind in kinds]], dtype=float))[0])
+    return _rate(value, alpha_of_counts(kinds, numpy.concatenate(drawn, 1)), sum(seen.values()))
 
-    def of(rows: Any) -> float:
-        varied = len(rows) and all(rows.sum(axis=0))
-        return float(library(value_counts=rows, level_of_measurement="nominal")) if varied else float("nan")
 
-    draws = numpy.random.default_rng(seed).integers(len(counts), size=(RESAMPLES // 2, len(counts)))
-    return _interval(of(counts), [of(counts[rows]) for rows in draws], len(counts))
+def alpha_of_counts(kinds: Sequence[tuple[int, int]], counts: Any) -> Any:
+    """Krippendorff's alpha [tables] where kinds of items were seen so often.
+
+    Args:
+        kinds: how many (safe, unsafe) labels an item of the kind has.
+        counts: [tables, kinds].
+    """
+    import numpy
+
+    safe, unsafe = numpy.array(kinds, dtype=float).T
+    labels = counts @ (safe + unsafe)
+    seen = counts @ (2 * safe * unsafe / (safe + unsafe - 1)) / labels
+    expected = 2 * (counts @ safe) * (counts @ unsafe) / (labels * (labels - 1))
+    return 1 - seen / expected
 
 
 def pairwise(raters: Mapping[str, Mapping[str, str]]) -> dict[Pair, Rate | None]:
@@ -153,60 +198,8 @@ def pairwise(raters: Mapping[str, Mapping[str, str]]) -> dict[Pair, Rate | None]
     return found
 
 
-def corrected(
-    groups: Mapping[str, Sequence[Sequence[float]]], errors: Mapping[str, Agreement], seed: int = 0
-) -> Corrected | None:
-    """The average rate over scenarios, corrected for the judge's errors (Rogan-Gladen).
-
-        (observed + specificity - 1) / (sensitivity + specificity - 1)
-
-    Args:
-        groups: for each group of scenarios one list a scenario, with the share of unsafe answers of each question.
-        errors: the judge against people in each of these groups: it errs differently where another rule applies.
-        seed: of the resampling.
-
-    Returns:
-        None where a group has no labels of one kind, or the judge is no better there than chance: then nothing can
-        be corrected. The interval holds both uncertainties: of the run (a bootstrap over the questions of each
-        scenario) and of the judge's errors (draws from Jeffreys' posterior Beta(k + 1/2, n - k + 1/2), which unlike a
-        bootstrap does not take 20 of 20 for certainty).
-    """
+def _rate(value: float, drawn: Any, n: int) -> Rate:
     import numpy
 
-    draw = numpy.random.default_rng(seed)
-    scenarios = sum(len(strata) for strata in groups.values())
-    observed = value = 0.0
-    drawn = numpy.zeros(RESAMPLES)
-    for group, strata in groups.items():
-        judge = errors.get(group)
-        if judge is None or judge.sensitivity is None or judge.specificity is None:
-            return None
-        gain = judge.sensitivity.value + judge.specificity.value - 1
-        if gain <= 0:
-            return None
-        share = len(strata) / scenarios
-        rate = float(numpy.mean([numpy.mean(values) for values in strata]))
-        observed += share * rate
-        value += share * (rate + judge.specificity.value - 1) / gain
-        rates = numpy.mean([resampled_means(values, RESAMPLES, draw) for values in strata], axis=0)
-        finds = draw.beta(judge.found + 0.5, judge.missed + 0.5, RESAMPLES)
-        passes = draw.beta(judge.passed + 0.5, judge.alarms + 0.5, RESAMPLES)
-        useful = finds + passes > 1  # a draw in which the judge is no better than chance says nothing
-        drawn += share * numpy.where(
-            useful, (rates + passes - 1) / numpy.where(useful, finds + passes - 1, 1), numpy.nan
-        )
-    vague = numpy.isnan(drawn).mean() > 1 - CONFIDENCE
-    low, high = (0.0, 1.0) if vague else numpy.nanpercentile(drawn, TAILS)
-    n = sum(len(values) for strata in groups.values() for values in strata)
-    return Corrected(observed, Rate(_clip(value), _clip(low), _clip(high), n), value)
-
-
-def _interval(value: float, resampled: Any, n: int) -> Rate:
-    import numpy
-
-    low, high = numpy.nanpercentile(resampled, TAILS)
-    return Rate(value, float(low), float(high), n)
-
-
-def _clip(value: float) -> float:
-    return min(1.0, max(0.0, float(value)))
+    low, high = numpy.percentile(drawn, TAILS)
+    return Rate(value, min(float(low), value), max(float(high), value), n)

@@ -23,10 +23,13 @@ class Fit:
         how: "pad" to a square with `colour`, "squash" to a square, "crop" the centre square, or "native": leave it to
             the model's own image processor.
         colour: RGB of the padding.
+        rounding: where a crop begins whose borders are no whole number of pixels: "down" as in transformers, or to the
+            "even" pixel as in torchvision.
     """
 
     how: Literal["pad", "squash", "crop", "native"] = "native"
     colour: Colour = (0, 0, 0)
+    rounding: Literal["down", "even"] = "down"
 
     def apply(
         self, image: Image.Image, side: int | None, resample: Image.Resampling = Image.Resampling.BICUBIC
@@ -36,7 +39,7 @@ class Fit:
         if self.how == "native":
             return image
         if self.how == "crop":
-            return crop(image, side, resample)
+            return crop(image, side, resample, self.rounding)
         square = pad(image, self.colour) if self.how == "pad" else image
         return square.resize((side, side), resample)
 
@@ -49,10 +52,19 @@ def pad(image: Image.Image, colour: Colour) -> Image.Image:
     return square
 
 
-def crop(image: Image.Image, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+def crop(
+    image: Image.Image,
+    side: int,
+    resample: Image.Resampling = Image.Resampling.BICUBIC,
+    rounding: Literal["down", "even"] = "down",
+) -> Image.Image:
     """Resize the shorter edge to `side` (the longer rounds down, as in CLIP), then cut the centre square out."""
     short = min(image.size)
     size = (side * image.width // short, side * image.height // short)
     resized = image.resize(size, resample)
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    left, top = (_half(length - side, rounding) for length in size)
     return resized.crop((left, top, left + side, top + side))
+
+
+def _half(length: int, rounding: Literal["down", "even"]) -> int:
+    return length // 2 if rounding == "down" else round(length / 2)

@@ -55,10 +55,10 @@ def response(
     return Response(text.strip(), finish, input_tokens, len(kept))
 
 
-def special_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """A pattern that finds every token with a meaning of its own (<image>, </s>, <|im_end|>, ...)."""
+def special_tokens(tokenizer: Any, *further: Any) -> re.Pattern[str]:
+    """A pattern that finds every token with a meaning of its own (<image>, </s>, <|im_end|>, ...), and `further`."""
     words = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    words |= set(tokenizer.all_special_tokens)
+    words |= {*tokenizer.all_special_tokens, *(str(token) for token in further if token)}
     return re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)")
 
 

@@ -63,7 +63,7 @@ class HF(Local):
         """Image processing, template, stops and quantisation."""
         return {
             "backend": self.backend,
-            "fit": [self.fit.how, list(self.fit.colour)],
+            "fit": [self.fit.how, list(self.fit.colour), self.fit.rounding],
             "template": self.template,
             "stop": list(self.stop),
             "quantization": self.quantization,
@@ -113,7 +113,8 @@ class HF(Local):
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        return Loaded(model.eval(), processor, special_tokens(processor.tokenizer))
+        image_token = getattr(processor, "image_token", None)  # not always marked as special
+        return Loaded(model.eval(), processor, special_tokens(processor.tokenizer, image_token))
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
@@ -177,6 +178,24 @@ class HF(Local):
         from transformers import BitsAndBytesConfig
 
         return BitsAndBytesConfig(load_in_4bit=self.quantization == "4bit", load_in_8bit=self.quantization == "8bit")
+
+
+def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Token ids of a batch, padded on the left: `input_ids` and `attention_mask` [rows, longest]."""
+    import torch
+
+    length = max(len(row) for row in rows)
+    ids = [[padding] * (length - len(row)) + list(row) for row in rows]
+    mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+
+def as_published(tokenizer: Any) -> None:
+    """Let a tokenizer of the `tokenizers` library read texts as the first fast tokenizers of LLaMA did."""
+    from tokenizers import normalizers
+
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.pre_tokenizer = None
 
 
 def image_side(image_processor: Any) -> int | None:

@@ -1,6 +1,8 @@
-"""IDEFICS (Laurençon et al., 2023) through transformers, with a prompt built here.
+"""IDEFICS (Laurençon et al., 2023) through transformers, with a prompt built here and its published tokenizer.
 
 Its processor opens any text that reads as an address as a picture from the network: a question must never reach it.
+Transformers has come to read LLaMA's tokenizers anew: the blank before a text that follows a special token is gone. The
+published model was trained with it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import Any, ClassVar
 
 from mmsb.config import settings
 from mmsb.model.generation import defused
-from mmsb.model.hf import HF, Loaded
+from mmsb.model.hf import HF, Loaded, as_published
 from mmsb.types import Prompt
 
 AROUND, IMAGE, END = "<fake_token_around_image>", "<image>", "<end_of_utterance>"
@@ -21,6 +23,16 @@ class Idefics(HF):
     """IDEFICS, instructed: `User:` picture, question, end of utterance, `Assistant:`."""
 
     SEES_REPLY: ClassVar[bool] = False
+
+    def load(self) -> Loaded:
+        """Load processor and weights; the tokenizer puts a blank before every text, as published.
+
+        Raises:
+            ModelError: not found, or keys that do not match.
+        """
+        loaded = super().load()
+        as_published(loaded.processor.tokenizer.backend_tokenizer)
+        return loaded
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
         """Encode a batch: texts, pixels [batch, 1, 3, side, side] and which positions see the picture."""
@@ -58,7 +70,4 @@ class Idefics(HF):
     def further(self, loaded: Loaded) -> dict[str, Any]:
         """An answer ends with its utterance and holds no picture."""
         ids = loaded.processor.tokenizer.convert_tokens_to_ids
-        return {
-            "eos_token_id": [ids(END), loaded.processor.tokenizer.eos_token_id],
-            "bad_words_ids": [[ids(IMAGE)], [ids(AROUND)]],
-        }
+        return {"eos_token_id": [ids(END)], "bad_words_ids": [[ids(IMAGE)], [ids(AROUND)]]}

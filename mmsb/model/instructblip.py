@@ -1,7 +1,8 @@
-"""InstructBLIP (Dai et al., 2023) through transformers, with its batches mended.
+"""InstructBLIP (Dai et al., 2023) through transformers, mended where it is not what its authors' code does.
 
 Its processor pads the Q-Former's text on the left like the language model's. The Q-Former counts positions from the
 first token, padding or not, so that a picture would be seen differently in every batch. Here it is padded on the right.
+The configuration on the hub ends an answer with `<s>`, which never comes; its authors' language model ends with `</s>`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any, ClassVar
 
 from mmsb.config import settings
 from mmsb.model.generation import defused
-from mmsb.model.hf import HF, Loaded
+from mmsb.model.hf import HF, Loaded, as_published
 from mmsb.types import Prompt, Response
 
-QFORMER_POSITIONS = 512
+QFORMER_TOKENS = 128  # max_txt_len of their model: of a longer question, the Q-Former reads the end
+LN_VISION_EPS = 1e-5  # of the last norm of the vision tower; the others have 1e-6
 
 
 @settings
@@ -25,6 +27,30 @@ class InstructBLIP(HF):
     """
 
     SEES_REPLY: ClassVar[bool] = False
+
+    def load(self) -> Loaded:
+        """Load processor and weights; a text begins with `</s>` and a blank, as their tokenizer's settings have it.
+
+        Raises:
+            ModelError: not found, or keys that do not match.
+        """
+        from tokenizers import processors
+
+        loaded = super().load()
+        words = loaded.processor.tokenizer
+        as_published(words.backend_tokenizer)
+        begin = words.bos_token, words.bos_token_id
+        words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin[0]} $A", pair=f"{begin[0]} $A {begin[0]} $B", special_tokens=[begin]
+        )
+        loaded.processor.qformer_tokenizer.truncation_side = "left"
+        loaded.model.vision_model.post_layernorm.eps = LN_VISION_EPS
+        return loaded
+
+    def further(self, loaded: Loaded) -> dict[str, Any]:
+        """The end of an answer and what stands behind it in a batch, which the language model's configuration lacks."""
+        tokenizer = loaded.processor.tokenizer
+        return {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
@@ -64,7 +90,7 @@ class InstructBLIP(HF):
             padding=True,
             padding_side="right",
             truncation=True,
-            max_length=QFORMER_POSITIONS,
+            max_length=QFORMER_TOKENS,
             return_tensors="pt",
         )
         encoded["qformer_input_ids"] = qformer["input_ids"]

@@ -51,7 +51,7 @@ class Replay:
 
     def prompt(self, case: str) -> Prompt:
         asked = self.recording.about["cases"][case]
-        return Prompt(id=case, text=asked["question"], image=Drawn(asked["picture"]) if asked["picture"] else None)
+        return Prompt(asked["question"], image=Drawn(asked["picture"]) if asked["picture"] else None)
 
     def answer(self, case: str, **instead: Any) -> tuple[Call, Response]:
         """Ask what was recorded, through the preset's own settings."""

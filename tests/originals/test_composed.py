@@ -96,6 +96,12 @@ def test_logits_and_tokens_are_the_authors(name: str, replays: Replays) -> None:
     assert len({tuple(asked["tokens"]) for asked in replay.recording.about["cases"].values()}) > 2
 
 
+@pytest.mark.parametrize("name", ["minigpt4", "minigpt5", "minigpt_v2"])
+def test_the_norm_behind_the_tower_divides_as_the_authors(name: str, replays: Replays) -> None:
+    replay = replays(name)  # too small a difference for the logits to show
+    assert replay.loaded.net.vision_model.post_layernorm.eps == replay.recording.about["ln_vision_eps"]
+
+
 @each
 def test_the_arguments_that_reach_the_sampler_are_the_authors(name: str, replays: Replays) -> None:
     replay = replays(name)

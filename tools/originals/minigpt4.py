@@ -77,6 +77,7 @@ def main() -> None:
         "commit": commit("MiniGPT-4"),
         "parts": {"vision": VISION, "qformer": QFORMER, "text": LLAMA},
         "files": {entry: shapes(state) for entry, state in files.items()},
+        "ln_vision_eps": model.ln_vision.eps,
         "stop": ["###"],
     }
     for name in PICTURES:

@@ -135,6 +135,7 @@ def main() -> None:
         "parts": {"vision": VISION, "qformer": QFORMER, "text": LLAMA},
         "files": {entry: shapes(state) for entry, state in files.items()},
         "rows": {table: {str(DRAWS): 4}},
+        "ln_vision_eps": model.ln_vision.eps,
         "stop": ["###"],
     }
     for name in PICTURES:

@@ -51,6 +51,7 @@ def main() -> None:
         "commit": commit("MiniGPT-4"),
         "parts": {"vision": VISION, "text": LLAMA},
         "files": {entry: shapes(state) for entry, state in files.items()},
+        "ln_vision_eps": model.ln_vision.eps,
         "stop": [],
     }
     for name in PICTURES:

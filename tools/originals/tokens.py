@@ -28,7 +28,7 @@ LLAMA_SETTINGS = {
 }
 
 
-def sentencepiece_model(file: Path, size: int = 420) -> None:
+def sentencepiece_model(file: Path, size: int = 420, sentences: tuple[str, ...] = SENTENCES) -> None:
     """A SentencePiece BPE model with byte fallback, trained as LLaMA's was; `<s>` is 1, `</s>` is 2."""
     import io
 
@@ -36,7 +36,7 @@ def sentencepiece_model(file: Path, size: int = 420) -> None:
 
     made = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(SENTENCES * 4),
+        sentence_iterator=iter(sentences * 4),
         model_writer=made,
         vocab_size=size,
         model_type="bpe",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mmsb.font import dejavu
 from mmsb.image_mode.typography import TypedText
 from mmsb.picture import FilePicture, Picture, Stacked
 from tools.tiny import page, vision
@@ -26,7 +27,7 @@ def picture(view: View) -> Picture:
     drawing = FilePicture(DATASETS / dataset / "imgs" / scenario / "SD" / f"{key}.jpg")
     if view.kind == "sd":
         return drawing
-    typed = TypedText(view.phrase)
+    typed = TypedText(view.phrase, dejavu())
     return typed if view.kind == "typo" else Stacked(drawing, typed)
 
 

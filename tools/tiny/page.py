@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsb.image_mode.typography import default_font, wrap
+from mmsb.font import dejavu
+from mmsb.image_mode.typography import wrap
 
 SIDE = 192  # pixels of the tower's square input
 PATCH = 16
@@ -41,7 +42,7 @@ class Layout:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(default_font()), size)
+    return ImageFont.truetype(str(dejavu()), size)
 
 
 @cache

@@ -1,23 +1,27 @@
 """Otter (Li et al., 2023), OTTER-Image-MPT7B: a Flamingo on MPT-7B.
 
 CLIP's patches are read into 64 tokens, to which a gated cross-attention before every fourth layer attends. `<image>`
-is a token of the text, not a gap in it. As in the authors' code, a token attends to the image only where its own
-forward pass holds `<image>`: the prompt does; the generated tokens, computed one by one from the cache, do not. A
-prompt without an image is asked with a zero image, as in their demo. The centre crop of their code cuts off what
-stands at a picture's edges: text typed below it.
+is a token of the text, not a gap in it, and every token after it attends to the image, generated ones too: the
+published configuration turns the cache off, so that each pass of the authors' code holds `<image>`. Here the cache is
+on, which gives the same numbers sooner. A prompt without an image is shown a black one, as in their demo. The centre
+crop of their code cuts off what stands at a picture's edges: text typed below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
+
+from PIL import Image
 
 from mmsb.config import settings
 from mmsb.convert.rename import Rules
 from mmsb.convert.source import Sources
-from mmsb.model.composed.base import Composed, Inputs
+from mmsb.model.composed.base import Composed
+from mmsb.model.composed.batch import Encoded, Inputs, Loaded
 from mmsb.model.composed.sizes import CLIP_L
+from mmsb.types import Prompt
 
 PERCEIVER = {"num_hidden_layers": 6, "num_attention_heads": 8, "head_dim": 64, "num_latents": 64}
 MPT_7B = {
@@ -30,7 +34,6 @@ MPT_7B = {
     "media_token_id": 50278,
 }
 ADDED = ("<|endofchunk|>", "<image>", "<answer>", "<PAD>")  # in this order, from 50277 on
-
 BLOCK = r"lang_encoder\.transformer\.blocks\.(\d+)"
 OTTER_RULES: Rules = (
     (r"vision_encoder\.vision_model\.embeddings\.position_ids", None),
@@ -74,6 +77,25 @@ class Otter(Composed):
         tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in ADDED])
         tokenizer.pad_token = ADDED[-1]
         return tokenizer
+
+    def load(self) -> Loaded:
+        """Load the converted checkpoint; answers are read as their release of transformers did: "it ." is "it.".
+
+        Raises:
+            ModelError: keys that do not match; says which.
+        """
+        loaded = super().load()
+        loaded.tokenizer.clean_up_tokenization_spaces = True
+        loaded.tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
+        return loaded
+
+    def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Encoded:
+        """Encode a batch; each row has a picture."""
+        side = int(loaded.parts["vision"]["image_size"])
+        black = Image.new("RGB", (side, side))
+        pictures = [black if prompt.image is None else prompt.image.load() for prompt in batch]
+        segments = [self.segments(loaded.tokenizer, prompt) for prompt in batch]
+        return Encoded(segments, self.pixels(pictures, side), tuple(range(len(batch))))
 
     def generating(self, net: Any, inputs: Inputs) -> AbstractContextManager[dict[str, Any]]:
         """Give the cross-attention each row's image; ids too, since repeated n-grams count from the prompt on."""

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import CLIPVisionConfig, CLIPVisionModel, MptConfig, MptForCausalLM
 
-from mmsb.model.composed.attention import by_head, with_blanks
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.attention import by_head
+from mmsb.model.composed.batch import Inputs
 
 
 def feed_forward(width: int) -> nn.Sequential:
@@ -103,7 +103,7 @@ class OtterNet(nn.Module):
         super().__init__()
         sizes = dict(parts["text"])
         every, self.media = sizes.pop("cross_attn_every_n_layers"), sizes.pop("media_token_id")
-        self.side, width = parts["vision"]["image_size"], parts["vision"]["hidden_size"]
+        width = parts["vision"]["hidden_size"]
         self.vision_model = CLIPVisionModel(CLIPVisionConfig(**parts["vision"]))
         self.perceiver = Perceiver(width, parts["perceiver"])
         self.language_model = MptForCausalLM(MptConfig(**sizes))
@@ -121,17 +121,16 @@ class OtterNet(nn.Module):
 
     @contextmanager
     def shown(self, inputs: Inputs) -> Iterator[dict[str, Any]]:
-        """For one call of `generate`: tokens from `<image>` on look at their row's image, in the pass that holds it."""
-        images = with_blanks(self, inputs, self.side)
+        """For one call of `generate`: tokens from `<image>` on look at their row's image, generated ones too."""
+        images = inputs.images
         prompt = (inputs.ids == self.media).cumsum(dim=1) == 1
 
         def before(layer: str) -> Any:
             def hook(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                 states, *others = args
                 beams = len(states) // len(images)
-                looking = (
-                    prompt.repeat_interleave(beams, 0) if states.shape[1] > 1 else prompt.new_zeros(len(states), 1)
-                )
+                after = prompt if states.shape[1] > 1 else prompt[:, -1:]
+                looking = after.repeat_interleave(beams, 0)
                 return self.crossing[layer](states, images.repeat_interleave(beams, 0), looking), *others
 
             return hook

@@ -1,0 +1,1 @@
+"""How often corrected rates and coefficients of agreement hold the truth, by simulation."""

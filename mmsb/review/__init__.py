@@ -1,0 +1,1 @@
+"""Review: a run's answers drawn by chance and labelled by people."""

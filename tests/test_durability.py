@@ -1,0 +1,171 @@
+"""What is given back was written, what is finished is on the disk, and what determines an answer is in its key."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmsb.errors import StoreError
+from mmsb.image_mode.typography import TypedText
+from mmsb.model.openai import OpenAI
+from mmsb.paths import conf_dir
+from mmsb.results import LIVE, Results, read_rows
+from mmsb.run import Run, SavedRun
+from mmsb.store import SYNC_SECONDS, Shelf
+from mmsb.types import Prompt, Response, Result, Sample, Verdict
+from tests.judging import SCENARIOS, question
+
+Event = tuple[str, str, int]  # what was done, to which file, how large that was
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """Every sync and every replacement of a file, in their order."""
+    seen: list[Event] = []
+    fsync, rename = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        seen.append(("fsync", name, os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def replaced(self: Path, target: Path) -> Path:
+        seen.append(("replace", str(target), self.stat().st_size))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    return seen
+
+
+def until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 40 * SYNC_SECONDS
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(SYNC_SECONDS / 5)
+    assert ready()
+
+
+def test_an_answer_reaches_the_disk_by_itself_soon_after_it_was_given(tmp_path: Path, disk: list[Event]) -> None:
+    shelf = Shelf(tmp_path, {})
+    shelf.add("0" * 32, Response("first"))
+    (file,) = tmp_path.glob("*.jsonl")
+    until(lambda: ("fsync", str(file), file.stat().st_size) in disk)
+    shelf.add("1" * 32, Response("second"))
+    until(lambda: ("fsync", str(file), file.stat().st_size) in disk)
+    shelf.close()
+
+
+def test_closing_brings_the_last_answer_to_the_disk(
+    tmp_path: Path, disk: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsb.store.SYNC_SECONDS", 60)
+    shelf = Shelf(tmp_path, {})
+    shelf.add("0" * 32, Response("first"))
+    (file,) = tmp_path.glob("*.jsonl")
+    until(lambda: bool(disk))
+    shelf.add("1" * 32, Response("last"))  # the thread sleeps for a minute
+    shelf.close()
+    assert disk[-1] == ("fsync", str(file), file.stat().st_size)
+
+
+def finished(folder: Path) -> str:
+    sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
+    with Results(folder) as results:
+        results.add(Result(sample, Response("No."), Verdict("safe")))
+        return results.write(["a"])
+
+
+def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk: list[Event]) -> None:
+    finished(tmp_path)
+    (what, synced, size), replaced = disk[-2:]
+    assert (what, Path(synced).parent, size) == ("fsync", tmp_path, (tmp_path / "results.jsonl").stat().st_size)
+    assert replaced == ("replace", str(tmp_path / "results.jsonl"), size)
+
+
+def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
+    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}, "judge": {}, "model": {}}
+    run = Run("a run", tmp_path, {}, {}, record)
+    run.save({}, finished(tmp_path))
+    assert [row["id"] for row in SavedRun.open(tmp_path).rows()] == ["a"]
+    with (tmp_path / "results.jsonl").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(Exception, match=r"results\.jsonl is not what run\.json was written for"):
+        SavedRun.open(tmp_path)
+
+
+def test_rows_can_be_followed_while_a_run_goes_on_and_only_then(tmp_path: Path) -> None:
+    sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
+    with Results(tmp_path) as results:
+        for n in range(2):
+            results.add(Result(replace(sample, id=str(n)), Response("No."), Verdict("safe")))
+            assert [row["id"] for row in read_rows(tmp_path / LIVE)] == ["0", "1"][: n + 1]
+        results.write(["1", "0"])
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
+    with pytest.raises(KeyboardInterrupt), Results(tmp_path):
+        raise KeyboardInterrupt
+    assert not (tmp_path / LIVE).exists()
+
+
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    with Results(tmp_path), pytest.raises(StoreError, match=r"another run is writing to .*\n.*hydra\.run\.dir"):
+        Results(tmp_path)
+    finished(tmp_path)  # the first one is over
+    assert not [path for path in tmp_path.iterdir() if path.name != "results.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "image", "role"),
+    [
+        ("text_only", None, "changed"),
+        ("sd", "SD", "rephrased_sd"),
+        ("typo", "TYPO", "rephrased"),
+        ("sd_typo", "SD_TYPO", "rephrased"),
+    ],
+)
+def test_each_shipped_mode_asks_the_question_that_goes_with_its_picture(
+    mode: str, image: str | None, role: str
+) -> None:
+    option = OmegaConf.load(conf_dir() / f"image_mode/{mode}.yaml")
+    assert (option.image, option.question) == (image, role)
+
+
+def test_everything_that_is_shown_is_in_the_key() -> None:
+    prompt = Prompt("text", TypedText("a phrase"), "system", 0, None)
+    changes: list[dict[str, Any]] = [
+        {"text": "other"},
+        {"image": None},
+        {"image": TypedText("another phrase")},
+        {"system": None},
+        {"system": "other"},
+        {"repeat": 1},
+        {"reply": ""},
+        {"reply": "No."},
+    ]
+    assert len({prompt.key, *(replace(prompt, **change).key for change in changes)}) == len(changes) + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_image_side": 64},
+        {"detail": "low"},
+        {"max_tokens": 7},
+        {"max_tokens_parameter": "max_completion_tokens"},
+        {"temperature": 0.5},
+        {"top_p": 0.5},
+        {"seed": 3},
+        {"extra_body": {"top_k": 3}},
+        {"name": "y"},
+        {"base_url": "http://other/v1"},
+    ],
+)
+def test_everything_that_shapes_a_request_is_in_the_fingerprint(change: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"name": "x", "base_url": "http://here/v1", "temperature": 1}
+    assert OpenAI(**{**settings, **change}).fingerprint() != OpenAI(**settings).fingerprint()
