@@ -75,7 +75,7 @@ def test_a_held_protocol_is_the_recorded_one(name: str, protocol: str) -> None:
 
 def test_a_run_selects_the_protocol_for_its_target_alone(experiment: Callable[..., Experiment]) -> None:
     def both(protocol: str) -> tuple[Any, Any]:
-        built = experiment("model=llava_1_5_7b", "judge=rubric", f"protocol={protocol}")
+        built = experiment("model=llava_1_5_7b", f"protocol={protocol}")
         return built, built.model
 
     _, authors = both("authors")
