@@ -29,6 +29,9 @@ MISSING = ("missing", "missing_argument")
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
 # Cached like Hydra's `now`: all jobs of a sweep see one token, and two commands of one second see two.
 OmegaConf.register_new_resolver("mmsb.token", lambda: secrets.token_hex(2), replace=True, use_cache=True)
+OmegaConf.register_new_resolver(
+    "mmsb.placed", lambda placement, own: own if placement == "own" else placement, replace=True
+)
 OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value else "", replace=True)
 
 

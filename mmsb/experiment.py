@@ -48,7 +48,7 @@ class Experiment:
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
-    defense_placement: str = "before"
+    defense_placement: str = "own"
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
