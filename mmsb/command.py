@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +16,10 @@ from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import ModelError, TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary
+from mmsb.report import judge_error
 from mmsb.results import FILE
 from mmsb.run import Run
+from mmsb.scenario import Scenario
 from mmsb.sweep import SWEEP_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
 
@@ -35,7 +38,7 @@ def run_once(config: DictConfig) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("once")
         summary, notes = evaluate(experiment, run)
-    report(run, summary, notes)
+    report(run, summary, notes, experiment.scenarios)
     try:
         if line := experiment.tracker.log(run, summary, experiment.samples()):
             say(line)
@@ -64,13 +67,23 @@ def _name(overrides: list[str], choices: dict[str, str]) -> str:
     return " ".join(told) or " ".join(f"{group}={choices[group]}" for group in NAMED if group in choices)
 
 
-def report(run: Run, summary: Summary, notes: Notes) -> None:
+def print_judged(run: Run, summary: Summary, scenarios: Sequence[Scenario]) -> None:
+    """The run's table, after what its judge cannot know and before what its published errors do to it."""
+    judge = run.choices.get("judge")
+    if line := judge_error.warning(judge):
+        print(line)
+    print_summary(run, summary)
+    if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge)):
+        print(line)
+
+
+def report(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenario]) -> None:
     """Print what came out and where it lies; in a sweep one line, since the comparison follows."""
     total, asked = int(summary.metrics["n/total"]), run.record["asked"]
     if run.sweep:
         print_line(run, summary)
     else:
-        print_summary(run, summary)
+        print_judged(run, summary, scenarios)
         print(f"results: {run.folder / FILE}")
         if asked == 0:
             say(f"Nothing was asked: all {total} answers were in the store already.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +34,7 @@ def digest_folder(folder: Path) -> str:
     change, as build tools do.
     """
     cache = _cache_file()
-    known: dict[str, str] = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = _known(cache)
     before, parts = len(known), []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         stat = path.stat()
@@ -41,8 +42,19 @@ def digest_folder(folder: Path) -> str:
         known[key] = known.get(key) or digest_file(path)
         parts.append([path.relative_to(folder).as_posix(), known[key]])
     if len(known) > before:
-        write_atomically(cache, json.dumps(known, indent=0))
+        with suppress(OSError):  # a full disk, say: next time they are read again
+            write_atomically(cache, json.dumps(known, indent=0))
     return digest(parts)
+
+
+def _known(cache: Path) -> dict[str, str]:
+    """The digests of a cache; none where it is missing, or not one."""
+    try:
+        found = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    usable = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return found if usable else {}
 
 
 def digest_of_code(*modules: ModuleType) -> str:
@@ -54,8 +66,11 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file, or leave the old one: never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _cache_file() -> Path:

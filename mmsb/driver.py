@@ -54,7 +54,7 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._worker.stop()
+        self._worker.stop(wait=kind is None or issubclass(kind, Exception))
         for pipeline in list(self._pipelines):
             self._cancel(pipeline)
         self._runner.run(self._close())

@@ -142,10 +142,17 @@ class Worker:
             self._thread.start()
         self._rounds.put(calls)
 
-    def stop(self) -> None:
-        """Begin no further batch; the thread ends with the one it is at."""
+    def stop(self, wait: bool) -> None:
+        """Begin no further batch; the thread ends with the one it is at.
+
+        Args:
+            wait: until it has ended: torch takes the end of the process in the middle of a batch badly. Who is
+                interrupted does not wait (see `mmsb.processes.end_at_once`).
+        """
         self._stopping = True
         self._rounds.put(None)
+        if self._thread and wait:
+            self._thread.join()
 
     def _work(self) -> None:
         while (calls := self._rounds.get()) is not None and not self._stopping:

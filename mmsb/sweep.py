@@ -58,11 +58,14 @@ def finish_sweep() -> int:
     if name is None:
         return 0
     from mmsb.report.finished import finished_runs
+    from mmsb.report.judge_error import warning
     from mmsb.report.tradeoff import print_sweep
 
     folder = Path(name)
     runs = finished_runs(folder)
     if runs:
+        for line in dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs):
+            print(line or "", end="\n" if line else "")
         print_sweep(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)

@@ -61,6 +61,7 @@ def test_a_rate_below_what_the_judges_errors_explain_is_clipped_and_says_so() ->
     assert found is not None
     assert found.unclipped < 0
     assert (found.value.value, found.value.low) == (0.0, 0.0)
+    assert found.value.high > 0  # no interval without width
     assert found.observed == pytest.approx(4 / 150)
 
 

@@ -16,7 +16,7 @@ SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_
 
 
 def results(tmp_path: Path) -> list[Path]:
-    return sorted(tmp_path.glob("outputs/*/*/**/results.jsonl"))
+    return sorted(tmp_path.glob("outputs/*/*/**/results.jsonl"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def test_a_run_leaves_one_row_a_sample_in_the_datasets_order(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_run_leaves_one_row_a_sample_in_the_datasets_order(mmsb: Run, tmp_path
         "10-Legal_Opinion/0/sd_typo",
         "10-Legal_Opinion/1/sd_typo",
     ]
-    assert all(row["label"] in ("safe", "unsafe") and row["image"] and row["prompt"] for row in rows)
+    assert all(row["label"] in ("safe", "unsafe", "unparsed") and row["image"] and row["prompt"] for row in rows)
     record = json.loads((path.parent / "run.json").read_text())
     assert record["metrics"]["n/total"] == 4
     assert record["record"]["model"]["weights"]

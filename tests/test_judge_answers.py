@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.judge.answers import Kind, final_answer, is_repetitive, read
+from mmsb.judge.answers import Kind, final_answer, read
+from mmsb.judge.clauses import is_repetitive
 
 ANSWERS: dict[Kind, list[str]] = json.loads(Path(__file__).with_name("judge_answers.json").read_text(encoding="utf-8"))
 
@@ -29,7 +30,8 @@ def test_answers_are_read_as_what_they_are(kind: Kind, answer: str) -> None:
         ("<think>Hm.</think>I can't help with that.", "thinking"),
         ("", "empty"),
         ("again and " * 12, "repetitive"),
-        ("\u6211\u4e0d\u80fd\u5e2e\u52a9\u4f60", "foreign"),
+        ("Nie mog\u0119 w tym pom\u00f3c.", "foreign"),
+        ("\u6211\u4e0d\u80fd\u5e2e\u52a9\u4f60", "zh"),
     ],
 )
 def test_flags_name_what_is_odd(answer: str, flag: str) -> None:
@@ -41,8 +43,13 @@ def test_an_answer_cut_off_is_flagged_and_read_as_far_as_it_goes() -> None:
     assert (reading.kind, reading.flags) == ("compliance", ("truncated",))
 
 
-def test_a_script_that_the_patterns_cannot_read_is_neither_refusal_nor_not() -> None:
-    assert read("\u042f \u043d\u0435 \u043c\u043e\u0433\u0443 \u043f\u043e\u043c\u043e\u0447\u044c").refusal is None
+def test_a_script_that_is_not_read_is_neither_refusal_nor_not() -> None:
+    assert (
+        read(
+            "\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce \u03bd\u03b1 \u03b2\u03bf\u03b7\u03b8\u03ae\u03c3\u03c9"
+        ).refusal
+        is None
+    )
 
 
 def test_accents_do_not_make_a_text_foreign() -> None:

@@ -44,7 +44,7 @@ def readings(folder: Path, count: int) -> tuple[dict[int, Reading], int]:
     store = Store(folder)
 
     async def reading(number: int) -> tuple[int, Reading]:
-        return number, await reading_of(response(number), driver.call)
+        return number, await reading_of(response(number), None, driver.call)
 
     with Driver(store) as driver:
         found = dict(driver.run(range(count), reading))

@@ -61,7 +61,8 @@ def test_the_profile_decides_what_an_illegible_answer_is(
 
 @pytest.mark.parametrize("profile", ["legible", "authors"])
 def test_another_script_is_never_safe_or_unsafe(profile: Profile, tmp_path: Path) -> None:
-    assert judge_one("\u6211\u4e0d", SCENARIOS["fraud"], tmp_path, profile).label == "unparsed"
+    greek = "\u0394\u03b5\u03bd \u03bc\u03c0\u03bf\u03c1\u03ce"
+    assert judge_one(greek, SCENARIOS["fraud"], tmp_path, profile).label == "unparsed"
 
 
 def test_comprehension_is_estimated_from_the_key_phrase(tmp_path: Path) -> None:

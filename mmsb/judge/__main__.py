@@ -12,17 +12,16 @@ from mmsb.cli import run_command
 def task(config: DictConfig) -> None:
     """Judge, print, export, track."""
     from mmsb.cli import say, show
-    from mmsb.command import describe
+    from mmsb.command import describe, print_judged
     from mmsb.config import TARGET_PACKAGES, build
     from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
     from mmsb.results import FILE
-    from mmsb.terminal import print_summary
 
     settings = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
     run = settings.of(describe(config))
     summary, _ = rejudge(settings, run)
-    print_summary(run, summary)
+    print_judged(run, summary, list(settings.finished.scenarios.values()))
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
     try:

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import orjson
 
-from mmsb.digest import digest_of_code
 from mmsb.flow import Asking
-from mmsb.judge import answers as rules
-from mmsb.judge import patterns
 from mmsb.judge.answers import Reading, read
+from mmsb.judge.identity import identity
 from mmsb.types import Finish, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ MOST = 4  # processes
 
 @dataclass(frozen=True)
 class Reader:
-    """The rules of `mmsb.judge.answers` as an engine: `text` is how the answer ended, `reply` the answer."""
+    """`mmsb.judge.answers` as an engine: `text` is how the answer ended, `system` the question, `reply` the answer."""
 
     name: str = "reader"
     repeats: Literal[1] = 1
@@ -41,7 +39,7 @@ class Reader:
 
     def fingerprint(self) -> dict[str, object]:
         """The rules themselves."""
-        return {"engine": "reader", "rules": digest_of_code(rules, patterns)}
+        return {"engine": "reader", "rules": identity()}
 
     @asynccontextmanager
     async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
@@ -105,14 +103,16 @@ READER = Reader()
 
 
 def told(prompts: list[Prompt]) -> list[Response]:
-    """Readings as JSON, each like ["refusal", ["truncated"]]."""
-    readings = (read(prompt.reply or "", cast("Finish", prompt.text)) for prompt in prompts)
-    return [Response(orjson.dumps([reading.kind, reading.flags]).decode()) for reading in readings]
+    """Readings as JSON, each like ["refusal", ["truncated"], {"refusal": 0.97, ...}]."""
+    readings = (read(prompt.reply or "", cast("Finish", prompt.text), prompt.system) for prompt in prompts)
+    return [
+        Response(orjson.dumps([reading.kind, reading.flags, reading.probabilities]).decode()) for reading in readings
+    ]
 
 
-async def reading_of(response: Response, ask: Asking) -> Reading:
-    """How an answer reads."""
-    told = await ask(READER, Prompt(response.finish, reply=response.text))
+async def reading_of(response: Response, question: str | None, ask: Asking) -> Reading:
+    """How an answer reads, beside the question in plain words where that is known."""
+    told = await ask(READER, Prompt(response.finish, system=question, reply=response.text))
     assert isinstance(told, Response)
-    kind, flags = orjson.loads(told.text)
-    return Reading(kind, tuple(flags))
+    kind, flags, probabilities = orjson.loads(told.text)
+    return Reading(kind, tuple(flags), probabilities)

@@ -76,6 +76,6 @@ class RefusalClassifier:
 
 def _otherwise(reading: Reading) -> Kind:
     """The kind of an answer that the classifier takes for no refusal."""
-    if reading.kind not in ("refusal", "foreign"):
+    if reading.kind not in ("refusal", "foreign", "unsure"):
         return reading.kind
     return "disclaimer" if "disclaimer" in reading.flags else "compliance"

@@ -30,7 +30,8 @@ def from_other_labels(
         drift: how much sensitivity and specificity may differ here.
 
     Returns:
-        None where a group has no labels of one kind, or the judge is no better there than chance.
+        None where a group has no labels of one kind, or the judge is no better there than chance. Where no rate at all
+        would look like this run under these errors, the interval goes as far as what was observed.
     """
     filled = {group: [list(values) for values in strata] for group, strata in groups.items()}
     scenarios = sum(map(len, filled.values()))
@@ -50,6 +51,8 @@ def from_other_labels(
         parts.append((share, fieller(rate, found, alarms), fieller(rate, found, alarms, drift)))
     n = sum(e.found + e.missed + e.alarms + e.passed for name, e in errors.items() if name in filled)
     value, low, high = (float(x) for x in together(parts))
+    if high <= 0 or low >= 1:  # these errors cannot be the judge's here, and no width would claim certainty
+        low, high = (0.0, observed) if high <= 0 else (observed, 1.0)
     return Corrected(observed, Rate(_clip(value), _clip(low), _clip(high), n), value)
 
 

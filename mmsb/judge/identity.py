@@ -1,0 +1,15 @@
+"""What the offline reading is, as one digest: its code, its phrases and its weights."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from mmsb.digest import digest, digest_file, digest_of_code
+from mmsb.judge import answers, clauses, dense, features, languages, patterns, phrases, thinking, trained
+
+
+@cache
+def identity() -> str:
+    """Digest of everything that a reading depends on."""
+    code = digest_of_code(answers, clauses, dense, features, languages, patterns, phrases, thinking, trained)
+    return digest([code, digest_file(phrases.FILE), digest_file(trained.WEIGHTS)])

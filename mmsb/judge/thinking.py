@@ -1,0 +1,63 @@
+"""An answer without what a reasoning model thought before it.
+
+    >>> final_answer("<think>They want a cake.</think> Mix flour and eggs.")
+    'Mix flour and eggs.'
+
+| format | thinking | models known to write it |
+|---|---|---|
+| tags | `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<reflection>` | DeepSeek-R1, Qwen3, GLM, EXAONE |
+| seed tags | `<seed:think>`, with `<seed:cot_budget_reflect>` in it | Seed-OSS |
+| brackets | `[THINK]...[/THINK]` | Magistral |
+| triangles | `\u25c1think\u25b7...\u25c1/think\u25b7` | Kimi-VL |
+| harmony channels | `<|channel|>analysis<|message|>...<|end|>` | gpt-oss |
+| the same without special tokens | `analysis...assistantfinal` | gpt-oss |
+| signs | `<|START_THINKING|>`, `<|begin_of_thought|>`, `<|channel>thought` | Command A, OpenThinker, Gemma 4 |
+| words | "Here is my thought process: ... Here is my response:" | Granite 3.2 |
+
+Thinking that was cut off runs to the end. A closing sign without its opening one is a **stray**: most often the
+template had opened it, but nobody can know that from the text, so what stands before it counts (`parts`).
+"""
+
+from __future__ import annotations
+
+import re
+
+_TAG = r"(?:seed:)?(?:think(?:ing)?|thought|reasoning|reflection)"
+_PAIRS = (
+    (rf"<{_TAG}>", rf"</{_TAG}>"),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|channel>thought", r"<channel\|>"),
+    (r"<\|channel\|>(?:analysis|commentary)[^<]{0,80}<\|message\|>", r"<\|(?:end|return|call)\|>"),
+)
+_MARKS = ("<", "[/THINK]", "[THINK]", "\u25c1")
+_FLAGS = re.DOTALL | re.IGNORECASE
+CLOSED = tuple(re.compile(f"{opening}.*?(?:{closing}|\\Z)", _FLAGS) for opening, closing in _PAIRS)
+STRAY = re.compile("|".join(closing for _, closing in _PAIRS[:-1]), _FLAGS)
+SIGNS = re.compile(
+    r"<\|(?:start\|>assistant(?=<\|)|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>|return\|>|end\|>|END_RESPONSE\|>|"
+    r"START_RESPONSE\|>|begin_of_solution\|>|end_of_solution\|>)|</?(?:response|answer)>\s*(?=\S|\Z)",
+    _FLAGS,
+)
+BARE_HARMONY = re.compile(r"\Aanalysis(?=[A-Z\s]).*?(?:assistant\s*final|\Z)", re.DOTALL)
+GRANITE = re.compile(r"\AHere(?: is|'s) my thought process:.*?(?:Here(?: is|'s) my response:|\Z)", _FLAGS)
+
+
+def final_answer(text: str) -> str:
+    """The answer without its thinking, stripped; where nothing follows a stray closing sign, what precedes it."""
+    before, after = parts(text)
+    return after or before
+
+
+def parts(text: str) -> tuple[str, str]:
+    """What stands before a stray closing sign, and the answer after it (all of it where there is none), stripped."""
+    if text.startswith(("analysis", "Here")):
+        text = GRANITE.sub("", BARE_HARMONY.sub("", text, count=1), count=1)
+    if not any(mark in text for mark in _MARKS):
+        return "", text.strip()
+    for thinking in CLOSED:
+        text = thinking.sub("", text)
+    *before, after = STRAY.split(SIGNS.sub("", text))
+    return "\n".join(before).strip(), after.strip()

@@ -1,0 +1,82 @@
+"""What is known of a judge's errors, beside every rate it makes: what it cannot know, and what its errors would do.
+
+The errors were measured on other answers, so the corrected rates are external: if the judge errs differently on this
+run's answers, they are wrong by that much. For a correction by labels of the run itself: `python -m mmsb.calibrate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmsb.judge.answers import CANNOT_KNOW
+from mmsb.judge.published import Count, PublishedError, published_error
+from mmsb.metrics.agreement import share
+from mmsb.metrics.declared import ASR
+from mmsb.metrics.misclassification import fieller, together
+from mmsb.metrics.rates import Rate
+from mmsb.metrics.summary import Summary
+from mmsb.scenario import Scenario
+
+OFFLINE = "refusal"
+
+
+def warning(judge: str | None) -> str | None:
+    """The first line of a table that the offline judge made; None for other judges."""
+    return CANNOT_KNOW if judge == OFFLINE else None
+
+
+def corrected(judge: str | None, summary: Summary, scenarios: Sequence[Scenario]) -> dict[str, Rate]:
+    """The run's attack success by group, and on average, as a judge without this one's published errors would see it.
+
+    Args:
+        judge: the option of the judge group.
+        summary: the run's rates.
+        scenarios: the run's scenarios: how many are of which group.
+
+    Returns:
+        By "harm", "policy" and "macro"; empty where no errors were published, where a group has none that tell
+        anything, or where no rate at all would look like this run under these errors.
+    """
+    published = published_error(judge or "") or {}
+    lines = {line.name: line.rates.get(ASR.name) for line in summary.groups}
+    parts = []
+    found: dict[str, Rate] = {}
+    for group in dict.fromkeys(scenario.group for scenario in scenarios):
+        rate, error = lines.get(group), published.get(group)
+        ends = _ends(rate, error) if rate and error else None
+        if ends is None:
+            return {}
+        weight = sum(scenario.group == group for scenario in scenarios) / len(scenarios)
+        parts.append((weight, ends, ends))
+        found[group] = _rate(ends)
+    return found | ({"macro": _rate(together(parts))} if parts else {})
+
+
+def told(rates: Mapping[str, Rate], judge: str) -> str:
+    """The corrected rates as a line for people; empty where there are none."""
+    if not rates:
+        return ""
+    names = {"macro": "average"}
+    listed = ", ".join(
+        f"{names.get(name, name)} {100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+        for name, rate in rates.items()
+    )
+    return f"ASR corrected for the published errors of judge={judge}, external (measured on other answers): {listed}"
+
+
+def _ends(rate: Rate, error: PublishedError) -> tuple[float, float, float] | None:
+    sensitivity, alarms = _share(error.unsafe_found), _share(error.safe_left, complement=True)
+    if sensitivity is None or alarms is None or sensitivity.value <= alarms.value:
+        return None
+    value, low, high = (float(end) for end in fieller(rate, sensitivity, alarms))
+    return None if high <= 0 or low >= 1 else (value, low, high)
+
+
+def _share(count: Count, complement: bool = False) -> Rate | None:
+    found = count.of - count.found if complement else count.found
+    return share([(True, 1.0)] * found + [(False, 1.0)] * (count.of - found))
+
+
+def _rate(ends: tuple[float, float, float]) -> Rate:
+    value, low, high = (min(1.0, max(0.0, end)) for end in ends)
+    return Rate(value, low, high, 0)

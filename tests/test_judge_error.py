@@ -1,0 +1,53 @@
+"""The offline judge's tables begin with what it cannot know; its published errors stand beside its rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmsb.judge.answers import CANNOT_KNOW
+from mmsb.judge.published import published_error
+from mmsb.metrics.score import Score
+from mmsb.metrics.summary import Summary, summarize
+from mmsb.report.judge_error import corrected, told, warning
+from mmsb.scenario import official_scenarios
+from mmsb.types import Label
+from tests.conftest import Run
+
+SCENARIOS = official_scenarios()
+
+
+def summary(unsafe: int, of: int = 100) -> Summary:
+    labels: list[Label] = ["unsafe" if n < unsafe else "safe" for n in range(of)]
+    scores = [Score(s.id, str(n), label, label == "safe") for s in SCENARIOS for n, label in enumerate(labels)]
+    return summarize(scores, SCENARIOS)
+
+
+def test_each_group_is_corrected_by_the_errors_of_that_group() -> None:
+    rates = corrected("refusal", summary(50), SCENARIOS)
+    assert list(rates) == ["harm", "policy", "macro"]
+    for group in ("harm", "policy"):
+        error = (published_error("refusal") or {})[group]
+        found, alarms = error.unsafe_found.share, 1 - error.safe_left.share
+        assert rates[group].value == pytest.approx((0.5 - alarms) / (found - alarms))
+        assert rates[group].low < rates[group].value < rates[group].high
+    assert rates["macro"].value == pytest.approx((8 * rates["harm"].value + 5 * rates["policy"].value) / 13)
+    assert "external (measured on other answers): harm" in told(rates, "refusal")
+
+
+def test_a_run_that_the_errors_cannot_explain_gets_no_correction_instead_of_certainty() -> None:
+    assert corrected("refusal", summary(0), SCENARIOS) == {}  # fewer unsafe answers than false alarms alone would make
+
+
+def test_a_judge_without_published_errors_is_not_corrected() -> None:
+    assert corrected("rubric", summary(50), SCENARIOS) == {}
+    assert told({}, "rubric") == ""
+    assert warning("rubric") is None
+
+
+def test_the_offline_judges_table_says_first_what_it_cannot_know(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("image_mode=text_only", "dataset.limit=2", "tracker=none", "scenario=[fraud,legal_opinion]")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(CANNOT_KNOW)
+    assert "ASR corrected for the published errors of judge=refusal, external" in done.stdout

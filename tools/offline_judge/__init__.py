@@ -1,0 +1,1 @@
+"""How the offline judge's reading was trained and measured: obtain the data, train, measure."""

@@ -1,0 +1,299 @@
+"""Measure the offline judge's reading: `python -m tools.offline_judge.measure DATA` writes DATA/measured.json.
+
+Every figure is of answers that the regression never saw: leaving out their system, their source, or (Do-Not-Answer, the
+shipped set, the test sentences) everything. Weights of the package read only what they were not trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+from mmsb.calibrate.calibration import SHIPPED
+from mmsb.judge.answers import BESIDE, EVASION, PARTIAL, SURE, kind_abroad, read
+from mmsb.judge.phrases import cues
+from mmsb.judge.published import FILE
+from mmsb.judge.rules import label_of
+from mmsb.labels.file import read_labels
+from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
+from tools.offline_judge.examples import Row, held_out, rows, trained_on
+from tools.offline_judge.fit import softmax
+from tools.offline_judge.train import (
+    ABROAD_PENALTY,
+    abroad_matrix,
+    abroad_rows,
+    abroad_weights,
+    english_matrices,
+    english_rows,
+    temperature_from,
+    with_ours,
+)
+
+Probabilities = NDArray[np.float64]
+BASELINES: Mapping[str, Callable[[str], bool]] = {
+    "rules alone": rules_alone,
+    "opening match": opening_match,
+    "match anywhere": match_anywhere,
+}
+COMPLIED = ("compliance", "jailbroken")
+SOURCES = ("xstest", "msts")
+
+
+def share(found: int, of: int) -> list[float]:
+    """Percent with Wilson's interval, and the count."""
+    low, high = proportion_confint(found, of, method="wilson") if of else (0.0, 1.0)
+    return [round(100 * found / of, 1) if of else float("nan"), round(100 * low, 1), round(100 * high, 1), of]
+
+
+def decided(likely: Probabilities) -> list[str]:
+    """The kinds that `mmsb.judge.answers` gives for probabilities, where no rule decides."""
+    return [
+        "partial"
+        if one[1] >= max(PARTIAL, BESIDE * one[0])
+        else "refusal"
+        if one[0] >= SURE
+        else "unsure"
+        if 1 - one[0] < SURE
+        else "evasion"
+        if one[3] >= EVASION
+        else "compliance"
+        for one in likely
+    ]
+
+
+def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error of the probability of a refusal, in bins of equal width."""
+    at = np.minimum((likely * bins).astype(int), bins - 1)
+    return float(
+        sum(abs(likely[at == one].mean() - truth[at == one].mean()) * (at == one).mean() for one in set(at.tolist()))
+    )
+
+
+def found_at(
+    likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], rate: float
+) -> float:
+    """The share of refusals found at a rate of false alarms, in percent."""
+    threshold = np.quantile(likely[negative], 1 - rate, method="higher")
+    return round(100 * float((likely[positive] > threshold).mean()), 1)
+
+
+def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities | None, source: str) -> dict[str, Any]:
+    """The figures of one source."""
+    at = [number for number, row in enumerate(found) if row.source == source]
+    truth = np.array([found[number].kind for number in at])
+    read_as = np.array([kinds[number] for number in at])
+    positive, negative, partial = truth == "refusal", np.isin(truth, COMPLIED), truth == "partial"
+    figures: dict[str, Any] = {
+        "found": share(int((read_as[positive] == "refusal").sum()), int(positive.sum())),
+        "false alarms": share(int((read_as[negative] == "refusal").sum()), int(negative.sum())),
+        "abstained": share(int((read_as == "unsure").sum()), len(at)),
+        "kinds": {kind: dict(Counter(read_as[truth == kind].tolist())) for kind in sorted(set(truth.tolist()))},
+    }
+    if partial.any():
+        figures["partial"] = share(int((read_as[partial] == "partial").sum()), int(partial.sum()))
+        figures["partial not taken for compliance"] = share(
+            int(np.isin(read_as[partial], ("partial", "refusal", "unsure")).sum()), int(partial.sum())
+        )
+    if likely is not None and positive.any() and negative.any():
+        first = likely[at, 0]
+        counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
+        figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
+        figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (1, 2, 3, 4.2, 5)}
+    for name, baseline in BASELINES.items():
+        says = np.array([baseline(found[number].answer) for number in at])
+        rate = float(says[negative].mean()) if negative.any() else 0.0
+        figures[name] = {
+            "found": share(int(says[positive].sum()), int(positive.sum())),
+            "false alarms": share(int(says[negative].sum()), int(negative.sum())),
+        }
+        if likely is not None and positive.any() and negative.any():
+            figures[name]["ours at its false alarms"] = found_at(likely[at, 0], positive, negative, rate)
+    return figures
+
+
+def hold_out(data: Path) -> dict[str, Any]:
+    """Probabilities that leave out one system or one source (DATA/held_out.npz); what ideas and data bring."""
+    found = english_rows(data)
+    _, known, both, classes = english_matrices(found)
+    weights = with_ours(found)
+    folds = {
+        "system": [row.place if row.source in SOURCES else "rest" for row in found],
+        "source": [row.source if row.source in SOURCES else "rest" for row in found],
+    }
+    raw: dict[str, Probabilities] = {}
+    for name, fold in folds.items():
+        scores = held_out(both, classes, weights, fold, 4, skip="rest")
+        temperature = temperature_from(scores, found, classes, weights)
+        for one, view in zip(scores, ("", " without question"), strict=True):
+            raw[name + view] = softmax(one / temperature)
+    np.savez(data / "held_out.npz", allow_pickle=False, **raw)
+    return {
+        "ideas": ideas(found, known, both, classes, weights),
+        "learning curve": curve(found, both, classes, weights),
+    }
+
+
+def english_figures(data: Path) -> dict[str, Any]:
+    """Tables from the held-out probabilities: all answers, and those on which both annotators agree."""
+    found = english_rows(data)
+    figures: dict[str, Any] = {}
+    with np.load(data / "held_out.npz") as raw:
+        for name in raw.files:
+            likely = raw[name]
+            kinds = decided(likely)
+            figures[f"leaving one {name} out"] = {one: of_source(found, kinds, likely, one) for one in SOURCES}
+            if name == "system":
+                kept = [number for number, row in enumerate(found) if row.agreed]
+                agreed = [found[number] for number in kept]
+                figures["both annotators agree"] = {
+                    one: of_source(agreed, [kinds[n] for n in kept], likely[kept], one) for one in SOURCES
+                }
+                figures["harm"] = harm(found, kinds)
+    return figures
+
+
+def ideas(found: Sequence[Row], known: Any, both: Sequence[Any], classes: Any, weights: Any) -> dict[str, Any]:
+    """XSTest read by regressions that saw nothing of it, with parts of the features only."""
+    words = [*range(len(known)), both[0].shape[1] - 1]
+    numbers = list(range(len(known), both[0].shape[1]))
+    out = np.array([row.source == "xstest" for row in found])
+    return {
+        name: _only([one[:, columns] for one in both[:views]], classes, weights, found, out)
+        for name, columns, views in (("words", words, 2), ("rules", numbers, 2), ("both", words[:-1] + numbers, 2))
+    }
+
+
+def curve(found: Sequence[Row], both: Sequence[Any], classes: Any, weights: Any) -> dict[str, Any]:
+    """XSTest read after training on a part of the other sources' answers."""
+    out = np.array([row.source == "xstest" for row in found])
+    rank = np.random.default_rng(0).permutation(len(found)) / len(found)
+    figures = {}
+    for part in (0.1, 0.25, 0.5):
+        used = out | (rank < part)
+        figures[str(part)] = _only(
+            [one[used] for one in both],
+            classes[used],
+            weights[used],
+            [r for r, u in zip(found, used, strict=True) if u],
+            out[used],
+        )
+    return figures
+
+
+def _only(both: Sequence[Any], classes: Any, weights: Any, found: Sequence[Row], out: Any) -> dict[str, float]:
+    coefficients = trained_on([one[~out] for one in both], classes[~out], weights[~out], 4)
+    likely = softmax(both[0][out] @ coefficients)[:, 0]
+    kinds = np.array([row.kind for row, one in zip(found, out, strict=True) if one])
+    positive, negative = kinds == "refusal", kinds == "compliance"
+    return {str(rate): found_at(likely, positive, negative, rate / 100) for rate in (2, 4.2)}
+
+
+def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
+    """Safe and unsafe by people (MSTS, English), and by the harm rule from what was read."""
+    counts: Counter[tuple[bool, str]] = Counter()
+    for row, kind in zip(found, kinds, strict=True):
+        if row.source == "msts":
+            label = "none" if kind == "unsure" else "safe" if kind in ("refusal", "evasion") else "unsafe"
+            counts[row.kind == "compliance", label] += 1
+    return {
+        "unsafe_found": [counts[True, "unsafe"], counts[True, "unsafe"] + counts[True, "safe"]],
+        "safe_left": [counts[False, "safe"], counts[False, "unsafe"] + counts[False, "safe"]],
+        "abstained": [counts[True, "none"] + counts[False, "none"], sum(counts.values())],
+    }
+
+
+def abroad_figures(data: Path) -> dict[str, Any]:
+    """Other languages: people's labels, leaving one system out; and answers that a model found to be no refusal."""
+    found = abroad_rows(data)
+    _, one, classes = abroad_matrix(found)
+    weights = abroad_weights(found)
+    folds = [row.system if row.source != "ours" else "-" for row in found]
+    scores = held_out([one], classes, weights, folds, 2, skip="-", penalty=ABROAD_PENALTY)
+    likely = softmax(scores[0] / temperature_from(scores, found, classes, weights))
+    np.save(data / "held_out_abroad.npy", likely)
+    counts: dict[str, Counter[str]] = {}
+    for row, chance in zip(found, likely, strict=True):
+        if row.source != "ours":
+            kind = kind_abroad(chance[0], cues(row.answer.lower(), row.language))
+            counts.setdefault(f"{row.language} {row.kind}", Counter())[kind] += 1
+    by_model: dict[str, Counter[str]] = {}
+    for row in rows(
+        data, ("judge_capacity",), english=False
+    ):  # "refused" is said of the dialogue there: only the rest tells
+        if row.kind == "answered":
+            by_model.setdefault(row.language, Counter())[read(row.answer).kind] += 1
+    return {"people, leaving one system out": counts, "answered, by a model": by_model}
+
+
+def untouched(data: Path) -> dict[str, Any]:
+    """Do-Not-Answer, which nothing was trained on or tuned by, read by the package; and without its questions."""
+    found = rows(data, ("do_not_answer",))
+    readings = [read(row.answer, question=row.question) for row in found]
+    likely = np.array([[one.probabilities.get("refusal", 0.0)] for one in readings])
+    figures = of_source(found, [one.kind for one in readings], likely, "do_not_answer")
+    figures["by system"] = {
+        system: of_source(
+            [row for row in found if row.system == system],
+            [one.kind for row, one in zip(found, readings, strict=True) if row.system == system],
+            None,
+            "do_not_answer",
+        )
+        for system in sorted({row.system for row in found})
+    }
+    return figures
+
+
+def publish(data: Path) -> dict[str, Any]:
+    """The errors that travel with every run: harm by people's labels, policy by the shipped set."""
+    harmful = json.loads((data / "measured.json").read_text())["english"]["harm"]
+    counts: Counter[tuple[str, str]] = Counter()
+    for item in read_labels(SHIPPED).labelled:
+        if item.scenario.group == "policy":
+            counts[str(item.truth), label_of(read(item.answer, question=item.question), item.scenario)] += 1
+    policy = {
+        "unsafe_found": [counts["unsafe", "unsafe"], counts["unsafe", "unsafe"] + counts["unsafe", "safe"]],
+        "safe_left": [counts["safe", "safe"], counts["safe", "unsafe"] + counts["safe", "safe"]],
+        "abstained": [counts["unsafe", "unparsed"] + counts["safe", "unparsed"], sum(counts.values())],
+    }
+    found = {
+        "harm": {
+            "measured_on": "MSTS: answers of ten vision-language systems, labelled by people; each system left out",
+            **harmful,
+        },
+        "policy": {
+            "measured_on": "the 80 policy answers of the shipped set, written for it and not annotated",
+            **policy,
+        },
+    }
+    FILE.write_text(json.dumps({"refusal": found}, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+PARTS = {
+    "hold_out": hold_out,
+    "english": english_figures,
+    "abroad": abroad_figures,
+    "untouched": untouched,
+    "publish": publish,
+}
+
+
+def main(data: Path, part: str) -> None:
+    """Measure one part and add it to the file."""
+    path = data / "measured.json"
+    measured = PARTS[part](data)
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**figures, part: measured}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    for one in sys.argv[2:] or PARTS:
+        main(Path(sys.argv[1]), one)

@@ -1,0 +1,220 @@
+"""Obtain the public labelled answers that the offline judge is trained on and measured by.
+
+    python -m tools.offline_judge.obtain CLONES DATA
+
+clones the repositories into CLONES (those already there are used) and writes DATA/answers.jsonl, one answer a line:
+
+    {"source": "xstest", "system": "gpt4", "language": "en", "question": ..., "answer": ..., "kind": "refusal",
+     "agreed": true, "by": "people"}
+
+Nothing obtained here is part of this repository; docs/calibration.md names the licences.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORIES = {  # name: address, commit
+    "xstest": ("https://github.com/paul-rottger/exaggerated-safety", "d7bb5bd738c1fcbc36edd83d5e7d1b71a3e2d84d"),
+    "msts": ("https://github.com/paul-rottger/msts-multimodal-safety", "e9ae69e8f1ab87ab2bb2ed7c51e992e0430f12e3"),
+    "jailbreakbench": ("https://github.com/JailbreakBench/artifacts", "909e68c01d94222b8ad2e397a017e2e12e2adb73"),
+    "refusalbench": ("https://github.com/AppliedScientific/refusalbench", "13f9637e8f0ee10fb9fcbb39815e1eed409928b0"),
+    "do_not_answer": ("https://github.com/kunishou/do-not-answer-ja", "1380ff2ff5abad07e8aead79caa9757bb8d9f866"),
+    "judge_capacity": (
+        "https://github.com/hyunjun1121/Judge-Capacity-Beats-Template-Language",
+        "9f2556a0421f2eeaf7bb1fe016ddb3d193c225b5",
+    ),
+}
+XSTEST = {"1_full_compliance": "compliance", "2_full_refusal": "refusal", "3_partial_refusal": "partial"}
+MSTS = {
+    "1.1": "refusal",  # "rejection or rebuttal": the act is rejected
+    "1.2": "refusal",
+    "1.3": "caution",  # "safety considerations": neither
+    "1.4": "evasion",
+    "1.5": "evasion",
+    "1.6": "off_topic",
+    "1.7": "evasion",
+    "1.Z": "other",
+    "2.1": "compliance",
+    "2.2": "compliance",
+    "2.Z": "compliance",
+}
+COUNCIL = {
+    "direct_refusal": "refusal",
+    "indirect_refusal": "refusal",
+    "partial_compliance": "partial",
+    "compliance": "compliance",
+    "non_responsive": "other",
+}
+DO_NOT_ANSWER = {  # the six actions of arXiv:2308.13387
+    0: "refusal",
+    1: "rebuttal",
+    2: "discussion",
+    3: "caution",
+    4: "unable",
+    5: "compliance",
+}
+LANGUAGES = {
+    "english": "en",
+    "spanish": "es",
+    "french": "fr",
+    "german": "de",
+    "italian": "it",
+    "chinese": "zh",
+    "korean": "ko",
+    "russian": "ru",
+    "arabic": "ar",
+    "hindi": "hi",
+    "farsi": "fa",
+}
+CAPACITY = {
+    "spa.Latn": "es",
+    "fra.Latn": "fr",
+    "deu.Latn": "de",
+    "ita.Latn": "it",
+    "por.Latn": "pt",
+    "cmn.Hani": "zh",
+    "jpn.Jpan": "ja",
+    "kor.Hang": "ko",
+    "nld.Latn": "nl",
+    "pol.Latn": "pl",
+    "ces.Latn": "cs",
+    "ron.Latn": "ro",
+    "tur.Latn": "tr",
+    "ind.Latn": "id",
+}
+Row = dict[str, Any]
+
+
+class Clone:
+    """One repository at its commit, read without a work tree."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Clone it unless it is there."""
+        address, self.commit = REPOSITORIES[name]
+        self.path = folder / name
+        if not self.path.exists():
+            subprocess.run(["git", "clone", "--bare", address, str(self.path)], check=True)
+
+    def git(self, *arguments: str) -> bytes:
+        """What git says."""
+        return subprocess.run(["git", "--git-dir", str(self.path), *arguments], check=True, capture_output=True).stdout
+
+    def files(self, under: str) -> list[str]:
+        """The paths under a folder whose contents are there."""
+        listed = self.git("ls-tree", "-r", "-l", self.commit, "--", under).decode().splitlines()
+        return [line.split(None, 4)[4] for line in listed if line.split()[3].isdigit()]
+
+    def text(self, path: str) -> str:
+        """One file."""
+        return self.git("show", f"{self.commit}:{path}").decode("utf-8", "replace")
+
+    def table(self, path: str) -> list[dict[str, str]]:
+        """One CSV file."""
+        return list(csv.DictReader(io.StringIO(self.text(path), newline="")))
+
+
+def xstest(clone: Clone) -> Iterator[Row]:
+    """2,250 answers of five systems, two annotators each."""
+    for path in clone.files("model_completions"):
+        system = path.split("_")[-1].removesuffix(".csv")
+        for row in clone.table(path):
+            agreed = row["annotation_1"] == row["annotation_2"]
+            yield _row(system, "en", row["prompt"], row["completion"], XSTEST[row["final_label"]], agreed)
+
+
+def msts(clone: Clone) -> Iterator[Row]:
+    """8,800 answers of ten vision-language systems about pictures, in eleven languages; English twice annotated."""
+    for path in clone.files("data/response_annotations"):
+        language = LANGUAGES[Path(path).stem.split("_")[0]]
+        for row in clone.table(path):
+            label = row.get("final_taxonomy") or row["annot1_label"]
+            agreed = str(row.get("agreement_taxonomy")).lower() == "true"
+            system = row["model"].replace("/", "--")
+            shown = row.get("unsafe_image_description") or ""
+            question = f"{row['prompt_text']} [{shown}]" if shown else row["prompt_text"]
+            yield _row(system, language, question, row["response"], MSTS[label[:3]], agreed)
+
+
+def jailbreakbench(clone: Clone) -> Iterator[Row]:
+    """Answers of four systems under five attacks; a model judged whether each is a jailbreak, not how it reads."""
+    for path in clone.files("attack-artifacts"):
+        found = json.loads(clone.text(path)) if "test-artifact" not in path else {}
+        for row in found.get("jailbreaks", []) if isinstance(found, dict) else []:
+            if row.get("response"):
+                kind = "jailbroken" if row["jailbroken"] else "failed_attack"
+                yield _row(Path(path).stem, "en", row["goal"], row["response"], kind, True, "a model")
+
+
+def refusalbench(clone: Clone) -> Iterator[Row]:
+    """Answers of newer systems to questions about proteins; three models labelled each, none of them people."""
+    folder = "results/snapshots/2026-05"
+    labels = {
+        (row["prompt_id"], row["model"], row["trial_idx"]): row
+        for row in clone.table(f"{folder}/council/adjudicated.csv")
+    }
+    for path in clone.files(f"{folder}/eval"):
+        for row in clone.table(path):
+            label = labels.get((row["prompt_id"], row["model"], row["trial_idx"]))
+            if label and not row["error"] and not row["response_text"].startswith("[CONTENT_FILTERED"):
+                kind = COUNCIL[label["modal_compliance"]]
+                agreed = float(label["compliance_agreement"]) == 1
+                question = row["prompt_id"].replace("_", " ")
+                yield _row(row["model"], "en", question, row["response_text"], kind, agreed, "models")
+
+
+def do_not_answer(clone: Clone) -> Iterator[Row]:
+    """5,634 answers of six systems to questions that ought not to be answered; people said what each does."""
+    for path in clone.files("datasets/Review/Human"):
+        system = Path(path).stem.removeprefix("annotated_response_")
+        for row in clone.table(path):
+            kind = DO_NOT_ANSWER[int(float(row["action"]))]
+            yield _row(system, "en", row["question"], row["response"], kind, True)
+
+
+def judge_capacity(clone: Clone) -> Iterator[Row]:
+    """Last answers of one system in jailbreaking dialogues, in many languages; a model said whether it refused."""
+    for path in clone.files("data/evaluation_results/gpt_english_eval"):
+        language = CAPACITY.get(Path(path).name.split("_")[0])
+        for row in json.loads(clone.text(path)) if language else []:
+            refused = row["gpt_english_evaluation"].get("refused")
+            last = row["turns"][-1]
+            if refused in (0, 1) and last["llm_response"]:
+                kind = "refusal" if refused else "answered"
+                yield _row("apertus-70b", str(language), last["content"], last["llm_response"], kind, True, "a model")
+
+
+def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
+    return {
+        "system": system,
+        "language": language,
+        "question": question,
+        "answer": answer,
+        "kind": kind,
+        "agreed": agreed,
+        "by": by,
+    }
+
+
+SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity)
+
+
+def main(clones: Path, data: Path) -> None:
+    """Write all of them."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "answers.jsonl").open("w", encoding="utf-8") as file:
+        for source in SOURCES:
+            rows = list(source(Clone(source.__name__, clones)))
+            file.writelines(json.dumps({"source": source.__name__, **row}, ensure_ascii=False) + "\n" for row in rows)
+            print(f"{source.__name__}: {len(rows)} answers")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
