@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.config import settings
+from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
@@ -25,6 +26,7 @@ from mmsb.image_mode import ImageMode
 from mmsb.judge.base import Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
+from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import Results
 from mmsb.run import Run, environment
@@ -45,6 +47,7 @@ class Experiment:
     judge: Judge
     defense: dict[str, Defense | Prepared]
     tracker: Tracker
+    prices: Prices | None = None
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
@@ -84,6 +87,7 @@ class Notes:
     scores: list[Score] = field(default_factory=list)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
+    costs: Costs = field(default_factory=Costs)
 
 
 def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
@@ -99,14 +103,17 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     total = check(experiment)
     store = Store(experiment.output_dir / "store")
     with Driver(store, engines_in(experiment)) as driver, Results(run.folder) as results:
-        defenses = prepared(experiment, driver)
+        defenses = prepared(experiment, driver, noted.costs)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
 
         async def judge(answered: tuple[Sample, Outcome]) -> Result:
-            Flow.current().stage = "judge"
-            return await judged(experiment.judge, *answered, driver.call)
+            flow = Flow.current()
+            flow.stage = "judge"
+            result = await judged(experiment.judge, *answered, driver.call)
+            noted.costs.add(flow.calls)
+            return result
 
         for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
             results.add(result)
@@ -126,6 +133,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         },
         asked=driver.asked,
         totals=noted.totals,
+        cost=noted.costs.record(experiment.prices),
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )
@@ -133,13 +141,17 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     return summary, noted
 
 
-def prepared(experiment: Experiment, driver: Driver) -> list[Defense]:
+def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defense]:
     """The defenses, ready to answer, in their order; those that learn first ask the bare model now."""
 
     async def prepare(defense: Defense | Prepared) -> tuple[str, Defense]:
         if isinstance(defense, Prepared):
             folder = experiment.output_dir / "store" / "pools"
-            return defense.name, await defense.prepare(Ask(experiment.model, (), driver.call), folder)
+            flow = Flow.current()
+            flow.stage = "prepare"
+            ready = await defense.prepare(Ask(experiment.model, (), driver.call), folder)
+            costs.add(flow.calls)
+            return defense.name, ready
         return defense.name, defense
 
     ready = dict(driver.run(experiment.defense.values(), prepare))

@@ -16,7 +16,6 @@ from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
 from mmsb.create.instructions import Instructions
 from mmsb.create.own import Own, read_own, write_option
-from mmsb.create.prices import Prices
 from mmsb.create.twins import BENIGN
 from mmsb.dataset.base import Dataset
 from mmsb.errors import ConfigError, DataError, MmsbError
@@ -24,6 +23,7 @@ from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
 from mmsb.model.base import Engine
+from mmsb.prices import Prices
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 

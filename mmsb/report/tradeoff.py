@@ -69,7 +69,8 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
     """Each defense's two rates with their intervals, the paired tests against no defense, and its calls a sample."""
     caption = (
         "Averages over scenarios, % [95 %]. p: of no change against no defense on the same questions (empirical "
-        "likelihood), corrected over all cells that differ at all (Holm). calls: of the model, a sample."
+        "likelihood), corrected over all cells that differ at all (Holm). A sample, preparations shared out: calls of "
+        "models, tokens in and out, seconds, and dollars where the price table knows every model."
     )
     notes = (
         lacking([p.harmful for p in found], [ASR.key("macro")]),
@@ -77,7 +78,7 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
     )
     caption = " ".join(dict.fromkeys([caption, *filter(None, notes)]))
     table = Table(title="Defenses", caption=caption, title_style="bold", **LEFT)
-    headings = ["attack success", "p", "false refusals", "p", "calls"]
+    headings = ["attack success", "p", "false refusals", "p", "calls", "tokens", "s", "$"]
     for number, heading in enumerate(["defense", *(["setting"] if any(p.setting for p in found) else []), *headings]):
         table.add_column(heading, justify="right" if heading in headings and number else "left", no_wrap=True)
     for point in found:
@@ -90,7 +91,7 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
             _p(asr),
             told(point.benign, FALSE_REFUSALS.key("macro")),
             _p(refusals),
-            f"{(point.harmful.calls + point.benign.calls) / 2:.1f}",
+            *_price(point),
         )
     console().print(table)
 
@@ -133,7 +134,7 @@ def _rest(run: Finished) -> dict[str, Any]:
 
 def _setting(run: Finished, runs: Sequence[Finished]) -> str:
     """What besides dataset and defense differs between the runs: the choices of other groups, the placement."""
-    groups = sorted(set(run.values["choices"]) - {"dataset", "defense", "experiment"})
+    groups = sorted(set(run.values["choices"]) - {"dataset", "defense", "experiment", "prices"})
     told = [{**other.values["choices"], "placement": other.values["config"].get("defense_placement")} for other in runs]
     differing = [group for group in (*groups, "placement") if len({other.get(group) for other in told}) > 1]
     return ", ".join(str(told[list(runs).index(run)][group]) for group in differing)
@@ -159,3 +160,23 @@ def _arms(rate: Rate) -> list[list[float]]:
 
 def _p(difference: Difference | None) -> str:
     return p_value(difference.p_holm) if difference else ""
+
+
+def _price(point: Point) -> list[str]:
+    """Calls, tokens, seconds and dollars a sample, the mean of both runs; a dash where it is not known."""
+    costs = [run.cost for run in (point.harmful, point.benign)]
+    tokens = [_add(cost.get("input_tokens"), cost.get("output_tokens")) for cost in costs]
+    named = [[cost.get(name) for cost in costs] for name in ("calls", "seconds", "dollars")]
+    calls, seconds, dollars = named
+    if not costs[0]:
+        calls = [point.harmful.calls, point.benign.calls]
+    return [_mean(calls, ".1f"), _mean(tokens, ".0f"), _mean(seconds, ".2g"), _mean(dollars, ".2g")]
+
+
+def _add(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+def _mean(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(sum(known) / len(known), form) if len(known) == len(values) else "-"

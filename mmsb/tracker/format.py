@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 6_000  # characters MLflow keeps of a parameter
 LONGEST_NAME = 250
 # Not what a run is about: definitions that are the same everywhere, and where things lie. config.yaml has them.
-LEFT_OUT = ("_target_", "output_dir", "scenario", "tracker", "trusted_packages")
+LEFT_OUT = ("_target_", "output_dir", "prices", "scenario", "tracker", "trusted_packages")
 AVERAGES = ("macro", "micro", "harm", "policy")
 ENDS = ("_low", "_high", "_least", "_most")
 
@@ -26,7 +26,7 @@ ENDS = ("_low", "_high", "_least", "_most")
 def parameters(run: Run) -> dict[str, str]:
     """The option of each config group, and each setting by its dotted key."""
     values = {key: value for key, value in run.config.items() if key not in LEFT_OUT}
-    choices = {key: value for key, value in run.choices.items() if key not in ("tracker", "experiment")}
+    choices = {key: value for key, value in run.choices.items() if key not in ("tracker", "prices", "experiment")}
     found = dict(flatten(values)) | choices | {"scenario": ",".join(run.config.get("scenario", {}))}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsb.config import settings
+from mmsb.cost import flat
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.metrics.summary import Summary
@@ -143,7 +144,8 @@ def _log_values(client: MlflowClient, run_id: str, run: Run, summary: Summary) -
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, float(value), now, 0) for name, value in averages_first(summary.metrics)]
+    values = (*averages_first(summary.metrics), *flat(run.record["cost"]))
+    metrics = [Metric(name, float(value), now, 0) for name, value in values]
     params = [Param(name, value) for name, value in parameters(run).items()]
     client.log_batch(run_id, metrics=metrics, params=params[:BATCH])
     for start in range(BATCH, len(params), BATCH):
