@@ -17,7 +17,7 @@ import pydantic.dataclasses
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmsb import targets
+from mmsb import targets, texts
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.paths import PACKAGE
 
@@ -32,7 +32,7 @@ OmegaConf.register_new_resolver("mmsb.token", lambda: secrets.token_hex(2), repl
 OmegaConf.register_new_resolver(
     "mmsb.placed", lambda placement, own: own if placement == "own" else placement, replace=True
 )
-OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value else "", replace=True)
+OmegaConf.register_new_resolver("mmsb.texts", texts.rows, replace=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, pydantic.Field))

@@ -16,6 +16,7 @@ from mmsb.prices import Prices
 from mmsb.types import Failure
 
 NUMBER = re.compile(r" \d+$")  # "vote 3": its votes are one line
+NO_COST: Mapping[str, Any] = {"lines": []}  # of a run that was judged again: nothing was answered
 COUNTS = ("calls", "failed", "input_tokens", "output_tokens", "seconds", "dollars")
 
 
@@ -84,6 +85,8 @@ def total(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
 def flat(cost: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """A recorded cost as flat numbers for a tracker: cost/answer/calls and so on, and cost/calls over all stages."""
     stages = dict.fromkeys(line["stage"] for line in cost["lines"])
+    if not stages:
+        return
     for prefix, chosen in (("cost", ()), *((f"cost/{stage}", (stage,)) for stage in stages)):
         for name, value in total(cost, *chosen).items():
             if value is not None:

@@ -42,7 +42,7 @@ LAYERS = (
     ("config",),
     ("font",),
     ("picture", "progress", "processes", "console", "secret"),
-    ("targets", "digest"),
+    ("targets", "texts", "digest"),
     ("paths", "errors"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmsb.metrics.declared import ASR, FALSE_REFUSALS
-from mmsb.metrics.paired import Difference
 from mmsb.metrics.rates import Rate
 from mmsb.report.finished import Finished
+from mmsb.report.published import published_defended_asr, published_defenses
+from mmsb.report.ranking import print_ranking, rank
 from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
 from mmsb.terminal import LEFT, console, p_value
 
@@ -62,7 +63,18 @@ def print_sweep(runs: Sequence[Finished], folder: Path) -> None:
         print_effects([effect for effect in changes if id(effect.run) not in paired])
     if found:
         print_tradeoff(found, changes)
+        for metric, side in ((ASR, "harmful"), (FALSE_REFUSALS, "benign")):
+            print_ranking(metric.title, rank(_distinct(found, side), metric))
         print(f"plot: {draw_tradeoff(found, folder)}")
+
+
+def _distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
+    """The runs of one side with their names; rows of the same bytes, such as "none" in each placement, once."""
+    named: dict[object, tuple[str, Finished]] = {}
+    for point in found:
+        run: Finished = getattr(point, side)
+        named.setdefault(run.values.get("results_digest", id(run)), (f"{point.defense} {point.setting}".strip(), run))
+    return list(named.values())
 
 
 def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
@@ -76,22 +88,26 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
         lacking([p.harmful for p in found], [ASR.key("macro")]),
         lacking([p.benign for p in found], [FALSE_REFUSALS.key("macro")]),
     )
-    caption = " ".join(dict.fromkeys([caption, *filter(None, notes)]))
+    known = [published_defended_asr(point.harmful.values["choices"]) for point in found]
+    told_of = f"published: {published_defenses()['source']}" if any(rate is not None for rate in known) else None
+    caption = " ".join(dict.fromkeys([caption, *filter(None, (*notes, told_of))]))
     table = Table(title="Defenses", caption=caption, title_style="bold", **LEFT)
     headings = ["attack success", "p", "false refusals", "p", "calls", "tokens", "s", "$"]
+    headings += ["published"] if told_of else []
     for number, heading in enumerate(["defense", *(["setting"] if any(p.setting for p in found) else []), *headings]):
         table.add_column(heading, justify="right" if heading in headings and number else "left", no_wrap=True)
-    for point in found:
+    for point, rate in zip(found, known, strict=True):
         names = [point.defense, point.setting] if any(p.setting for p in found) else [point.defense]
-        asr = next((e.changes.get(ASR.name) for e in changes if e.run is point.harmful), None)
-        refusals = next((e.changes.get(FALSE_REFUSALS.name) for e in changes if e.run is point.benign), None)
+        asr = next((e for e in changes if e.run is point.harmful), None)
+        refusals = next((e for e in changes if e.run is point.benign), None)
         table.add_row(
             *map(escape, names),
             told(point.harmful, ASR.key("macro")),
-            _p(asr),
+            _p(asr, ASR.name),
             told(point.benign, FALSE_REFUSALS.key("macro")),
-            _p(refusals),
+            _p(refusals, FALSE_REFUSALS.name),
             *_price(point),
+            *([f"{rate:.1f}" if rate is not None else ""] if told_of else []),
         )
     console().print(table)
 
@@ -158,7 +174,11 @@ def _arms(rate: Rate) -> list[list[float]]:
     return [[100 * (rate.value - rate.low)], [100 * (rate.high - rate.value)]]
 
 
-def _p(difference: Difference | None) -> str:
+def _p(effect: Effect | None, metric: str) -> str:
+    """The corrected p; "no-op" where the defense did nothing, which is no test."""
+    difference = effect.changes.get(metric) if effect else None
+    if effect and effect.idle:
+        return "no-op"
     return p_value(difference.p_holm) if difference else ""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsb.config import settings
-from mmsb.cost import flat
+from mmsb.cost import NO_COST, flat
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.metrics.summary import Summary
@@ -144,7 +144,7 @@ def _log_values(client: MlflowClient, run_id: str, run: Run, summary: Summary) -
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    values = (*averages_first(summary.metrics), *flat(run.record["cost"]))
+    values = (*averages_first(summary.metrics), *flat(run.record.get("cost", NO_COST)))
     metrics = [Metric(name, float(value), now, 0) for name, value in values]
     params = [Param(name, value) for name, value in parameters(run).items()]
     client.log_batch(run_id, metrics=metrics, params=params[:BATCH])
