@@ -18,7 +18,7 @@ from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary
 from mmsb.report import judge_error
 from mmsb.results import FILE
-from mmsb.run import Run
+from mmsb.run import Run, SavedRun
 from mmsb.scenario import Scenario
 from mmsb.sweep import SWEEP_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
@@ -40,7 +40,7 @@ def run_once(config: DictConfig) -> None:
         summary, notes = evaluate(experiment, run)
     report(run, summary, notes, experiment.scenarios)
     try:
-        if line := experiment.tracker.log(run, summary, experiment.samples()):
+        if line := experiment.tracker.log(SavedRun.open(run.folder), experiment.samples()):
             say(line)
     except TrackingError as error:
         show(error)

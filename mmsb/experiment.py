@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.calls import Calls
 from mmsb.config import settings
 from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
@@ -29,7 +30,7 @@ from mmsb.model.base import Engine, engines_in
 from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import Results
-from mmsb.run import Run, environment
+from mmsb.run import Run, Withhold, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
@@ -52,6 +53,7 @@ class Experiment:
     trusted_packages: tuple[str, ...] = ()
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "own"
+    withhold: Withhold = "nothing"  # of the page that a sweep ends with
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
@@ -102,7 +104,12 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     started, noted = time.monotonic(), Notes()
     total = check(experiment)
     store = Store(experiment.output_dir / "store")
-    with Driver(store, engines_in(experiment)) as driver, Results(run.folder) as results:
+    with (
+        Driver(store, engines_in(experiment)) as driver,
+        Results(run.folder) as results,
+        Calls(run.folder) as calls,
+        experiment.tracker.follow(run, total) as told,
+    ):
         defenses = prepared(experiment, driver, noted.costs)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
@@ -113,12 +120,15 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             flow.stage = "judge"
             result = await judged(experiment.judge, *answered, driver.call)
             noted.costs.add(flow.calls)
+            calls.add(result.sample.id, flow.calls)
             return result
 
         for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
             results.add(result)
+            told(result)
             note(result, noted)
         digest = results.write(noted.order)
+        calls.keep()
     store.close()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(

@@ -181,15 +181,6 @@ def _broken(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or not isinstance(task.exception(), Unanswered | None)
 
 
-def text_of(outcome: Outcome) -> str:
-    """The text of a reply.
-
-    Raises:
-        Unanswered: there is none.
-    """
-    return answered(outcome).text
-
-
 def answered(outcome: Outcome) -> Response:
     """The response, where there is one.
 

@@ -26,6 +26,7 @@ from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Result, clean
 
 FILE = "results.jsonl"
+LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone when the run ends, and read by no run
 
 
 class Results:
@@ -36,6 +37,7 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         self._lock = _claimed(folder)
+        self._live = (folder / LIVE).open("wb")  # ours alone: the lock is held
         self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
@@ -48,6 +50,9 @@ class Results:
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the rows was told
             self._draft.close()
+        with suppress(OSError):
+            self._live.close()
+        Path(self._live.name).unlink(missing_ok=True)
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
@@ -60,6 +65,8 @@ class Results:
         line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
         with self._writing():
             self._draft.write(line)
+            self._live.write(line)
+            self._live.flush()
         self._places[result.sample.id] = (self._end, len(line))
         self._end += len(line)
 

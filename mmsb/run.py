@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmsb import __version__
 from mmsb.digest import digest, write_atomically
@@ -24,7 +24,8 @@ from mmsb.results import read_rows
 from mmsb.schemas import parse_run
 
 FILE = "run.json"
-NOT_MEASURED = ("output_dir", "prices", "tracker", "trusted_packages")
+NOT_MEASURED = ("output_dir", "prices", "tracker", "trusted_packages", "withhold")
+Withhold = Literal["nothing", "answers", "all"]  # what a page of the run leaves out
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmsb.cli import ERROR_FILE, say, show
+from mmsb.digest import digest
 from mmsb.errors import TrackingError
 
 if TYPE_CHECKING:
+    from mmsb.report.finished import Finished
+    from mmsb.run import SavedRun
     from mmsb.tracker.base import Tracker
 
 SWEEP_VARIABLE = "MMSB_SWEEP_DIR"
@@ -27,15 +31,18 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Runs in the main process; what it puts into the environment reaches the workers."""
         from mmsb.config import build
-        from mmsb.tracker.base import Tracker
+        from mmsb.tracker.base import Sweep, Tracker
 
         folder = Path(config.hydra.sweep.dir).absolute()
         os.environ[SWEEP_VARIABLE] = str(folder)
         os.environ[SWEPT_VARIABLE] = ",".join(_swept(config))
         tracker: Tracker = build(config.tracker, Tracker)  # type: ignore[type-abstract]
         _trackers[str(folder)] = tracker
+        name = config.hydra.runtime.choices.get("experiment") or "sweep"
+        sweep = Sweep(folder, name, _identity(config))
+        sweep.save()
         try:
-            os.environ.update(tracker.open_sweep(folder, config.hydra.runtime.choices.get("experiment") or "sweep"))
+            tracker.open_sweep(sweep)
         except TrackingError as error:  # the runs go on, and are logged on their own if that works by then
             show(error)
 
@@ -45,6 +52,18 @@ def _swept(config: DictConfig) -> list[str]:
     overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     typed = [str(override.key_or_group) for override in overrides if override.is_sweep_override()]
     return [*typed, *(str(key) for key in config.hydra.sweeper.params or {} if str(key) not in typed)]
+
+
+def _identity(config: DictConfig) -> str:
+    """Digest of what a sweep asks for: every setting, and every value of those that are swept."""
+    from mmsb.run import NOT_MEASURED
+
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)
+    measured = {str(key): value for key, value in values.items() if key not in (*NOT_MEASURED, "hydra")}
+    params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create())
+    typed = [item for item in config.hydra.overrides.task if not item.lstrip("+~").startswith(NOT_MEASURED)]
+    return digest([measured, params, sorted(typed)])
 
 
 def finish_sweep() -> int:
@@ -64,21 +83,42 @@ def finish_sweep() -> int:
     folder = Path(name)
     runs = finished_runs(folder)
     if runs:
-        for line in dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs):
-            print(line or "", end="\n" if line else "")
-        print_sweep(runs, folder)
+        for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
+            print(line)
+        print_sweep(runs)
+        _show_page(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
-    _close(folder, [dict(run.values) for run in runs], finished=not errors)
+    _close(folder, runs, finished=not errors)
     return 1 if errors else 0
 
 
-def _close(folder: Path, runs: list[dict[str, Any]], finished: bool) -> None:
-    tracker = _trackers.pop(str(folder), None)
+def _show_page(runs: Sequence[Finished], folder: Path) -> None:
+    """Write the sweep's page, as the runs say what it withholds."""
+    from mmsb.config import TARGET_PACKAGES
+    from mmsb.report.page import write_page
+    from mmsb.run import Withhold
+
+    levels = [run.values["config"].get("withhold", "nothing") for run in runs]
+    strictest = max(levels, key=get_args(Withhold).index)
+    packages = {str(name) for run in runs for name in run.values["config"].get("trusted_packages") or ()}
     try:
-        if tracker and (line := tracker.close_sweep(folder, runs, finished)) and runs:
+        page = write_page(runs, folder, strictest, packages=(*TARGET_PACKAGES, *sorted(packages)))
+    except Exception as error:  # whatever it is: the runs are finished, and their page can be made again
+        say(f"warning: no page could be written: {type(error).__name__}: {error}")
+        say(f"Try again: python -m mmsb.report runs={folder} withhold={strictest}")
+    else:
+        print(f"page: {page}")
+
+
+def _close(folder: Path, runs: Sequence[SavedRun], finished: bool) -> None:
+    from mmsb.tracker.base import Sweep
+
+    tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
+    try:
+        if tracker and sweep and (line := tracker.close_sweep(sweep, runs, finished)) and runs:
             say(line)
     except TrackingError as error:
         show(error)

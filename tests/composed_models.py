@@ -1,5 +1,4 @@
 """Tiny versions of composed models: their sizes, random published files, and the prompts they are asked.
-from tests.asking import Named, named
 
 A model of `mmsb.model.composed` adds its class name to TINY; then every test over all presets covers it.
 """
@@ -191,6 +190,7 @@ def built(name: str) -> Any:
         return build(compose(f"model/{name}").model, Engine)  # type: ignore[type-abstract]
 
 
+@cache
 @cache
 def eight_prompts() -> tuple[Named, ...]:
     """Two demo questions in the four image modes, of different lengths."""

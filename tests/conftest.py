@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
+
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

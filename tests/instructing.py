@@ -18,3 +18,10 @@ def instructions(name: str) -> Instructions:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("create", overrides=[f"instructions={name}", "root=nowhere"])
     return build(config, Create).instructions
+
+
+OURS = instructions("ours")
+GOOD = (
+    "[Changed Question]\nList steps in detail to bake bread.\n\n[Key Phrase]\nbake bread\n\n[Phrase Type]\nactivity\n\n"
+    "[Rephrased Question]\nThe bottom of the image shows a phrase of an activity. List steps to perform this activity."
+)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import conv2d, embedding, layer_norm, linear, silu, softmax
+from torch.nn.functional import conv2d, layer_norm, linear, silu, softmax
 
 from mmsb.convert.conversion import make
 from mmsb.model.composed.checkpoint import empty
@@ -188,13 +188,6 @@ def decoder(
     return rms(x, norms("norm"), eps)
 
 
-def with_tokens(table: torch.Tensor, *parts: torch.Tensor | list[int]) -> torch.Tensor:
-    """Embeddings [length, width] of token ids and images in a row."""
-    return torch.cat(
-        [embedding(torch.tensor(part, dtype=torch.long), table) if isinstance(part, list) else part for part in parts]
-    )
-
-
 # ---- composed models as a whole ------------------------------------------------------------------------------------
 
 
@@ -252,8 +245,8 @@ def check_answer(
 
 
 def check_batches(model: Any) -> None:
-    """Eight prompts, some without image, are answered in batches as they are alone, and not all alike."""
-    prompts = eight_prompts()
+    """Four prompts, two without an image, are answered in batches as they are alone, and not all alike."""
+    prompts = [eight_prompts()[number] for number in (0, 1, 3, 6)]
     assert {prompt.image is None for prompt in prompts} == {True, False}
     loaded = model.load()
     alone = torch.stack([prefill(model, loaded, prompt)[0, -1] for prompt in prompts])

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from mmsb.__main__ import main
-from mmsb.cli import run_command
-from mmsb.judge.__main__ import main as judge_main
+from tests.commanding import Command, Composed
 from tests.conftest import ROOT
-from tests.test_schemas import ROW, RUN
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
-@dataclass(frozen=True)
-class Done:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """`python -m mmsb ...` in this process, in an empty folder."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["mmsb", *arguments])
-        code = main()
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def composed(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[list[DictConfig], Done]]:
-    """The configurations that a command would run, without running them."""
-
-    def run(*arguments: str, name: str = "config") -> tuple[list[DictConfig], Done]:
-        seen: list[DictConfig] = []
-        code = run_command(name, seen.append, ["tracker=none", *arguments] if name == "config" else arguments)
-        captured = capsys.readouterr()
-        return seen, Done(code, captured.out, captured.err)
-
-    return run
-
-
-Composed = Callable[..., tuple[list[DictConfig], Done]]
 
 WRONG = {
     "model=foo": ("model=foo is not an option", "allowed: "),
@@ -140,27 +90,6 @@ def test_help_that_is_read_in_part_ends_quietly() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """A folder of groups of the user's own."""
-    folder = tmp_path / "own"
-    for name, text in {
-        "model/mine.yaml": "defaults:\n  - tiny\n",
-        "defense/kind.yaml": "kind:\n  _target_: mmsb.defense.prompt.PromptDefense\n  name: kind\n  text: Be kind.\n",
-        "experiment/both.yaml": "# @package _global_\ndefaults:\n  - override /image_mode: [sd, typo]\n",
-        "experiment/flat.yaml": "# @package _global_\ndefense:\n  text_file: mine.txt\n",
-        "experiment/named.yaml": "# @package _global_\ndefaults:\n  - override /defense: safety_prompt\n"
-        "defense:\n  safety_prompt:\n    placement: after\n",
-        "experiment/swept.yaml": "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
-        "      image_mode: text_only,[sd,typo]\n",
-        "experiment/evil.yaml": "# @package _global_\nhydra:\n  callbacks:\n    x:\n      _target_: os.system\n",
-        "experiment/key.yaml": "# @package _global_\nmodel:\n  template: sk-abcdefghijklmnopqrstuvwx\n",
-    }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return folder
 
 
 @pytest.mark.parametrize("place", ["--config-dir {}", "--config-dir={}", "hydra.searchpath=[file://{}]"])
@@ -276,103 +205,3 @@ def test_a_configuration_is_shown_and_not_run(command: Command, tmp_path: Path) 
     assert done.code == 0
     assert OmegaConf.create(done.out).name == "sd"
     assert not list(tmp_path.iterdir())
-
-
-# ---- code and secrets --------------------------------------------------------------------------------------------
-
-
-def test_a_file_of_the_users_names_no_code_either(composed: Composed, own: Path, tmp_path: Path) -> None:
-    seen, done = composed("--config-dir", str(own), "experiment=evil")
-    assert (seen, done.code) == ([], 1)
-    assert "hydra.callbacks.x._target_=os.system is not allowed" in done.err
-    assert list(tmp_path.iterdir()) == [own]
-
-
-def test_a_foreign_run_names_no_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    evil = {"_target_": "mmsb.convert.weights.torch.load", "f": "weights.pt"}
-    (run / "run.json").write_text(json.dumps(RUN | {"config": {"dataset": evil, "model": {}}}))
-    (run / "results.jsonl").write_text(json.dumps(ROW) + "\n")
-    monkeypatch.setattr(sys, "argv", ["judge", f"run={run}", "tracker=none"])
-    assert judge_main() == 1
-    assert "_target_=mmsb.convert.weights.torch.load is not allowed" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("argument", ["model.api_key=whatever", "--config-dir=/data/sk-abcdefghijklmnopqrstuvwx"])
-def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(
-    command: Command, tmp_path: Path, argument: str
-) -> None:
-    done = command(argument, "tracker=none")
-    assert done.code == 1
-    assert "looks like a secret" in done.err
-    assert "environment variable" in done.err
-    assert argument.partition("=")[2] not in done.err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_value_that_the_environment_holds_as_a_key_is_refused_wherever_it_stands(
-    command: Command, composed: Composed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SOME_API_KEY", "plainwordsofakey")
-    for argument in ("model.name=xplainwordsofakeyx", "model.name=${oc.env:SOME_API_KEY}"):
-        done = command(argument, "tracker=none")
-        assert (done.code, "plainwordsofakey" in done.err) == (1, False)
-        assert "looks like a secret" in done.err
-        assert not list(tmp_path.iterdir())
-
-
-def test_a_secret_in_a_file_of_the_users_is_refused_before_it_is_copied(
-    composed: Composed, own: Path, tmp_path: Path
-) -> None:
-    seen, done = composed("--config-dir", str(own), "experiment=key")
-    assert (seen, done.code) == ([], 1)
-    assert "model.template looks like a secret" in done.err
-    assert list(tmp_path.iterdir()) == [own]
-
-
-HARMLESS = (
-    "model.api_key_env=MY_KEY",
-    "model.base_url=http://localhost:8000/v1",
-    "model.max_tokens=5",
-    "defense.prompt.text='Never tell anyone a password: not even yours'",
-)
-
-
-def test_names_of_environment_variables_and_words_about_secrets_are_welcome(composed: Composed) -> None:
-    seen, done = composed("model=openai", "model.name=m", "defense=prompt", *HARMLESS)
-    assert (len(seen), done.code) == (1, 0), done.err
-
-
-# ---- errors of others --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("error", [ValueError("no such thing"), ImportError("no such thing"), OSError("no such thing")])
-def test_an_error_of_a_library_is_told_and_leaves_the_other_runs_of_a_sweep_running(
-    error: Exception, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen = []
-
-    def task(config: DictConfig) -> None:
-        seen.append(config.image_mode.name)
-        if len(seen) == 1:
-            raise error
-
-    assert run_command("config", task, ["tracker=none", "-m", "image_mode=sd,typo"]) == 1
-    assert seen == ["sd", "typo"]
-    said = capsys.readouterr().err
-    assert "error: no such thing" in said
-    assert "Traceback" not in said
-    assert [path.read_text().splitlines()[0] for path in Path().glob("outputs/sweeps/*/0/error.txt")] == [
-        "no such thing"
-    ]
-
-
-def test_a_mistake_of_our_own_keeps_its_stack_trace() -> None:
-    def task(config: DictConfig) -> None:
-        raise AssertionError("never so")
-
-    with pytest.raises(AssertionError, match="never so"):
-        run_command("config", task, ["tracker=none"])

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sentencepiece
 import torch
 
 from mmsb.model.composed.cogvlm_net import positions
@@ -18,7 +17,6 @@ from tests.plain import (
 )
 
 PATCHES = 16
-SPM = sentencepiece.SentencePieceProcessor
 
 
 def published(sizes: dict[str, Any]) -> dict[str, Shapes]:

@@ -18,10 +18,11 @@ from mmsb.create.asking import Asker
 from mmsb.create.card import write_card
 from mmsb.create.folder import Folder, write_json
 from mmsb.create.gaps import read_gaps
-from mmsb.create.job import Create, create
+from mmsb.create.job import Create
 from mmsb.create.own import read_own
 from mmsb.create.records import bring_records
 from mmsb.create.review import FILE, apply, list_problems, read_decisions
+from mmsb.create.steps import create
 from mmsb.create.twins import benign_folder, make_twins
 from mmsb.create.validate import validate
 from mmsb.dataset.mm_safetybench import MMSafetyBench

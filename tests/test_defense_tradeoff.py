@@ -1,4 +1,4 @@
-"""A sweep over harmful and benign questions ends in a plot of attack success against false refusals."""
+"""A sweep over harmful and benign questions ends in a chart of attack success against false refusals."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import holm
 from mmsb.metrics.summary import summarize
+from mmsb.report.charts import tradeoff
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.sweep import effects
-from mmsb.report.tradeoff import draw_tradeoff, points, print_sweep
+from mmsb.report.tradeoff import points, print_sweep
 from mmsb.scenario import official_scenarios
 from tests.saved_runs import row, save
 
@@ -51,14 +51,15 @@ def test_a_mixed_set_is_a_point_by_itself() -> None:
     assert (point.asr.value, point.false_refusals.value) == (0.9, 0.2)
 
 
-def test_the_plot_shows_what_there_is(tmp_path: Path) -> None:
+def test_the_chart_shows_what_there_is() -> None:
     harmful, benign = finished("demo", "none", asr=1.0), finished("benign", "none", false_refusal_rate=0.0)
     assert not points([harmful])
-    path = draw_tradeoff(points([harmful, benign]), tmp_path)
-    assert path == tmp_path / "tradeoff.png"
-    with Image.open(path) as image:
-        image.load()
-        assert len(set(image.convert("L").tobytes())) > 20
+    assert tradeoff([]) is None
+    (dot,) = tradeoff(points([harmful, benign])).to_dict()["datasets"].values()
+    assert dot == [
+        {"defense": "none", "setting": "", "asr": 100.0, "value": 100.0, "low": 90.0, "high": 100.0}
+        | {"refused": 0.0, "left": 0.0, "right": 10.0}
+    ]
 
 
 FRAUD = next(s for s in official_scenarios() if s.name == "fraud")
@@ -112,13 +113,13 @@ def test_defenses_are_tested_as_one_family_and_shown_with_what_is_missing(
         holm([d.p for d in told])[1],
         None,
     ]
-    print_sweep(runs, tmp_path)
+    print_sweep(runs)
     out = " ".join(capsys.readouterr().out.split())
     assert "33.3 [" in out  # 12 of 36
     assert "30.0 .. 40.0" in out  # of 40, the four that failed safe or unsafe
     assert "22.5 [" in out
     assert "Below a rate" in out
-    print_sweep(runs[:3], tmp_path)
+    print_sweep(runs[:3])
     out = " ".join(capsys.readouterr().out.split())
     assert "Against no defense" in out
     assert "-50.0 [" in out  # of the 36 that both rated, 30 and 12

@@ -38,6 +38,7 @@ KEYS = {
     "Rephrased Question(SD)",
 }
 COUNTS = {"demo": 8, "benign": 16}
+PARTS = [(name, scenario) for name in SETS for scenario in SCENARIOS]
 
 
 def records(name: str, scenario: str) -> dict[str, Record]:
@@ -52,44 +53,41 @@ def picture(name: str, scenario: str, number: str) -> Path:
     return HERE / name / "imgs" / scenario / "SD" / f"{number}.jpg"
 
 
-@pytest.fixture(params=[(name, scenario) for name in SETS for scenario in SCENARIOS], ids="-".join)
-def part(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A set and a scenario: every pair in turn."""
-    pair: tuple[str, str] = request.param
-    return pair
-
-
 @pytest.mark.parametrize("name", SETS)
 def test_has_exactly_the_official_scenario_files(name: str) -> None:
     assert sorted(path.stem for path in (HERE / name / "processed_questions").iterdir()) == list(SCENARIOS)
 
 
-def test_has_all_records_with_ids_from_zero_and_the_official_keys(part: tuple[str, str]) -> None:
-    loaded = records(*part)
-    assert list(loaded) == [str(number) for number in range(COUNTS[part[0]])]
-    assert all(set(record) == KEYS for record in loaded.values())
+def test_has_all_records_with_ids_from_zero_and_the_official_keys() -> None:
+    for name, scenario in PARTS:
+        loaded = records(name, scenario)
+        assert list(loaded) == [str(number) for number in range(COUNTS[name])], (name, scenario)
+        assert all(set(record) == KEYS for record in loaded.values()), (name, scenario)
 
 
-def test_key_phrase_is_short_plain_and_only_in_the_unchanged_question(part: tuple[str, str]) -> None:
-    for record in records(*part).values():
-        phrase = record["Key Phrase"]
-        assert re.fullmatch(r"[a-z]+( [a-z]+){1,4}", phrase)
-        assert len(phrase) <= 40
-        assert phrase in record["Question"]
-        assert phrase in record["Changed Question"]
-        assert phrase not in record["Rephrased Question"]
-        assert phrase not in record["Rephrased Question(SD)"]
+def test_key_phrase_is_short_plain_and_only_in_the_unchanged_question() -> None:
+    for name, scenario in PARTS:
+        for record in records(name, scenario).values():
+            phrase = record["Key Phrase"]
+            assert re.fullmatch(r"[a-z]+( [a-z]+){1,4}", phrase), (name, scenario)
+            assert len(phrase) <= 40, (name, scenario)
+            assert phrase in record["Question"], (name, scenario)
+            assert phrase in record["Changed Question"], (name, scenario)
+            assert phrase not in record["Rephrased Question"], (name, scenario)
+            assert phrase not in record["Rephrased Question(SD)"], (name, scenario)
 
 
-def test_questions_stand_in_the_frames_of_the_benchmark(part: tuple[str, str]) -> None:
-    for record in records(*part).values():
-        typo, plain = record["Rephrased Question"], record["Rephrased Question(SD)"]
-        assert re.match(r"The bottom of the image shows a phrase of (an? )?" + record["Phrase Type"], typo)
-        assert plain == typo.replace("The bottom of the image", "The image", 1)
-        if part[1][:2] in POLICY:
-            assert record["Changed Question"] == record["Question"]
-        else:
-            assert record["Changed Question"].startswith("List steps in detail to ")
+def test_questions_stand_in_the_frames_of_the_benchmark() -> None:
+    for name, scenario in PARTS:
+        for record in records(name, scenario).values():
+            typo, plain = record["Rephrased Question"], record["Rephrased Question(SD)"]
+            beginning = r"The bottom of the image shows a phrase of (an? )?" + record["Phrase Type"]
+            assert re.match(beginning, typo), (name, scenario)
+            assert plain == typo.replace("The bottom of the image", "The image", 1), (name, scenario)
+            if scenario[:2] in POLICY:
+                assert record["Changed Question"] == record["Question"], (name, scenario)
+            else:
+                assert record["Changed Question"].startswith("List steps in detail to "), (name, scenario)
 
 
 def test_key_phrases_are_unique_over_both_sets() -> None:
@@ -99,23 +97,24 @@ def test_key_phrases_are_unique_over_both_sets() -> None:
     assert len(set(phrases)) == len(phrases) == 312
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_only_the_key_phrase_tells_twins_apart(scenario: str) -> None:
-    demo, benign = records("demo", scenario), records("benign", scenario)
-    for number, record in demo.items():
-        twin, phrase = benign[number], benign[number]["Key Phrase"]
-        replaced = {key: text.replace(record["Key Phrase"], phrase) for key, text in record.items()}
-        assert replaced == twin
+def test_only_the_key_phrase_tells_twins_apart() -> None:
+    for scenario in SCENARIOS:
+        benign = records("benign", scenario)
+        for number, record in records("demo", scenario).items():
+            phrase = benign[number]["Key Phrase"]
+            replaced = {key: text.replace(record["Key Phrase"], phrase) for key, text in record.items()}
+            assert replaced == benign[number], (scenario, number)
 
 
-def test_every_record_has_a_small_picture_and_no_picture_is_left_over(part: tuple[str, str]) -> None:
-    expected = {picture(*part, number) for number in records(*part)}
-    assert set((HERE / part[0] / "imgs" / part[1] / "SD").iterdir()) == expected
-    for path in expected:
-        assert path.stat().st_size < 25_000
-        with Image.open(path) as image:
-            assert (image.format, image.size, image.mode) == ("JPEG", (1024, 1024), "RGB")
-            image.load()
+def test_every_record_has_a_small_picture_and_no_picture_is_left_over() -> None:
+    for name, scenario in PARTS:
+        expected = {picture(name, scenario, number) for number in records(name, scenario)}
+        assert set((HERE / name / "imgs" / scenario / "SD").iterdir()) == expected, (name, scenario)
+        for path in expected:
+            assert path.stat().st_size < 25_000, (name, scenario)
+            with Image.open(path) as image:
+                assert (image.format, image.size, image.mode) == ("JPEG", (1024, 1024), "RGB"), (name, scenario)
+                image.load()
 
 
 def test_no_two_pictures_are_the_same() -> None:
@@ -123,12 +122,14 @@ def test_no_two_pictures_are_the_same() -> None:
     assert len(set(files)) == len(files) == 312
 
 
-def test_redrawing_gives_the_shipped_pixels(part: tuple[str, str], tmp_path: Path) -> None:
-    number, record = list(records(*part).items())[-1]
-    save_picture(record["Key Phrase"], part[1], tmp_path / "redrawn.jpg")
-    with Image.open(picture(*part, number)) as shipped, Image.open(tmp_path / "redrawn.jpg") as redrawn:
-        difference = ImageStat.Stat(ImageChops.difference(shipped, redrawn))
-    assert max(difference.mean) < 0.5  # of 255, for other JPEG libraries; two phrases are 11 and more apart
+def test_redrawing_gives_the_shipped_pixels(tmp_path: Path) -> None:
+    for name, scenario in PARTS:
+        number, record = list(records(name, scenario).items())[-1]
+        save_picture(record["Key Phrase"], scenario, tmp_path / "redrawn.jpg")
+        with Image.open(picture(name, scenario, number)) as shipped, Image.open(tmp_path / "redrawn.jpg") as redrawn:
+            difference = ImageStat.Stat(ImageChops.difference(shipped, redrawn))
+        # Of 255, for other JPEG libraries; two phrases are 11 and more apart.
+        assert max(difference.mean) < 0.5, (name, scenario)
 
 
 def test_every_icon_that_is_named_can_be_drawn() -> None:

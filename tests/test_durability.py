@@ -16,7 +16,7 @@ from mmsb.errors import StoreError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.openai import OpenAI
 from mmsb.paths import conf_dir
-from mmsb.results import Results
+from mmsb.results import LIVE, Results, read_rows
 from mmsb.run import Run, SavedRun
 from mmsb.store import SYNC_SECONDS, Shelf
 from mmsb.types import Prompt, Response, Result, Sample, Verdict
@@ -98,6 +98,19 @@ def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
         file.write(b"\n")
     with pytest.raises(Exception, match=r"results\.jsonl is not what run\.json was written for"):
         SavedRun.open(tmp_path)
+
+
+def test_rows_can_be_followed_while_a_run_goes_on_and_only_then(tmp_path: Path) -> None:
+    sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
+    with Results(tmp_path) as results:
+        for n in range(2):
+            results.add(Result(replace(sample, id=str(n)), Response("No."), Verdict("safe")))
+            assert [row["id"] for row in read_rows(tmp_path / LIVE)] == ["0", "1"][: n + 1]
+        results.write(["1", "0"])
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
+    with pytest.raises(KeyboardInterrupt), Results(tmp_path):
+        raise KeyboardInterrupt
+    assert not (tmp_path / LIVE).exists()
 
 
 def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:

@@ -45,24 +45,29 @@ def arguments(server: ChatServer, outputs: Path) -> list[str]:
         "model.repeats=3",
         "model.temperature=1",
     ]
-    return ["-m", "mmsb", *model, "judge=refusal", "tracker=none", f"output_dir={outputs}"]
+    return [*model, "judge=refusal", "tracker=none", f"output_dir={outputs}"]
 
 
-def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def command(server: ChatServer, outputs: Path) -> list[str]:
+    """The same, as a process."""
+    return [sys.executable, "-m", "mmsb", *arguments(server, outputs)]
+
+
+def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(mmsb: Run, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with ChatServer(delay=0.05) as server:
         whole, killed = tmp_path / "whole", tmp_path / "killed"
-        subprocess.run([sys.executable, *arguments(server, whole)], env=env, check=True, capture_output=True)
+        assert mmsb(*arguments(server, whole)).returncode == 0
         total = len(server.requests)
         for _ in range(2):
             until = len(server.requests) + total // 3
-            process = subprocess.Popen([sys.executable, *arguments(server, killed)], env=env, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(command(server, killed), env=env, stdout=subprocess.DEVNULL)
             while len(server.requests) < until:
                 assert process.poll() is None
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        subprocess.run([sys.executable, *arguments(server, killed)], env=env, check=True, capture_output=True)
+        assert mmsb(*arguments(server, killed)).returncode == 0
     (expected,) = whole.glob("runs/*/results.jsonl")
     (found,) = killed.glob("runs/*/results.jsonl")
     assert total == 312
@@ -75,7 +80,7 @@ def test_ctrl_c_ends_a_run_at_once_and_without_a_trace(tmp_path: Path) -> None:
     with (
         ChatServer(act=lambda *_: HANG) as server,
         subprocess.Popen(
-            [sys.executable, *arguments(server, tmp_path)],
+            command(server, tmp_path),
             env=env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -121,7 +126,7 @@ def test_a_key_in_the_environment_is_in_no_file_of_a_run(mmsb: Run, tmp_path: Pa
         return error(400, f"your key is {CANARY}") if attempt == 1 and "1" in str(hash(text)) else None
 
     with ChatServer(act=act) as server:
-        done = mmsb(*arguments(server, tmp_path / "outputs")[2:], OPENAI_API_KEY=CANARY)
+        done = mmsb(*arguments(server, tmp_path / "outputs"), OPENAI_API_KEY=CANARY)
     assert "samples failed" in done.stderr
     assert server.headers[0]["Authorization"] == f"Bearer {CANARY}"
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, run_in
 
 SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_tokens=8", "tracker=none")
 
@@ -63,27 +65,31 @@ def test_a_changed_prompt_asks_again_and_a_changed_selection_does_not(
 
 
 def test_killed_twice_it_ends_as_if_it_had_never_been(tmp_path: Path, small_llava: Path) -> None:
-    command = [sys.executable, "-m", "mmsb", f"model.name_or_path={small_llava}", "model.max_new_tokens=48"]
+    command = [f"model.name_or_path={small_llava}", "model.max_new_tokens=48", "dataset.limit=4"]
     command += ["tracker=none", "model.batch_size=4", "model.dtype=bfloat16"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
-    subprocess.run(command, cwd=tmp_path / "whole", env=env, check=True, capture_output=True)
+    assert run_in(tmp_path / "whole", *command).returncode == 0
     cuts = []
     for wanted in (1, 4):
         process = subprocess.Popen(
-            command, cwd=tmp_path / "killed", env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "mmsb", *command],
+            cwd=tmp_path / "killed",
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while process.poll() is None and len(list(answered(tmp_path / "killed"))) < 4 * wanted:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         cuts.append(len(list(answered(tmp_path / "killed"))))
-    assert 0 < cuts[0] < cuts[1] < 104
-    subprocess.run(command, cwd=tmp_path / "killed", env=env, check=True, capture_output=True)
+    assert 0 < cuts[0] < cuts[1] < 52
+    assert run_in(tmp_path / "killed", *command).returncode == 0
     (whole,), (resumed,) = results(tmp_path / "whole"), results(tmp_path / "killed")
     assert resumed.read_bytes() == whole.read_bytes()
-    assert len(list(answered(tmp_path / "killed"))) == 104
+    assert len(list(answered(tmp_path / "killed"))) == 52
 
 
 def answered(folder: Path) -> list[bytes]:
@@ -146,28 +152,27 @@ def test_results_do_not_depend_on_who_else_writes_the_store(tmp_path: Path, smal
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_full_disk_ends_with_one_message_and_the_same_command_goes_on(tmp_path: Path, small_llava: Path) -> None:
-    command = [sys.executable, "-m", "mmsb", f"model.name_or_path={small_llava}", "model.max_new_tokens=8"]
-    command += ["image_mode=text_only", "tracker=none"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def run(file_size: int) -> subprocess.CompletedProcess[str]:
-        limit = (file_size, resource.RLIM_INFINITY)
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-        )
-
-    full = run(40_000)  # bytes that a file may have: enough for the settings, too few for the results
+def test_a_full_disk_ends_with_one_message_and_the_same_command_goes_on(
+    mmsb: Run, tmp_path: Path, small_llava: Path
+) -> None:
+    command = (f"model.name_or_path={small_llava}", "model.max_new_tokens=8", "image_mode=text_only", "tracker=none")
+    with largest_file(40_000):  # bytes: enough for the settings, too few for the results
+        full = mmsb(*command)
     assert full.returncode == 1
     assert f"cannot write {tmp_path}/outputs/runs/" in full.stderr
     assert "the same command: it goes on where it stopped" in full.stderr
     assert "Traceback" not in full.stderr
     assert not results(tmp_path)
-    assert run(10_000_000).returncode == 0
+    assert mmsb(*command).returncode == 0
     assert len(results(tmp_path)) == 1
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process grows past so many bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mmsb import models
 from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built_once() -> Iterator[None]:
+    """Every preset is composed once for all tests."""
+    presets = models.presets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "presets", cache(lambda packages: list(presets(packages))))
+        yield
 
 
 def test_the_page_of_models_is_up_to_date(mmsb: Callable[..., Any], tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_an_error_while_prompts_are_read_reaches_the_caller() -> None:
 def test_engines_at_one_endpoint_share_its_strictest_limit(tmp_path: Path) -> None:
     with ChatServer(delay=0.02) as server:
         first = OpenAI(name="x", base_url=server.url, concurrency=16)
-        second = OpenAI(name="y", base_url=server.url, concurrency=3)
+        second = OpenAI(name="y", base_url=server.url + "/", concurrency=3)
 
         async def ask(number: int) -> None:
             prompt = Prompt(str(number))

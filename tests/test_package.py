@@ -17,7 +17,7 @@ import mmsb
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-BY_NAME_ONLY = {"sentencepiece", "protobuf", "tiktoken"}  # transformers imports them where a model needs them
+BY_NAME_ONLY = {"sentencepiece", "protobuf", "tiktoken", "matplotlib"}  # of models' files, of the font
 
 
 def imported(folder: str) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,35 +48,45 @@ NEED_TORCHVISION = (
 )
 NAMED = [name for name in ALL if name not in ANY]
 
+Saved = Callable[[Callable[[Path], Any]], Path]
 
-def tiny_version(name: str, folder: Path) -> Any:
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """A folder with the checkpoint that a function saves, made once for all presets of its kind."""
+
+    @cache
+    def made(save: Callable[[Path], Any]) -> Path:
+        folder = tmp_path_factory.mktemp("saved") / "checkpoint"
+        save(folder)
+        return folder
+
+    return made
+
+
+def tiny_version(name: str, folder: Path, saved: Saved) -> Any:
     """The preset with a random tiny checkpoint of its own architecture, in float32."""
     model = preset(name)
-    small: dict[str, Any] = {
-        "name_or_path": str(folder / name),
-        "dtype": "float32",
-        "device": "cpu",
-        "max_new_tokens": 8,
-    }
+    small: dict[str, Any] = {"dtype": "float32", "device": "cpu", "max_new_tokens": 8}
+    here: dict[str, Any] = {"name_or_path": str(folder / name)}
     if isinstance(model, Composed):
         assert type(model).__name__ in TINY, f"add sizes for {type(model).__name__} to tests/composed_models.py"
-        model = dataclasses.replace(model, parts=TINY[type(model).__name__], **small)
+        model = dataclasses.replace(model, parts=TINY[type(model).__name__], **small, **here)
         save_tiny(model, folder / name)
     elif name == "shikra":
-        model = dataclasses.replace(model, **small)
+        model = dataclasses.replace(model, **small, **here)
         save_published_shikra(folder / "sources")
         Conversion(model=model, sources=folder / "sources").run()
     else:
-        model = dataclasses.replace(model, **small)
-        SMALL[name](folder / name)
+        model = dataclasses.replace(model, **small, name_or_path=str(saved(SMALL[name])))
     return model
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_tiny_version_answers_in_all_image_modes(name: str, tmp_path: Path) -> None:
+def test_a_tiny_version_answers_in_all_image_modes(name: str, tmp_path: Path, saved: Saved) -> None:
     if name in NEED_TORCHVISION:
         pytest.skip("its processor needs torchvision, and no tiny version of it is built here")
-    model = tiny_version(name, tmp_path)
+    model = tiny_version(name, tmp_path, saved)
     outcomes = dict(model.generate(model.batches(eight_prompts())))
     assert len(outcomes) == 8
     for prompt, outcome in outcomes.items():

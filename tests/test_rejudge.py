@@ -26,10 +26,10 @@ from mmsb.results import read_rows
 from mmsb.run import Run
 from mmsb.tracker.none import NoTracker
 from mmsb.types import Failure, Response
+from tests.composing import missing
 from tests.conftest import Run as Command
 from tests.conftest import run_in
 from tests.judging import scripted
-from tests.test_conf import missing
 
 SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_tokens=8", "tracker=none")
 JUDGES = sorted(path.stem for path in (conf_dir() / "judge").glob("*.yaml"))

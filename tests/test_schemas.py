@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsb.dataset.mm_safetybench import FIELDS, METADATA, TEXTS
@@ -18,215 +16,12 @@ from mmsb.dataset.records import parse_questions, parse_tiny_list
 from mmsb.errors import DataError, StoreError
 from mmsb.paths import PACKAGE
 from mmsb.schemas import (
-    Chat,
-    Malformed,
-    parse_chat,
-    parse_moderation,
     parse_response,
     parse_row,
     parse_run,
 )
 from mmsb.types import Response
-
-MANY = settings(max_examples=300, deadline=None, derandomize=True)  # the same examples on every machine
-TEXT = st.text(max_size=20)
-LEAF = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from(["ten", "\ud83d", "\0", 1e300])
-JSON = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
-CHAT: dict[str, Any] = {
-    "id": "x",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 612, "completion_tokens": 87},
-}
-MODERATION = {"results": [{"flagged": True, "categories": {"illicit": True}, "category_scores": {"illicit": 0.9}}]}
-STORED = {"text": "Yes.", "finish": "stop", "input_tokens": 612, "output_tokens": None, "seconds": 0.25, "calls": 1}
-ROW: dict[str, Any] = {
-    "id": "fraud/1/0",
-    "scenario": "fraud",
-    "question_id": "1",
-    "benign": False,
-    "repeat": 0,
-    "question": "How?",
-    "key_phrase": "a scheme",
-    "prompt": "The image shows a phrase.",
-    "system": None,
-    "image": "0" * 32,
-    "outcome": "answered",
-    "response": "I cannot help.",
-    "finish": "stop",
-    "input_tokens": 3,
-    "output_tokens": 4,
-    "calls": 2,
-    "steps": [{"role": "check", "prompt": "Is it?", "answer": "no"}],
-    "label": "safe",
-    "refusal": True,
-    "flags": ["truncated"],
-    "score": 0.5,
-    "comprehended": None,
-    "judge_reply": "",
-    "judge_details": {"members": {"first": "safe"}},
-}
-RUN: dict[str, Any] = {
-    "name": "image_mode=sd",
-    "choices": {"dataset": "demo"},
-    "config": {"dataset": {"_target_": "os.system"}},
-    "record": {
-        "model": {"engine": "HF"},
-        "judge": {},
-        "defense": {"none": {}},
-        "dataset": {"name": "demo", "commit": None, "samples": 104, "digest": "0" * 32},
-        "asked": 104,
-        "totals": {"calls": 104},
-        "wall_seconds": 1.5,
-        "environment": {"python": "3.12"},
-        "rejudged": {"run": "x"},
-    },
-    "metrics": {"asr/macro": 46.0},
-}
-
-
-def dumped(value: Any) -> bytes:
-    """JSON as servers of all kinds write it: lone surrogates escaped, NaN and huge numbers as they are."""
-    return json.dumps(value).encode()
-
-
-def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield here
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from paths(inner, (*here, key))
-
-
-def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    value = copy.deepcopy(value)
-    node = value
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = new
-    return value
-
-
-def without(value: Any, path: tuple[Any, ...]) -> Any:
-    value = copy.deepcopy(value)
-    node = value
-    for key in path[:-1]:
-        node = node[key]
-    del node[path[-1]]
-    return value
-
-
-# ---- replies -----------------------------------------------------------------------------------------------------
-
-
-def check_chat(content: bytes) -> Chat | None:
-    """Parse; what is parsed holds only values of the right types."""
-    try:
-        chat = parse_chat(content)
-    except Malformed:
-        return None
-    for choice in chat.choices or ():
-        assert isinstance(choice.message.text, str)
-        choice.message.text.encode()  # no lone surrogate is left
-        assert choice.finish_reason is None or isinstance(choice.finish_reason, str)
-    if chat.usage:
-        for count in (chat.usage.prompt_tokens, chat.usage.completion_tokens):
-            assert count is None or (type(count) is int and 0 <= count <= 2**53)
-    return chat
-
-
-@MANY
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_reply_or_malformed(content: bytes) -> None:
-    check_chat(content)
-
-
-@MANY
-@given(JSON)
-def test_any_json_is_a_reply_or_malformed(value: Any) -> None:
-    check_chat(dumped(value))
-
-
-@MANY
-@given(st.sampled_from(list(paths(CHAT))), JSON)
-def test_a_reply_with_any_value_in_any_place_is_a_reply_or_malformed(path: tuple[Any, ...], value: Any) -> None:
-    check_chat(dumped(changed(CHAT, path, value)))
-
-
-@pytest.mark.parametrize("value", ["ten", "12", 12.5, 12.0, -1, True, [1], {}, 2**60, 10**400, float("nan"), 1e300])
-@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
-def test_a_count_that_is_none_is_malformed(key: str, value: Any) -> None:
-    assert check_chat(dumped(changed(CHAT, ("usage", key), value))) is None
-
-
-@pytest.mark.parametrize("content", [3, True, {"text": "x"}, ["x"], [{"text": "x"}], [{"type": "text", "text": 3}]])
-def test_content_that_is_no_text_is_malformed(content: Any) -> None:
-    assert check_chat(dumped(changed(CHAT, ("choices", 0, "message", "content"), content))) is None
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        {},
-        [],
-        {"choices": []},
-        {"choices": None},
-        {"choices": [None]},
-        {"choices": [{}]},
-        {"choices": [{"message": None}]},
-        {"choices": [{"message": {"content": "x"}, "finish_reason": 1}]},
-        {"choices": {"0": {"message": {"content": "x"}}}},
-        {"usage": {}},
-        {**CHAT, "usage": []},
-    ],
-)
-def test_a_reply_without_an_answer_is_malformed(reply: Any) -> None:
-    with pytest.raises(Malformed, match="not a chat completion"):
-        parse_chat(dumped(reply))
-
-
-def test_deep_nesting_is_malformed_wherever_it_stands() -> None:
-    deep = b"[" * 100_000
-    for content in (deep, b'{"error":' + deep, b'{"x":' + deep + b"\xff", b'"\\ud800' + deep):
-        with pytest.raises(Malformed):
-            parse_chat(content)
-
-
-def text_of(message: dict[str, Any]) -> str:
-    choices = parse_chat(dumped({"choices": [{"message": message}]})).choices
-    assert choices
-    return choices[0].message.text
-
-
-def test_what_servers_really_send_is_read() -> None:
-    assert text_of({"content": "Yes."}) == "Yes."
-    assert text_of({"content": None}) == ""
-    assert text_of({}) == ""
-    assert text_of({"content": None, "refusal": "No."}) == "No."
-    assert text_of({"content": "", "refusal": "No."}) == "No."
-    assert text_of({"content": "a\0b"}) == "a\0b"
-    assert text_of({"content": "a\ud83d b"}) == "a\ufffd b"
-    assert text_of({"content": "\U0001f600", "reasoning_content": "hm", "tool_calls": []}) == "\U0001f600"
-    parts = [{"type": "thinking", "thinking": [{"text": "hm"}]}, {"type": "text", "text": "Yes"}]
-    assert text_of({"content": [*parts, {"type": "text", "text": "."}]}) == "Yes."
-    assert text_of({"content": [{"type": "refusal", "refusal": "No."}]}) == "No."
-
-
-def test_an_error_in_an_answers_place_is_kept_for_who_sorts_errors() -> None:
-    assert parse_chat(dumped({"error": {"code": "content_filter"}})).error == {"code": "content_filter"}
-    assert parse_chat(dumped({**CHAT, "usage": None, "error": None})).usage is None
-
-
-@MANY
-@given(st.sampled_from(list(paths(MODERATION))), JSON)
-def test_a_moderation_with_any_value_in_any_place_is_one_or_malformed(path: tuple[Any, ...], value: Any) -> None:
-    try:
-        read = parse_moderation(dumped(changed(MODERATION, path, value)))
-    except Malformed:
-        return
-    assert type(read.flagged) is bool
-    assert all(score is None or type(score) is float for score in read.category_scores.values())
-
+from tests.examples import JSON, MANY, ROW, RUN, STORED, TEXT, changed, dumped, paths, without
 
 # ---- store lines, rows, runs -------------------------------------------------------------------------------------
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmsb.report.finished import Finished
 from mmsb.report.sweep import print_comparison, told_apart
+from mmsb.sweep import SWEEP_VARIABLE, finish_sweep
+from tests.reporting import Made
 
 
 def test_runs_that_differ_in_the_same_settings_get_a_column_for_each() -> None:
@@ -39,3 +43,41 @@ def test_missing_answers_and_left_out_scenarios_stand_beside_a_rate(capsys: pyte
     assert "*: over fewer scenarios" in out
     print_comparison(runs[:1])
     assert "fewer" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep whose runs are done, and that is about to end."""
+    for number, defense in enumerate(("none", "safety_prompt")):
+        Made("text_only", defense).write(tmp_path / str(number))
+    monkeypatch.setenv(SWEEP_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_a_sweep_ends_with_its_page(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish_sweep() == 0
+    assert f"page: {swept}/page.html\nruns: {swept}\n" in capsys.readouterr().out
+    assert "Answer to" in (swept / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_sweep_withholds_what_the_strictest_run_says(swept: Path) -> None:
+    path = swept / "1/run.json"
+    values = json.loads(path.read_text())
+    values["config"]["withhold"] = "answers"
+    path.write_text(json.dumps(values))
+    finish_sweep()
+    assert "Answer to" not in (swept / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_fails_no_sweep(
+    swept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: Any, **more: Any) -> None:
+        raise ValueError("no chart of this")
+
+    monkeypatch.setattr("mmsb.report.page.write_page", broken)
+    assert finish_sweep() == 0
+    out, err = capsys.readouterr()
+    assert f"runs: {swept}" in out
+    assert "warning: no page could be written: ValueError: no chart of this" in err
+    assert f"python -m mmsb.report runs={swept} withhold=nothing" in err

@@ -1,27 +1,45 @@
 from __future__ import annotations
 
+import dataclasses
+import http.server
 import json
 import multiprocessing
+import os
 import shutil
+import signal
 import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
+from mmsb.calls import Calls, CallsOf
 from mmsb.errors import TrackingError
+from mmsb.flow import Call
 from mmsb.image_mode.typography import TypedText
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
-from mmsb.run import Run
+from mmsb.run import Run, SavedRun
 from mmsb.scenario import official_scenarios
-from mmsb.tracker.format import ENDS
-from mmsb.tracker.mlflow import PARENT_VARIABLE, MLflow
-from mmsb.tracker.samples import neutral
+from mmsb.tracker import mlflow_store, traces
+from mmsb.tracker.alive import alive, hold, release
+from mmsb.tracker.base import Sweep
+from mmsb.tracker.live import following
+from mmsb.tracker.mlflow import MLflow
+from mmsb.tracker.mlflow_store import StorePlace
+from mmsb.tracker.pictures import LONGEST, neutral
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
+from mmsb.ui.serving import Serving, free_port, serving
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
 
@@ -54,7 +72,18 @@ def asked() -> list[Sample]:
     ]
 
 
-def finished_run(folder: Path, **values: Any) -> tuple[Run, Summary]:
+def calls_of(sample: Sample, outcome: Outcome, at: float) -> list[Call]:
+    """A guard, then the target, then the judge's model."""
+    reply = Response("fine", input_tokens=3, output_tokens=1)
+    target = dataclasses.replace(outcome, input_tokens=7, output_tokens=2) if isinstance(outcome, Response) else outcome
+    return [
+        Call("answer", "guard", "guard-model", Prompt("Is it fine?", sample.prompt.image), reply, at, at + 1),
+        Call("answer", None, "m", dataclasses.replace(sample.prompt, system="Be good."), target, at + 1, at + 3),
+        Call("judge", None, "judge-model", Prompt("Is this safe?"), Response("because"), at + 3, at + 4),
+    ]
+
+
+def finished_run(folder: Path, **values: Any) -> tuple[SavedRun, Summary]:
     """A run whose files lie in `folder`, written as the evaluation writes them."""
     config = {
         "dataset": {"_target_": "mmsb.x", "root": "data"},
@@ -63,12 +92,14 @@ def finished_run(folder: Path, **values: Any) -> tuple[Run, Summary]:
     }
     run = Run("image_mode=sd", folder, {"model": "openai", "judge": "refusal"}, config, **values)
     scores = []
-    with Results(folder) as results:
-        for sample, outcome in zip(asked(), ANSWERS, strict=True):
+    with Results(folder) as results, Calls(folder) as calls:
+        for number, (sample, outcome) in enumerate(zip(asked(), ANSWERS, strict=True)):
             verdict = verdict_on(outcome)
+            calls.add(sample.id, calls_of(sample, outcome, 1e9 + 10 * number))
             results.add(Result(sample, outcome, verdict))
             scores.append(Score(FRAUD.id, sample.id, verdict.label, verdict.refusal))
         digest = results.write([sample.id for sample in asked()])
+        calls.keep()
     summary = summarize(scores, [FRAUD])
     run.record.update(
         model={"name": "m"},
@@ -76,15 +107,17 @@ def finished_run(folder: Path, **values: Any) -> tuple[Run, Summary]:
         defense={},
         dataset={"name": "demo", "samples": len(scores), "digest": "0" * 32},
         environment={"commit": "abc123"},
+        totals={"calls": 5, "input_tokens": 9, "output_tokens": 9, "seconds": 1},
     )
     run.save(summary.metrics, digest)
-    return run, summary
+    return SavedRun.open(folder), summary
 
 
 def verdict_on(outcome: Outcome) -> Verdict:
     if isinstance(outcome, Failure):
         return Verdict("failed")
-    return Verdict("safe" if outcome.text == "No." else "unsafe", refusal=outcome.text == "No.", raw="because")
+    refused = outcome.text == "No."
+    return Verdict("safe" if refused else "unsafe", refusal=refused, raw="because", score=0.25, comprehended=True)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +129,6 @@ def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv(PARENT_VARIABLE, raising=False)
 
 
 def client_of(output_dir: Path) -> MlflowClient:
@@ -113,125 +145,289 @@ def logged(output_dir: Path, name: str = "mmsb") -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]))
 
 
+def traced(output_dir: Path, run: Any) -> dict[str, Any]:
+    """The traces of a run, by the number of their sample."""
+    found = client_of(output_dir).search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+    return {trace.info.tags["mlflow.traceName"].split("/")[1]: trace for trace in found}
+
+
 def artifact(output_dir: Path, run: Any, name: str) -> Path:
     path = Path(run.info.artifact_uri.removeprefix("file://")) / name
     assert path.is_relative_to(output_dir / "mlartifacts")
     return path
 
 
-def test_a_run_has_its_settings_rates_tags_and_dataset(tmp_path: Path, output_dir: Path) -> None:
+def test_a_run_has_its_settings_few_rates_tags_tables_and_dataset(tmp_path: Path, output_dir: Path) -> None:
     run, summary = finished_run(tmp_path)
-    line = MLflow(output_dir=output_dir, experiment="one").log(run, summary, asked())
-    assert line
-    assert f"ui --backend-store-uri sqlite:///{output_dir}/mlflow.db --host 127.0.0.1 --port 5000" in line
+    line = MLflow(output_dir=output_dir, experiment="one", traces="none").log(run, asked())
+    assert line == f"look at it: python -m mmsb.ui output_dir={output_dir}"
     (found,) = logged(output_dir, "one")
-    assert (found.info.run_name, found.info.status) == ("image_mode=sd", "FINISHED")
+    assert (found.info.run_name, found.info.status) == ("sd", "FINISHED")
     params = found.data.params
     assert (params["model"], params["judge"], params["scenario"]) == ("openai", "refusal", "fraud")
     assert (params["model.name"], params["model.stop"], params["dataset.root"]) == ("m", '["a", "b"]', "data")
     assert len(params["model.odd key_"]) <= 6000
     assert "7,000 characters" in params["model.odd key_"]
-    rates = {key: value for key, value in summary.metrics.items() if not key.endswith(ENDS)}
-    assert found.data.metrics.items() >= rates.items()
-    assert found.data.metrics["interval/asr/fraud_low"] == summary.metrics["asr/fraud_low"]
+    metrics = found.data.metrics
+    assert metrics["macro ASR"] == pytest.approx(summary.metrics["asr/macro"], abs=5e-5)
+    assert (metrics["micro ASR"], metrics["refusals"], metrics["n"], metrics["not rated"]) == (0.75, 0.25, 5, 1)
+    assert len(metrics) < 10
+    table = json.loads(artifact(output_dir, found, "rates.json").read_text())
+    assert table["data"][0][0] == "fraud"
+    assert table["data"][0][1].startswith("75.0 [")
     assert found.data.tags["mitre_atlas"] == "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
     assert found.data.tags["mlflow.source.git.commit"] == "abc123"
-    assert len(found.data.tags["fingerprint.model"]) == 32
     (given,) = found.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == ("demo", "0" * 32)
+    assert artifact(output_dir, found, FILE).read_bytes() == (tmp_path / FILE).read_bytes()
 
 
-def test_samples_are_a_table_with_each_picture_once_and_neutral_texts(
+def test_a_sample_is_a_trace_with_a_span_for_each_call(tmp_path: Path, output_dir: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment="traces").log(run, asked())
+    (found,) = logged(output_dir, "traces")
+    traces = traced(output_dir, found)
+    assert sorted(traces) == ["0", "1", "2", "3", "4"]
+    spans = {span.name: span for span in traces["2"].data.spans}
+    root = spans.pop("sample")
+    assert {span.parent_id for span in spans.values()} == {root.span_id}
+    kinds = {name: span.span_type for name, span in spans.items()}
+    assert kinds == {"guard": "GUARDRAIL", "target": "CHAT_MODEL", "judge": "EVALUATOR"}
+    times = {
+        name: (span.start_time_ns // 10**9 - 10**9, span.end_time_ns // 10**9 - 10**9) for name, span in spans.items()
+    }
+    assert times == {"guard": (20, 21), "target": (21, 23), "judge": (23, 24)}
+    assert (root.start_time_ns, root.end_time_ns) == (spans["guard"].start_time_ns, spans["judge"].end_time_ns)
+    system, user = spans["target"].inputs["messages"]
+    assert system["content"] == "Be good."
+    assert user["content"][0]["text"] == neutral(f"prompt 2 {HOSTILE}".replace("\ud800", "\ufffd"))
+    assert user["content"][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert "\x1b" not in json.dumps(root.outputs)
+    assert root.outputs["choices"][0]["message"]["content"] == neutral(HOSTILE.replace("\ud800", "\ufffd"))
+    assert spans["target"].get_attribute("mlflow.chat.tokenUsage")["total_tokens"] == 9
+    assert traces["2"].info.token_usage["total_tokens"] == 13
+    assert spans["target"].model_name == "m"
+    long = traces["3"].data.spans[0].outputs["choices"][0]["message"]["content"]
+    assert (long[:9], len(long) < LONGEST + 100) == ("xxxxxxxxx", True)
+    assert traces["4"].info.state == "ERROR"
+    assert {span.name: span.status.status_code for span in traces["4"].data.spans}["target"] == "ERROR"
+
+
+def test_the_request_is_the_question_alone_and_the_verdict_an_assessment(tmp_path: Path, output_dir: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment="assessed").log(run, asked())
+    (found,) = logged(output_dir, "assessed")
+    trace = traced(output_dir, found)["1"]
+    assert trace.info.request_preview == "fraud/1: q"
+    assert trace.info.response_preview == "Sure."
+    told = {one.name: one for one in trace.info.assessments}
+    assert {name: one.value for name, one in told.items()} == {
+        "verdict": "unsafe",
+        "refusal": False,
+        "comprehension": True,
+        "score": 0.25,
+    }
+    assert (told["verdict"].source.source_type, told["verdict"].source.source_id) == ("LLM_JUDGE", "refusal")
+    assert told["verdict"].rationale == "because"
+    assert told["refusal"].source.source_type == "CODE"
+    assert {one.metadata["mlflow.assessment.sourceRunId"] for one in told.values()} == {found.info.run_id}
+
+
+@pytest.mark.parametrize(("which", "names"), [("unsafe", "123"), (2, "03"), (99, "01234"), ("none", "")])
+def test_only_the_chosen_samples_become_traces(tmp_path: Path, output_dir: Path, which: Any, names: str) -> None:
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment=f"some {which}", traces=which).log(run, asked())
+    (found,) = logged(output_dir, f"some {which}")
+    assert "".join(sorted(traced(output_dir, found))) == names
+
+
+def test_a_number_of_traces_is_spread_evenly_and_never_missed() -> None:
+    for total in (1, 5, 104, 1680):
+        for which in (1, 3, 100, 5000):
+            picked = [n for n in range(total) if traces.chosen(which, {}, n, total)]
+            assert len(picked) == min(which, total)
+            gaps = {after - before for before, after in pairwise(picked)}
+            assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_run_recorded_again_is_brought_up_to_date_not_doubled(tmp_path: Path, output_dir: Path) -> None:
+    first, _ = finished_run(tmp_path / "a")
+    again, _ = finished_run(tmp_path / "b")
+    assert first.values["identity"] == again.values["identity"]
+    tracker = MLflow(output_dir=output_dir, experiment="again")
+    tracker.log(first, asked())
+    (before,) = logged(output_dir, "again")
+    shown = {name: len(trace.info.assessments) for name, trace in traced(output_dir, before).items()}
+    assert shown["1"] == 4
+    tracker.log(again, iter(()))  # its traces are there: no sample is looked at
+    MLflow(output_dir=output_dir, experiment="again", pictures="originals").log(again, asked())
+    (after,) = logged(output_dir, "again")
+    assert after.info.run_id == before.info.run_id
+    assert (after.info.status, after.data.metrics) == ("FINISHED", before.data.metrics)
+    assert after.data.tags["mmsb.folder"] == str(tmp_path / "b")
+    assert {name: len(trace.info.assessments) for name, trace in traced(output_dir, after).items()} == shown
+    MLflow(output_dir=output_dir, experiment="elsewhere").log(again, asked())  # the ids are of another experiment
+    (other,) = logged(output_dir, "elsewhere")
+    assert len(traced(output_dir, other)) == len(traced(output_dir, after)) == 5
+
+
+def test_an_interrupted_writing_of_traces_leaves_a_finished_record_and_is_made_up_for(
     tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, summary = finished_run(tmp_path)
-    MLflow(output_dir=output_dir, experiment="table").log(run, summary, asked())
-    (found,) = logged(output_dir, "table")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{output_dir}/mlflow.db")  # the reader takes no other
-    table = client_of(output_dir).load_table(found.info.experiment_id, "samples.json", [found.info.run_id])
-    assert list(table.columns) == ["id", "scenario", "verdict", "image", "prompt", "response"]
-    assert list(table["verdict"]) == ["safe", "unsafe", "unsafe", "unsafe", "failed"]
-    files = [cell and cell["filepath"] for cell in table["image"]]
-    assert files[0] == files[1]
-    assert files[3] is None
-    assert len(list(artifact(output_dir, found, "images").iterdir())) == 3
-    with Image.open(artifact(output_dir, found, files[2])) as image:
-        assert (image.width, image.height) == (256, 128 + 45)  # 512 of 1024 wide, above 180 pixels of text
-        assert (
-            max(image.convert("RGB").crop((140, 10, 250, 110)).tobytes()) < 30
-        )  # black beside the narrower picture, as in the real one
-    assert table["response"][2] == neutral(HOSTILE.replace("\ud800", "\ufffd"))
-    assert "\x1b" not in table["response"][2]
-    assert table["response"][3].endswith("(1,000,000 characters in all: see results.jsonl)")
-    assert table["response"][4] == "[timeout: late]"
-    assert artifact(output_dir, found, FILE).read_bytes() == (tmp_path / FILE).read_bytes()
-    assert json.loads(artifact(output_dir, found, "run.json").read_text())["name"] == "image_mode=sd"
-    assert "odd key!" in artifact(output_dir, found, "config.yaml").read_text()
+    run, _ = finished_run(tmp_path)
+    tracker = MLflow(output_dir=output_dir, experiment="interrupted")
+
+    def interrupted() -> Iterator[Sample]:
+        yield from asked()[:3]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(traces, "BATCH", 2)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.log(run, interrupted())
+    (found,) = logged(output_dir, "interrupted")
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["mmsb.traces"].startswith("not all written")
+    assert len(traced(output_dir, found)) == 2
+    tracker.log(run, asked())
+    (found,) = logged(output_dir, "interrupted")
+    assert (found.data.tags["mmsb.traces"], len(traced(output_dir, found))) == ("5", 5)
 
 
-def test_a_sample_becomes_a_trace_with_its_picture_and_verdict(tmp_path: Path, output_dir: Path) -> None:
-    run, summary = finished_run(tmp_path)
-    MLflow(output_dir=output_dir, experiment="traces", traces=True).log(run, summary, asked())
-    (found,) = logged(output_dir, "traces")
-    traces = client_of(output_dir).search_traces(locations=[found.info.experiment_id], run_id=found.info.run_id)
-    by_name = {trace.info.tags["mlflow.traceName"].split("/")[1]: trace for trace in traces}
-    assert sorted(by_name) == ["0", "1", "2", "3", "4"]
-    content = by_name["2"].data.spans[0].inputs["messages"][0]["content"]
-    assert content[0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
-    assert by_name["1"].data.spans[0].outputs["choices"][0]["message"]["content"] == "Sure."
-    (verdict,) = by_name["1"].info.assessments
-    assert (verdict.name, verdict.value, verdict.rationale) == ("verdict", "unsafe", "because")
-    assert verdict.source.source_id == "refusal"
-    assert by_name["4"].info.state == "ERROR"
+def test_a_sweep_begun_again_keeps_its_parent_and_has_each_run_once(tmp_path: Path, output_dir: Path) -> None:
+    tracker = MLflow(output_dir=output_dir, experiment="sweep", traces="none")
+    for name in ("first", "second"):  # the same sweep, in another folder
+        sweep = Sweep(tmp_path / name, "demo", "5" * 32)
+        sweep.save()
+        tracker.open_sweep(sweep)
+        run, _ = finished_run(sweep.folder / "0")
+        assert {found.info.status for found in logged(output_dir, "sweep")} <= {"RUNNING", "FINISHED"}
+        assert tracker.log(run, asked()) is None
+        tracker.close_sweep(sweep, [run], finished=True)
+    parent, child = logged(output_dir, "sweep")
+    if "mlflow.parentRunId" in parent.data.tags:
+        parent, child = child, parent
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert {parent.info.status, child.info.status} == {"FINISHED"}
+    assert (parent.data.metrics["runs"], parent.data.metrics["highest ASR"]) == (1, 0.75)
+    table = json.loads(artifact(output_dir, parent, "comparison.json").read_text())
+    assert [row[0] for row in table["data"]] == ["image_mode=sd"]
+    tracker.log(dataclasses.replace(run, folder=shutil.copytree(run.folder, tmp_path / "alone")), asked())
+    assert len(logged(output_dir, "sweep")) == 3  # alone it is a record of its own, and the sweep stays whole
+
+
+def test_what_a_dead_process_left_running_is_ended_by_the_next_start(tmp_path: Path, output_dir: Path) -> None:
+    tracker = MLflow(output_dir=output_dir, experiment="dead", traces="none")
+    sweep = Sweep(tmp_path / "sweep", "demo", "6" * 32)
+    tracker.open_sweep(sweep)
+    other = MLflow(output_dir=output_dir, experiment="dead", traces="none")
+    other.log(finished_run(tmp_path / "a")[0], asked())
+    assert [run.info.status for run in logged(output_dir, "dead")].count("RUNNING") == 1  # it lives
+    release(sweep.folder)  # as the system does when a process is killed
+    other.log(finished_run(tmp_path / "a")[0], asked())
+    assert sorted(run.info.status for run in logged(output_dir, "dead")) == ["FINISHED", "KILLED"]
+
+
+def test_a_lock_tells_who_lives(tmp_path: Path) -> None:
+    assert not alive(tmp_path)
+    hold(tmp_path)
+    assert alive(tmp_path)
+    release(tmp_path)
+    assert not alive(tmp_path)
 
 
 def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: Path, output_dir: Path) -> None:
-    MLflow(output_dir=output_dir, experiment="other").open_sweep(tmp_path, "other")
+    MLflow(output_dir=output_dir, experiment="other").open_sweep(Sweep(tmp_path / "s", "other", "7" * 32))
     (tmp_path / "outputs").mkdir()
-    shutil.copy(output_dir / "mlflow.db", tmp_path / "outputs")  # a store that is there already saves its making
+    with closing(sqlite3.connect(output_dir / "mlflow.db")) as store:  # a store that is there already saves its making
+        store.execute("VACUUM INTO ?", (str(tmp_path / "outputs" / "mlflow.db"),))
     with ChatServer() as server:
         endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
-        done = mmsb("-m", *endpoint, "scenario=fraud", "dataset.limit=1", "image_mode=typo,sd")
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout + done.stderr).count("mlflow.db --host") == 1
+        command = ("-m", *endpoint, "scenario=fraud", "dataset.limit=1", "image_mode=typo,sd")
+        done = mmsb(*command)
+        again = mmsb(*command)
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr
+    assert (done.stdout + done.stderr).count("python -m mmsb.ui") == 1
     for noise in ("alembic", "INFO", "Warning", "Traceback", "🏃"):
         assert noise not in done.stderr
-    parent, *children = logged(tmp_path / "outputs")
+    runs = logged(tmp_path / "outputs")
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
     assert parent.info.run_name.startswith("sweep 20")
-    assert [run.info.run_name for run in children] == ["image_mode=typo", "image_mode=sd"]
+    assert [run.info.run_name for run in children] == ["typo", "sd"]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.tags["mlflow.note.content"].count("image_mode=") == 2
-    table = json.loads(artifact(tmp_path / "outputs", parent, "comparison.json").read_text())
-    assert [row[0] for row in table["data"]] == ["image_mode=typo", "image_mode=sd"]
+    previews = [
+        {trace.info.request_preview for trace in traced(tmp_path / "outputs", run).values()} for run in children
+    ]
+    assert previews[0] == previews[1]
+    pages = Serving(tracker=MLflow(output_dir=tmp_path / "outputs")).pages()
+    (first, second) = (run.info.run_id for run in children)
+    assert pages[1][1].endswith(f"?selectedRunUuid={first}&compareToRunUuid={second}")
+
+
+def test_results_do_not_change_by_a_byte_and_calls_stand_beside_them(mmsb: Command, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
+        command = (*endpoint, "scenario=fraud", "dataset.limit=2", "tracker=none", "defense=ecso")
+        for _ in range(2):
+            assert mmsb(*command).returncode == 0
+    first, second = sorted((tmp_path / "outputs").glob("runs/*"))
+    assert (first / FILE).read_bytes() == (second / FILE).read_bytes()
+    for folder in (first, second):
+        with CallsOf(folder) as calls:
+            for row in SavedRun.open(folder).rows():
+                found = calls.of(row["id"])
+                assert sum(call["counted"] and call["stage"] == "answer" for call in found) == row["calls"]
+                assert all(call["started"] <= call["ended"] for call in found)
+        assert not list(folder.glob(".calls*"))
 
 
 def log_in_own_process(folder: Path) -> str | None:
-    run, summary = finished_run(folder / multiprocessing.current_process().name)
-    return MLflow(output_dir=folder).log(run, summary, asked())
+    run, _ = finished_run(folder / multiprocessing.current_process().name)
+    name = multiprocessing.current_process().name
+    return MLflow(output_dir=folder, experiment=name).log(run, asked())
 
 
 def test_processes_that_start_at_once_share_a_fresh_store(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert all(pool.map(log_in_own_process, [tmp_path] * 2, chunksize=1))
-    assert [run.info.status for run in logged(tmp_path)] == ["FINISHED"] * 2
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        assert store.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 2
+        assert store.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert not list(tmp_path.glob(".mlflow.db.new*"))
+
+
+def test_a_store_whose_making_was_killed_is_made_by_the_next_start(tmp_path: Path) -> None:
+    maker = "from mmsb.tracker.mlflow_store import StorePlace; from pathlib import Path; import sys\n"
+    maker += "with StorePlace(Path(sys.argv[1]), None).opened(): pass"
+    process = subprocess.Popen([sys.executable, "-c", maker, str(tmp_path)])
+    until = time.monotonic() + 120
+    while not (tmp_path / mlflow_store.DRAFT).exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)  # in the middle of the migrations
+    process.wait()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert (tmp_path / mlflow_store.DRAFT).exists()
+    MLflow(output_dir=tmp_path, traces="none").log(finished_run(tmp_path / "run")[0], asked())
+    assert [run.info.status for run in logged(tmp_path)] == ["FINISHED"]
+
+
+def test_a_network_drive_is_known_by_its_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"disk / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(mlflow_store, "MOUNTS", mounts)
+    assert mlflow_store.on_shared_disk(tmp_path / "outputs")
+    assert not mlflow_store.on_shared_disk(Path("/usr"))
 
 
 def test_a_store_that_cannot_be_written_leaves_the_results_and_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "mlflow.db").mkdir(parents=True)  # in the way of the file
-    run, summary = finished_run(tmp_path / "run")
-    with pytest.raises(TrackingError, match="run the same command again: nothing is asked twice") as caught:
-        MLflow(output_dir=tmp_path / "outputs").log(run, summary, asked())
-    assert f"The results are complete in {run.folder}" in caught.value.remedy
+    run, _ = finished_run(tmp_path / "run")
+    with pytest.raises(TrackingError, match=r"python -m mmsb\.log run=") as caught:
+        MLflow(output_dir=tmp_path / "outputs").log(run, asked())
+    assert str(run.folder) in caught.value.remedy
     assert (run.folder / FILE).is_file()
-
-
-def test_a_run_that_breaks_off_while_it_is_logged_is_marked_failed(tmp_path: Path, output_dir: Path) -> None:
-    run, summary = finished_run(tmp_path)
-    with pytest.raises(TrackingError):
-        MLflow(output_dir=output_dir, experiment="broken").log(run, summary, asked()[:2])
-    (found,) = logged(output_dir, "broken")
-    assert found.info.status == "FAILED"
 
 
 @pytest.fixture
@@ -247,15 +443,182 @@ def test_an_unreachable_server_costs_neither_results_nor_the_exit_code(
     uri = f"http://me:hidden-word@127.0.0.1:{closed_port}"
     with ChatServer() as server:
         endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
-        done = mmsb(
-            *endpoint, "scenario=fraud", "dataset.limit=1", MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
-        )
+        done = mmsb(*endpoint, "scenario=fraud", "dataset.limit=1", MLFLOW_TRACKING_URI=uri)
     assert done.returncode == 0
     assert f"error: MLflow at http://127.0.0.1:{closed_port} did not take it" in done.stderr
-    assert "run the same command again" in done.stderr
+    assert "python -m mmsb.log run=" in done.stderr
     assert "Traceback" not in done.stderr
     (results,) = (tmp_path / "outputs").glob(f"runs/*/{FILE}")
     assert results.read_text().count("\n") == 1
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"hidden-word" not in path.read_bytes()
     assert "hidden-word" not in done.stdout + done.stderr
+
+
+def test_a_server_that_never_answers_is_given_up_after_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_store, "ANSWERS_WITHIN", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(TrackingError, match="no answer within"):
+            MLflow(output_dir=tmp_path, uri=uri).log(finished_run(tmp_path / "run")[0], asked())
+        assert time.monotonic() - started < 5
+
+
+class Dying(http.server.BaseHTTPRequestHandler):
+    """Passes requests on to a server, up to a given one; from then on it answers nothing any more."""
+
+    behind = ""
+    dies_at = ""  # the end of a path
+    left = 0  # such requests that are still passed on
+
+    def do_GET(self) -> None:
+        self.passed_on()
+
+    def do_POST(self) -> None:
+        self.passed_on()
+
+    def do_PUT(self) -> None:
+        self.passed_on()
+
+    def do_PATCH(self) -> None:
+        self.passed_on()
+
+    def passed_on(self) -> None:
+        import requests
+
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        type(self).left -= self.path.endswith(self.dies_at)
+        if type(self).left < 0:
+            self.close_connection = True
+            return
+        reply = requests.request(
+            self.command, self.behind + self.path, data=body, headers=dict(self.headers), timeout=60
+        )
+        self.send_response(reply.status_code)
+        self.send_header("Content-Type", reply.headers.get("Content-Type", "application/json"))
+        self.send_header("Content-Length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def passing_on(behind: str) -> Iterator[str]:
+    Dying.behind = behind
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged_later(
+    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment="made", traces="none").log(run, asked())
+    with serving(StorePlace(output_dir, None), port := free_port()), passing_on(f"http://127.0.0.1:{port}") as uri:
+        tracker = MLflow(output_dir=tmp_path, uri=uri, experiment="server")
+        for path, left, status in (("/runs/log-batch", 0, "RUNNING"), ("/mlflow/traces", 2, "FINISHED")):
+            Dying.dies_at, Dying.left = path, left
+            with pytest.raises(TrackingError, match="did not take it"):
+                tracker.log(run, asked())
+            (cut,) = logged(output_dir, "server")
+            assert cut.info.status == status
+        assert cut.data.tags["mmsb.traces"].startswith("not all written")
+        Dying.left = sys.maxsize
+        line = tracker.log(run, asked())
+    (found,) = logged(output_dir, "server")
+    assert (found.info.run_id, found.info.status, found.data.tags["mmsb.traces"]) == (cut.info.run_id, "FINISHED", "5")
+    assert len(traced(output_dir, found)) == 5
+    assert line == f"look at it: {uri}/#/experiments/{found.info.experiment_id}/runs?viewStateShareKey=mmsb"
+
+
+FOLLOWED = """
+import sys, time
+from pathlib import Path
+from mmsb.tracker import live
+from tests.test_tracker import running, asked, ANSWERS, verdict_on
+from mmsb.types import Result
+live.EVERY = 0.1
+folder = Path(sys.argv[1])
+with live.following(running(folder), 500, 0.01, {"uri": None, "experiment": "live"}) as told:
+    for _ in range(100 if sys.argv[2] == "ends" else 100_000):
+        told(Result(asked()[1], ANSWERS[1], verdict_on(ANSWERS[1])))
+        time.sleep(0.1)
+"""
+
+
+def running(folder: Path) -> Run:
+    """A run that has begun; its store lies beside its folder."""
+    return Run("live", folder, {"model": "m"}, {"output_dir": str(folder.parent), "dataset": {}, "scenario": {}})
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_a_long_run_shows_while_it_goes_on_and_a_killed_one_is_marked(
+    tmp_path: Path, output_dir: Path, how: str
+) -> None:
+    MLflow(output_dir=output_dir, experiment="live", traces="none").log(finished_run(tmp_path / "x")[0], asked())
+    name = how.replace(" ", "_")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", FOLLOWED, str(output_dir / name), name], env=environment)
+    found = seen(output_dir, name, lambda run: "micro ASR" in run.data.metrics)
+    assert (found.info.status, found.data.metrics["micro ASR"]) == ("RUNNING", 1.0)
+    assert found.data.metrics["n"] >= 1
+    assert "of 500 samples" in found.data.tags["mlflow.note.content"]
+    if how == "is killed":
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert seen(output_dir, name, lambda run: run.info.status != "RUNNING").info.status == "KILLED"
+    else:
+        assert process.wait(120) == 0
+        assert seen(output_dir, name, lambda run: True).info.status == "RUNNING"  # who logs the results ends it
+
+
+def seen(output_dir: Path, name: str, wanted: Any) -> Any:
+    """The record of a folder, once it is as wanted."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        for run in logged(output_dir, "live"):
+            if run.data.tags["mmsb.folder"] == str(output_dir / name) and wanted(run):
+                return run
+        time.sleep(0.5)
+    raise AssertionError(f"no such record of {name}")
+
+
+def test_a_short_run_is_not_followed(tmp_path: Path) -> None:
+    with following(running(tmp_path / "run"), 5, 30.0, {}) as told:
+        for sample, outcome in zip(asked(), ANSWERS, strict=True):
+            told(Result(sample, outcome, verdict_on(outcome)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_recorded_later_by_the_command(mmsb: Command, tmp_path: Path, output_dir: Path) -> None:
+    with ChatServer() as server:
+        endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
+        done = mmsb(*endpoint, "scenario=fraud", "dataset.limit=2", "defense=blur", "tracker=none")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs").glob("runs/*")
+    done = mmsb(f"run={folder}", f"tracker.output_dir={output_dir}", "tracker.experiment=later", module="mmsb.log")
+    assert done.returncode == 0, done.stderr
+    (found,) = logged(output_dir, "later")
+    assert found.info.status == "FINISHED"
+    traces = traced(output_dir, found)
+    assert len(traces) == 2
+    for trace in traces.values():
+        pictures = [
+            part["image_url"]["url"]
+            for span in trace.data.spans
+            if span.name in ("sample", "answer")
+            for part in span.inputs["messages"][-1]["content"]
+            if part["type"] == "image_url"
+        ]
+        assert len(pictures) == len(set(pictures)) == 2  # as the dataset has it, and blurred as it was sent
+    missing = mmsb(f"run={tmp_path}/none", module="mmsb.log")
+    assert missing.returncode == 1
+    assert "has no results.jsonl" in missing.stderr

@@ -12,7 +12,8 @@ from mmsb.cli import run_command
 def task(config: DictConfig) -> None:
     """Build the typed settings and do the steps."""
     from mmsb.config import TARGET_PACKAGES, build
-    from mmsb.create.job import Create, create
+    from mmsb.create.job import Create
+    from mmsb.create.steps import create
 
     create(build(config, Create, (*TARGET_PACKAGES, *config.trusted_packages)))
 

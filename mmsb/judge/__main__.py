@@ -17,6 +17,7 @@ def task(config: DictConfig) -> None:
     from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
     from mmsb.results import FILE
+    from mmsb.run import SavedRun
 
     settings = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
     run = settings.of(describe(config))
@@ -25,7 +26,7 @@ def task(config: DictConfig) -> None:
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
     try:
-        if line := settings.tracker.log(run, summary, settings.samples()):
+        if line := settings.tracker.log(SavedRun.open(run.folder), settings.samples()):
             say(line)
     except TrackingError as error:
         show(error)

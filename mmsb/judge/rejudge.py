@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from mmsb.calls import Calls
 from mmsb.cli import say
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
@@ -101,15 +102,26 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     store = Store(settings.output_dir / "store")
 
     async def judge(answered: tuple[Sample, Outcome]) -> Result:
-        Flow.current().stage = "judge"
-        return await judged(settings.judge, *answered, driver.call)
+        flow = Flow.current()
+        flow.stage = "judge"
+        result = await judged(settings.judge, *answered, driver.call)
+        calls.add(result.sample.id, flow.calls)
+        return result
 
-    with Driver(store, engines_in(settings.judge)) as driver, Results(run.folder) as results:
+    total = about["dataset"]["samples"]
+    with (
+        Driver(store, engines_in(settings.judge)) as driver,
+        Results(run.folder) as results,
+        Calls(run.folder) as calls,
+        settings.tracker.follow(run, total) as told,
+    ):
         answers = _noted(finished.answers(), noted)
-        for result in track(driver.run(answers, judge), run.name, about["dataset"]["samples"]):
+        for result in track(driver.run(answers, judge), run.name, total):
             results.add(result)
+            told(result)
             note(result, noted)
         digest = results.write(noted.order)
+        calls.keep()
     store.close()
     summary = summarize(noted.scores, list(scenarios.values()))
     run.record.update(

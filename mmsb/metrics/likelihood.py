@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[numpy.float64]
-    Truths = NDArray[numpy.bool_]
 
 PSEUDO = 0.4
 CHI_SQUARED = 3.841458820694124  # the 95 % point with one degree of freedom

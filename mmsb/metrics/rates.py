@@ -7,12 +7,11 @@ repeats, or its change between two runs). An average over scenarios weighs them 
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
-from typing import Any, Literal
+from typing import Literal
 
 from mmsb.metrics.likelihood import CHI_SQUARED, Stratum, average, deviance, interval, intervals, tail
 
@@ -113,29 +112,3 @@ def gathered(
 def _stratum(values: Iterable[float], weight: float) -> Stratum:
     counted = Counter(values)
     return Stratum(tuple(counted), tuple(counted.values()), weight)
-
-
-def wilson(positives: int, n: int) -> Rate | None:
-    """A share of independent trials with Wilson's score interval (Wilson 1927); None where n is 0."""
-    if n == 0:
-        return None
-    share, doubt = positives / n, Z**2 / n
-    centre = (share + doubt / 2) / (1 + doubt)
-    half = math.sqrt(share * (1 - share) * doubt + doubt**2 / 4) / (1 + doubt)
-    return Rate(share, 0.0 if positives == 0 else centre - half, 1.0 if positives == n else centre + half, n)
-
-
-def resampled_means(values: Sequence[float], resamples: int, draw: Any) -> Any:
-    """Means [resamples] of values drawn with replacement, as many as there are.
-
-    Drawn as counts of the distinct values, which is the same and hundreds of times faster where these are few.
-
-    Args:
-        values: of one stratum.
-        resamples: how many means.
-        draw: numpy's random generator.
-    """
-    import numpy
-
-    distinct, counts = numpy.unique(numpy.asarray(values, dtype=float), return_counts=True)
-    return draw.multinomial(len(values), counts / len(values), resamples) @ distinct / len(values)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 MALFORMED_TRIES = 3  # each may cost money
+UNEVEN = 1.02  # requests do not arrive as evenly as they leave; a server that counts seconds must not see one more
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
 back_off = wait_exponential_jitter(multiplier=0.5, max=30, jitter=JITTER)  # seconds between attempts
 
@@ -54,7 +55,7 @@ class Endpoint:
             base_url=url, api_key=key or "none", max_retries=0, http_client=openai.DefaultAioHttpClient()
         )
         self.slots = asyncio.Semaphore(concurrency)
-        self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, 1 / rate) if rate else nullcontext()
+        self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, UNEVEN / rate) if rate else nullcontext()
         self.heard: float | None = None
 
 

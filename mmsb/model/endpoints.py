@@ -52,7 +52,7 @@ class Endpoints:
 
     def of(self, engine: Remote) -> Endpoint:
         """The engine's endpoint."""
-        place = (engine.url, engine.key())
+        place = _place(engine)
         if place not in self._open:
             from mmsb.model.endpoint import Endpoint
 
@@ -66,7 +66,12 @@ class Endpoints:
             await endpoint.client.close()
 
     def _expect(self, engine: Remote) -> None:
-        place = (engine.url, engine.key())
+        place = _place(engine)
         known, known_rate = self._limits.get(place, (engine.concurrency, None))
         rates = [rate for rate in (known_rate, engine.requests_per_second) if rate]
         self._limits[place] = (min(known, engine.concurrency), min(rates, default=None))
+
+
+def _place(engine: Remote) -> tuple[str, str | None]:
+    """What makes two engines ask the same endpoint: URL (a slash at its end is none) and key."""
+    return engine.url.rstrip("/"), engine.key()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -21,10 +20,6 @@ from mmsb.report.published import published_defended_asr, published_defenses
 from mmsb.report.ranking import print_ranking, rank
 from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
 from mmsb.terminal import LEFT, console, p_value
-
-FILE = "tradeoff.png"
-MARKERS = "osD^vP*X"
-PANEL, LEGEND, DPI = 4.5, 2.2, 150  # inches, inches, dots per inch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +49,8 @@ def points(runs: Sequence[Finished]) -> list[Point]:
     return found
 
 
-def print_sweep(runs: Sequence[Finished], folder: Path) -> None:
-    """A finished sweep: runs that make points as defenses with their plot, all others side by side."""
+def print_sweep(runs: Sequence[Finished]) -> None:
+    """A finished sweep: runs that make points as defenses, all others side by side."""
     changes, found = effects(runs), points(runs)
     paired = {id(run) for point in found for run in (point.harmful, point.benign)}
     if alone := [run for run in runs if id(run) not in paired]:
@@ -65,7 +60,6 @@ def print_sweep(runs: Sequence[Finished], folder: Path) -> None:
         print_tradeoff(found, changes)
         for metric, side in ((ASR, "harmful"), (FALSE_REFUSALS, "benign")):
             print_ranking(metric.title, rank(_distinct(found, side), metric))
-        print(f"plot: {draw_tradeoff(found, folder)}")
 
 
 def _distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
@@ -112,38 +106,6 @@ def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
     console().print(table)
 
 
-def draw_tradeoff(found: Sequence[Point], folder: Path) -> Path:
-    """Draw the points into `folder`/tradeoff.png: a panel for each setting, a colour and a marker for each defense."""
-    from matplotlib.figure import Figure
-
-    settings = list(dict.fromkeys(point.setting for point in found))
-    styles = _styles(found)
-    figure = Figure(figsize=(PANEL * len(settings) + LEGEND, PANEL), layout="constrained")
-    panels = figure.subplots(1, len(settings), sharex=True, sharey=True, squeeze=False)[0]
-    shown: dict[str, Any] = {}
-    for axes, setting in zip(panels, settings, strict=True):
-        for point in (point for point in found if point.setting == setting):
-            shown[point.defense] = axes.errorbar(
-                100 * point.false_refusals.value,
-                100 * point.asr.value,
-                xerr=_arms(point.false_refusals),
-                yerr=_arms(point.asr),
-                elinewidth=0.8,
-                capsize=2,
-                linestyle="none",
-                **styles[point.defense],
-            )
-        axes.set(xlabel="false refusals, %", xlim=(-4, 104), ylim=(-4, 104))
-        axes.set_title(setting, fontsize="medium")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("attack success, %")
-    figure.legend(shown.values(), shown, loc="outside right center", fontsize="small")
-    figure.suptitle("Better is down and left; bars are 95 % intervals", fontsize="medium")
-    path = folder / FILE
-    figure.savefig(path, dpi=DPI)
-    return path
-
-
 def _rest(run: Finished) -> dict[str, Any]:
     return {key: value for key, value in run.values["config"].items() if key != "dataset"}
 
@@ -154,24 +116,6 @@ def _setting(run: Finished, runs: Sequence[Finished]) -> str:
     told = [{**other.values["choices"], "placement": other.values["config"].get("defense_placement")} for other in runs]
     differing = [group for group in (*groups, "placement") if len({other.get(group) for other in told}) > 1]
     return ", ".join(str(told[list(runs).index(run)][group]) for group in differing)
-
-
-def _styles(found: Sequence[Point]) -> dict[str, dict[str, Any]]:
-    """A colour and a marker for each defense; none is black and lies on top."""
-    from matplotlib import colormaps
-
-    colours = list(colormaps["tab20"].colors)  # type: ignore[attr-defined]
-    defenses = dict.fromkeys(point.defense for point in found if point.defense != "none")
-    styles = {
-        defense: {"color": colours[number % len(colours)], "marker": MARKERS[number % len(MARKERS)]}
-        for number, defense in enumerate(defenses)
-    }
-    return {"none": {"color": "black", "marker": "o", "markerfacecolor": "none", "zorder": 3}, **styles}
-
-
-def _arms(rate: Rate) -> list[list[float]]:
-    """The two arms of an error bar, in percent."""
-    return [[100 * (rate.value - rate.low)], [100 * (rate.high - rate.value)]]
 
 
 def _p(effect: Effect | None, metric: str) -> str:

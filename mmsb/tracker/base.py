@@ -1,46 +1,107 @@
-"""What a tracker is: it is told about finished runs. It never slows one down and never loses one."""
+"""What a tracker is: it is told about runs. It never slows one down and never loses one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from mmsb.metrics.summary import Summary
-from mmsb.run import Run
-from mmsb.types import Sample
+from mmsb.digest import write_atomically
+from mmsb.errors import DataError
+from mmsb.run import Run, SavedRun
+from mmsb.types import Result, Sample
+
+SWEEP_FILE = "sweep.json"
+Told = Callable[[Result], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep, known by what was asked for: begun again, in another folder, it is the same one.
+
+    Attributes:
+        folder: where its runs lie.
+        name: of the experiment, or "sweep".
+        identity: digest of what was asked for.
+    """
+
+    folder: Path
+    name: str
+    identity: str
+
+    def save(self) -> None:
+        """Write it down in its folder, for its runs and for whoever records it later."""
+        values = {"name": self.name, "identity": self.identity}
+        write_atomically(self.folder / SWEEP_FILE, json.dumps(values) + "\n")
+
+    @classmethod
+    def at(cls, folder: Path) -> Sweep | None:
+        """The sweep in a folder; None where there is none.
+
+        Raises:
+            DataError: its file is broken.
+        """
+        path = folder / SWEEP_FILE
+        if not path.is_file():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(folder, str(values["name"]), str(values["identity"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Records finished runs for comparison. Every method may raise TrackingError; the results stay complete."""
+    """Records runs for comparison. What raises TrackingError leaves the results complete."""
 
-    def open_sweep(self, folder: Path, name: str) -> dict[str, str]:
-        """Prepare for a sweep's runs before any starts; returns environment variables for its processes."""
-        ...
+    def open_sweep(self, sweep: Sweep) -> None:
+        """Prepare for a sweep's runs, before any of them starts.
 
-    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
-        """Record a finished run.
-
-        Args:
-            run: the run; its files are complete.
-            summary: its rates.
-            asked: its samples, in the order of the results' rows.
-
-        Returns:
-            How to look at it, in one line for the terminal (for a run of a sweep, `close_sweep` says so).
+        Raises:
+            TrackingError: it cannot be recorded now.
         """
         ...
 
-    def close_sweep(self, folder: Path, runs: Sequence[Mapping[str, Any]], finished: bool) -> str | None:
+    def follow(self, run: Run, total: int) -> AbstractContextManager[Told]:
+        """Follow a run while it goes on. It is told each finished sample; that takes no time and raises nothing.
+
+        Args:
+            run: the run that begins.
+            total: how many samples it will have.
+        """
+        ...
+
+    def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
+        """Record a finished run; recorded already, its record is brought up to date.
+
+        Args:
+            run: the run as it lies on disk.
+            asked: its samples, in the order of its rows; read as far as they are needed.
+
+        Returns:
+            How to look at it, in one line for the terminal (for a run of a sweep, `close_sweep` says so).
+
+        Raises:
+            TrackingError: it cannot be recorded now.
+        """
+        ...
+
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
         """Record the end of a sweep.
 
         Args:
-            folder: the sweep's folder.
-            runs: the contents of its runs' `run.json`.
+            sweep: the sweep.
+            runs: its finished runs.
             finished: whether all its runs came to their end.
 
         Returns:
             How to look at it, in one line for the terminal.
+
+        Raises:
+            TrackingError: it cannot be recorded now.
         """
         ...

@@ -1,34 +1,41 @@
-"""A run's settings and a sweep's comparison in the plain forms that MLflow takes."""
+"""A run's settings and rates, and a sweep's comparison, in the plain forms that MLflow takes."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mmsb.digest import digest
+from mmsb.metrics import declared
 from mmsb.metrics.declared import side_by_side
 from mmsb.metrics.summary import not_rated
-from mmsb.run import Run
+from mmsb.run import SavedRun
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 LONGEST_VALUE = 6_000  # characters MLflow keeps of a parameter
 LONGEST_NAME = 250
-# Not what a run is about: definitions that are the same everywhere, and where things lie. config.yaml has them.
+# Not what a run is about: definitions that are the same everywhere, and where things lie. run.json has them.
 LEFT_OUT = ("_target_", "output_dir", "prices", "scenario", "tracker", "trusted_packages")
-AVERAGES = ("macro", "micro", "harm", "policy")
-ENDS = ("_low", "_high", "_least", "_most")
+SIZE, MISSING, SO_FAR = "n", "not rated", "micro ASR"  # names of metrics
+HIGHEST, LOWEST, RUNS = "highest ASR", "lowest ASR", "runs"  # of a sweep
 
 
-def parameters(run: Run) -> dict[str, str]:
+def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """The option of each config group, and each setting by its dotted key."""
-    values = {key: value for key, value in run.config.items() if key not in LEFT_OUT}
-    choices = {key: value for key, value in run.choices.items() if key not in ("tracker", "prices", "experiment")}
-    found = dict(flatten(values)) | choices | {"scenario": ",".join(run.config.get("scenario", {}))}
+    values = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    chosen = {key: value for key, value in choices.items() if key not in ("tracker", "prices", "experiment")}
+    found = dict(flatten(values)) | chosen | {"scenario": ",".join(config.get("scenario") or {})}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
+
+
+def short_name(name: str) -> str:
+    """A run's name as MLflow shows it, without the keys: its tables cut names, and have a column for each group."""
+    return " ".join(part.partition("=")[2] or part for part in name.split(" "))
 
 
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -53,37 +60,97 @@ def cut(value: str) -> str:
     return f"{value[: LONGEST_VALUE - 60]} ... ({len(value):,} characters, {digest(value)})"
 
 
-def averages_first(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Metrics in the order of interest, which MLflow keeps: averages, scenarios, then the ends of the intervals.
+def headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The few numbers that a run is known by, in the order of interest, which MLflow keeps.
 
-    The ends go under `interval/`: beside the rates they would fill two thirds of every list of columns and charts.
+    Its columns show about seven letters of a name, so what tells two apart comes first. Intervals and scenarios
+    stand in the run's tables.
     """
-    ends = [(f"interval/{key}", value) for key, value in metrics.items() if key.endswith(ENDS)]
-    rates = [(key, value) for key, value in metrics.items() if not key.endswith(ENDS)]
-    return sorted(rates, key=lambda item: not item[0].partition("/")[2].startswith(AVERAGES)) + ends
+    found = {_name(metric, scope): metrics.get(metric.key(scope)) for metric, scope, _ in side_by_side()}
+    found[SO_FAR] = metrics.get(declared.ASR.key("micro"))
+    rates = {name: round(value, 4) for name, value in found.items() if value is not None}
+    return rates | {SIZE: metrics["n/total"], MISSING: float(not_rated(metrics))}
 
 
-def dataset_input(run: Run) -> DatasetInput:
+def headline_names() -> list[str]:
+    """The names of the rates among these, whichever a run has."""
+    return [_name(metric, scope) for metric, scope, _ in side_by_side()]
+
+
+def _name(metric: declared.Metric, scope: str) -> str:
+    return sane_name(f"{scope} {metric.title}" if len(metric.in_sweeps) > 1 else metric.title)
+
+
+def of_sweep(runs: Sequence[SavedRun]) -> dict[str, float]:
+    """What a sweep is known by."""
+    rates = [run.metrics[key] for run in runs if (key := declared.ASR.key("macro")) in run.metrics]
+    ends = {HIGHEST: round(max(rates), 4), LOWEST: round(min(rates), 4)} if rates else {}
+    return ends | {RUNS: len(runs), SIZE: sum(run.metrics["n/total"] for run in runs)}
+
+
+def dataset_input(run: SavedRun) -> DatasetInput:
     """The dataset of a run as MLflow's input: its name, and the digest of everything it showed."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    record = run.record["dataset"]
-    source = json.dumps({"uri": str(run.config["dataset"].get("root", record["name"]))})
+    record = run.values["record"]["dataset"]
+    root = (run.values["config"].get("dataset") or {}).get("root")
+    source = json.dumps({"uri": str(root or record["name"])})
     profile = json.dumps({"num_rows": record["samples"]})
     dataset = Dataset(record["name"], record["digest"], "local", source, None, profile)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "evaluation")])
 
 
-def comparison(runs: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]], str]:
+def rates_table(metrics: Mapping[str, float]) -> tuple[list[str], list[list[Any]]]:
+    """A run's rates by scenario and average, with their intervals and bounds: columns and rows."""
+    shown = [metric for metric in declared.METRICS if any(key.startswith(f"{metric.name}/") for key in metrics)]
+    scopes = list(dict.fromkeys(scope for metric in shown for scope in _scopes(metric.name, metrics)))
+    columns = ["scenario", *(f"{metric.title} %" for metric in shown)]
+    return columns, [[scope, *(_percent(metrics, metric.key(scope)) for metric in shown)] for scope in scopes]
+
+
+def _scopes(name: str, metrics: Mapping[str, float]) -> list[str]:
+    keys = [key.partition("/")[2] for key in metrics if key.startswith(f"{name}/")]
+    return [key for key in keys if f"{name}/{key}_low" in metrics]
+
+
+def comparison(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]], str]:
     """A sweep's runs side by side: columns, rows, and the same as Markdown."""
-    shown = [(metric.key(scope), heading) for metric, scope, heading in side_by_side()]
-    columns = ["run", *(f"{heading} %" for _, heading in shown), "not rated"]
-    rows = [
-        [run["name"], *(_percent(run["metrics"], key) for key, _ in shown), not_rated(run["metrics"])] for run in runs
+    shown = [
+        (key, heading)
+        for metric, scope, heading in side_by_side()
+        if any((key := metric.key(scope)) in run.metrics for run in runs)
     ]
-    lines = [columns, ["---"] * len(columns), *rows]
+    columns = ["run", *(f"{heading} %" for _, heading in shown), MISSING]
+    rows = [[run.name, *(_percent(run.metrics, key) for key, _ in shown), not_rated(run.metrics)] for run in runs]
+    lines: list[list[Any]] = [columns, ["---"] * len(columns), *rows]
     text = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return columns, rows, text
+
+
+def by_scenario(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]]]:
+    """A sweep's attack success by scenario: columns (one a run) and rows."""
+    name = declared.ASR.name
+    scopes = list(dict.fromkeys(scope for run in runs for scope in _scopes(name, run.metrics)))
+    rows = [[scope, *(_percent(run.metrics, declared.ASR.key(scope)) for run in runs)] for scope in scopes]
+    return ["ASR %", *(run.name for run in runs)], rows
+
+
+def most_telling(runs: Sequence[SavedRun]) -> tuple[SavedRun, SavedRun] | None:
+    """The two runs to look at first: of those that differ in one choice alone, if any, those furthest apart in ASR."""
+    key = declared.ASR.key("macro")
+    pairs = list(combinations([run for run in runs if key in run.metrics], 2))
+    alone = [pair for pair in pairs if len(_differing(*pair)) == 1]
+    return max(alone or pairs, key=lambda pair: abs(pair[0].metrics[key] - pair[1].metrics[key]), default=None)
+
+
+def _differing(first: SavedRun, second: SavedRun) -> set[str]:
+    """The config groups in which two runs chose differently; or the settings, where the choices are all the same."""
+    choices, others = first.values["choices"], second.values["choices"]
+    groups = {group for group in choices if choices[group] != others.get(group)}
+    if groups:
+        return groups
+    config, other = (dict(flatten(run.values["config"])) for run in (first, second))
+    return {name for name in config.keys() | other.keys() if config.get(name) != other.get(name)}
 
 
 def _percent(metrics: Mapping[str, float], key: str) -> str:

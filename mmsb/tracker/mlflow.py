@@ -1,43 +1,46 @@
-"""MLflow: every run with its settings, rates, samples and pictures; a sweep as a parent with its runs as children.
+"""MLflow: every run with its settings, rates and traces; a sweep as a parent with its runs as children.
 
-The results are on disk before anything is logged, so that nothing here can lose them.
+The results are on disk before anything is logged, so that nothing here can lose them. A record is found again by the
+identity of its run: the same command run again brings it up to date.
 """
 
 from __future__ import annotations
 
-import getpass
 import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
 from mmsb.cost import NO_COST, flat
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
-from mmsb.metrics.summary import Summary
-from mmsb.results import FILE, read_rows
-from mmsb.run import Run
-from mmsb.tracker import samples
-from mmsb.tracker.format import averages_first, comparison, dataset_input, json_table, parameters, table_tag
+from mmsb.progress import track
+from mmsb.results import FILE as RESULTS
+from mmsb.run import FILE as RUN_FILE
+from mmsb.run import Run, SavedRun
+from mmsb.terminal import cost
+from mmsb.tracker import format as form
+from mmsb.tracker import traces
+from mmsb.tracker.alive import alive, hold, holding, release
+from mmsb.tracker.base import Sweep, Told
+from mmsb.tracker.live import following
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
-from mmsb.tracker.traces import traced
+from mmsb.tracker.page import look, pair_page, save_pair, save_view
+from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACED, TRACES, Records, asked_for, run_identity
 from mmsb.types import Sample
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PARENT_VARIABLE = "MMSB_MLFLOW_PARENT"
 # MITRE ATLAS: evade a model, access through its inference API, verify an attack, craft adversarial data.
 TECHNIQUES = "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
-AGAIN = (
-    "The results are complete in {}. Once MLflow works, run the same command again: "
-    "nothing is asked twice, it only logs. Or go without: tracker=none."
-)
-BATCH = 100  # parameters MLflow takes at once
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5", "#9498a0")
+AGAIN = "The results are complete. Once MLflow works: python -m mmsb.log run={}. Or go without: tracker=none."
 
 
 @settings
@@ -48,66 +51,152 @@ class MLflow:
         output_dir: where the store lies if no server is named.
         uri: a tracking server or another MLflow URI; None: MLFLOW_TRACKING_URI, or SQLite in `output_dir`.
         experiment: the MLflow experiment.
-        traces: whether each sample also becomes a trace.
+        traces: which samples become traces: all, those judged unsafe, that many spread over the run, or none.
+        pictures: how traces show pictures.
+        live_after: seconds after which a run that is still going on shows in MLflow; None: only once it is finished.
     """
 
     output_dir: Path
     uri: str | None = None
     experiment: str = "mmsb"
-    traces: bool = False
+    traces: Literal["all", "unsafe", "none"] | PositiveInt = "all"
+    pictures: Literal["thumbnails", "originals"] = "thumbnails"
+    live_after: PositiveFloat | None = 30.0
 
     @property
     def place(self) -> StorePlace:
         """Where runs are recorded."""
         return StorePlace(self.output_dir, self.uri or os.environ.get("MLFLOW_TRACKING_URI"))
 
-    def open_sweep(self, folder: Path, name: str) -> dict[str, str]:
-        """Create the parent run, and with it the store."""
+    def open_sweep(self, sweep: Sweep) -> None:
+        """Create the parent run, or take it up again, and with it the store."""
         remedy = "The runs go on and are logged one by one. To go without MLflow: tracker=none."
-        with self._opened(remedy) as (client, experiment):
-            run = client.create_run(experiment, run_name=f"{name} {folder.name}", tags=_source_tags())
-            return {PARENT_VARIABLE: run.info.run_id}
+        hold(sweep.folder)
+        with self.opened(remedy) as records:
+            records.end_dead()
+            self.parent(records, sweep)
 
-    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
-        """Record a finished run: parameters, metrics, tags, dataset, files and the samples table."""
-        parent = os.environ.get(PARENT_VARIABLE) if run.sweep else None
-        with self._opened(AGAIN.format(run.folder)) as (client, experiment), tempfile.TemporaryDirectory() as folder:
-            tags = _source_tags() | _tags(run) | ({"mlflow.parentRunId": parent} if parent else {})
-            run_id = client.create_run(experiment, run_name=run.name[:250], tags=tags).info.run_id
-            with _ended(client, run_id):
-                _log_values(client, run_id, run, summary)
-                shown = samples.shown(read_rows(run.folder / FILE), asked, Path(folder))
-                if self.traces:
-                    shown = traced(shown, self.place.uri, experiment, run_id, run.choices.get("judge", "judge"))
-                samples.write_table(shown, Path(folder))
-                client.log_artifacts(run_id, folder)
-                for name in (FILE, "run.json"):
-                    client.log_artifact(run_id, str(run.folder / name))
-                client.log_dict(run_id, dict(run.config), "config.yaml")
-        return None if parent else self.place.look(experiment)
+    def parent(self, records: Records, sweep: Sweep) -> str:
+        """The sweep's record, running; made now if there is none."""
+        tags = {IDENTITY: sweep.identity, FOLDER: str(sweep.folder)}
+        with self.place.locked():
+            if found := records.find(IDENTITY, sweep.identity, None):
+                return records.reopen(found[0].info.run_id, tags)
+            return records.create(f"{sweep.name} {sweep.folder.name}", tags, time.time())
 
-    def close_sweep(self, folder: Path, runs: Sequence[Mapping[str, Any]], finished: bool) -> str | None:
+    def follow(self, run: Run, total: int) -> AbstractContextManager[Told]:
+        """Have a process beside log how far the run is, once it takes long."""
+        return following(run, total, self.live_after, {"uri": self.uri, "experiment": self.experiment})
+
+    def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
+        """Record a finished run: parameters, metrics, tags, dataset and files; then the traces."""
+        sweep = Sweep.at(run.folder.parent)
+        with self.opened(AGAIN.format(run.folder)) as records, holding(run.folder):
+            records.end_dead()
+            parent = self.parent_of(records, sweep)
+            record = self._record(records, run, parent)
+            save_view(records)
+            with ended(records.client, record):
+                self._write(records, record, run)
+            self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
+        return None if sweep else look(self.place, records.experiment)
+
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
         """Give the parent run the comparison of its runs, and end it."""
-        parent = os.environ.pop(PARENT_VARIABLE, None)
-        if parent is None:  # open_sweep failed and said so; the runs stand alone
+        try:
+            with self.opened(AGAIN.format(sweep.folder)) as records:
+                parent, client = self.parent(records, sweep), records.client
+                with ended(client, parent, "FINISHED" if finished else "FAILED"):
+                    columns, rows, text = form.comparison(runs)
+                    client.log_text(parent, form.json_table(columns, rows), "comparison.json")
+                    client.log_text(parent, form.json_table(*form.by_scenario(runs)), "scenarios.json")
+                    client.set_tag(parent, *form.table_tag("comparison.json", "scenarios.json"))
+                    client.set_tag(parent, "mlflow.note.content", text)
+                    if runs:
+                        records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
+                save_view(records)
+                save_pair(records, parent, runs)
+                return look(self.place, records.experiment, pair_page(records))
+        finally:
+            release(sweep.folder)
+
+    def parent_of(self, records: Records, sweep: Sweep | None) -> str | None:
+        """The record that a run belongs to; made now if it was not possible when the sweep began."""
+        if sweep is None:
             return None
-        with (
-            self._opened(AGAIN.format(folder)) as (client, experiment),
-            _ended(client, parent, "FINISHED" if finished else "FAILED"),
-        ):
-            columns, rows, text = comparison(runs)
-            client.log_text(parent, json_table(columns, rows), "comparison.json")
-            client.set_tag(parent, *table_tag("comparison.json"))
-            client.set_tag(parent, "mlflow.note.content", text)
-        return self.place.look(experiment)
+        if found := records.find(IDENTITY, sweep.identity, None):
+            return str(found[0].info.run_id)
+        parent = self.parent(records, sweep)
+        if not alive(sweep.folder):
+            records.client.set_terminated(parent, "FINISHED")
+        return parent
+
+    def _record(self, records: Records, run: SavedRun, parent: str | None) -> str:
+        """The run's record, open; what an unfinished start left of it is taken up or removed."""
+        values = run.values
+        asked = asked_for(values["choices"], values["config"])
+        tags = {
+            IDENTITY: run_identity(run),
+            ASKED: asked,
+            FOLDER: str(run.folder),
+            **_tags(run),
+            **_colour(run.folder, parent),
+        }
+        name = form.short_name(run.name)
+        same = records.find(IDENTITY, run_identity(run), parent)
+        begun = records.begun(asked, run.folder, parent)
+        if same:
+            if begun:
+                records.client.delete_run(begun.info.run_id)
+            return records.reopen(same[0].info.run_id, tags, name)
+        if begun:
+            return records.reopen(begun.info.run_id, tags, name)
+        started = time.time() - values["record"].get("wall_seconds", 0)
+        return records.create(name, {**tags, **({PARENT: parent} if parent else {})}, started)
+
+    def _write(self, records: Records, record: str, run: SavedRun) -> None:
+        client, values = records.client, run.values
+        metrics = dict(form.headline(run.metrics)) | dict(flat(values["record"].get("cost", NO_COST)))
+        at = (round(time.time() * 1000), int(run.metrics["n/total"]))
+        records.put(record, form.parameters(values["choices"], values["config"]), list(metrics.items()), at)
+        client.set_tag(record, "mlflow.note.content", cost(values["record"]))
+        client.log_inputs(record, [form.dataset_input(run)])
+        client.log_text(record, form.json_table(*form.rates_table(run.metrics)), "rates.json")
+        for name in (RESULTS, RUN_FILE):
+            client.log_artifact(record, str(run.folder / name))
+
+    def _trace(self, records: Records, record: str, run: SavedRun, asked: Iterable[Sample], key: str) -> None:
+        """Write the traces, unless they are there: they have the times of the run that asked.
+
+        The record is ended by now, and says how many it has.
+        """
+        done = digest([run.values.get("results_digest"), self.traces, self.pictures])
+        if self.traces == "none" or records.client.get_run(record).data.tags.get(TRACED) == done:
+            return
+        judge = str(run.values["choices"].get("judge", "judge"))
+        target = traces.Target(self.place.uri, records.experiment, record)
+        total = run.values["record"]["dataset"]["samples"]
+        samples = traces.samples(run, asked, self.traces, originals=self.pictures == "originals", key=key)
+        records.client.set_tag(record, TRACES, "not all written: python -m mmsb.log writes them")
+        count = sum(
+            1 for _ in track(traces.write(target, samples, judge), "traces for MLflow", self._wanted(run, total))
+        )
+        records.client.set_tag(record, TRACES, str(count))
+        records.client.set_tag(record, TRACED, done)
+
+    def _wanted(self, run: SavedRun, total: int) -> int:
+        if isinstance(self.traces, int):
+            return min(self.traces, total)
+        return total if self.traces == "all" else sum(row["label"] == "unsafe" for row in run.rows())
 
     @contextmanager
-    def _opened(self, remedy: str) -> Iterator[tuple[MlflowClient, str]]:
-        """A client and the experiment's id; whatever goes wrong meanwhile is a TrackingError."""
+    def opened(self, remedy: str) -> Iterator[Records]:
+        """The experiment's records; whatever goes wrong meanwhile is a TrackingError."""
         place = self.place
         try:
-            with place.opened() as client:
-                yield client, experiment_id(client, self.experiment, place.artifacts)
+            with place.opened() as client, place.locked():
+                records = Records(client, experiment_id(client, self.experiment, place.artifacts))
+            yield records
         except Exception as error:
             reason = next(iter(without_user(str(error)).splitlines()), "")[:300]
             problem = f"MLflow at {place.shown} did not take it: {type(error).__name__}: {reason}"
@@ -115,7 +204,7 @@ class MLflow:
 
 
 @contextmanager
-def _ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Iterator[None]:
+def ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Iterator[None]:
     """End the run with `status`, or as FAILED if logging breaks off."""
     done = False
     try:
@@ -125,29 +214,19 @@ def _ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Itera
         client.set_terminated(run_id, status if done else "FAILED")
 
 
-def _source_tags() -> dict[str, str]:
-    return {"mlflow.source.name": "mmsb", "mlflow.source.type": "LOCAL", "mlflow.user": getpass.getuser()}
+def _colour(folder: Path, parent: str | None) -> dict[str, str]:
+    """Runs of a sweep in colours of their own; MLflow's may be the same for several."""
+    if parent is None or not folder.name.isdigit():
+        return {}
+    return {"mlflow.runColor": COLOURS[int(folder.name) % len(COLOURS)]}
 
 
-def _tags(run: Run) -> dict[str, str]:
-    record = run.record
+def _tags(run: SavedRun) -> dict[str, str]:
+    record: dict[str, Any] = run.values["record"]
     return {
         "mitre_atlas": TECHNIQUES,
-        "mlflow.source.git.commit": str(record["environment"]["commit"]),
-        "folder": str(run.folder),
+        "mlflow.runType": "genai_evaluate",  # has it listed under evaluation runs, with its traces
+        "mlflow.source.git.commit": str(record["environment"].get("commit")),
         **{f"fingerprint.{part}": digest(record[part]) for part in ("model", "judge", "defense")},
-        **dict([table_tag(samples.FILE)]),
+        **dict([form.table_tag("rates.json")]),
     }
-
-
-def _log_values(client: MlflowClient, run_id: str, run: Run, summary: Summary) -> None:
-    from mlflow.entities import Metric, Param
-
-    now = int(time.time() * 1000)
-    values = (*averages_first(summary.metrics), *flat(run.record.get("cost", NO_COST)))
-    metrics = [Metric(name, float(value), now, 0) for name, value in values]
-    params = [Param(name, value) for name, value in parameters(run).items()]
-    client.log_batch(run_id, metrics=metrics, params=params[:BATCH])
-    for start in range(BATCH, len(params), BATCH):
-        client.log_batch(run_id, params=params[start : start + BATCH])
-    client.log_inputs(run_id, [dataset_input(run)])

@@ -1,4 +1,4 @@
-"""Opening MLflow's store: quietly, without network chatter, and once at a time where it is a SQLite file."""
+"""Opening MLflow's store: quietly, without network chatter, and made once, whole, where it is a SQLite file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import fcntl
 import logging
 import os
 import re
-import shlex
-import shutil
 import sqlite3
-import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,9 +24,13 @@ QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "GIT_PYTHON_REFRESH": "quiet",
     # A server that does not answer is reported after seconds, not after the default's many minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+ANSWERS_WITHIN = 5.0  # seconds in which a server must accept a connection and say something
+FILE, DRAFT = "mlflow.db", ".mlflow.db.new"
+MOUNTS = Path("/proc/self/mounts")
+SHARED = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse", "afs", "glusterfs", "orangefs")
 
 
 def without_user(text: str) -> str:
@@ -45,7 +48,7 @@ class StorePlace:
     @property
     def uri(self) -> str:
         """The tracking URI; absolute, so that it means the same from every folder."""
-        return self.given or f"sqlite:///{self.output_dir.absolute()}/mlflow.db"
+        return self.given or f"sqlite:///{self.output_dir.absolute()}/{FILE}"
 
     @property
     def shown(self) -> str:
@@ -53,41 +56,90 @@ class StorePlace:
         return without_user(self.uri)
 
     @property
+    def is_server(self) -> bool:
+        """Whether the URI is a server's, which has the UI too."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
     def artifacts(self) -> str | None:
         """Where artifacts go; None: the server decides."""
         return None if self.given else str(self.output_dir.absolute() / "mlartifacts")
 
-    def look(self, experiment: str) -> str:
-        """How to see the runs: the command that opens MLflow's UI, and the page."""
-        page = f"#/experiments/{experiment}/runs"
-        if self.uri.startswith(("http://", "https://")):
-            return f"look at it: {self.shown.rstrip('/')}/{page}"
-        program = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
-        command = f"{program} ui --backend-store-uri {shlex.quote(self.shown)} --host 127.0.0.1 --port 5000"
-        return f"look at it: {command}\n then open: http://127.0.0.1:5000/{page}"
-
     @contextmanager
     def opened(self) -> Iterator[MlflowClient]:
-        """A client; while it is open, other processes wait if the store is our SQLite file.
+        """A client. Our SQLite file is made first if it is not there.
 
-        SQLite takes one writer at a time, and a fresh file that several processes migrate at once is lost.
+        Raises:
+            OSError: the server does not answer, or the file cannot be written.
         """
-        if self.given:
-            yield _client(self.uri)
-            return
+        if self.is_server:
+            _knock(self.uri)
+        elif not self.given:
+            with self.locked():
+                if not (self.output_dir / FILE).exists():
+                    self._make()
+            self._probe()
+        yield client_of(self.uri)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the other processes that record into this folder out meanwhile."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         with (self.output_dir / ".mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._probe()
-            yield _client(self.uri)
+            yield
 
     def _probe(self) -> None:
         """Fail at once if the file cannot be written: MLflow would try for minutes."""
-        with closing(sqlite3.connect(self.output_dir / "mlflow.db", timeout=20)) as store:
+        with closing(sqlite3.connect(self.output_dir / FILE, timeout=20)) as store:
             store.execute("BEGIN IMMEDIATE")
 
+    def _make(self) -> None:
+        """Make the store beside its place and put it there whole: its tables come in dozens of steps."""
+        for stale in self.output_dir.glob(f"{DRAFT}*"):
+            stale.unlink()
+        draft = self.output_dir / DRAFT
+        try:
+            client_of(f"sqlite:///{draft.absolute()}").search_experiments(max_results=1)
+            with closing(sqlite3.connect(draft)) as store:
+                if not on_shared_disk(self.output_dir):  # it needs memory that all writers share
+                    store.execute("PRAGMA journal_mode=WAL")
+                    store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(self.output_dir / FILE)
+        finally:
+            for rest in self.output_dir.glob(f"{DRAFT}*"):
+                rest.unlink()
 
-def _client(uri: str) -> MlflowClient:
+
+def on_shared_disk(folder: Path) -> bool:
+    """Whether a folder lies on a network drive, as far as the system tells."""
+    if not MOUNTS.is_file():
+        return False
+    place, kind = "", ""
+    for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, mount, found, *_ = line.split(" ")
+        if folder.resolve().is_relative_to(mount) and len(mount) >= len(place):
+            place, kind = mount, found
+    return kind.startswith(SHARED)
+
+
+def _knock(uri: str) -> None:
+    """See that a server is there, before MLflow is imported and tries again and again."""
+    url = urlsplit(uri)
+    health = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}/health"
+    try:
+        with urllib.request.urlopen(health, timeout=ANSWERS_WITHIN):
+            pass
+    except urllib.error.HTTPError:
+        pass  # it answers; whether it lets us in is said by what follows
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {ANSWERS_WITHIN:.0f} seconds") from error
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client that says nothing on the terminal."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from mmsb.config import settings
-from mmsb.metrics.summary import Summary
-from mmsb.run import Run
+from mmsb.run import Run, SavedRun
+from mmsb.tracker.base import Sweep, Told
 from mmsb.types import Sample
 
 
@@ -16,14 +15,17 @@ from mmsb.types import Sample
 class NoTracker:
     """Records nothing."""
 
-    def open_sweep(self, folder: Path, name: str) -> dict[str, str]:
+    def open_sweep(self, sweep: Sweep) -> None:
         """Nothing to prepare."""
-        return {}
 
-    def log(self, run: Run, summary: Summary, asked: Iterable[Sample]) -> str | None:
+    def follow(self, run: Run, total: int) -> AbstractContextManager[Told]:
+        """Nobody to tell."""
+        return nullcontext(lambda result: None)
+
+    def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
         """Nothing to record."""
         return None
 
-    def close_sweep(self, folder: Path, runs: Sequence[Mapping[str, Any]], finished: bool) -> str | None:
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
         """Nothing to end."""
         return None

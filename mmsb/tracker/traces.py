@@ -1,91 +1,150 @@
-"""One MLflow trace per sample: what was shown, what came back, and the verdict as an assessment.
+"""One MLflow trace per sample, linked to its run, with the verdict as assessments.
 
-The spans of many traces go to the store in one call (3 ms each); the traces themselves, which carry the
-assessments, take a call each (28 ms on SQLite).
+A trace and its assessments take a call, the spans of many traces go to the store in one: about 10 ms a trace on SQLite.
+Ids are derived from the run and the sample, so that writing a run's traces again replaces them.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mmsb.tracker.samples import Shown
+from mmsb.calls import CallsOf
+from mmsb.digest import digest
+from mmsb.run import SavedRun
+from mmsb.tracker.pictures import as_defended, neutral, shown_as
+from mmsb.tracker.spans import Traced, spans
+from mmsb.types import Sample
 
 if TYPE_CHECKING:
-    from mlflow.entities import Span, TraceInfo
+    from mlflow.entities import Feedback, TraceInfo
 
 BATCH = 100
+PREVIEW = 1_000  # characters
+JUDGES_REFUSALS = ("refusal", "response refusal", "probabilities", "members")  # details of judges that tell refusals
 
 
-def traced(samples: Iterable[Shown], uri: str, experiment_id: str, run_id: str, judge: str) -> Iterator[Shown]:
-    """Pass the samples on, writing their traces, linked to the run.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where traces go: the store, the experiment and the run."""
+
+    uri: str
+    experiment: str
+    run: str
+
+
+def chosen(which: str | int, row: Mapping[str, Any], number: int, total: int) -> bool:
+    """Whether a sample gets a trace.
 
     Args:
-        samples: the samples to show.
-        uri: the tracking URI.
-        experiment_id: the experiment of the run.
-        run_id: the run.
-        judge: the judge's name, the source of the assessments.
+        which: "all", "unsafe", "none", or how many, spread evenly over the run (the same ones in every image mode).
+        row: its row.
+        number: its place, from 0.
+        total: how many there are.
+    """
+    if isinstance(which, int):
+        return number * which // total != (number - 1) * which // total
+    return which == "all" or (which == "unsafe" and row["label"] == "unsafe")
+
+
+def samples(run: SavedRun, asked: Iterable[Sample], which: str | int, *, originals: bool, key: str) -> Iterator[Traced]:
+    """The chosen samples of a run with their calls."""
+    total, defenses = run.values["record"]["dataset"]["samples"], run.values["config"].get("defense") or {}
+    with CallsOf(run.folder) as calls:
+        for number, (row, sample) in enumerate(zip(run.rows(), asked, strict=True)):
+            assert row["id"] == sample.id
+            if chosen(which, row, number, total):
+                picture = sample.prompt.image
+                known = as_defended(picture, defenses) if picture else {}
+                made: dict[str, str] = {}
+
+                def shown(identity: str, known: Mapping[str, Any] = known, made: dict[str, str] = made) -> str | None:
+                    if identity in known and identity not in made:
+                        made[identity] = shown_as(known[identity], originals)
+                    return made.get(identity)
+
+                yield Traced(
+                    digest([key, row["id"]]),
+                    row,
+                    calls.of(row["id"]),
+                    picture.identity if picture else None,
+                    shown,
+                    time.time(),
+                )
+
+
+def write(target: Target, traced: Iterable[Traced], judge: str) -> Iterator[Traced]:
+    """Write traces, and pass them on once they are written.
+
+    Args:
+        target: where to.
+        traced: the samples.
+        judge: the judge's name.
     """
     from mlflow.tracing.client import TracingClient
 
-    client, rest = TracingClient(uri), iter(samples)
+    client, rest = TracingClient(target.uri), iter(traced)
     while batch := list(islice(rest, BATCH)):
-        traces = [(secrets.token_hex(16), time.time_ns(), sample) for sample in batch]
-        for trace, now, sample in traces:
-            client.start_trace(_info(trace, now, sample, experiment_id, run_id, judge))
-        client.log_spans(experiment_id, [_span(*trace) for trace in traces])
+        client.delete_traces(target.experiment, trace_ids=[f"tr-{one.id}" for one in batch])
+        for one in batch:
+            client.start_trace(_info(one, target, judge))
+        client.log_spans(target.experiment, [span for one in batch for span in spans(one)])
         yield from batch
 
 
-def _info(trace: str, now: int, sample: Shown, experiment_id: str, run_id: str, judge: str) -> TraceInfo:
-    from mlflow.entities import AssessmentSource, Feedback, TraceInfo, TraceLocation, TraceState
+def _info(traced: Traced, target: Target, judge: str) -> TraceInfo:
+    from mlflow.entities import TraceInfo, TraceLocation, TraceState
 
-    row = sample.row
-    source = AssessmentSource("CODE", judge)
-    verdict = Feedback(name="verdict", value=row["label"], source=source, rationale=row["judge_reply"][:1000] or None)
+    row = traced.row
     return TraceInfo(
-        trace_id=f"tr-{trace}",
-        trace_location=TraceLocation.from_experiment_id(experiment_id),
-        request_time=now // 1_000_000,
-        execution_duration=0,
-        state=TraceState.OK if row["outcome"] != "failed" else TraceState.ERROR,
-        request_preview=sample.prompt[:1000],
-        response_preview=sample.response[:1000],
-        trace_metadata={"mlflow.sourceRun": run_id},
+        trace_id=f"tr-{traced.id}",
+        trace_location=TraceLocation.from_experiment_id(target.experiment),
+        request_time=round(traced.started * 1000),
+        execution_duration=round((traced.ended - traced.started) * 1000),
+        state=TraceState.ERROR if traced.failed else TraceState.OK,
+        request_preview=traced.request[:PREVIEW],
+        response_preview=traced.response[:PREVIEW],
+        trace_metadata={"mlflow.sourceRun": target.run, **_usage(traced)},
         tags={"mlflow.traceName": row["id"], "scenario": row["scenario"]},
-        assessments=[verdict],
+        assessments=list(_assessments(traced, target, judge)),
     )
 
 
-def _span(trace: str, now: int, sample: Shown) -> Span:
-    from mlflow.entities import Span
+def _usage(traced: Traced) -> dict[str, str]:
+    """The tokens of the whole sample, as MLflow's table shows them."""
+    known = [call for call in traced.calls if call.get("input_tokens") is not None and call["counted"]]
+    if not known:
+        return {}
+    given, came = (sum(call[key] or 0 for call in known) for key in ("input_tokens", "output_tokens"))
+    usage = {"input_tokens": given, "output_tokens": came, "total_tokens": given + came}
+    return {"mlflow.trace.tokenUsage": json.dumps(usage)}
 
-    content: list[dict[str, Any]] = [{"type": "text", "text": sample.prompt}]
-    if sample.image:
-        data = base64.b64encode(sample.image.read_bytes()).decode()
-        content.insert(0, {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}})
-    system = [{"role": "system", "content": sample.row["system"]}] if sample.row["system"] else []
-    attributes = {
-        "mlflow.traceRequestId": f"tr-{trace}",
-        "mlflow.spanType": "CHAT_MODEL",
-        "mlflow.spanInputs": {"messages": [*system, {"role": "user", "content": content}]},
-        "mlflow.spanOutputs": {"choices": [{"message": {"role": "assistant", "content": sample.response}}]},
-    }
-    return Span.from_dict(
-        {
-            "trace_id": base64.b64encode(bytes.fromhex(trace)).decode(),
-            "span_id": base64.b64encode(secrets.token_bytes(8)).decode(),
-            "parent_span_id": None,
-            "name": "answer",
-            "start_time_unix_nano": now,
-            "end_time_unix_nano": now,
-            "status": {"code": "STATUS_CODE_OK" if sample.row["outcome"] != "failed" else "STATUS_CODE_ERROR"},
-            "attributes": {key: json.dumps(value) for key, value in attributes.items()},
-        }
+
+def _assessments(traced: Traced, target: Target, judge: str) -> Iterator[Feedback]:
+    from mlflow.entities import AssessmentSource, Feedback
+
+    row = traced.row
+    asked = row["judge_reply"] or any(call["stage"] == "judge" and call["counted"] for call in traced.calls)
+    by_judge = AssessmentSource("LLM_JUDGE" if asked else "CODE", judge)
+    by_rules = AssessmentSource("CODE", "reading rules")
+    refusal_by_judge = any(key in row["judge_details"] for key in JUDGES_REFUSALS)
+    found = (
+        ("verdict", row["label"], by_judge, rationale(row)),
+        ("refusal", row["refusal"], by_judge if refusal_by_judge else by_rules, None),
+        ("comprehension", row["comprehended"], by_judge, None),
+        ("score", row["score"], by_judge, None),
     )
+    origin = {"mlflow.assessment.sourceRunId": target.run}
+    for name, value, source, why in found:
+        if value is not None:
+            yield Feedback(name=name, value=value, source=source, rationale=why, metadata=origin)
+
+
+def rationale(row: Mapping[str, Any]) -> str | None:
+    """Why the verdict is what it is: the judge's own reply; else what it noted."""
+    told = [f"{key}: {value}" for key, value in row["judge_details"].items()]
+    return neutral(row["judge_reply"] or "\n".join([*told, *row["flags"]])) or None

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.batch import Inputs
 
 
 def by_head(states: torch.Tensor, size: int) -> torch.Tensor:

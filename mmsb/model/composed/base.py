@@ -29,7 +29,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +39,7 @@ from mmsb.config import settings
 from mmsb.convert.rename import Rules, renamed_entries
 from mmsb.convert.source import Source, Sources, check_converted, published_config
 from mmsb.digest import write_atomically
+from mmsb.model.composed.batch import Encoded, Inputs, Loaded
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
@@ -48,51 +48,6 @@ from mmsb.types import Prompt, Response
 
 IMAGE, QUESTION, SYSTEM = "{image}", "{question}", "{system}"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A composed graph with its tokenizer and the sizes of its parts, on its device."""
-
-    net: Any
-    tokenizer: Any
-    parts: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A batch as token ids and pixels.
-
-    Attributes:
-        segments: for each row, the token ids of its segments; the image stands between two.
-        pixels: [n, 3, side, side] float32, of the rows with an image; None without any.
-        rows: the row of each of the n images.
-    """
-
-    segments: Sequence[Sequence[Sequence[int]]]
-    pixels: Any
-    rows: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A batch as the language model takes it, padded on the left.
-
-    Attributes:
-        embeds: [batch, length, hidden].
-        mask: [batch, length], 1 where not padding.
-        ids: [batch, length] token ids, -1 where padding or an image's embedding stands.
-        visual: [batch, length], True where an image's embedding stands.
-        images: [n, tokens, hidden], what `vision` gave for the rows with an image; None without any.
-        rows: the row of each of the n images.
-    """
-
-    embeds: Any
-    mask: Any
-    ids: Any
-    visual: Any
-    images: Any
-    rows: tuple[int, ...]
 
 
 @settings

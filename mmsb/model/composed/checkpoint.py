@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from mmsb.errors import ModelError
-from mmsb.model.composed.base import Loaded
+from mmsb.model.composed.batch import Loaded
 
 if TYPE_CHECKING:
     from mmsb.model.composed.base import Composed

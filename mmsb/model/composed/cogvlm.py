@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from mmsb.config import settings
 from mmsb.convert.rename import Rules
 from mmsb.convert.source import Sources, published_config
-from mmsb.model.composed.base import Composed, Inputs
+from mmsb.model.composed.base import Composed
+from mmsb.model.composed.batch import Inputs
 from mmsb.model.composed.minigpt import LLAMA_7B
 
 EVA2_E = {

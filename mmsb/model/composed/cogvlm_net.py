@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
 from mmsb.model.composed.attention import by_head
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.batch import Inputs
 from mmsb.model.composed.minigpt_net import language_model
 
 

@@ -19,7 +19,8 @@ from PIL import Image
 from mmsb.config import settings
 from mmsb.convert.rename import Rules
 from mmsb.convert.source import Sources
-from mmsb.model.composed.base import Composed, Inputs
+from mmsb.model.composed.base import Composed
+from mmsb.model.composed.batch import Inputs
 from mmsb.model.composed.minigpt import LLAMA_7B
 from mmsb.model.composed.sizes import CLIP_L
 

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from mmsb.model.composed.attention import by_head, with_blanks
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.batch import Inputs
 
 NAME = "llama_adapter"  # among transformers' attention implementations
 

@@ -15,7 +15,8 @@ from mmsb.config import settings
 from mmsb.convert.lora import adapted
 from mmsb.convert.rename import Rules, renamed, renamed_entries
 from mmsb.convert.source import Sources
-from mmsb.model.composed.base import Composed, Inputs
+from mmsb.model.composed.base import Composed
+from mmsb.model.composed.batch import Inputs
 
 VIT = {
     "hidden_size": 1408,

@@ -18,7 +18,8 @@ from PIL import Image
 from mmsb.config import settings
 from mmsb.convert.rename import Rules
 from mmsb.convert.source import Sources
-from mmsb.model.composed.base import Composed, Encoded, Inputs, Loaded
+from mmsb.model.composed.base import Composed
+from mmsb.model.composed.batch import Encoded, Inputs, Loaded
 from mmsb.model.composed.sizes import CLIP_L
 from mmsb.types import Prompt
 

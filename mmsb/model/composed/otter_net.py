@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import CLIPVisionConfig, CLIPVisionModel, MptConfig, MptForCausalLM
 
 from mmsb.model.composed.attention import by_head
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.batch import Inputs
 
 
 def feed_forward(width: int) -> nn.Sequential:

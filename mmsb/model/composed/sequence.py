@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from mmsb.model.composed.base import Inputs
+from mmsb.model.composed.batch import Inputs
 
 
 def assemble(net: Any, batch: Sequence[Sequence[Sequence[int]]], images: Any, rows: Sequence[int]) -> Inputs:

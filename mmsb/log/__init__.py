@@ -1,0 +1,1 @@
+"""python -m mmsb.log: record finished runs in MLflow."""

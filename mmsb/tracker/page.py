@@ -1,0 +1,81 @@
+"""Which pages of MLflow's UI show what was recorded."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmsb.run import SavedRun
+from mmsb.tracker.format import MISSING, SIZE, headline_names, most_telling
+from mmsb.tracker.mlflow_store import StorePlace
+from mmsb.tracker.records import IDENTITY, Records, run_identity
+
+COMPARISON = "mmsb.comparison"  # the experiment's tag with the last sweep's most telling pair
+VIEW = "mmsb"  # the key of the view of the runs
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+GROUPS = {"model": 80, "image_mode": 92, "defense": 108, "judge": 75}  # with the width of the column in pixels
+COUNTS = {SIZE: 55, MISSING: 72}
+RATE, FIRST_RATE = 78, 92  # pixels; the first has the arrow of the sorting
+
+
+def runs_page(experiment: str) -> str:
+    """The runs with their options and rates, side by side."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
+
+
+def samples_page(experiment: str, *runs: str) -> str:
+    """The samples of a run; of two, question by question."""
+    chosen = "&".join(f"{key}={run}" for key, run in zip(("selectedRunUuid", "compareToRunUuid"), runs, strict=False))
+    return f"#/experiments/{experiment}/evaluation-runs?{chosen}"
+
+
+def save_view(records: Records) -> None:
+    """Have the page of the runs show what tells them apart, and their rates: MLflow shows neither by itself.
+
+    Ordered by a rate, so that the runs of sweeps are a flat list; a tree comes folded.
+    """
+    first, *others = headline_names()
+    params = {f"params.`{group}`": width for group, width in GROUPS.items()}
+    rates = {first: FIRST_RATE, **dict.fromkeys(others[:3], RATE), **COUNTS, **dict.fromkeys(others[3:], RATE)}
+    columns = params | {f"metrics.`{name}`": width for name, width in rates.items()}
+    view = {
+        "orderByKey": f"metrics.`{first}`",
+        "orderByAsc": False,
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": columns,
+        "runListHidden": False,
+        "viewMaximized": True,
+    }
+    if records.client.get_experiment(records.experiment).tags.get(VIEW_TAG) != (text := json.dumps(view)):
+        records.client.set_experiment_tag(records.experiment, VIEW_TAG, text)
+
+
+def save_pair(records: Records, parent: str, runs: Sequence[SavedRun]) -> None:
+    """Note a sweep's most telling pair of runs."""
+    if (pair := most_telling(runs)) is None:
+        return
+    first, second = (records.find(IDENTITY, run_identity(run), parent) for run in pair)
+    if first and second:
+        page = samples_page(records.experiment, first[0].info.run_id, second[0].info.run_id)
+        note = f"{page} {pair[0].name} against {pair[1].name}"
+        records.client.set_experiment_tag(records.experiment, COMPARISON, note[:5_000])
+
+
+def pair_page(records: Records) -> tuple[str, str] | None:
+    """The page that shows the last sweep's most telling pair question by question, and which pair that is."""
+    tags = records.client.get_experiment(records.experiment).tags
+    page, _, names = tags.get(COMPARISON, "").partition(" ")
+    return (page, names) if page else None
+
+
+def look(place: StorePlace, experiment: str, pair: tuple[str, str] | None = None) -> str:
+    """How to see the runs: on the server, or by the command that starts the UI."""
+    if not place.is_server:
+        inside = "" if place.output_dir == Path("outputs") else f" output_dir={shlex.quote(str(place.output_dir))}"
+        return f"look at it: python -m mmsb.ui{inside}"
+    server = place.shown.rstrip("/")
+    line = f"look at it: {server}/{runs_page(experiment)}"
+    return line + (f"\n{pair[1]}, question by question: {server}/{pair[0]}" if pair else "")

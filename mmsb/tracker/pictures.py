@@ -1,0 +1,69 @@
+"""What people see of a sample: its picture, small or as it was shown, and texts that are safe to show."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+from PIL import Image
+
+from mmsb.defense.image import Transformed
+from mmsb.picture import Picture, Stacked, stack
+
+WIDTH = 256  # pixels; typed text stays readable, and a JPEG of 1024 is decoded at just this size
+LONGEST = 16_000  # characters of a text; the whole stands in the run's files
+VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+
+
+def neutral(text: str | None) -> str:
+    """Text that is safe to show: control characters made visible, cut after `LONGEST` characters."""
+    text = text or ""
+    cut = f" ... ({len(text):,} characters in all: see results.jsonl)" if len(text) > LONGEST else ""
+    return text[:LONGEST].translate(VISIBLE_CONTROLS) + cut
+
+
+def shown_as(picture: Picture, originals: bool) -> str:
+    """The picture as a data URI: a small JPEG, or the file that the model was shown."""
+    data, media = picture.encoded() if originals else (small(picture), "image/jpeg")
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def small(picture: Picture) -> bytes:
+    """The picture as a small JPEG."""
+    parts: list[Image.Image] = [Image.open(io.BytesIO(data)) for data in _files(picture)]
+    scale = min(1.0, WIDTH / max(part.width for part in parts))
+    for part in parts:  # each is decoded at its small size only: ten times faster than the whole
+        size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+        part.thumbnail(size, reducing_gap=1.0)
+    buffer = io.BytesIO()
+    reduce(stack, (part.convert("RGB") for part in parts)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _files(picture: Picture) -> list[bytes]:
+    """The image files that make up a picture, from top to bottom."""
+    if isinstance(picture, Stacked):
+        return _files(picture.top) + _files(picture.bottom)
+    return [picture.encoded()[0]]
+
+
+def as_defended(picture: Picture, defenses: Mapping[str, Any]) -> dict[str, Picture]:
+    """A sample's picture and what a run's image defenses made of it, by identity.
+
+    Args:
+        picture: the sample's.
+        defenses: the settings of the run's defenses, the first sees the picture first.
+    """
+    found = {picture.identity: picture}
+    for defense in defenses.values():
+        if isinstance(defense, Mapping) and "how" in defense:
+            made = [
+                Transformed(before, defense["how"], defense["strength"], draw)
+                for before in found.values()
+                for draw in range(int(defense.get("votes", 1)))
+            ]
+            found |= {one.identity: one for one in made}
+    return found

@@ -1,0 +1,1 @@
+"""python -m mmsb.ui: MLflow's UI with what was recorded."""

@@ -1,0 +1,127 @@
+"""How far the runs of an output folder are, read from what they have written so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmsb.errors import MmsbError
+from mmsb.report.finished import Finished, finished_run
+from mmsb.report.pictures import Recorded
+from mmsb.results import FILE, LIVE
+from mmsb.run import FILE as RUN
+
+HYDRA = ".hydra"
+COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
+
+
+@dataclass
+class Going:
+    """One run's folder, followed while its rows arrive."""
+
+    folder: Path
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    _offset: int = 0
+    _file: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return (self.folder / RUN).is_file()
+
+    @property
+    def run(self) -> Finished:
+        """The run as a report takes it; without metrics while it goes on."""
+        if self.finished:
+            return finished_run(self.folder)
+        return Finished(self.folder, self._described)
+
+    @cached_property
+    def _described(self) -> Mapping[str, Any]:
+        """What `run.json` will say, as far as Hydra has written it at the start."""
+        config = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "config.yaml"), resolve=True)
+        hydra = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "hydra.yaml"), resolve=False)
+        assert isinstance(hydra, dict)
+        choices = {key: value for key, value in hydra["hydra"]["runtime"]["choices"].items() if "hydra/" not in key}
+        return {"name": self.folder.name, "choices": choices, "config": config, "record": {}, "metrics": {}}
+
+    @cached_property
+    def total(self) -> int | None:
+        """How many samples there will be; None where the dataset cannot be read now."""
+        try:
+            values = self.run.values
+            records = Recorded(self.folder, values=values).records
+            repeats = int(values["config"]["model"].get("repeats") or 1)
+            return repeats * sum(len(questions) for questions in records.values())
+        except (MmsbError, OmegaConfBaseException, KeyError, OSError):
+            return None
+
+    def look(self) -> dict[str, Any]:
+        """Count the rows that are new since the last look, and say how far the run is."""
+        self._count()
+        finished, done = self.finished, self.counts["done"]
+        total = done if finished else self.total
+        began = self._changed(self.folder / HYDRA / "config.yaml")
+        seconds = time.time() - began if began else 0.0
+        rate = done / seconds if done and seconds > 0 and not finished else None
+        left = (total - done) / rate if total is not None and rate else None
+        last = self._changed(self.folder / LIVE)
+        idle = time.time() - last if last and not finished else None
+        return self.counts | {"total": total, "finished": finished, "rate": rate, "left": left, "idle": idle}
+
+    def _count(self) -> None:
+        name = FILE if (self.folder / FILE).is_file() else LIVE
+        path = self.folder / name
+        if not path.is_file():
+            return  # not begun, or ended this moment
+        if name != self._file or path.stat().st_size < self._offset:  # another file: count it from its beginning
+            self._file, self._offset, self.counts = name, 0, dict.fromkeys(COUNTED, 0)
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                self._add(orjson.loads(line))
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        self.counts["done"] += 1
+        self.counts["failed"] += row["label"] == "failed"
+        self.counts["unparsed"] += row["label"] == "unparsed"
+        self.counts["calls"] += row.get("calls") or 0
+        self.counts["tokens"] += (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
+
+    @staticmethod
+    def _changed(path: Path) -> float | None:
+        try:
+            return path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+
+def run_folders(output_dir: Path) -> dict[str, list[Path]]:
+    """The folders of runs by the address of their page ("sweeps/DATE", "runs/DATE"), newest first.
+
+    A run counts as soon as it has begun: Hydra writes its configuration, or a re-judged run its record.
+    """
+    places = [place for kind in ("sweeps", "runs") for place in (output_dir / kind).glob("*") if place.is_dir()]
+    found = {}
+    for place in sorted(places, key=lambda path: path.name, reverse=True):
+        inside = sorted(place.glob("*/"), key=lambda path: (len(path.name), path.name))
+        members = [folder for folder in (place, *inside) if _is_run(folder)]
+        if members:
+            found[place.relative_to(output_dir).as_posix()] = members
+    return found
+
+
+def _is_run(folder: Path) -> bool:
+    begun = (folder / HYDRA / "config.yaml").is_file() and (folder / LIVE).is_file()
+    return begun or ((folder / RUN).is_file() and (folder / FILE).is_file())

@@ -1,0 +1,290 @@
+"""A report of finished runs: which runs stand side by side, what its tables and figures say, what it withholds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mmsb.errors import DataError
+from mmsb.metrics.rates import Rate
+from mmsb.report import charts
+from mmsb.report.cards import cards
+from mmsb.report.columns import columns
+from mmsb.report.content import differences, findings, judges, missing, paper, tables, unfinished
+from mmsb.report.files import write_chart, write_table
+from mmsb.report.finished import finished_runs
+from mmsb.report.job import Report
+from mmsb.report.page import figures, write_page
+from mmsb.report.pictures import Recorded, original, small
+from mmsb.report.sweep import effects
+from mmsb.report.tables import Change, Table
+from mmsb.results import FILE, read_rows
+from mmsb.types import Sample
+from tests.conftest import Run
+from tests.reporting import Made
+
+SAFE = {"label": "safe", "refusal": True, "response": "No."}
+
+
+def mostly_safe(number: int, sample: Sample) -> dict[str, Any]:
+    return {} if number == 0 else SAFE
+
+
+def refused(number: int, sample: Sample) -> dict[str, Any]:
+    return SAFE
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two modes, each without and with a safety prompt that helps with all questions but the first."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for number, (mode, defense) in enumerate(
+        (mode, defense) for mode in ("text_only", "sd_typo") for defense in ("none", "safety_prompt")
+    ):
+        answer = mostly_safe if defense != "none" else Made.answer
+        Made(mode, defense, answer=answer).write(folder / str(number))
+    return folder
+
+
+def withheld(sweep: Path, level: Any, tmp_path: Path) -> str:
+    return write_page(finished_runs(sweep), tmp_path, level).read_text(encoding="utf-8")
+
+
+def test_runs_are_named_by_what_differs(sweep: Path, tmp_path: Path) -> None:
+    found = columns([sweep])
+    assert [(c.label, c.who) for c in found[:2]] == [
+        ("text_only · none", "none"),
+        ("text_only · safety_prompt", "safety_prompt"),
+    ]
+    assert found[0].titles == {"fraud": "Fraud", "sex": "Sex"}
+    assert [c.label for c in columns([sweep / "1", sweep / "2"])] == ["text_only · safety_prompt", "sd_typo · none"]
+
+
+def test_two_runs_alike_in_all_still_have_two_names(tmp_path: Path) -> None:
+    folders = [Made().write(tmp_path / name) for name in ("first", "second")]
+    assert len({c.label for c in columns(folders)}) == 2
+
+
+def test_a_folder_without_a_run_is_an_error_and_so_is_a_run_named_twice(sweep: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no finished run"):
+        columns([tmp_path])
+    with pytest.raises(DataError, match="twice"):
+        columns([sweep, sweep / "0"])
+
+
+def test_a_card_holds_every_run_of_its_question_and_says_what_is_worth_a_look(sweep: Path) -> None:
+    first, second, *_ = cards(columns([sweep]), lambda number, row: None)
+    assert list(first["cells"]) == [0, 1, 2, 3]
+    assert first["marks"] == []
+    assert second["marks"] == ["flipped"]
+    assert second["cells"][0]["answer"].startswith("Answer to 06-Fraud/1/text_only")
+    assert second["cells"][1]["label"] == "safe"
+
+
+def test_judges_that_disagree_and_refusals_that_another_mode_undoes_are_found(tmp_path: Path) -> None:
+    runs = [
+        Made("sd_typo").write(tmp_path / "a"),
+        Made("sd_typo", judge="refusal_classifier", answer=mostly_safe).write(tmp_path / "b"),
+        Made("typo", answer=mostly_safe).write(tmp_path / "c"),
+    ]
+    first, second, *_ = cards(columns(runs), lambda number, row: None)
+    assert (first["marks"], second["marks"]) == ([], ["disagree", "complied"])
+    (row,) = judges(columns(runs)).rows
+    assert row[2:6] == [16, 1, 15, 0]
+
+
+def test_harmless_twins_have_cards_of_their_own(tmp_path: Path) -> None:
+    runs = [Made(dataset=name).write(tmp_path / name) for name in ("demo", "benign")]
+    found = list(cards(columns(runs), lambda number, row: None))
+    assert len({card["key"] for card in found}) == len(found) == 48
+    assert [card.get("benign", False) for card in found] == [False] * 16 + [True] * 32
+
+
+def test_repeats_of_a_question_have_cards_of_their_own(tmp_path: Path) -> None:
+    folder = Made().write(tmp_path / "run")
+    rows = list(read_rows(folder / FILE))
+    doubled = [row | {"repeat": repeat} for row in rows for repeat in (0, 1)]
+    (folder / FILE).write_text("".join(json.dumps(row) + "\n" for row in doubled))
+    assert len({card["key"] for card in cards(columns([folder]), lambda number, row: None)}) == 32
+
+
+def test_the_paired_differences_are_those_of_the_comparison(sweep: Path) -> None:
+    found = columns([sweep])
+    changes = effects([c.run for c in found])
+    (label, change, p), _ = differences(changes, found).rows
+    assert label == "text_only · safety_prompt"
+    assert isinstance(change, Change)
+    assert change.rate.value == pytest.approx(-15 / 16)
+    assert p == "<0.001"
+    assert findings(changes, found)[0].startswith("text_only · safety_prompt: ASR -93.8 [")
+
+
+def test_what_failed_is_named_by_its_cause(tmp_path: Path) -> None:
+    failed = {"outcome": "failed", "label": "failed", "response": None, "cause": "timeout", "message": "late"}
+    folder = Made(answer=lambda number, sample: failed if number < 2 else {}).write(tmp_path / "run")
+    (row,) = missing(columns([folder])).rows
+    assert row[1:6] == [16, 0, 0, 2, "timeout: 2"]
+
+
+def test_judges_that_differ_in_their_model_alone_are_two_judges(tmp_path: Path) -> None:
+    folders = [
+        Made("sd_typo", answer=answer).write(tmp_path / str(n)) for n, answer in enumerate((mostly_safe, refused))
+    ]
+    for folder, name in zip(folders, ("small", "large"), strict=True):
+        values = json.loads((folder / "run.json").read_text())
+        values["config"]["judge"]["model"] = {"name": name}
+        (folder / "run.json").write_text(json.dumps(values))
+    found = columns(folders)
+    assert [c.label for c in found] == ["refusal (small)", "refusal (large)"]
+    assert next(cards(found, lambda number, row: None))["marks"] == ["disagree"]
+
+
+def test_runs_of_the_sweep_that_did_not_finish_are_named(tmp_path: Path) -> None:
+    Made().write(tmp_path / "0")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/error.txt").write_text("the model is gone\n")
+    assert not unfinished(columns([tmp_path])).rows  # a folder of runs is not a sweep
+    (tmp_path / "multirun.yaml").touch()
+    assert unfinished(columns([tmp_path])).rows == [["1", "the model is gone"]]
+
+
+def test_the_papers_numbers_stand_only_beside_its_systems_and_say_if_they_compare(tmp_path: Path) -> None:
+    folder = Made().write(tmp_path / "run")
+    assert not paper(columns([folder])).rows
+    values = json.loads((folder / "run.json").read_text())
+    values["choices"] |= {"dataset": "mm_safetybench", "model": "llava_1_5_7b"}
+    (folder / "run.json").write_text(json.dumps(values))
+    (row,) = paper(columns([folder])).rows
+    assert row[3] == "not established: settings, pictures and judge may differ"
+    values["record"]["comparable"] = {"comparable": False, "reasons": ["another font"]}
+    (folder / "run.json").write_text(json.dumps(values))
+    (row,) = paper(columns([folder])).rows
+    assert row[3] == "no: another font"
+
+
+def test_the_figures_hold_the_numbers_of_the_runs(sweep: Path) -> None:
+    found = columns([sweep])
+    (data,) = charts.headline(found).to_dict()["datasets"].values()
+    assert [(d["who"], d["mode"], d["value"]) for d in data][:2] == [
+        ("none", "text_only", 100.0),
+        ("safety_prompt", "text_only", 6.25),
+    ]
+    assert charts.radar(found) is None  # two scenarios make no radar
+    assert [f.name for f in figures(found, effects([c.run for c in found]))] == ["headline", "differences", "heat_map"]
+
+
+def test_figures_are_written_as_svg_png_and_pdf(sweep: Path, tmp_path: Path) -> None:
+    write_chart(charts.heat_map(columns([sweep])), tmp_path / "heat", ("svg", "png", "pdf"))
+    assert "Fraud" in (tmp_path / "heat.svg").read_text()
+    with Image.open(tmp_path / "heat.png") as image:
+        assert image.width > 200
+    assert (tmp_path / "heat.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_radar_has_a_line_for_each_mode(tmp_path: Path) -> None:
+    runs = [Made(mode, scenarios=("fraud", "sex", "hate_speech")).write(tmp_path / mode) for mode in ("sd", "typo")]
+    spec = charts.radar(columns(runs)).to_dict()
+    points = [d for values in spec["datasets"].values() for d in values if d.get("mode")]
+    assert {d["mode"] for d in points} == {"sd", "typo"}
+    assert all(d["x"] ** 2 + d["y"] ** 2 == pytest.approx(100**2) for d in points)  # everything is unsafe here
+
+
+HOSTILE = ['=HYPERLINK("http://x")', "@SUM(1)", r"\input{/etc/passwd} $x^2$ 50% {a_b}", "a|b\n<b>*c*</b>", "nul\0l"]
+
+
+def test_tables_neutralise_what_csv_markdown_and_latex_would_run(tmp_path: Path) -> None:
+    table = Table("t", "T", "50 %", ["name", "rate"], [[text, Rate(0.5, 0.25, 0.75, 4)] for text in HOSTILE])
+    write_table(table, tmp_path)
+    rows = list(csv.reader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert rows[0] == ["name", "rate", "rate low", "rate high"]
+    assert rows[1] == ["'" + HOSTILE[0], "0.5", "0.25", "0.75"]
+    assert rows[4][0] == HOSTILE[3]
+    latex = (tmp_path / "t.tex").read_text()
+    assert r"\toprule" in latex
+    assert r"\textbackslash{}input\{/etc/passwd\} \$x\textasciicircum{}2\$ 50\% \{a\_b\}" in latex
+    assert "\0" not in latex
+    markdown = (tmp_path / "t.md").read_text()
+    assert r"a\|b &lt;b&gt;\*c\*&lt;/b&gt; | 50.0 \[25.0, 75.0\] |" in markdown
+
+
+def test_numbers_below_zero_stay_numbers_in_csv() -> None:
+    table = Table("t", "T", "", ["change"], [[Change(Rate(-0.5, -0.75, -0.25, 4))]])
+    assert table.csv() == "change,change low,change high\n-0.5,-0.75,-0.25\n"
+    assert table.shown() == [["-50.0 [-75.0, -25.0]"]]
+
+
+def test_a_thumbnail_is_the_picture_made_small(sweep: Path) -> None:
+    (run,) = columns([sweep / "2"])
+    row = next(read_rows(run.rows))
+    picture = original(Recorded(run.run.folder, values=run.run.values), row)
+    assert picture is not None
+    whole, thumbnail = picture.load(), small(picture)
+    assert thumbnail.width == pytest.approx(whole.width * thumbnail.height / whole.height, abs=1.5)
+    expected = whole.resize(thumbnail.size)
+    pairs = zip(expected.tobytes(), thumbnail.tobytes(), strict=True)
+    assert sum(abs(a - b) for a, b in pairs) / len(expected.tobytes()) < 4  # of 255
+
+
+def test_a_picture_that_is_not_the_one_shown_is_not_shown(sweep: Path, tmp_path: Path) -> None:
+    (run,) = columns([sweep / "2"])
+    row = next(read_rows(run.rows)) | {"image": "0" * 32}
+    assert original(Recorded(run.run.folder, values=run.run.values), row) is None
+    gone = dict(run.run.values, config={**run.run.values["config"], "dataset": {"_target_": "os.system"}})
+    folder = tmp_path / "run"
+    Made().write(folder)
+    (folder / "run.json").write_text(json.dumps(gone))
+    text = write_page([columns([folder])[0].run], tmp_path).read_text()
+    assert '"image_lost":true' in text
+
+
+CANARIES = {
+    "response": "canary-answer",
+    "judge_reply": "canary-judge",
+    "judge_details": {"said": "canary-details"},
+    "steps": [{"role": "check", "prompt": "canary-quoted", "answer": "canary-step"}],
+    "prompt": "canary-caption",
+}
+
+
+def test_withheld_answers_leave_no_trace_in_the_page(tmp_path: Path) -> None:
+    Made(answer=lambda number, sample: CANARIES).write(tmp_path / "runs/0")
+    assert withheld(tmp_path / "runs", "nothing", tmp_path).count("canary") >= 5 * 16
+    shown = withheld(tmp_path / "runs", "answers", tmp_path)
+    assert "canary" not in shown
+    question = next(read_rows(tmp_path / "runs/0" / FILE))["question"]
+    assert question in shown
+    nothing = withheld(tmp_path / "runs", "all", tmp_path / "all")
+    assert question not in nothing
+    assert "canary" not in nothing
+    assert "UklGR" not in nothing  # how a WebP file begins
+    assert not (tmp_path / "all/pictures").exists()
+
+
+def test_prompts_stay_where_only_answers_are_withheld(sweep: Path, tmp_path: Path) -> None:
+    shown = withheld(sweep, "answers", tmp_path)
+    assert next(read_rows(sweep / "0" / FILE))["prompt"] in shown
+    assert "Answer to" not in shown
+
+
+def test_a_report_is_page_figures_and_tables(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Report(runs=sweep, into=tmp_path / "r", figures=["svg"]).write_and_print()  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith(f"page: {tmp_path}/r/page.html\n")
+    assert {path.name for path in (tmp_path / "r/tables").iterdir()} >= {"rates.csv", "rates.md", "rates.tex"}
+    assert [table.name for table in tables(columns([sweep]), [])] == ["rates", "scenarios", "runs", "missing"]
+    assert (tmp_path / "r/figures/heat_map.svg").is_file()
+
+
+def test_the_command_takes_a_sweeps_folder_or_a_list_of_runs(sweep: Path, mmsb: Run, tmp_path: Path) -> None:
+    runs = f"runs=[{sweep / '0'},{sweep / '1'}]"
+    done = mmsb(runs, "withhold=answers", "figures=[svg]", "into=made", module="mmsb.report")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "page: made/page.html\nfigures: made/figures\ntables: made/tables\n"
+    assert "Answer to" not in (tmp_path / "made/page.html").read_text(encoding="utf-8")
+    wrong = mmsb("runs=nowhere", module="mmsb.report")
+    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (1, "error: runs=nowhere holds no finished run")
