@@ -150,6 +150,12 @@ class RunPicture:
                 f"{self.question.scenario}/{self.question.id}: the picture of the run is not there any more",
                 "Restore the dataset that the run's run.json names.",
             )
+        if picture.identity != self.identity:  # else a judge's reply would be kept for a picture it never saw
+            raise DataError(
+                f"{self.question.scenario}/{self.question.id}: the picture is not the one that the model was shown: "
+                "a defense changed that, or the dataset has changed since",
+                "Judge it with a judge that does not look at pictures.",
+            )
         return picture
 
     def encoded(self) -> tuple[bytes, str]:
