@@ -89,7 +89,7 @@ class Requests:
             retry=retry_if_exception(_worth_another), wait=_wait, stop=self._stop, before_sleep=_note, reraise=True
         )
         try:
-            return await retrying(self._once, body)
+            return await retrying(self._once, body, prompt)
         except RequestError as met:
             if hopeless := self._hopeless(met):
                 self._stopped = self._stopped or hopeless
@@ -102,16 +102,19 @@ class Requests:
             return self._settings.request(prompt)
         return await asyncio.to_thread(self._settings.request, prompt)
 
-    async def _once(self, body: bytes) -> Response:
+    async def _once(self, body: bytes, prompt: Prompt) -> Response:
         """One attempt."""
         async with self._endpoint.turn:
             started = time.monotonic()
         try:
             received = await self._endpoint.client.post(
-                self._settings.path, content=body, cast_to=httpx2.Response, options={"timeout": self._timeout}
+                self._settings.path_of(prompt),
+                content=body,
+                cast_to=httpx2.Response,
+                options={"timeout": self._timeout},
             )
             self._endpoint.heard = time.monotonic()
-            response = self._settings.read(received.content)
+            response = self._settings.read(received.content, prompt)
         except (openai.APIError, Malformed) as error:
             if isinstance(error, openai.APIStatusError):
                 self._endpoint.heard = time.monotonic()
