@@ -59,7 +59,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     message: Message
     finish_reason: str | None = None
-    logprobs: msgspec.Raw | None = None  # parsed where they were asked for
+    logprobs: msgspec.Raw = msgspec.Raw(b"null")  # parsed where they were asked for
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ class Moderation(msgspec.Struct, frozen=True):
 
 
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
-_chat_tokens: Callable[[bytes], ChatTokens] = msgspec.json.Decoder(ChatTokens).decode
+_chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
 
@@ -155,7 +155,8 @@ def parse_tokens(content: bytes) -> list[Token]:
     Raises:
         Malformed: a value is of the wrong type.
     """
-    return _reply(_chat_tokens, content, "the log-probabilities of an answer").content or []
+    found = _reply(_chat_tokens, content, "the log-probabilities of an answer")
+    return found.content or [] if found else []
 
 
 def parse_completion(content: bytes) -> Completion:

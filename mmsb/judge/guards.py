@@ -15,7 +15,7 @@ from mmsb.judge.guard import Guard
 from mmsb.types import Label, Prompt, Verdict
 
 CATEGORIES = re.compile(r"\bS\d{1,2}\b")
-LINE = re.compile(r"^\s*([\w ]+?)\s*:\s*(.+?)\s*$", re.MULTILINE)
+LINE = re.compile(r"^[ \t]*([\w ]+?)[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 SCORE = re.compile(r"<score>\s*(\w+)\s*</score>", re.IGNORECASE)
 CONFIDENCE = re.compile(r"\s*<confidence>\s*(\w+)\s*</confidence>\s*", re.IGNORECASE)
 RESULT = re.compile(r"<result>(.*?)(?:</result>|\Z)", re.DOTALL | re.IGNORECASE)

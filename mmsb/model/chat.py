@@ -81,7 +81,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     choice, usage = chat.choices[0], chat.usage or Usage()
     finish = FINISHES.get(choice.finish_reason or "", "stop")
     found = None
-    if how and how.words and choice.logprobs:
+    if how and how.words:
         tokens = parse_tokens(bytes(choice.logprobs))
         likely = ((one.token, {other.token: other.logprob for other in one.top_logprobs}) for one in tokens)
         found = chances(likely, how)
