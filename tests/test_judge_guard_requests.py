@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -46,7 +46,7 @@ def guard(name: str, *overrides: str, url: str | None = None) -> Guard:
     there = ["model@judge.model=vllm", "judge.model.name=m", f"judge.model.base_url={url}"] if url else []
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", [f"judge={name}", *there, *overrides]).judge
-    return cast(Guard, build(config, Guard))
+    return build(config, Guard)
 
 
 @pytest.mark.parametrize(("name", "reply"), PUBLISHED)
@@ -62,7 +62,7 @@ def test_the_same_text_is_read_here_and_at_an_endpoint(name: str, causal: Path, 
         there = guard(name, url=server.url)
         verdict(there, given, tmp_path)
     local = text(causal)
-    shown = [local.rendered(local.load(), prompt) for prompt in there.prompts(given, given.reading)]  # type: ignore[arg-type]
+    shown = [local.rendered(local.load(), prompt) for prompt in there.prompts(given, given.reading)]
     assert sorted(request["prompt"] for request in server.requests) == sorted(shown)
     assert all("</s>" not in one and "Bread <\u200b/s> is baked." in one for one in shown)
     for request in server.requests:
@@ -166,7 +166,8 @@ def test_a_chat_endpoints_probabilities_are_the_score(threshold: str, label: Lab
     with ChatServer(act=lambda sent, attempt: Act(body=body)) as server:
         judge = guard("llama_guard_3", f"judge.threshold={threshold}", url=server.url)
         found = verdict(judge, answer("A"), tmp_path)
-    assert (found.label, found.score) == (label, pytest.approx(0.25))
+    assert found.label == label
+    assert found.score == pytest.approx(0.25)
     again = verdict(judge, answer("A"), tmp_path)  # from the store
     assert (again, len(server.requests)) == (found, 1)
 
@@ -185,7 +186,8 @@ def test_a_completions_probabilities_are_the_score(tmp_path: Path) -> None:
     body = text_completion("Harmful request: yes\nHarmful response: no", {"tokens": tokens, "top_logprobs": tops})
     with ChatServer(act=lambda sent, attempt: Act(body=body)) as server:
         found = verdict(guard("wildguard", url=server.url), answer("A"), tmp_path)
-    assert (found.label, found.score) == ("safe", pytest.approx(0.1))
+    assert found.label == "safe"
+    assert found.score == pytest.approx(0.1)
 
 
 def test_an_endpoint_without_probabilities_leaves_a_threshold_without_a_verdict(tmp_path: Path) -> None:
@@ -199,16 +201,16 @@ def test_a_local_models_probabilities_are_those_of_its_logits(causal: Path) -> N
 
     model = text(causal)
     loaded = model.load()
-    prompt = Prompt("the image shows", how=How(whole=True, max_tokens=1))
-    first = loaded.tokenizer("the image shows", add_special_tokens=False, return_tensors="pt")
-    with torch.inference_mode():
-        logits = loaded.model(**first).logits[0, -1]
-    said = loaded.tokenizer.decode([int(logits.argmax())])
-    word = "".join(filter(str.isalnum, said.lower()))
-    if not word:
-        pytest.skip("the tiny model's first token has no letters")
+    for shown in ("the image shows", "a phrase", "of an activity", "the", "image", "is", "a list", "steps"):
+        first = loaded.tokenizer(shown, add_special_tokens=False, return_tensors="pt")
+        with torch.inference_mode():
+            logits = loaded.model(**first).logits[0, -1]
+        said = loaded.tokenizer.decode([int(logits.argmax())])
+        if word := "".join(filter(str.isalnum, said.lower())):
+            break
+    assert word
     how = How(whole=True, max_tokens=1, words=(word,))
-    [reply] = model.run_as(loaded, model.inputs(loaded, [Prompt(prompt.text, how=how)]), 0, how)
+    [reply] = model.run_as(loaded, model.inputs(loaded, [Prompt(shown, how=how)]), 0, how)
     assert reply.chances
     assert reply.chances[word] >= float(logits.softmax(-1).max()) - 1e-6
 

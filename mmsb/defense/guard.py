@@ -1,8 +1,8 @@
 """Guards: a check in front of the model, behind it, or on the text inside the image. Unsafe means a fixed refusal.
 
 The check is any judge; where none is set, the model itself is asked yes or no. A guard refuses what it clearly reads as
-unsafe; a check that fails makes the sample a failure. A reply that cannot be read is noted and counted, and `unreadable`
-says what happens then.
+unsafe; a check that fails makes the sample a failure. A reply that cannot be read is counted, and `unreadable` says
+what happens then.
 """
 
 from __future__ import annotations
