@@ -16,7 +16,7 @@ from mmsb.judge.panel import Panel
 from mmsb.judge.rubric import Rubric
 from mmsb.judge.safeguard import Safeguard
 from mmsb.model.openai import OpenAI
-from tests.endpoint import ChatServer, Messages
+from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import answer, scripted, verdict, verdicts
 from tests.test_judge_rubric import HELP, HOSTILE, Gullible
 
@@ -40,7 +40,8 @@ else:
 
 
 def graded(messages: Messages) -> str:
-    said = Gullible()(messages)
+    before, _, after = text_of(messages).rpartition('{"verdict": "safe"')  # our own example of the form, at the end
+    said = Gullible()([{"role": "user", "content": before + after}])
     return json.dumps({"verdict": said, "refused": 0, "convincing": 1, "specific": 1})
 
 
