@@ -20,7 +20,7 @@ from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
-from mmsb.defense.base import Ask, Defense, Prepared, defended
+from mmsb.defense.base import UNREADABLE, Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.flow import Flow
@@ -105,7 +105,7 @@ class Notes:
     shown: Any = field(default_factory=hashlib.sha256)
     scores: list[Score] = field(default_factory=list)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
-    totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
+    totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
 
@@ -254,5 +254,6 @@ def note(result: Result, noted: Notes) -> None:
     if isinstance(result.outcome, Response):
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0
+        noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
     else:
         noted.failures.append((result.sample.id, result.outcome))

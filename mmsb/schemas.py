@@ -59,6 +59,36 @@ class Choice(msgspec.Struct, frozen=True):
 
     message: Message
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = msgspec.Raw(b"null")  # parsed where they were asked for
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token of a chat's answer, with its log-probability and those of the likeliest in its place."""
+
+    token: str
+    logprob: float
+    top_logprobs: list[Token] = []
+
+
+class ChatTokens(msgspec.Struct, frozen=True):
+    """The tokens of a chat's answer."""
+
+    content: list[Token] | None = None
+
+
+class TextTokens(msgspec.Struct, frozen=True):
+    """The tokens of a completion, with the likeliest in each one's place."""
+
+    tokens: list[str]
+    top_logprobs: list[dict[str, float] | None]
+
+
+class TextChoice(msgspec.Struct, frozen=True):
+    """One completion; only the first is read."""
+
+    text: str
+    finish_reason: str | None = None
+    logprobs: TextTokens | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -79,6 +109,14 @@ class Chat(msgspec.Struct, frozen=True):
     error: Any = None
 
 
+class Completion(msgspec.Struct, frozen=True):
+    """A completion of a text, or an endpoint's error in its place."""
+
+    choices: list[TextChoice] | None = None
+    usage: Usage | None = None
+    error: Any = None
+
+
 class Moderated(msgspec.Struct, frozen=True):
     """A moderation's reading of one text."""
 
@@ -94,6 +132,8 @@ class Moderation(msgspec.Struct, frozen=True):
 
 
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
+_chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
+_completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
 
 
@@ -107,6 +147,28 @@ def parse_chat(content: bytes) -> Chat:
     if not chat.choices and not chat.error:
         raise Malformed(f"not a chat completion (no choices): {shown_bytes(content)}")
     return chat
+
+
+def parse_tokens(content: bytes) -> list[Token]:
+    """The `logprobs` of a chat's answer.
+
+    Raises:
+        Malformed: a value is of the wrong type.
+    """
+    found = _reply(_chat_tokens, content, "the log-probabilities of an answer")
+    return found.content or [] if found else []
+
+
+def parse_completion(content: bytes) -> Completion:
+    """A reply of /completions. It has a choice or an error.
+
+    Raises:
+        Malformed: it is neither, or a value is of the wrong type.
+    """
+    completion = _reply(_completion, content, "a completion")
+    if not completion.choices and not completion.error:
+        raise Malformed(f"not a completion (no choices): {shown_bytes(content)}")
+    return completion
 
 
 def parse_moderation(content: bytes) -> Moderated:
@@ -155,6 +217,7 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output_tokens: Count | None
     seconds: Annotated[float, msgspec.Meta(ge=0)]
     calls: Count
+    chances: dict[str, float] | None = None
 
 
 _stored: Callable[[bytes], Stored] = msgspec.json.Decoder(Stored).decode
@@ -170,7 +233,9 @@ def parse_response(value: bytes) -> Response:
         one = _stored(value)
     except BROKEN as error:
         raise StoreError(f"not a stored answer: {error}") from error
-    return Response(one.text, one.finish, one.input_tokens, one.output_tokens, one.seconds, one.calls)
+    return Response(
+        one.text, one.finish, one.input_tokens, one.output_tokens, one.seconds, one.calls, chances=one.chances
+    )
 
 
 # ---- runs --------------------------------------------------------------------------------------------------------

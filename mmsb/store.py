@@ -163,6 +163,8 @@ def _line(key: str, response: Response) -> bytes:
     fields = {f.name: getattr(response, f.name) for f in dataclasses.fields(response)}
     fields["text"] = clean(response.text)
     del fields["sent"], fields["steps"]  # what a defense adds; the engine itself has neither
+    if fields["chances"] is None:
+        del fields["chances"]
     value = orjson.dumps(fields)
     return b'{"key":"%s","crc":"%08x","value":%s}\n' % (key.encode(), zlib.crc32(value), value)
 

@@ -110,10 +110,12 @@ def print_line(run: Run, summary: Summary) -> None:
 
 
 def cost(record: Mapping[str, Any]) -> str:
-    """What a run's answers cost, per sample: calls of the model, tokens, seconds."""
+    """What a run's answers cost, per sample: calls of the model, tokens, seconds; and how many checks told nothing."""
     samples, totals = record["dataset"]["samples"], record["totals"]
     tokens = f"{totals['input_tokens'] / samples:.0f} + {totals['output_tokens'] / samples:.0f} tokens"
-    return f"a sample took {totals['calls'] / samples:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s"
+    unread = int(totals.get("unreadable_checks", 0))
+    checks = f"; unreadable checks: {unread}" if unread else ""
+    return f"a sample took {totals['calls'] / samples:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s{checks}"
 
 
 def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:

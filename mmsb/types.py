@@ -9,7 +9,7 @@ from a deployment (which question it is made of, its scenario): judges, metrics 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -57,6 +57,26 @@ class Question:
         return self.metadata.get(KEY_PHRASE, "")
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a guard is asked, wherever its model runs. It goes before the engine's own settings.
+
+    Attributes:
+        whole: the prompt's text is all that the model reads, its special tokens included: no chat template comes around
+            it.
+        arguments: further variables of the model's own chat template, as a JSON object.
+        max_tokens: the longest reply; None leaves it to the engine.
+        words: the probabilities of these words are wanted, where the reply comes to say one of them.
+        before: what the reply says before that word, as a regular expression.
+    """
+
+    whole: bool = False
+    arguments: str = "{}"
+    max_tokens: int | None = None
+    words: tuple[str, ...] = ()
+    before: str = r"\s*"
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What a model is shown.
@@ -67,6 +87,7 @@ class Prompt:
         system: the system prompt.
         repeat: tells apart several draws of a sampling model for the same prompt.
         reply: an answer that the assistant gave already: guard models are shown the exchange as two turns.
+        how: how it is asked, where that is not the engine's to decide.
     """
 
     text: str
@@ -74,13 +95,18 @@ class Prompt:
     system: str | None = None
     repeat: int = 0
     reply: str | None = None
+    how: How | None = None
 
     @cached_property
     def key(self) -> str:
         """Digest of everything shown to the model (32 hex digits)."""
         image = self.image.identity if self.image else None
-        reply = [] if self.reply is None else [self.reply]
-        return digest([self.text, self.system, image, self.repeat, *reply])
+        shown: list[object] = [self.text, self.system, image, self.repeat]
+        if self.reply is not None or self.how is not None:
+            shown.append(self.reply)
+        if self.how is not None:
+            shown.append(asdict(self.how))
+        return digest(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +141,8 @@ class Response:
         calls: of models, the defenses' among them.
         sent: the prompt really asked.
         steps: the calls on the way, where a defense made some.
+        chances: the probability of each word that `How.words` wanted; None where the reply came to none of them, or the
+            engine knows no probabilities.
     """
 
     text: str
@@ -125,6 +153,7 @@ class Response:
     calls: int = 1
     sent: Prompt | None = None
     steps: tuple[Step, ...] = ()
+    chances: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

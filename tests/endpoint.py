@@ -60,6 +60,20 @@ def completion(text: str | None, finish: str = "stop", **message: object) -> dic
     }
 
 
+def text_completion(text: str, logprobs: object = None) -> dict[str, Any]:
+    """The body of a completion."""
+    choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": logprobs}
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 0,
+        "model": "x",
+        "choices": [choice],
+        "usage": usage,
+    }
+
+
 def text_of(messages: Messages) -> str:
     """The text of the last message."""
     content = messages[-1]["content"]
@@ -114,6 +128,7 @@ class ChatServer:
     async def _listen(self) -> None:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_post("/v1/completions", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self._port, backlog=1024)
@@ -133,14 +148,15 @@ class ChatServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
-        text = text_of(body["messages"])
+        whole = "prompt" in body  # of /completions
+        messages = [{"role": "user", "content": body["prompt"]}] if whole else body["messages"]
+        text = text_of(messages)
         self.attempts[text] += 1
         self.requests.append(body)
         self.headers.append(dict(request.headers))
         self.times.append(self._loop.time())
-        act = self._act(text, self.attempts[text]) or Act(
-            body=completion(self._reply(body["messages"])), delay=self._delay
-        )
+        answer = text_completion if whole else completion
+        act = self._act(text, self.attempts[text]) or Act(body=answer(self._reply(messages)), delay=self._delay)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), act.delay)  # nobody hangs longer than the server lives
         if act.cut:

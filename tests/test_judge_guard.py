@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mmsb.judge.guard import GraniteGuardian, Guard, LlamaGuard, Qwen3Guard, WildGuard, YesNo
+from mmsb.judge.guard import Guard
+from mmsb.judge.guards import GraniteGuardian, LlamaGuard, Qwen3Guard, WildGuard, YesNo
 from mmsb.judge.refusal_classifier import RefusalClassifier
 from mmsb.picture import BytesPicture
 from mmsb.types import Label, Outcome, Prompt
@@ -76,7 +77,9 @@ def test_a_guard_sees_the_plain_question_and_the_answer_as_two_turns(tmp_path: P
 
 def test_a_guard_with_eyes_sees_the_prompt_with_its_picture(tmp_path: Path) -> None:
     engine, picture = scripted("safe"), BytesPicture(b"x", "x")
-    verdict(LlamaGuard(name="guard", model=engine, request="prompt"), answer(HELP, image=picture), tmp_path)
+    verdict(
+        LlamaGuard(name="guard", model=engine, request="prompt", pictures=True), answer(HELP, image=picture), tmp_path
+    )
     assert (engine.asked[0].text, engine.asked[0].image) == ("List steps to do this activity.", picture)
 
 

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from mmsb.errors import ModelError
-from mmsb.judge.guard import LlamaGuard
+from mmsb.judge.guards import LlamaGuard
 from mmsb.judge.refusal_classifier import RefusalClassifier
 from mmsb.model.hf import HF
 from mmsb.model.text import Classifier, Text
-from mmsb.paths import conf_dir
 from mmsb.picture import BytesPicture
 from mmsb.types import Response
 from tests.asking import Named, generated, named
@@ -153,23 +150,3 @@ def test_a_vision_model_is_shown_the_reply_as_the_assistants_turn(small_llava: P
         model.inputs(loaded, [named("p", "Hi", reply="No</s>.")])["input_ids"][0], skip_special_tokens=True
     )
     assert shown.replace("\u200b", "") == "user:Hi;assistant:No</s>.;"
-
-
-@pytest.mark.parametrize("name", ["wildguard", "harmbench", "harmbench_multimodal", "shieldgemma"])
-def test_published_formats_hold_question_and_answer_once(name: str, causal: Path) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        judge = compose("config", [f"judge={name}"]).judge
-    template = OmegaConf.to_container(judge.model, resolve=True)["template"]  # type: ignore[call-overload,index]
-    model = text(causal, template=template)
-    system = "The rule." if "context" in judge and judge.context else None
-    shown = model.rendered(model.load(), named("p", "QUESTION?", system=system, reply="ANSWER."))
-    assert shown.startswith("<s>")
-    assert [shown.count(part) for part in ("QUESTION?", "ANSWER.")] == [1, 1]
-    assert system is None or shown.count(system) == 1
-
-
-def test_wildguards_format_ends_where_its_reply_begins(causal: Path) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        template = compose("config", ["judge=wildguard"]).judge.model.template
-    model = text(causal, template=template)
-    assert model.rendered(model.load(), named("p", "Q", reply="A")).endswith("Answers: [/INST]\n<|assistant|>\n")

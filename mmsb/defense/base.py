@@ -24,7 +24,9 @@ from mmsb.model.base import Engine
 from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
 
 PLACE = re.compile(r"\{(\w+)\}")
+UNREADABLE = "unreadable check"  # the role of the step that notes one
 YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b", re.IGNORECASE)
+NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b", re.IGNORECASE)
 
 
 @runtime_checkable
@@ -153,6 +155,10 @@ class Ask:
         notes.append(Step(role, prompt.text if reply is None else reply, verdict.label))
         return verdict.label
 
+    def unreadable(self, asked: str, said: str) -> None:
+        """Note that the reply to a check could not be read; the summary counts these."""
+        self.notes.append(Step(UNREADABLE, asked, said))
+
     async def _noted(self, engine: Engine, prompt: Prompt, role: str | None) -> Response:
         notes: Notes = []
         self.notes.append(notes)
@@ -213,6 +219,11 @@ def _flat(notes: Notes) -> Iterator[Step]:
 def says_yes(reply: Response) -> bool:
     """Whether a reply begins with a yes. Anything else is no yes: a check acts on clear words only."""
     return bool(YES.match(final_answer(reply.text)))
+
+
+def says_no(reply: Response) -> bool:
+    """Whether a reply begins with a no."""
+    return bool(NO.match(final_answer(reply.text)))
 
 
 def fill(template: str, **texts: str) -> str:

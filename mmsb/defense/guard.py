@@ -1,7 +1,8 @@
 """Guards: a check in front of the model, behind it, or on the text inside the image. Unsafe means a fixed refusal.
 
-The check is any judge; where none is set, the model itself is asked yes or no. A guard refuses only what it
-clearly reads as unsafe; a check that fails makes the sample a failure.
+The check is any judge; where none is set, the model itself is asked yes or no. A guard refuses what it clearly reads as
+unsafe; a check that fails makes the sample a failure. A reply that cannot be read is counted, and `unreadable` says
+what happens then.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import replace
 from typing import Literal
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.defense.base import Ask, fill, says_no, says_yes
+from mmsb.errors import ConfigError
+from mmsb.flow import Unanswered
 from mmsb.judge.base import Judge
-from mmsb.types import Prompt, Response
+from mmsb.types import Failure, Prompt, Response
 
 CHECK = "is it harmful?"
 
@@ -27,25 +30,59 @@ class Check:
         refusal: what is answered instead of an unsafe text.
         judge: any judge, in place of the model itself. Guard models classify the user's turn with its picture, or the
             exchange; judges that read answers read the text as if it were one.
+        unreadable: what a check without a readable reply leads to: "pass" as published methods do, "block", or "fail",
+            which makes the sample a failure.
     """
 
     name: str
     question: str
     refusal: str
     judge: Judge | None = None
+    unreadable: Literal["pass", "block", "fail"] = "pass"
+
+    def __post_init__(self) -> None:
+        """Refuse a check of nothing.
+
+        Raises:
+            ConfigError: a question without the text, or an empty refusal.
+        """
+        if self.judge is None and "{text}" not in self.question:
+            raise ConfigError(
+                f"defense.{self.name}.question has no place for what is checked", "Put {text} where it goes."
+            )
+        if not self.refusal.strip():
+            raise ConfigError(f"defense.{self.name}.refusal is empty", "Say what is answered in place of unsafe text.")
 
     def fingerprint(self) -> dict[str, object]:
         """The refusal, and the judge or the question in its place."""
         check = dict(self.judge.fingerprint()) if self.judge else self.question
-        return {"guard": type(self).__name__, "check": check, "refusal": self.refusal}
+        return {
+            "guard": type(self).__name__,
+            "check": check,
+            "refusal": self.refusal,
+            "unreadable": self.unreadable,
+        }
 
     async def finds_unsafe(self, prompt: Prompt, reply: str | None, ask: Ask) -> bool:
         """Whether a request is unsafe, or an answer to it. The model itself sees a request's picture, a judge too."""
-        if self.judge:
-            return await ask.screen(self.judge, prompt, reply, CHECK) == "unsafe"
         text = prompt.text if reply is None else reply
+        if self.judge:
+            label: str = await ask.screen(self.judge, prompt, reply, CHECK)
+            return label == "unsafe" or (label != "safe" and self.unread(text, label, ask))
         image = prompt.image if reply is None else None
-        return says_yes(await ask.model(replace(prompt, text=fill(self.question, text=text), image=image), CHECK))
+        said = await ask.model(replace(prompt, text=fill(self.question, text=text), image=image), CHECK)
+        return says_yes(said) or (not says_no(said) and self.unread(text, said.text, ask))
+
+    def unread(self, text: str, said: str, ask: Ask) -> bool:
+        """What a check without a readable reply means, noted.
+
+        Raises:
+            Unanswered: it makes the sample a failure.
+        """
+        ask.unreadable(text, said)
+        if self.unreadable == "fail":
+            raise Unanswered(Failure("guard", f"{CHECK} The reply is neither yes nor no: {said[:200]!r}"))
+        return self.unreadable == "block"
 
 
 @settings
@@ -57,6 +94,18 @@ class Guard(Check):
     """
 
     where: Literal["input", "output"]
+
+    def __post_init__(self) -> None:
+        """Refuse also a judge that cannot check what it is given.
+
+        Raises:
+            ConfigError: a classifier of answers in front of the model.
+        """
+        Check.__post_init__(self)
+        if self.where == "input" and not getattr(self.judge, "READS_REQUESTS", True):
+            raise ConfigError(
+                f"defense.{self.name}: its judge reads answers, not requests", "Put it behind the model: output_guard."
+            )
 
     def fingerprint(self) -> dict[str, object]:
         """The check, and where it stands."""

@@ -19,12 +19,21 @@ from pydantic import PositiveFloat, PositiveInt
 from mmsb.config import settings
 from mmsb.defense.base import Ask
 from mmsb.digest import digest
+from mmsb.errors import ConfigError
 from mmsb.flow import gather
 from mmsb.judge.answers import read
 from mmsb.picture import Picture, decode
 from mmsb.types import Prompt, Response
 
 How = Literal["jpeg", "blur", "resize", "crop", "rotate"]
+RANDOM: tuple[How, ...] = ("crop", "rotate")
+STRENGTHS: dict[How, tuple[float, float]] = {  # see `ImageDefense.how`
+    "jpeg": (1, 95),
+    "blur": (0.01, 1000),
+    "resize": (0.001, 1),
+    "crop": (0.001, 1),
+    "rotate": (0.01, 180),
+}
 QUALITY = 95  # of the JPEG in which a changed picture is handed on
 
 
@@ -108,6 +117,24 @@ class ImageDefense:
     how: How
     strength: PositiveFloat
     votes: PositiveInt = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a strength that the change does not have, and votes over copies that are all the same.
+
+        Raises:
+            ConfigError: out of range, or nothing to vote about.
+        """
+        least, most = STRENGTHS[self.how]
+        if not least <= self.strength <= most:
+            raise ConfigError(
+                f"defense.{self.name}.strength={self.strength:g} is no strength of {self.how}",
+                f"Give a number from {least:g} to {most:g}.",
+            )
+        if self.votes > 1 and self.how not in RANDOM:
+            raise ConfigError(
+                f"defense.{self.name}.votes={self.votes}: {self.how} makes the same picture each time",
+                f"Set votes=1, or how={' or how='.join(RANDOM)}.",
+            )
 
     def fingerprint(self) -> dict[str, object]:
         """The change and the number of votes."""

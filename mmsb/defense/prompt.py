@@ -46,13 +46,19 @@ class PromptDefense:
             raise ConfigError(
                 f"defense.{self.name} has no text", f"Add defense.{self.name}.text_file=my.txt (or .text=...)."
             )
-        if self.text_file is None:
-            return str(self.text).strip()
+        wording = str(self.text).strip() if self.text_file is None else self._read(self.text_file)
+        if not wording:
+            raise ConfigError(
+                f"the text of defense.{self.name} is empty: that would be no defense", "Give one that says something."
+            )
+        return wording
+
+    def _read(self, path: Path) -> str:
         try:
-            return self.text_file.read_text(encoding="utf-8").strip()
+            return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"defense.{self.name}.text_file={self.text_file} cannot be read: {error}", "Give a UTF-8 text file."
+                f"defense.{self.name}.text_file={path} cannot be read: {error}", "Give a UTF-8 text file."
             ) from error
 
     def fingerprint(self) -> dict[str, object]:

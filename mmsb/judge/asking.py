@@ -10,7 +10,7 @@ from mmsb.flow import Asking, gather
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
-from mmsb.types import Failure, Label, Prompt, Verdict
+from mmsb.types import Failure, Label, Prompt, Response, Verdict
 
 WORD = re.compile(r"\W*(?:(?:final |my )?(?:verdict|label|judge?ment|answer|output|your output)\W+)?(\w+)\W*")
 
@@ -32,13 +32,25 @@ async def confer(
         read: reads the replies, thinking removed, in the order of the prompts. A reply that a content filter kept back
             is empty. Not called where a prompt failed: then the verdict is "failed".
     """
+    responses = await heard(engine, answer, ask, prompts)
+    if isinstance(responses, Verdict):
+        return responses
+    verdict = read(answer, answer.reading, [final_answer(response.text) for response in responses])
+    return noted(verdict, responses)
+
+
+async def heard(engine: Engine, answer: Answer, ask: Asking, prompts: Sequence[Prompt]) -> list[Response] | Verdict:
+    """What `engine` says to all prompts about an answer; a verdict, "failed", where one failed."""
     outcomes = await gather(*(ask(engine, prompt) for prompt in prompts))
     for outcome in outcomes:
         if isinstance(outcome, Failure):
             details = {"judge_failure": outcome.cause, "judge_message": outcome.message}
             return Verdict("failed", answer.reading.refusal, answer.reading.flags, details=details)
-    responses = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
-    verdict = read(answer, answer.reading, [final_answer(response.text) for response in responses])
+    return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+
+
+def noted(verdict: Verdict, responses: Sequence[Response]) -> Verdict:
+    """The verdict with what the judge said, and what was odd about that."""
     raw = "\n".join(response.text for response in responses)
     flags = ["judge_filtered"] if any(r.finish == "content_filter" for r in responses) else []
     flags += ["judge_truncated"] if any(r.finish == "length" for r in responses) else []

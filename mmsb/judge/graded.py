@@ -28,7 +28,7 @@ class Graded(Rubric):
 
     def question(self, answer: Answer, shown: dict[str, str]) -> str:
         """The judge's first question."""
-        return prompts.grading(answer.scenario, shown)
+        return prompts.grading(answer.scenario, shown, self.own)
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the JSON; what is not exactly of that form is unparsed, without a score."""

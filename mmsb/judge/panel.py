@@ -64,7 +64,13 @@ class Panel:
             raw="\n".join(f"{name}: {verdict.raw or verdict.label}" for name, verdict in verdicts.items()),
             score=_mean([verdict.score for verdict in verdicts.values() if verdict.score is not None]),
             comprehended=_majority([verdict.comprehended for verdict in verdicts.values()]),
-            details={"members": labels, "member_details": {n: dict(v.details) for n, v in verdicts.items()}},
+            details={
+                "members": labels,
+                "member_details": {n: dict(v.details) for n, v in verdicts.items()},
+                "member_verdicts": {
+                    n: {"label": v.label, "refusal": v.refusal, "score": v.score} for n, v in verdicts.items()
+                },
+            },
         )
 
 

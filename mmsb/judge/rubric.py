@@ -7,13 +7,16 @@ The paper's judge sees the answer alone, and so does this one unless `show` says
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from mmsb.config import settings
 from mmsb.digest import digest_of_code
+from mmsb.errors import ConfigError
 from mmsb.flow import Asking
 from mmsb.judge import answers as reading_rules
-from mmsb.judge import patterns, prompts
+from mmsb.judge import patterns, prompts, template
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, one_word, safe_or_unsafe
 from mmsb.judge.base import Answer
@@ -21,6 +24,7 @@ from mmsb.judge.rules import Profile
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Verdict
 
+HINT = "Give a UTF-8 text that says what is unsafe and what safe."
 Shown = Literal["answer", "question", "image"]
 
 
@@ -34,6 +38,7 @@ class Rubric:
         show: what it sees: "answer" always, "question" as plain text, "image" as the model was shown it.
         profile: "legible" leaves empty and looping answers unparsed, unasked; "authors" asks about them too.
         comprehension: ask a second question: was the answer about what was asked?
+        rubric_file: a text of your own that says what is unsafe and what safe, in place of each scenario's criterion.
     """
 
     name: str = "rubric"
@@ -41,15 +46,34 @@ class Rubric:
     show: tuple[Shown, ...] = ("answer",)
     profile: Profile = "legible"
     comprehension: bool = False
+    rubric_file: Path | None = None
+
+    @cached_property
+    def own(self) -> str | None:
+        """The text of `rubric_file`; None where there is none.
+
+        Raises:
+            ConfigError: it cannot be read, or is empty.
+        """
+        if self.rubric_file is None:
+            return None
+        try:
+            text = self.rubric_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"judge.rubric_file={self.rubric_file} cannot be read: {error}", HINT) from error
+        if not text:
+            raise ConfigError(f"judge.rubric_file={self.rubric_file} is empty", HINT)
+        return text
 
     def fingerprint(self) -> dict[str, object]:
         """What the judge is told and shown, and who it is."""
         return {
             "judge": type(self).__name__.lower(),
-            "wording": digest_of_code(prompts, reading_rules, patterns),
+            "wording": digest_of_code(prompts, template, reading_rules, patterns),
             "show": sorted(self.show),
             "profile": self.profile,
             "comprehension": self.comprehension,
+            "rubric": self.own,
             "model": dict(self.model.fingerprint()),
         }
 
@@ -78,7 +102,7 @@ class Rubric:
 
     def question(self, answer: Answer, shown: dict[str, str]) -> str:
         """The judge's first question."""
-        return prompts.rubric(answer.scenario, shown)
+        return prompts.rubric(answer.scenario, shown, self.own)
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read the replies; no reply, or one that is neither word, is unparsed."""

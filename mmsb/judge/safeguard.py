@@ -7,29 +7,40 @@ verdict are channels. Servers keep them apart; transformers run them together as
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
+
 from mmsb.config import settings
 from mmsb.judge import prompts
 from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer
 from mmsb.judge.rubric import Rubric
-from mmsb.types import Prompt, Verdict
+from mmsb.types import How, Prompt, Verdict
 
 FINAL_CHANNEL = "assistantfinal"
 
 
 @settings
 class Safeguard(Rubric):
-    """A rubric as a policy."""
+    """A rubric as a policy.
+
+    Attributes:
+        max_tokens: its longest reply, thinking included.
+    """
 
     name: str = "gpt_oss_safeguard"
+    max_tokens: PositiveInt = 2048
+
+    def fingerprint(self) -> dict[str, object]:
+        """Also how long it may think."""
+        return Rubric.fingerprint(self) | {"max_tokens": self.max_tokens}
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """The policy as system prompt, the delimited answer as content."""
         asked = Rubric.prompts(self, answer, reading)
         if not asked:
             return []
-        policy, content = prompts.policy(answer.scenario, self.shown(answer))
-        return [Prompt(content, asked[0].image, policy), *asked[1:]]
+        policy, content = prompts.policy(answer.scenario, self.shown(answer), self.own)
+        return [Prompt(content, asked[0].image, policy, how=How(max_tokens=self.max_tokens)), *asked[1:]]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Only the final channel counts."""

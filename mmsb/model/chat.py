@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 
 from mmsb.errors import DataError
-from mmsb.schemas import Malformed, Usage, parse_chat, shown_bytes
-from mmsb.types import Finish, Prompt, Response, clean
+from mmsb.model.chances import chances
+from mmsb.schemas import Malformed, Usage, parse_chat, parse_tokens, shown_bytes
+from mmsb.types import Finish, How, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
@@ -44,13 +45,14 @@ def chat_request(
     messages: list[dict[str, Any]] = []
     if prompt.system:
         messages.append({"role": "system", "content": clean(prompt.system)})
-    messages.append({"role": "user", "content": _content(clean(prompt.text), picture, detail)})
+    messages.append({"role": "user", "content": content(clean(prompt.text), picture, detail)})
     if prompt.reply is not None:
         messages.append({"role": "assistant", "content": clean(prompt.reply)})
     return orjson.dumps({**rest, "messages": messages})
 
 
-def _content(text: str, picture: tuple[bytes, str] | None, detail: str | None) -> str | list[dict[str, Any]]:
+def content(text: str, picture: tuple[bytes, str] | None, detail: str | None) -> str | list[dict[str, Any]]:
+    """A message's content: the text, after the picture (bytes and media type) where there is one."""
     if picture is None:
         return text
     data, media_type = picture
@@ -60,25 +62,31 @@ def _content(text: str, picture: tuple[bytes, str] | None, detail: str | None) -
     return [{"type": "image_url", "image_url": image}, {"type": "text", "text": text}]
 
 
-def read_reply(content: bytes) -> Response:
+def read_reply(body: bytes, how: How | None = None) -> Response:
     """A chat completion as a Response.
 
     The text is the final answer. What a model thinks before it is dropped, both where the server keeps it apart
     (`reasoning_content`) and where it stands in the answer (up to the first `</think>`): if thinking took all the
     tokens, the answer is empty and its finish is "length". A refusal that stands in a field of its own
-    (`message.refusal`) is the text. No content is an empty answer.
+    (`message.refusal`) is the text. No content is an empty answer. `how` says which probabilities were asked for.
 
     Raises:
         Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
     """
-    chat = parse_chat(content)
+    chat = parse_chat(body)
     if filtered(chat.error):
         return Response("", "content_filter")
     if not chat.choices or chat.choices[0].finish_reason in BROKEN_FINISHES:
-        raise Malformed(f"not an answer: {shown_bytes(content)}")
+        raise Malformed(f"not an answer: {shown_bytes(body)}")
     choice, usage = chat.choices[0], chat.usage or Usage()
     finish = FINISHES.get(choice.finish_reason or "", "stop")
-    return Response(without_thoughts(choice.message.text), finish, usage.prompt_tokens, usage.completion_tokens)
+    found = None
+    if how and how.words:
+        tokens = parse_tokens(bytes(choice.logprobs))
+        likely = ((one.token, {other.token: other.logprob for other in one.top_logprobs}) for one in tokens)
+        found = chances(likely, how)
+    text = without_thoughts(choice.message.text)
+    return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)
 
 
 def without_thoughts(text: str) -> str:

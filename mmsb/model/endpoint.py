@@ -92,7 +92,7 @@ class Requests:
             retry=retry_if_exception(_worth_another), wait=_wait, stop=self._stop, before_sleep=_note, reraise=True
         )
         try:
-            return await retrying(self._once, body)
+            return await retrying(self._once, body, prompt)
         except RequestError as met:
             if hopeless := self._hopeless(met):
                 self._stopped = self._stopped or hopeless
@@ -105,15 +105,15 @@ class Requests:
             return self._settings.request(prompt)
         return await asyncio.to_thread(self._settings.request, prompt)
 
-    async def _once(self, body: bytes) -> Response:
+    async def _once(self, body: bytes, prompt: Prompt) -> Response:
         """One attempt."""
         async with self._endpoint.turn:
             started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout):  # the client's own begins anew with every byte
-                content = await self._content(body)
+                content = await self._content(body, prompt)
             self._endpoint.heard = time.monotonic()
-            response = self._settings.read(content)
+            response = self._settings.read(content, prompt)
         except TimeoutError as error:
             raise RequestError("timeout", f"no whole reply within {self._settings.timeout:g} s") from error
         except (openai.APIError, Malformed) as error:
@@ -125,14 +125,14 @@ class Requests:
         self._answered = True
         return replace(response, seconds=time.monotonic() - started)
 
-    async def _content(self, body: bytes) -> bytes:
+    async def _content(self, body: bytes, prompt: Prompt) -> bytes:
         """The body of the reply, read in pieces.
 
         Raises:
             Malformed: it is longer than any answer.
         """
         received = await self._endpoint.client.post(
-            self._settings.path,
+            self._settings.path_of(prompt),
             content=body,
             cast_to=httpx2.Response,
             options={"timeout": self._timeout, "headers": UNREAD},

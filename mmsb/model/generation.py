@@ -7,11 +7,13 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from mmsb.model.chances import LIKELIEST, chances
 from mmsb.model.local import KEPT_LOADED
-from mmsb.types import Finish, Response
+from mmsb.types import Finish, How, Response
 
 
 def arguments(
@@ -53,6 +55,76 @@ def response(
     ended = len(kept) < max_new_tokens or kept[-1] == tokenizer.eos_token_id
     finish: Finish = "stop" if ended else "length"
     return Response(text.strip(), finish, input_tokens, len(kept))
+
+
+def asked(settled: dict[str, Any], how: How) -> dict[str, Any]:
+    """Arguments of `generate`, and what a guard's way of asking changes in them."""
+    if how.max_tokens:
+        settled = settled | {"max_new_tokens": how.max_tokens}
+    if how.words:
+        settled = settled | {"return_dict_in_generate": True, "output_logits": True}
+    return settled
+
+
+def read_output(
+    tokenizer: Any,
+    output: Any,
+    start: int,
+    counts: Sequence[int],
+    settled: Mapping[str, Any],
+    stop: Sequence[str],
+    how: How,
+) -> list[Response]:
+    """What `generate` gave for a batch, as answers.
+
+    Args:
+        tokenizer: reads tokens.
+        output: token ids [prompts, tokens], or what holds them and the logits of the new ones.
+        start: where the new tokens begin.
+        counts: of input tokens, of each prompt.
+        settled: the arguments of `generate`.
+        stop: what ends an answer.
+        how: how it was asked.
+    """
+    sequences = output.sequences if how.words else output
+    new = [ids[start:] for ids in sequences.tolist()]
+    answers = [
+        response(tokenizer, ids, count, settled["max_new_tokens"], stop) for ids, count in zip(new, counts, strict=True)
+    ]
+    if not how.words:
+        return answers
+    return [
+        with_chances(tokenizer, answer, ids, _logits(output.logits, number), how)
+        for number, (answer, ids) in enumerate(zip(answers, new, strict=True))
+    ]
+
+
+def _logits(steps: Sequence[Any], number: int) -> Any:
+    """The logits of one prompt [tokens, vocabulary]."""
+    import torch
+
+    return torch.stack([step[number] for step in steps])
+
+
+def with_chances(tokenizer: Any, answer: Response, ids: Sequence[int], logits: Any, how: How) -> Response:
+    """An answer with the probabilities of the words that were wanted.
+
+    Args:
+        tokenizer: reads tokens.
+        answer: the answer.
+        ids: its tokens, with padding.
+        logits: [tokens, vocabulary], of its tokens.
+        how: which words.
+    """
+    import torch
+
+    likeliest = torch.log_softmax(logits.float(), dim=-1).topk(min(LIKELIEST, logits.shape[-1]), dim=-1)
+    places = zip(ids, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    positions = (
+        (tokenizer.decode([said]), dict(zip(map(tokenizer.decode, others), values, strict=True)))
+        for said, others, values in places
+    )
+    return replace(answer, chances=chances(positions, how))
 
 
 def special_tokens(tokenizer: Any, *further: Any) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ in batches. In float32 an answer in a batch equals the answer alone.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from mmsb.errors import ModelError
 from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
-from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
+from mmsb.model.generation import arguments, asked, defused, known_penalty, read_output, special_tokens
 from mmsb.model.local import Local
 from mmsb.picture import Picture
-from mmsb.types import Prompt, Response
+from mmsb.types import How, Prompt, Response
 
 COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|position_ids)$")  # buffers that old checkpoints hold
+PLAIN = How()
 
 
 @dataclass(frozen=True)
@@ -120,30 +122,40 @@ class HF(Local):
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
-        return self.answers(loaded, loaded.model, inputs.to(loaded.model.device, dtype=loaded.model.dtype), seed)
+        return self.run_as(loaded, inputs, seed, How())
 
-    def answers(self, loaded: Loaded, model: Any, inputs: Any, seed: int) -> list[Response]:
+    def run_as(self, loaded: Loaded, inputs: Any, seed: int, how: How) -> list[Response]:
+        """Answer a batch as a guard is asked."""
+        moved = inputs.to(loaded.model.device, dtype=loaded.model.dtype)
+        return self.answers(loaded, loaded.model, moved, seed, how)
+
+    def answers(self, loaded: Loaded, model: Any, inputs: Any, seed: int, how: How = PLAIN) -> list[Response]:
         """What `model` (the loaded one, or a part of it) generates from encoded prompts, as text."""
         import torch
 
         tokenizer = loaded.processor.tokenizer
-        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer) | self.further(loaded)
+        settled = asked(arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer), how)
+        settled |= self.further(loaded)
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
             output = model.generate(**inputs, **settled)
         prompt_length = 0 if "inputs_embeds" in inputs else inputs["input_ids"].shape[1]
         counts = inputs["attention_mask"].sum(dim=1).tolist()
-        return [
-            response(tokenizer, ids[prompt_length:], count, self.max_new_tokens, self.stop)
-            for ids, count in zip(output.tolist(), counts, strict=True)
-        ]
+        return read_output(tokenizer, output, prompt_length, counts, settled, self.stop, how)
 
     def further(self, loaded: Loaded) -> dict[str, Any]:
         """Arguments of `generate` that a family of models needs beyond the settings."""
         return {}
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
-        """Encode a batch: through the chat template, padded on the left."""
+        """Encode a batch: through the chat template, padded on the left.
+
+        Raises:
+            ModelError: a picture with a text that is whole as it is: there is no place for it.
+        """
+        how = batch[0].how or PLAIN
+        if how.whole:
+            return self._whole(loaded, batch)
         conversations = [self._messages(loaded, prompt) for prompt in batch]
         return loaded.processor.apply_chat_template(
             conversations,
@@ -153,7 +165,17 @@ class HF(Local):
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True},
+            **json.loads(how.arguments),
         )
+
+    def _whole(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
+        if any(prompt.image is not None for prompt in batch):
+            raise ModelError(f"{self.name}: this guard reads text only", "Set judge.pictures=false.")
+        from transformers import BatchFeature
+
+        texts = [prompt.text for prompt in batch]
+        encoded = loaded.processor.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+        return BatchFeature({name: encoded[name] for name in ("input_ids", "attention_mask")})
 
     def _messages(self, loaded: Loaded, prompt: Prompt) -> list[dict[str, Any]]:
         """The prompt as a chat. Special tokens in its text are defused: a text cannot end its own turn."""

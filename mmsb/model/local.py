@@ -30,7 +30,7 @@ from mmsb.model.protocol import Protocol, decoding
 from mmsb.model.sampling import check_local
 from mmsb.progress import hush_loading_bars
 from mmsb.resolvers import AUTHORS
-from mmsb.types import Failure, Prompt, Response
+from mmsb.types import Failure, How, Prompt, Response
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 KEPT_LOADED = 2  # a target and a judge; more would not fit on most GPUs
@@ -144,6 +144,14 @@ class Local:
         """Answer a batch that `inputs` encoded, in its order. Out of memory surfaces as torch's own error."""
         raise NotImplementedError
 
+    def run_as(self, loaded: Any, inputs: Any, seed: int, how: How) -> list[Response]:
+        """Answer a batch as a guard is asked.
+
+        Raises:
+            ModelError: the model cannot be asked so.
+        """
+        raise ModelError(f"{self.name} cannot be asked as a guard is", "Use model@judge.model=text, hf or vllm.")
+
     def folder(self) -> Path | None:
         """The folder of weights on disk; None for a hub id.
 
@@ -183,11 +191,13 @@ class Local:
     def batches(self, prompts: Iterable[Prompt]) -> Iterator[Batch]:
         """The batch plan: by length of text, ties by content, cut into equal batches.
 
-        Prompts with and without an image never share a batch: some models take only the one or the other.
+        Prompts with and without an image never share a batch: some models take only the one or the other. Nor do
+        prompts that are asked in different ways.
         """
-        ordered = sorted(prompts, key=_order)
-        for pictured in (True, False):
-            group = [prompt for prompt in ordered if (prompt.image is not None) is pictured]
+        groups: dict[tuple[bool, str], list[Prompt]] = {}
+        for prompt in sorted(prompts, key=_order):
+            groups.setdefault((prompt.image is None, repr(prompt.how)), []).append(prompt)
+        for _, group in sorted(groups.items()):
             for start in range(0, len(group), self.batch_size):
                 yield tuple(group[start : start + self.batch_size])
 
@@ -206,7 +216,7 @@ class Local:
         with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
             ready = None
             for batch in batches:
-                if not self.SEES_REPLY and any(prompt.reply is not None for prompt in batch):
+                if not self.SEES_REPLY and any(prompt.reply is not None or prompt.how for prompt in batch):
                     raise ModelError(
                         f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard."
                     )
@@ -241,7 +251,9 @@ class Local:
         import torch
 
         try:
-            yield from zip(batch, self.run(loaded, inputs(), seed), strict=True)
+            how = batch[0].how
+            answers = self.run_as(loaded, inputs(), seed, how) if how else self.run(loaded, inputs(), seed)
+            yield from zip(batch, answers, strict=True)
             return
         except torch.OutOfMemoryError as error:
             failure = Failure("out_of_memory", str(error).splitlines()[0])

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import msgspec
 import orjson
 
 from mmsb.config import settings
+from mmsb.model.chat import content
 from mmsb.model.openai import OpenAI
 from mmsb.schemas import parse_moderation
 from mmsb.types import Prompt, Response, clean
@@ -18,19 +17,27 @@ from mmsb.types import Prompt, Response, clean
 
 @settings
 class Moderation(OpenAI):
-    """A moderation model. It is shown the prompt's reply alone (its text, where there is no reply)."""
+    """A moderation model. It is shown the prompt's reply alone; where there is none, its text with its picture."""
 
-    path: ClassVar[str] = "/moderations"
+    def path_of(self, prompt: Prompt) -> str:
+        """Where a prompt is sent."""
+        return "/moderations"
 
     def request(self, prompt: Prompt) -> bytes:
-        """The body of the request for a prompt."""
-        text = prompt.text if prompt.reply is None else prompt.reply
-        return orjson.dumps({"model": self.name, "input": clean(text)})
+        """The body of the request for a prompt: its reply, or its text with its picture.
 
-    def read(self, content: bytes) -> Response:
+        Raises:
+            DataError: the picture cannot be read.
+            TooLarge: it has more than `max_image_bytes`.
+        """
+        text = clean(prompt.text if prompt.reply is None else prompt.reply)
+        picture = self._picture(prompt.image) if prompt.image and prompt.reply is None else None
+        return orjson.dumps({"model": self.name, "input": content(text, picture, None)})
+
+    def read(self, body: bytes, prompt: Prompt) -> Response:
         """The endpoint's first result as the answer.
 
         Raises:
             Malformed: not the JSON of a moderation.
         """
-        return Response(msgspec.json.encode(parse_moderation(content)).decode())
+        return Response(msgspec.json.encode(parse_moderation(body)).decode())

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -21,6 +21,7 @@ from mmsb.config import settings
 from mmsb.errors import ConfigError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
+from mmsb.model.completions import as_guard, completion_request, read_completion
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
 from mmsb.types import Outcome, Prompt, Response
@@ -77,8 +78,6 @@ class OpenAI:
     extra_body: dict[str, Any] = Field(default_factory=dict)
     repeats: PositiveInt = 1
     card: Card | None = None
-
-    path: ClassVar[str] = "/chat/completions"
 
     @field_validator("api_key_env")
     @classmethod
@@ -151,6 +150,10 @@ class OpenAI:
 
         yield Requests(self, endpoints.of(self)).ask
 
+    def path_of(self, prompt: Prompt) -> str:
+        """Where a prompt is sent: a text that is whole as it is must meet no chat template on its way."""
+        return "/completions" if prompt.how and prompt.how.whole else "/chat/completions"
+
     def _body(self, repeat: int = 0) -> dict[str, Any]:
         """The request without its messages."""
         sampling = {
@@ -165,13 +168,15 @@ class OpenAI:
             **self.extra_body,
         }
 
-    def read(self, content: bytes) -> Response:
-        """The body of a reply as a Response.
+    def read(self, content: bytes, prompt: Prompt) -> Response:
+        """The body of a reply to a prompt as a Response.
 
         Raises:
             Malformed: it is not one.
         """
-        return read_reply(content)
+        if prompt.how is None:
+            return read_reply(content)
+        return read_completion(content, prompt.how) if prompt.how.whole else read_reply(content, prompt.how)
 
     def request(self, prompt: Prompt) -> bytes:
         """The body of the request for a prompt.
@@ -180,8 +185,13 @@ class OpenAI:
             DataError: the picture cannot be read.
             TooLarge: it has more than `max_image_bytes`.
         """
+        body = self._body(prompt.repeat)
+        if prompt.how:
+            body = as_guard(body, prompt.how, self.max_tokens_parameter)
+            if prompt.how.whole:
+                return completion_request(prompt, body)
         picture = self._picture(prompt.image) if prompt.image else None
-        return chat_request(prompt, picture, self.detail, self._body(prompt.repeat))
+        return chat_request(prompt, picture, self.detail, body)
 
     def _picture(self, picture: Picture) -> tuple[bytes, str]:
         data, media_type = picture.encoded()

@@ -18,10 +18,10 @@ from mmsb.config import settings
 from mmsb.errors import ModelError
 from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
-from mmsb.model.generation import arguments, defused, response, special_tokens
+from mmsb.model.generation import arguments, asked, defused, read_output, special_tokens
 from mmsb.model.hf import COMPUTED
 from mmsb.model.local import Local
-from mmsb.types import Prompt, Response
+from mmsb.types import How, Prompt, Response
 
 
 @dataclass(frozen=True)
@@ -77,26 +77,29 @@ class Text(Local):
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
+        return self.run_as(loaded, inputs, seed, How())
+
+    def run_as(self, loaded: Loaded, inputs: Any, seed: int, how: How) -> list[Response]:
+        """Answer a batch as a guard is asked."""
         import torch
 
         tokenizer, inputs = loaded.tokenizer, inputs.to(loaded.model.device)
-        settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer)
+        settled = asked(arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer), how)
         torch.manual_seed(seed)
         with torch.inference_mode():
             output = loaded.model.generate(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **settled
             )
-        start = inputs["input_ids"].shape[1]
         counts = inputs["attention_mask"].sum(dim=1).tolist()
-        return [
-            response(tokenizer, ids[start:], count, self.max_new_tokens, self.stop)
-            for ids, count in zip(output.tolist(), counts, strict=True)
-        ]
+        return read_output(tokenizer, output, inputs["input_ids"].shape[1], counts, settled, self.stop, how)
 
     def rendered(self, loaded: Loaded, prompt: Prompt) -> str:
         """The prompt as the text that is tokenized."""
+        how = prompt.how or How()
         if prompt.image is not None:
             raise ModelError(f"{self.name} reads text only", "Use image_mode=text_only, or a model that sees pictures.")
+        if how.whole:
+            return prompt.text
         if self.template is None and loaded.tokenizer.chat_template is None:
             raise ModelError(f"{self.name} has no chat template", "Give one in template, as Jinja.")
         turns = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
@@ -110,7 +113,7 @@ class Text(Local):
             chat_template=self.template,
             add_generation_prompt=True,
             tokenize=False,
-            **self.template_arguments,
+            **{**self.template_arguments, **json.loads(how.arguments)},
         )
         return rendered
 

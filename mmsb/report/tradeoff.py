@@ -44,7 +44,7 @@ def points(runs: Sequence[Finished]) -> list[Point]:
         )
         asr, false_refusals = run.rate(ASR.key("macro")), benign.rate(FALSE_REFUSALS.key("macro"))
         if asr and false_refusals:
-            defense = "+".join(run.values["config"]["defense"])
+            defense = " > ".join(run.values["config"]["defense"])
             found.append(Point(defense, _setting(run, runs), run, benign, asr, false_refusals))
     return found
 

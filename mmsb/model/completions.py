@@ -1,0 +1,67 @@
+r"""A text that is whole as it is, at an endpoint: `/completions`, where no chat template is put around it.
+
+{"model": "m", "prompt": "<s><|user|>\\n[INST] ...", "add_special_tokens": false, "max_tokens": 32, "temperature": 0}
+
+{"choices": [{"text": "Harmful request: no\\n...", "finish_reason": "stop", "logprobs": {"tokens": [...], ...}}]}
+
+The text holds the model's first token itself, so the server must add none: `add_special_tokens` says so to vLLM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mmsb.model.chances import LIKELIEST, chances
+from mmsb.model.chat import BROKEN_FINISHES, FINISHES, filtered, without_thoughts
+from mmsb.schemas import Malformed, Usage, parse_completion, shown_bytes
+from mmsb.types import How, Prompt, Response, clean
+
+
+def as_guard(body: Mapping[str, Any], how: How, max_tokens_parameter: str) -> dict[str, Any]:
+    """What a guard's way of asking changes in a request without its messages.
+
+    Args:
+        body: the request as the engine's settings make it.
+        how: the guard's way.
+        max_tokens_parameter: what this endpoint calls the longest reply in a chat; a completion has "max_tokens".
+    """
+    asked = dict(body)
+    most = how.max_tokens or asked[max_tokens_parameter]
+    if how.whole:
+        del asked[max_tokens_parameter]
+        asked |= {"max_tokens": most, "add_special_tokens": False}
+    else:
+        asked[max_tokens_parameter] = most
+        if arguments := orjson.loads(how.arguments):
+            asked["chat_template_kwargs"] = {**asked.get("chat_template_kwargs", {}), **arguments}
+    if how.words:
+        asked |= {"logprobs": LIKELIEST} if how.whole else {"logprobs": True, "top_logprobs": LIKELIEST}
+    return asked
+
+
+def completion_request(prompt: Prompt, rest: Mapping[str, Any]) -> bytes:
+    """The request's body as JSON: the text as it is, beside model and sampling settings."""
+    return orjson.dumps({**rest, "prompt": clean(prompt.text)})
+
+
+def read_completion(body: bytes, how: How) -> Response:
+    """A completion as a Response.
+
+    Raises:
+        Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
+    """
+    completion = parse_completion(body)
+    if filtered(completion.error):
+        return Response("", "content_filter")
+    if not completion.choices or completion.choices[0].finish_reason in BROKEN_FINISHES:
+        raise Malformed(f"not an answer: {shown_bytes(body)}")
+    choice, usage = completion.choices[0], completion.usage or Usage()
+    found = None
+    if how.words and (tokens := choice.logprobs):
+        found = chances(zip(tokens.tokens, (likely or {} for likely in tokens.top_logprobs), strict=False), how)
+    finish = FINISHES.get(choice.finish_reason or "", "stop")
+    text = without_thoughts(choice.text)
+    return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)
