@@ -2,8 +2,8 @@
 
 One function decides, and says everything that differs, each reason as "what: how". It looks at what was really asked:
 the questions themselves (by digest, whatever file they came from), the pictures, and the model's prompt and decoding.
-What it cannot see: whether picture files and evaluation.py are the authors' (no digests of them are known here), and the
-weights behind a name.
+What it cannot see: whether picture files and evaluation.py are the authors' (no digests of them are known here), and
+the weights behind a name.
 """
 
 from __future__ import annotations
