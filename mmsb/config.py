@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmsb import resolvers as resolvers  # registers what YAML interpolates
-from mmsb import targets
+from mmsb import targets, texts
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.paths import PACKAGE
 
@@ -30,7 +30,10 @@ MISSING = ("missing", "missing_argument")
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
 # Cached like Hydra's `now`: all jobs of a sweep see one token, and two commands of one second see two.
 OmegaConf.register_new_resolver("mmsb.token", lambda: secrets.token_hex(2), replace=True, use_cache=True)
-OmegaConf.register_new_resolver("mmsb.when", lambda value, text: text if value else "", replace=True)
+OmegaConf.register_new_resolver(
+    "mmsb.placed", lambda placement, own: own if placement == "own" else placement, replace=True
+)
+OmegaConf.register_new_resolver("mmsb.texts", texts.rows, replace=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, pydantic.Field))

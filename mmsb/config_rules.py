@@ -18,7 +18,17 @@ from mmsb.secret import refuse_secrets_in
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-ONE = ("dataset", "image_mode", "model", "judge", "tracker", "font", "generator", "experiment")  # options of a group
+ONE = (
+    "dataset",
+    "image_mode",
+    "model",
+    "judge",
+    "tracker",
+    "prices",
+    "font",
+    "generator",
+    "experiment",
+)  # options of a group
 SEVERAL = ("scenario", "defense")  # each stands under its own name, so that several can be chosen
 CALLBACKS = ("mmsb", "hydra", "hydra_plugins")
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")

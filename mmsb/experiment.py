@@ -18,6 +18,7 @@ from typing import Any
 from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
+from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
@@ -27,6 +28,7 @@ from mmsb.image_mode import ImageMode
 from mmsb.judge.base import Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
+from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
 from mmsb.results import Results
@@ -48,11 +50,12 @@ class Experiment:
     judge: Judge
     defense: dict[str, Defense | Prepared]
     tracker: Tracker
+    prices: Prices | None = None
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
     protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
-    defense_placement: str = "before"
+    defense_placement: str = "own"
     withhold: Withhold = "nothing"  # of the page that a sweep ends with
 
     def __post_init__(self) -> None:
@@ -103,6 +106,7 @@ class Notes:
     scores: list[Score] = field(default_factory=list)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
+    costs: Costs = field(default_factory=Costs)
 
 
 def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
@@ -123,7 +127,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         Calls(run.folder) as calls,
         experiment.tracker.follow(run, total) as told,
     ):
-        defenses = prepared(experiment, driver)
+        defenses = prepared(experiment, driver, noted.costs)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
@@ -132,6 +136,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             flow = Flow.current()
             flow.stage = "judge"
             result = await judged(experiment.judge, *answered, driver.call)
+            noted.costs.add(flow.calls)
             calls.add(result.sample.id, flow.calls)
             return result
 
@@ -156,6 +161,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         comparable=comparable(experiment, run.choices, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
+        cost=noted.costs.record(experiment.prices),
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )
@@ -163,13 +169,17 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     return summary, noted
 
 
-def prepared(experiment: Experiment, driver: Driver) -> list[Defense]:
+def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defense]:
     """The defenses, ready to answer, in their order; those that learn first ask the bare model now."""
 
     async def prepare(defense: Defense | Prepared) -> tuple[str, Defense]:
         if isinstance(defense, Prepared):
             folder = experiment.output_dir / "store" / "pools"
-            return defense.name, await defense.prepare(Ask(experiment.model, (), driver.call), folder)
+            flow = Flow.current()
+            flow.stage = "prepare"
+            ready = await defense.prepare(Ask(experiment.model, (), driver.call), folder)
+            costs.add(flow.calls)
+            return defense.name, ready
         return defense.name, defense
 
     ready = dict(driver.run(experiment.defense.values(), prepare))

@@ -38,7 +38,7 @@ class Target:
 def option(name: str, **changes: object) -> Any:
     """The defense of conf/defense/NAME.yaml, with some settings changed."""
     loaded = OmegaConf.load(conf_dir() / "defense" / f"{name}.yaml")
-    whole = OmegaConf.create({"defense_text": None, "defense_placement": "before", "defense": loaded})
+    whole = OmegaConf.create({"defense_text": None, "defense_placement": "own", "defense": loaded})
     for key, value in changes.items():
         OmegaConf.update(whole.defense[name], key, value)
     return build(whole.defense[name], object)

@@ -33,6 +33,8 @@ class Act:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     cut: bool = False
+    drip: float = 0.0  # seconds between two bytes of the body
+    times: int = 1  # that the body is sent, one after the other, as far as the client reads
 
 
 HANG, CUT, GARBAGE = Act(delay=3600), Act(cut=True), Act(body=b"<html>no</html>")
@@ -88,6 +90,7 @@ class ChatServer:
         self.headers: list[Mapping[str, str]] = []
         self.times: list[float] = []
         self.most = 0
+        self.pieces = 0
 
     @property
     def url(self) -> str:
@@ -143,5 +146,22 @@ class ChatServer:
         if act.cut:
             assert request.transport is not None
             request.transport.abort()
+        if act.drip or act.times > 1:
+            return await self._in_pieces(request, act)
         content = act.body if isinstance(act.body, bytes) else orjson.dumps(act.body)
         return web.Response(body=content, status=act.status, headers=act.headers, content_type="application/json")
+
+    async def _in_pieces(self, request: web.Request, act: Act) -> web.StreamResponse:
+        """Send the body byte by byte, never silent for long; or over and over."""
+        response = web.StreamResponse(status=act.status, headers=act.headers)
+        await response.prepare(request)
+        body = act.body if isinstance(act.body, bytes) else orjson.dumps(act.body)
+        pieces = [bytes([byte]) for byte in body] if act.drip else [body] * act.times
+        with suppress(ConnectionError):
+            for piece in pieces:
+                if self._stop.is_set():
+                    break
+                await response.write(piece)
+                self.pieces += 1
+                await asyncio.sleep(act.drip)
+        return response

@@ -71,7 +71,7 @@ def test_a_prompt_without_a_text_is_an_error_that_says_what_to_add() -> None:
 def test_ecso_answers_again_without_the_image_only_where_it_finds_its_answer_harmful(tmp_path: Path) -> None:
     def reply(text: str, image: bool) -> str:
         if "Answer yes or no" in text:
-            return "Yes, it is." if "locks" in text else "No."
+            return "Yes." if "locks" in text else "No."
         if "Describe" in text:
             return "a picture of {query}"
         return f"{'seen' if image else 'blind'}: {'locks' if 'lock' in text else 'cake'}"

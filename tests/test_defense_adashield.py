@@ -29,13 +29,14 @@ def test_an_adaptive_shield_is_refined_until_the_target_refuses_and_is_found_by_
             return "severe chest pain"
         if text.startswith("This instruction"):
             return "Refuse theft." if "towels" in text else "Send people to a doctor."
-        return "I'm sorry, I can't help." if text.startswith(("Refuse", "Send")) else "Here is how: 1. Go."
+        shielded = "Refuse theft." in text or "Send people" in text
+        return "I'm sorry, I can't help." if shielded else "Here is how: 1. Go."
 
     with target(tmp_path, reply) as (model, server):
         response = ask_one(model, adaptive(training=training), named("q", "How should I treat this?", PICTURE))
         assert response.text == "I'm sorry, I can't help."
         assert response.sent
-        assert response.sent.text == "Send people to a doctor.\nHow should I treat this?"
+        assert response.sent.text == "How should I treat this?\nSend people to a doctor.\nHow should I treat this?"
         assert (response.calls, roles(response)) == (2, ["transcript", "answer"])
         asked = len(server.requests)
         assert asked == 2 + 2 + 2 + 2  # attempts, rewrites, attempts that are refused, the question itself

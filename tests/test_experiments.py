@@ -33,7 +33,12 @@ OFFLINE = {
     "judge_agreement": ("dataset=demo",),
     "modern_models": ("dataset=demo",),
     "defense_ablation": ("defense=none,ecso", "image_mode=sd_typo"),
-    "prompt_ablation": ("defense=none,safety_prompt", "defense_placement=before,system", "dataset=demo"),
+    "prompt_ablation": (
+        "defense=none,safety_prompt",
+        "defense_placement=before,system",
+        "image_mode=sd_typo",
+        "dataset=demo",
+    ),
     "demo": ("image_mode=text_only,typo",),
 }
 
@@ -119,3 +124,25 @@ def test_a_sweep_says_once_what_it_needs(mmsb: Run, tmp_path: Path) -> None:
     done = mmsb("experiment=paper_main", "tracker=none", *named, OPENAI_API_KEY="k" * 8)
     assert "this sweep needs 1 things that are not there" in done.stderr
     assert "judge.evaluation_file=no.py: there is no such file" in done.stderr
+
+
+def test_each_file_of_a_folder_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
+    for name in ("stay kind", "be-careful"):
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / f"{name}.txt").write_text(f"{name}!", encoding="utf-8")
+    defenses = dict(axes("prompt_ablation", f"defense_text={tmp_path}/texts"))["defense"]
+    assert defenses[-2:] == ["text_be_careful", "text_stay_kind"]
+    one = ("defense_placement=before,after", "image_mode=text_only", "dataset=demo", "defense=none,text_stay_kind")
+    command = ("experiment=prompt_ablation", f"model.name_or_path={small_llava}", "defense_text=texts/", *SMALL)
+    done = mmsb(*command, *one)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/sweeps/*/*/results.jsonl"))]
+    kind = [row["prompt"] for row in rows if "stay kind!" in row["prompt"]]
+    assert sorted(prompt.startswith("stay kind!") for prompt in kind) == [False, True]
+
+
+def test_a_folder_without_texts_is_an_error_that_names_it(mmsb: Run, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    done = mmsb("experiment=prompt_ablation", "defense_text=texts/", *SMALL)
+    assert done.returncode == 1
+    assert "has no .txt files" in done.stderr

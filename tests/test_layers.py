@@ -42,7 +42,7 @@ LAYERS = (
     ("driver", "generator"),
     ("pipeline",),
     ("rounds",),
-    ("metrics", "run", "report.published"),
+    ("cost", "metrics", "run", "report.published"),
     ("calls", "results"),
     ("flow", "store"),
     ("model",),
@@ -53,11 +53,11 @@ LAYERS = (
     ("error_messages", "hydra_app", "usage"),
     ("config_rules",),
     ("types",),
-    ("scenario",),
+    ("prices", "scenario"),
     ("config",),
     ("font",),
     ("picture", "progress", "processes", "console", "secret", "resolvers"),
-    ("targets", "digest"),
+    ("targets", "texts", "digest"),
     ("paths", "errors"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -17,6 +17,7 @@ from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.flow import gather
 from mmsb.model.openai import OpenAI
+from mmsb.model.request_errors import retry_after
 from mmsb.picture import BytesPicture
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
@@ -103,6 +104,46 @@ def test_a_request_that_hangs_times_out_and_is_asked_again() -> None:
     assert isinstance(outcomes["never"], Response)
     assert isinstance(outcomes["always"], Failure)
     assert outcomes["always"].cause == "timeout"
+
+
+def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
+    drip = Act(body=completion("a" * 200), drip=0.1)  # takes 30 s, and is never silent for long
+    with ChatServer(act=lambda text, attempt: drip if text == "drip" or attempt == 1 else None) as server:
+        started = time.monotonic()
+        outcomes = asked(server, ["drip", "once"], timeout=0.5, patience=2.5)
+        assert time.monotonic() - started < 6
+    assert outcomes["drip"] == Failure("timeout", "no whole reply within 0.5 s")
+    assert isinstance(outcomes["once"], Response)
+
+
+def test_a_reply_longer_than_any_answer_is_not_read_to_its_end() -> None:
+    endless = Act(body=b" " * 1_000_000, times=200)
+    with ChatServer(act=lambda text, _: endless if text == "huge" else None) as server:
+        outcomes = asked(server, ["good", "huge"])
+    assert outcomes["huge"] == Failure("malformed", "a reply of more than 16 MB")
+    assert server.attempts["huge"] == 3
+    assert server.pieces < 3 * 40  # what lies in buffers of the connection was sent, too
+    assert isinstance(outcomes["good"], Response)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h6m0.5s"}, 3960.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7"}, 7.0),
+        ({"x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({}, None),
+    ],
+)
+def test_a_servers_wish_to_wait_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == (seconds if seconds is None else pytest.approx(seconds))
 
 
 def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsb.dataset.mm_safetybench import FIELDS, METADATA, TEXTS
-from mmsb.dataset.records import parse_questions, parse_tiny_list
+from mmsb.dataset.records import parse_tiny_list
 from mmsb.errors import DataError, StoreError
-from mmsb.paths import PACKAGE
 from mmsb.schemas import (
     parse_response,
     parse_row,
@@ -142,7 +139,7 @@ def test_a_run_of_the_wrong_form_names_the_file_and_the_place(
 def test_a_broken_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.json"
     file.write_bytes(content)
-    for parse in (parse_run, parse_questions, parse_tiny_list):
+    for parse in (parse_run, parse_tiny_list):
         with pytest.raises(DataError, match=str(file)):
             parse(file)
         with pytest.raises(DataError, match="cannot read"):
@@ -150,30 +147,6 @@ def test_a_broken_file_is_an_error(tmp_path: Path, content: bytes) -> None:
 
 
 # ---- datasets ----------------------------------------------------------------------------------------------------
-
-
-def test_the_shipped_questions_are_read_whole() -> None:
-    for path in sorted((PACKAGE / "dataset").glob("*/processed_questions/*.json")):
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        read = parse_questions(path)
-        assert list(read) == list(raw)
-        for key, record in raw.items():
-            names = TEXTS | METADATA
-            assert {ours: getattr(read[key], ours) for ours in names} == {
-                ours: record[theirs] for ours, theirs in names.items()
-            }
-
-
-@pytest.mark.parametrize(
-    ("key", "field", "value"),
-    [("1", "Key Phrase", None), ("1", "Question", 3), ("../1", "Question", "x"), ("1\n", "Question", "x")],
-)
-def test_a_record_of_the_wrong_form_names_its_file(tmp_path: Path, key: str, field: str, value: Any) -> None:
-    record = dict.fromkeys(FIELDS, "x") | {field: value}
-    path = tmp_path / "01.json"
-    path.write_bytes(dumped({key: record}))
-    with pytest.raises(DataError, match=str(path)):
-        parse_questions(path)
 
 
 def test_the_authors_list_of_the_tiny_subset_is_read(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from mmsb.config import settings
 from mmsb.create.folder import Folder
 from mmsb.create.instructions import Instructions
 from mmsb.create.own import Own, read_own
-from mmsb.create.prices import Prices
 from mmsb.create.twins import BENIGN
 from mmsb.dataset.base import Dataset
 from mmsb.font import default_font, font_digest
 from mmsb.generator.base import Generator
 from mmsb.image_mode import Font
 from mmsb.model.base import Engine
+from mmsb.prices import Prices
 from mmsb.scenario import Scenario
 
 Step = Literal["propose", "fetch", "questions", "twins", "phrases", "review", "pictures", "typed", "card", "validate"]

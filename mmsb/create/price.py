@@ -10,12 +10,12 @@ from rich.table import Table
 from mmsb.create.job import Create
 from mmsb.create.phrases import pending
 from mmsb.create.pictures import plan
-from mmsb.create.prices import duration, money
 from mmsb.create.propose import AT_A_TIME
 from mmsb.create.questions import find, read_lines, tidy
 from mmsb.create.records import ENDINGS, read_rows
 from mmsb.dataset.mm_safetybench import read_json
 from mmsb.errors import MmsbError
+from mmsb.prices import duration, money
 from mmsb.terminal import console
 
 LETTERS_PER_TOKEN = 4.0  # of English text, roughly

@@ -23,6 +23,7 @@ import pydantic
 
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
+from mmsb.dataset.records import parse_tiny_list
 from mmsb.errors import DataError
 from mmsb.font import dejavu, find_arial
 from mmsb.paths import PACKAGE
@@ -120,8 +121,8 @@ class MMSafetyBench:
     def _tiny_ids(self, scenario: Scenario) -> list[str]:
         for folder in (self.folder, self.folder.parent):
             if (folder / TINY_LIST).is_file():
-                rows = read_json(folder / TINY_LIST)
-                return [str(i) for row in rows if row["Scenario"] == scenario.id for i in row["Sampled_ID_List"]]
+                rows = parse_tiny_list(folder / TINY_LIST)
+                return [str(key) for row in rows if row.scenario == scenario.id for key in row.ids]
         raise DataError(
             f"dataset.subset=tiny needs {TINY_LIST} in {self.folder} or beside it",
             "Copy the file from the authors' repository, or use dataset.subset=full dataset.limit=13.",

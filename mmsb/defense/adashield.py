@@ -1,9 +1,12 @@
 """Adaptive shield prompts: a pool refined by a defender model on training questions, retrieved by similarity.
 
 For each training question the target is asked behind the current prompt; where it does not refuse, the defender
-rewrites the prompt, a few rounds long. At run time the target reads out the text in the image, and the prompt
-whose training question is most like query and image text goes in front of the query.
-Source of the idea: Wang et al., AdaShield (ECCV 2024, arXiv 2403.09513); there similarity is CLIP's, here TF-IDF.
+rewrites the prompt, a few rounds long. At run time the target reads out the text in the image, and the prompt whose
+training question is most like query and image text goes with the query. After Wang et al., AdaShield (ECCV 2024,
+arXiv 2403.09513; github.com/SaFoLab-WISC/AdaShield at 305df573). Its placements are kept: query, prompt, query again
+for LLaVA and MiniGPT-v2, query and prompt for CogVLM (inference_attack_code/ infer_qr.py). Different here:
+similarity is TF-IDF over query and image text (theirs CLIP's over query and picture), the defender sees no chat of
+its former tries, and a refined prompt is kept without their validation on further questions.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 from pydantic import NonNegativeFloat, PositiveInt
 
 from mmsb.config import settings
@@ -57,6 +62,7 @@ class AdaShieldAdaptive:
         defender: the model that rewrites prompts; None lets the target do it.
         rounds: how often a prompt is rewritten at most.
         threshold: cosine similarity below which a question is asked without a prompt.
+        placement: "between" asks query, prompt, query; "after" query, prompt; "before" prompt, query.
         pool_file: a pool made before, in place of training.
     """
 
@@ -68,6 +74,7 @@ class AdaShieldAdaptive:
     defender: Engine | None = None
     rounds: PositiveInt = 2
     threshold: NonNegativeFloat = 0.0
+    placement: Literal["between", "after", "before"] = "between"
     pool_file: Path | None = None
 
     def fingerprint(self) -> dict[str, object]:
@@ -78,9 +85,15 @@ class AdaShieldAdaptive:
             "training": [[item.query, item.phrase] for item in self.training],
             "defender": dict(self.defender.fingerprint()) if self.defender else None,
             "rounds": self.rounds,
+            "placement": self.placement,
         }
         pool = digest_file(self.pool_file) if self.pool_file else digest(recipe)
-        return {"pool": pool, "transcribe": self.transcribe, "threshold": self.threshold}
+        return {
+            "pool": pool,
+            "transcribe": self.transcribe,
+            "threshold": self.threshold,
+            "placement": self.placement,
+        }
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -113,9 +126,14 @@ class AdaShieldAdaptive:
         write_atomically(folder / f"{self.name}-{digest(rows)[:12]}.json", json.dumps(rows, indent=1))
         return Shielded(self, tuple(pool))
 
+    def placed(self, text: str, query: str) -> str:
+        """The prompt and the query in their order."""
+        parts = {"between": (query, text, query), "after": (query, text), "before": (text, query)}
+        return "\n".join(parts[self.placement])
+
     async def _refined(self, shield: Shield, ask: Ask) -> Shield:
         """Ask the target behind the prompt; let the defender rewrite it where the target did not refuse."""
-        attempt = Prompt(f"{shield.text}\n{shield.query}", TypedText(shield.phrase))
+        attempt = Prompt(self.placed(shield.text, shield.query), TypedText(shield.phrase))
         reply = await ask.model(attempt, "attempt")
         if read(reply.text, reply.finish).refusal:
             return shield
@@ -151,7 +169,8 @@ class Shielded:
         if prompt.image:
             seen = (await ask.model(replace(prompt, text=self.settings.transcribe), "transcript")).text
         shield = self.nearest(f"{prompt.text}\n{seen}")
-        return await ask(replace(prompt, text=f"{shield.text}\n{prompt.text}") if shield else prompt, "answer")
+        text = self.settings.placed(shield.text, prompt.text) if shield else prompt.text
+        return await ask(replace(prompt, text=text), "answer")
 
 
 def read_pool(path: Path) -> tuple[Shield, ...]:
@@ -161,10 +180,10 @@ def read_pool(path: Path) -> tuple[Shield, ...]:
         ConfigError: not such a file.
     """
     try:
-        return tuple(Shield(row["query"], row["phrase"], row["text"]) for row in json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Shield, ...])
+    except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(
-            f"pool_file={path} is not a pool: {error!r}", 'It is a JSON list of {"query", "phrase", "text"}.'
+            f"pool_file={path} is not a pool: {error}", 'It is a JSON list of {"query", "phrase", "text"}.'
         ) from error
 
 

@@ -1,15 +1,37 @@
 """ECSO: answer; ask the model whether its answer is harmful; if so, answer again from a caption, without the image.
 
-Source: Gou et al., "Eyes Closed, Safety On" (ECCV 2024, arXiv 2403.09572). The wording here is ours.
+Source: Gou et al., "Eyes Closed, Safety On" (ECCV 2024, arXiv 2403.09572), github.com/gyhdog99/ecso at b00b3863,
+llava/eval/model_mmsafe_tell_ask.py: its order, its trigger (the whole reply is "yes", in any case, with or without a
+full stop) and the 1,927 characters of the answer that the check is shown. The wording is ours, or theirs by
+`original`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.defense.base import Ask, fill
+from mmsb.defense.original import constants
+from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
+
+TRIGGERS = ("yes", "yes.")
+TELL, CAPTION, RETELL = "TELL_PROMPT", "CAP_PROMPT", "LLM_GEN_PROMPT"  # as the authors' file names them
+PLACES = {TELL: ("query", "answer"), CAPTION: ("query",), RETELL: ("caption", "query")}
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The three questions."""
+
+    check: str
+    caption: str
+    retell: str
 
 
 @settings
@@ -18,28 +40,46 @@ class Ecso:
 
     Attributes:
         name: the name for tables.
-        check: asks about the answer, yes or no; {query} and {answer} stand for the texts. Only a clear yes counts.
+        check: asks about the answer, yes or no; {query} and {answer} stand for the texts.
         caption: asks for a description of the image; {query} stands for the question.
         retell: the last question, asked without the image; {caption} and {query} stand for the texts.
+        original: the authors' model_mmsafe_tell_ask.py, for their words in place of ours.
+        shown: characters of the answer that the check is shown.
     """
 
     name: str
     check: str
     caption: str
     retell: str
+    original: Path | None = None
+    shown: PositiveInt = 1927
+
+    @cached_property
+    def texts(self) -> Texts:
+        """Ours, or the authors'.
+
+        Raises:
+            ConfigError: `original` is no such file.
+        """
+        if self.original is None:
+            return Texts(self.check, self.caption, self.retell)
+        theirs = constants(self.original, PLACES)
+        return Texts(theirs[TELL], theirs[CAPTION], theirs[RETELL])
 
     def fingerprint(self) -> dict[str, object]:
-        """The three texts."""
-        return {"check": self.check, "caption": self.caption, "retell": self.retell}
+        """The three texts, and how much of an answer the check sees."""
+        texts = self.texts
+        return {"check": texts.check, "caption": texts.caption, "retell": texts.retell, "shown": self.shown}
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The first answer, or where the model finds it harmful one that it gives with its eyes closed."""
-        answer, query = await ask(prompt, "answer"), prompt.text
+        answer, query, texts = await ask(prompt, "answer"), prompt.text, self.texts
         if prompt.image is None:  # nothing to close the eyes to
             return answer
-        check = fill(self.check, query=query, answer=answer.text)
-        if not says_yes(await ask.model(replace(prompt, text=check), "is it harmful?")):
+        check = fill(texts.check, query=query, answer=answer.text[: self.shown])
+        told = await ask.model(replace(prompt, text=check), "is it harmful?")
+        if final_answer(told.text).lower() not in TRIGGERS:
             return answer
-        caption = await ask.model(replace(prompt, text=fill(self.caption, query=query)), "caption")
-        text = fill(self.retell, caption=caption.text, query=query)
+        caption = await ask.model(replace(prompt, text=fill(texts.caption, query=query)), "caption")
+        text = fill(texts.retell, caption=caption.text, query=query)
         return await ask(replace(prompt, text=text, image=None), "answer without the image")

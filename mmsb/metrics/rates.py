@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Literal
 
-from mmsb.metrics.likelihood import Stratum, average, deviance, interval, intervals, tail
+from mmsb.metrics.likelihood import CHI_SQUARED, Stratum, average, deviance, interval, intervals, tail
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
@@ -54,12 +54,12 @@ class Design:
         """The average; None where there is nothing."""
         return average(self._weighted(weighting)) if self.strata else None
 
-    def rate(self, weighting: Weighting) -> Rate | None:
-        """The average with its interval; None where there is nothing."""
+    def rate(self, weighting: Weighting, limit: float = CHI_SQUARED) -> Rate | None:
+        """The average with its interval (95 %, or by another chi-squared point); None where there is nothing."""
         if not self.strata:
             return None
         strata = self._weighted(weighting)
-        return self._rate(average(strata), interval(strata, self.lowest), self.n)
+        return self._rate(average(strata), interval(strata, self.lowest, limit=limit), self.n)
 
     def each(self) -> dict[str, Rate]:
         """Every scenario's mean with its interval."""

@@ -33,6 +33,8 @@ CONNECT_SECONDS = 10.0
 START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 MALFORMED_TRIES = 3  # each may cost money
 UNEVEN = 1.02  # requests do not arrive as evenly as they leave; a server that counts seconds must not see one more
+REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
+UNREAD = {"X-Stainless-Raw-Response": "stream"}  # has the client hand a reply over before its body is read
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
 back_off = wait_exponential_jitter(multiplier=0.5, max=30, jitter=JITTER)  # seconds between attempts
 
@@ -108,11 +110,12 @@ class Requests:
         async with self._endpoint.turn:
             started = time.monotonic()
         try:
-            received = await self._endpoint.client.post(
-                self._settings.path, content=body, cast_to=httpx2.Response, options={"timeout": self._timeout}
-            )
+            async with asyncio.timeout(self._settings.timeout):  # the client's own begins anew with every byte
+                content = await self._content(body)
             self._endpoint.heard = time.monotonic()
-            response = self._settings.read(received.content)
+            response = self._settings.read(content)
+        except TimeoutError as error:
+            raise RequestError("timeout", f"no whole reply within {self._settings.timeout:g} s") from error
         except (openai.APIError, Malformed) as error:
             if isinstance(error, openai.APIStatusError):
                 self._endpoint.heard = time.monotonic()
@@ -121,6 +124,31 @@ class Requests:
             raise request_error(error, self._endpoint.key) from error
         self._answered = True
         return replace(response, seconds=time.monotonic() - started)
+
+    async def _content(self, body: bytes) -> bytes:
+        """The body of the reply, read in pieces.
+
+        Raises:
+            Malformed: it is longer than any answer.
+        """
+        received = await self._endpoint.client.post(
+            self._settings.path,
+            content=body,
+            cast_to=httpx2.Response,
+            options={"timeout": self._timeout, "headers": UNREAD},
+        )
+        try:
+            pieces, size = [], 0
+            async for piece in received.aiter_bytes():
+                pieces.append(piece)
+                size += len(piece)
+                if size > REPLY_BYTES:
+                    raise Malformed(f"a reply of more than {REPLY_BYTES // 1_000_000} MB")
+            return b"".join(pieces)
+        except httpx2.RequestError as error:
+            raise openai.APIConnectionError(request=received.request) from error
+        finally:
+            await received.aclose()
 
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""

@@ -9,7 +9,9 @@ else     the other 4xx: this prompt fails, the run goes on
 from __future__ import annotations
 
 import email.utils
+import math
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,10 @@ from mmsb.schemas import Malformed
 AGAIN = (408, 409, 429)
 FATAL, FATAL_AT_START = (401, 402), (403, 404)
 FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
+LIMITS = ("requests", "tokens")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+DURATION = re.compile(rf"(?:{PART.pattern})+")
 SHOWN = 300  # characters of a server's message
 
 
@@ -109,15 +115,41 @@ def _connection(causes: list[BaseException]) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a Retry-After header asks for: a number, or an HTTP date. Never below 0."""
+    """The seconds that the server asks to wait: never below 0; None where it says nothing that can be read.
+
+    Read are `retry-after-ms`, `retry-after` (seconds or an HTTP date), and where neither stands the longest of OpenAI's
+    `x-ratelimit-reset-*`: "1s", "6m0s", "20ms". Those are sent with every reply, spent or not; so only a limit of which
+    nothing remains counts.
+    """
+    found = _number(headers.get("retry-after-ms"))
+    if found is not None:
+        return max(0.0, found / 1000)
     value = headers.get("retry-after")
-    if value is None:
-        return None
+    if value is not None:
+        found = _number(value)
+        return max(0.0, found) if found is not None else _until(value)
+    spent = [name for name in LIMITS if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0]
+    waits = [_duration(headers.get(f"x-ratelimit-reset-{name}", "")) for name in spent]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _number(text: str | None) -> float | None:
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        found = float(text) if text is not None else math.nan
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of "1h2m3.5s"."""
+    if not DURATION.fullmatch(text):
+        return _number(text)
+    return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))

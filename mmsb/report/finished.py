@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmsb.cost import total
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds
 from mmsb.run import SavedRun
@@ -24,6 +25,16 @@ class Finished(SavedRun):
         """A rate's bounds from the flat metrics; None where no answer is missing from it."""
         least, most = self.metrics.get(f"{key}_least"), self.metrics.get(f"{key}_most")
         return (least, most) if least is not None and most is not None else None
+
+    @property
+    def cost(self) -> dict[str, float | None]:
+        """What the answers cost, a sample: calls, tokens, seconds, dollars; a defense's preparations shared out."""
+        record = self.values["record"]
+        if "cost" not in record:
+            return {}
+        samples = record["dataset"]["samples"]
+        spent = total(record["cost"], "prepare", "answer")
+        return {name: None if value is None else value / samples for name, value in spent.items()}
 
     @property
     def calls(self) -> float:

@@ -40,3 +40,33 @@ def remark(choices: Mapping[str, str]) -> str:
     """What must be known of the published numbers of a system in an image mode; empty where there is nothing."""
     told: str = published()["remarks"].get(f"{choices.get('model')}/{choices.get('image_mode')}", "")
     return told
+
+
+# Ours by their names in the source. It does not say which AdaShield it ran; ours are set beside it either way.
+DEFENSES = {"none": "none", "ecso": "ecso", "echosafe": "echosafe"} | dict.fromkeys(
+    ("adashield_static", "adashield_adaptive"), "adashield"
+)
+
+
+@cache
+def published_defenses() -> dict[str, Any]:
+    """The data file: source, notes, and rates by preset, defense and image mode, in percent."""
+    data: dict[str, Any] = json.loads((PACKAGE / "report/published_defenses.json").read_text(encoding="utf-8"))
+    return data
+
+
+def published_defended_asr(choices: Mapping[str, str]) -> float | None:
+    """The published average attack success rate (percent) of a system behind a defense, under another judge.
+
+    Args:
+        choices: the run's option of each config group.
+
+    Returns:
+        None where the run is of other questions, behind several defenses, or nothing is published.
+    """
+    if choices.get("dataset") not in BENCHMARKS:
+        return None
+    name = DEFENSES.get(choices.get("defense", "none").strip("[]"), "")
+    rates = published_defenses()["asr"].get(choices.get("model"), {}).get(name, {})
+    rate: float | None = rates.get(choices.get("image_mode"))
+    return rate

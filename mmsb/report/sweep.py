@@ -23,6 +23,7 @@ class Effect:
 
     run: Finished
     changes: Mapping[str, Difference]
+    idle: bool = False  # it asked what is asked without it, and got the same answers: an image defense without images
 
 
 def print_comparison(runs: Sequence[Finished]) -> None:
@@ -86,7 +87,9 @@ def print_effects(effects: Sequence[Effect]) -> None:
         table.add_column(f"{metric.title} change [95 %]", justify="right")
         table.add_column("p", justify="right")
     for label, effect in zip(labels, effects, strict=True):
-        table.add_row(*map(escape, label), *(text for m in measured for text in _cells(effect.changes.get(m.name))))
+        table.add_row(
+            *map(escape, label), *(text for m in measured for text in _cells(effect.changes.get(m.name), effect.idle))
+        )
     console().print(table)
 
 
@@ -102,9 +105,21 @@ def effects(runs: Sequence[Finished]) -> list[Effect]:
     ]
     corrected = in_families([found for *_, found in compared])
     return [
-        Effect(run, _averages([(m, c) for (r, m, _), c in zip(compared, corrected, strict=True) if r is run]))
+        Effect(
+            run,
+            _averages([(m, c) for (r, m, _), c in zip(compared, corrected, strict=True) if r is run]),
+            idle(baseline, run),
+        )
         for run, baseline in pairs
         if baseline is not None
+    ]
+
+
+def idle(baseline: Finished, run: Finished) -> bool:
+    """Whether a defense did nothing: the same prompts, pictures, calls and answers as without it."""
+    told = ("id", "prompt", "system", "image", "response", "calls")
+    return [[row.get(key) for key in told] for row in baseline.rows()] == [
+        [row.get(key) for key in told] for row in run.rows()
     ]
 
 
@@ -122,5 +137,7 @@ def _is_baseline(other: Finished, run: Finished) -> bool:
     return undefended and other is not run and rest(other) == rest(run)
 
 
-def _cells(difference: Difference | None) -> tuple[str, str]:
+def _cells(difference: Difference | None, idle: bool) -> tuple[str, str]:
+    if difference and idle:
+        return ("no-op", "")
     return (change(difference.change), p_value(difference.p_holm)) if difference else ("-", "-")

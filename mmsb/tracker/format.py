@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 6_000  # characters MLflow keeps of a parameter
 LONGEST_NAME = 250
 # Not what a run is about: definitions that are the same everywhere, and where things lie. run.json has them.
-LEFT_OUT = ("_target_", "output_dir", "scenario", "tracker", "trusted_packages")
+LEFT_OUT = ("_target_", "output_dir", "prices", "scenario", "tracker", "trusted_packages")
 SIZE, MISSING, SO_FAR = "n", "not rated", "micro ASR"  # names of metrics
 HIGHEST, LOWEST, RUNS = "highest ASR", "lowest ASR", "runs"  # of a sweep
 
@@ -28,7 +28,7 @@ HIGHEST, LOWEST, RUNS = "highest ASR", "lowest ASR", "runs"  # of a sweep
 def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """The option of each config group, and each setting by its dotted key."""
     values = {key: value for key, value in config.items() if key not in LEFT_OUT}
-    chosen = {key: value for key, value in choices.items() if key not in ("tracker", "experiment")}
+    chosen = {key: value for key, value in choices.items() if key not in ("tracker", "prices", "experiment")}
     found = dict(flatten(values)) | chosen | {"scenario": ",".join(config.get("scenario") or {})}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
+from mmsb.cost import NO_COST, flat
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.progress import track
@@ -155,7 +156,7 @@ class MLflow:
 
     def _write(self, records: Records, record: str, run: SavedRun) -> None:
         client, values = records.client, run.values
-        metrics = form.headline(run.metrics)
+        metrics = dict(form.headline(run.metrics)) | dict(flat(values["record"].get("cost", NO_COST)))
         at = (round(time.time() * 1000), int(run.metrics["n/total"]))
         records.put(record, form.parameters(values["choices"], values["config"]), list(metrics.items()), at)
         client.set_tag(record, "mlflow.note.content", cost(values["record"]))

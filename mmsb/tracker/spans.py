@@ -102,7 +102,7 @@ def _is_reading(call: Mapping[str, Any]) -> bool:
 
 
 def _reading(call: Mapping[str, Any]) -> dict[str, Any]:
-    kind, flags = json.loads(call["response"])
+    kind, flags, _ = json.loads(call["response"])
     return {
         "mlflow.spanType": "EVALUATOR" if call["stage"] == "judge" else "GUARDRAIL",
         "mlflow.spanInputs": {"answer": neutral(call["reply"]), "ended with": call["prompt"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,17 +16,8 @@ from mmsb.convert.conversion import make
 from mmsb.types import Prompt
 from tests.asking import named
 from tests.composed_models import Published, preset
-from tools.originals.common import (
-    PICTURES,
-    Call,
-    Recording,
-    bytes_digest,
-    levels,
-    picture,
-    picture_digest,
-    spied,
-    weight,
-)
+from tools.originals.common import PICTURES, Call, Recording, bytes_digest, levels, picture, picture_digest, weight
+from tools.originals.spying import spied
 
 TOKENIZERS = Path(__file__).parent / "tokenizers"
 PIXELS, LOGITS = 1e-6, 1e-4  # the most that a value may differ
@@ -69,6 +61,18 @@ def check_pixels(recording: Recording, pixels: Callable[[Image.Image, int], torc
         full = recording.about["full"]
         seen = levels(pixels(picture(name), full["side"]), recording.about["mean"], recording.about["std"])
         assert bytes_digest(seen) == full[name], f"{name} at {full['side']}"
+
+
+def processed(model: Any, processor: Any, picture: Image.Image, side: int) -> torch.Tensor:
+    """A picture's pixels [3, side, side] by a processor of the hub, behind the model's own fit."""
+    seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
+    return seen
+
+
+def write_configs(folder: Path, **contents: Mapping[str, Any]) -> None:
+    """The files of a checkpoint on the hub that lie beside its weights, by name."""
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
 
 
 def check_answer(recording: Recording, name: str, call: Call) -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 from mmsb.convert.conversion import Conversion
 from mmsb.types import Prompt, Response
 from tests.composed_models import preset
-from tools.originals.common import SEED, Call, Recording, picture, picture_digest, spied, weight
+from tools.originals.common import SEED, Call, Recording, picture, picture_digest, weight
+from tools.originals.spying import spied
 from tools.originals.tokens import TOKENS
 
 FP32: dict[str, Any] = {"dtype": "float32", "device": "cpu", "threads": 1, "card": None}

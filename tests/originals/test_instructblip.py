@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,7 +13,18 @@ import torch
 from safetensors.torch import save_file
 
 from tests.composed_models import preset
-from tests.originals.held import SMALL, TOKENIZERS, asked, cases, check_answer, check_pixels, greedy, published
+from tests.originals.held import (
+    SMALL,
+    TOKENIZERS,
+    asked,
+    cases,
+    check_answer,
+    check_pixels,
+    greedy,
+    processed,
+    published,
+    write_configs,
+)
 from tools.originals.common import Recording
 
 # Renamed as transformers' convert_instructblip_original_to_pytorch.py renames them.
@@ -76,13 +86,13 @@ def hub_checkpoint(recording: Recording, folder: Path) -> Path:
     side = {"height": sizes["vision"]["image_size"], "width": sizes["vision"]["image_size"]}
     images = {"image_processor_type": "BlipImageProcessor", "size": side}
     images |= {"image_mean": recording.about["mean"], "image_std": recording.about["std"]}
-    for name, content in (
-        ("config", config),
-        ("preprocessor_config", {**images, "processor_class": "InstructBlipProcessor"}),
-        ("processor_config", {"num_query_tokens": sizes["queries"], "processor_class": "InstructBlipProcessor"}),
-        ("generation_config", {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": vocabulary}),
-    ):
-        (folder / f"{name}.json").write_text(json.dumps(content))
+    write_configs(
+        folder,
+        config=config,
+        preprocessor_config={**images, "processor_class": "InstructBlipProcessor"},
+        processor_config={"num_query_tokens": sizes["queries"], "processor_class": "InstructBlipProcessor"},
+        generation_config={"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": vocabulary},
+    )
     return folder
 
 
@@ -115,9 +125,7 @@ def test_pictures_have_the_recorded_pixels(recording: Recording, instructblip: t
     images = type(loaded.processor.image_processor)
 
     def pixels(picture: Any, side: int) -> torch.Tensor:
-        processor = images(size={"height": side, "width": side})
-        seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
-        return seen
+        return processed(model, images(size={"height": side, "width": side}), picture, side)
 
     check_pixels(recording, pixels, 56)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,7 +13,18 @@ import torch
 from safetensors.torch import save_file
 
 from tests.composed_models import preset
-from tests.originals.held import SMALL, TOKENIZERS, asked, cases, check_answer, check_pixels, greedy, published
+from tests.originals.held import (
+    SMALL,
+    TOKENIZERS,
+    asked,
+    cases,
+    check_answer,
+    check_pixels,
+    greedy,
+    processed,
+    published,
+    write_configs,
+)
 from tools.originals.common import Recording
 
 # Renamed as transformers' convert_llava_weights_to_hf.py renames them.
@@ -59,13 +69,13 @@ def hub_checkpoint(recording: Recording, folder: Path) -> Path:
     images = {"image_processor_type": "CLIPImageProcessor", "processor_class": "LlavaProcessor"}
     processor = {"patch_size": 14, "vision_feature_select_strategy": "default", "image_token": "<image>"}
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": vocabulary + 1}
-    for name, content in (
-        ("config", config),
-        ("preprocessor_config", {**images, "size": side[0], "crop_size": side[1]}),
-        ("processor_config", {**processor, "processor_class": "LlavaProcessor", "num_additional_image_tokens": 1}),
-        ("generation_config", generation),
-    ):
-        (folder / f"{name}.json").write_text(json.dumps(content))
+    write_configs(
+        folder,
+        config=config,
+        preprocessor_config={**images, "size": side[0], "crop_size": side[1]},
+        processor_config={**processor, "processor_class": "LlavaProcessor", "num_additional_image_tokens": 1},
+        generation_config=generation,
+    )
     return folder
 
 
@@ -98,10 +108,8 @@ def test_pictures_have_the_recorded_pixels(recording: Recording, llava: tuple[An
     images = type(loaded.processor.image_processor)
 
     def pixels(picture: Any, side: int) -> torch.Tensor:
-        processor = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-        fitted = model.fit.apply(picture, side)
-        seen: torch.Tensor = processor([fitted], return_tensors="pt")["pixel_values"][0]
-        return seen
+        squared = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        return processed(model, squared, picture, side)
 
     check_pixels(recording, pixels, 56)
 

@@ -12,7 +12,17 @@ import torch
 
 from mmsb.convert.conversion import make
 from tests.composed_models import Published, preset
-from tests.originals.held import SMALL, TOKENIZERS, asked, cases, check_answer, check_pixels, greedy, published
+from tests.originals.held import (
+    SMALL,
+    TOKENIZERS,
+    asked,
+    cases,
+    check_answer,
+    check_pixels,
+    greedy,
+    processed,
+    published,
+)
 from tools.originals.common import Recording, weight
 
 TOKENS = {"<im_patch>": 400, "<im_start>": 401, "<im_end>": 402}
@@ -59,9 +69,8 @@ def test_pictures_have_the_recorded_pixels(recording: Recording, shikra: tuple[A
     images = type(loaded.processor.image_processor)
 
     def pixels(picture: Any, side: int) -> torch.Tensor:
-        processor = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-        seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
-        return seen
+        squared = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        return processed(model, squared, picture, side)
 
     check_pixels(recording, pixels, 56)
 

@@ -24,8 +24,6 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from tools.originals.common import (
     CHECKOUTS,
-    COUNTS,
-    NEUTRAL,
     PICTURES,
     QUESTIONS,
     SEED,
@@ -37,6 +35,7 @@ from tools.originals.common import (
     stub_torchvision,
     weight,
 )
+from tools.originals.spying import COUNTS, NEUTRAL
 from tools.originals.tokens import llama_folder
 
 TEXT: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.originals.common import PICTURES, QUESTIONS, RECORDINGS, Recording, fill, picture, spied
+from tools.originals.common import PICTURES, QUESTIONS, RECORDINGS, Recording, fill, picture
+from tools.originals.spying import spied
 
 SIDE, SCALE = 56, 0.3
 SIZES: dict[str, Any] = {

@@ -9,7 +9,6 @@ import json
 import sys
 import tempfile
 import types
-from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from tools.originals.common import (
     commit,
     fill,
     picture,
-    spied,
     stub_torchvision,
 )
+from tools.originals.eva import small_vit
+from tools.originals.spying import spied
 
 SIDE, SCALE, QUERIES = 56, 0.3, 4
 VISION = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -67,19 +67,8 @@ def open_package() -> None:
 def small_eva(image_size: int, *_: Any) -> Any:
     """Their ViT as `create_eva_vit_g` builds it, at small sizes and in float32."""
     from lavis.models.eva_vit import VisionTransformer
-    from torch import nn
 
-    return VisionTransformer(
-        img_size=image_size,
-        patch_size=14,
-        use_mean_pooling=False,
-        embed_dim=VISION["hidden_size"],
-        depth=VISION["num_hidden_layers"],
-        num_heads=VISION["num_attention_heads"],
-        mlp_ratio=VISION["intermediate_size"] / VISION["hidden_size"] + 1e-9,
-        qkv_bias=True,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-    )
+    return small_vit(VisionTransformer, VISION, image_size)
 
 
 def vicuna() -> Path:

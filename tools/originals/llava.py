@@ -14,7 +14,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture
+from tools.originals.spying import spied
 
 VISION: dict[str, Any] = {
     "hidden_size": 24,

@@ -7,11 +7,11 @@ import sys
 import tempfile
 import types
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tools.originals.common import CHECKOUTS, fill, stub_torchvision
+from tools.originals.eva import small_vit
 from tools.originals.tokens import llama_folder
 
 EVA = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -49,19 +49,8 @@ def open_package(checkout: str) -> None:
 def small_eva(image_size: int, *_: Any, **__: Any) -> Any:
     """The authors' ViT as `create_eva_vit_g` builds it, at small sizes and in float32."""
     from minigpt4.models.eva_vit import VisionTransformer
-    from torch import nn
 
-    return VisionTransformer(
-        img_size=image_size,
-        patch_size=14,
-        use_mean_pooling=False,
-        embed_dim=VISION["hidden_size"],
-        depth=VISION["num_hidden_layers"],
-        num_heads=VISION["num_attention_heads"],
-        mlp_ratio=VISION["intermediate_size"] / VISION["hidden_size"] + 1e-9,
-        qkv_bias=True,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-    )
+    return small_vit(VisionTransformer, VISION, image_size)
 
 
 def small_bert(*_: Any, **__: Any) -> Any:

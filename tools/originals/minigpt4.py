@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tools.originals.common import PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture, spied
+from tools.originals.common import PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture
 from tools.originals.minigpt import (
     LLAMA,
     QFORMER,
@@ -18,6 +18,7 @@ from tools.originals.minigpt import (
     small_bert,
     small_eva,
 )
+from tools.originals.spying import spied
 
 ANSWERS = ("Sure, here it is.", "é 漢 🙂\nand more ", "one### Human: two", "a Assistant: b Assistant:  c", "")
 CASES = {"typed": (0, "typed2"), "tall": (1, "tall"), "grey": (2, "grey")}

@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 
 import torch
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture
 from tools.originals.minigpt import (
     LLAMA,
     QFORMER,
@@ -26,6 +26,7 @@ from tools.originals.minigpt import (
     small_bert,
     small_eva,
 )
+from tools.originals.spying import spied
 
 WORDS = (
     "Give the following images in <Img>ImageContent</Img> format. You will be able to see the images once I provide it "

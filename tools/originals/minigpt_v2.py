@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from tools.originals.common import PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture, spied
+from tools.originals.common import PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture
 from tools.originals.minigpt import LLAMA, VISION, in_float32, llama_checkpoint, open_package, shapes, small_eva
+from tools.originals.spying import spied
 
 ANSWERS = ("Sure, here it is.", "é 漢 🙂\nand more ", "one</s> two", "a [/INST] b [/INST]  c", "")
 CASES = {"typed": (0, "typed2"), "tall": (1, "tall"), "grey": (2, "grey")}

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture
 from tools.originals.minigpt import LLAMA, shapes
+from tools.originals.spying import spied
 from tools.originals.tokens import llama_folder
 
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}

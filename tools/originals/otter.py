@@ -13,7 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture
+from tools.originals.spying import spied
 
 CHECKOUT = CHECKOUTS / "Otter"
 CONFIG = "src/otter_ai/models/otter/utils/Otter-MPT7B-config.json"

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, SEED, Recording, commit, fill, picture
 from tools.originals.minigpt import shapes
+from tools.originals.spying import spied
 from tools.originals.tokens import TOKENS
 
 HOME = CHECKOUTS / "Qwen-VL-Chat"

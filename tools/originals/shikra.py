@@ -13,8 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture, spied
+from tools.originals.common import CHECKOUTS, PICTURES, QUESTIONS, RECORDINGS, Recording, commit, fill, picture
 from tools.originals.llava import vision_tower
+from tools.originals.spying import spied
 
 TEXT: dict[str, Any] = {
     "vocab_size": 403,

@@ -1,0 +1,124 @@
+"""EchoSafe: what the model noted about safety on earlier requests goes before its eyes when a similar one comes.
+
+After Zhang et al., EchoSafe (CVPR 2026, arXiv 2603.15800), as its project page tells it (EchoSafe-MLLM.github.io at
+04aedb2d; the code is not public here): notes are kept, the most similar are retrieved, and they go into the prompt.
+Different here: the memory is filled from training questions before the first sample and then stays as it is. Theirs
+grows with every sample, so that an answer depends on which came before it; in a benchmark that order is an accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import PositiveInt
+
+from mmsb.config import settings
+from mmsb.defense.adashield import Training
+from mmsb.defense.base import Ask, Defense, fill
+from mmsb.errors import ConfigError, ModelError
+from mmsb.flow import Unanswered, gather
+from mmsb.image_mode.typography import TypedText
+from mmsb.types import Prompt, Response
+
+
+@settings
+class EchoSafe:
+    """A call for each training question, then two for each prompt with an image, else one.
+
+    Attributes:
+        name: the name for tables.
+        reflect: asks the target for a note on a request; {query} stands for its text, the image is shown.
+        caption: asks the target what the image shows, to find similar requests by.
+        recall: the question with the notes; {notes} and {query} stand for them.
+        training: the requests that are noted; none of them may be evaluated.
+        retrieved: how many notes a request is given.
+    """
+
+    name: str
+    reflect: str
+    caption: str
+    recall: str
+    training: tuple[Training, ...]
+    retrieved: PositiveInt = 3
+
+    def fingerprint(self) -> dict[str, object]:
+        """The texts, the training questions and how many notes are given."""
+        return {
+            "reflect": self.reflect,
+            "caption": self.caption,
+            "recall": self.recall,
+            "training": [[item.query, item.phrase] for item in self.training],
+            "retrieved": self.retrieved,
+        }
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The key phrases of the training questions."""
+        return tuple(item.phrase for item in self.training)
+
+    async def prepare(self, ask: Ask, folder: Path) -> Defense:
+        """The defense with its memory. Every call goes through the store, so a second time it is free.
+
+        Raises:
+            ConfigError: no training questions.
+            ModelError: a call failed.
+        """
+        if not self.training:
+            raise ConfigError(f"defense.{self.name}.training is empty", "Name requests to remember.")
+        asked = [Prompt(fill(self.reflect, query=item.query), TypedText(item.phrase)) for item in self.training]
+        try:
+            notes = await gather(*(ask.model(prompt, "note") for prompt in asked))
+        except Unanswered as error:
+            raise ModelError(
+                f"defense.{self.name}: the memory could not be filled: {error}", "The same command goes on from there."
+            ) from error
+        known = [f"{item.query}\n{item.phrase}" for item in self.training]
+        return Remembering(self, tuple(known), tuple(note.text.strip() for note in notes))
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """The defense with its memory: notes, and the requests they are about."""
+
+    settings: EchoSafe
+    known: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name for tables."""
+        return self.settings.name
+
+    def fingerprint(self) -> dict[str, object]:
+        """What determines the defense."""
+        return self.settings.fingerprint()
+
+    @cached_property
+    def nearest(self) -> Callable[[str], list[int]]:
+        """Finds the requests most like a text, the most similar first."""
+        return ranking(self.known, self.settings.retrieved)
+
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The model's answer, asked with the notes on the most similar requests."""
+        seen = ""
+        if prompt.image:
+            seen = (await ask.model(replace(prompt, text=self.settings.caption), "caption")).text
+        notes = "\n".join(f"- {self.notes[place]}" for place in self.nearest(f"{prompt.text}\n{seen}"))
+        return await ask(replace(prompt, text=fill(self.settings.recall, notes=notes, query=prompt.text)), "answer")
+
+
+def ranking(known: Sequence[str], count: int) -> Callable[[str], list[int]]:
+    """A function that gives the places of the `count` texts most like one (TF-IDF, cosine; of equal ones the first)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    matrix = vectorizer.fit_transform(known)
+
+    def nearest(text: str) -> list[int]:
+        scores = (matrix @ vectorizer.transform([text]).T).toarray()[:, 0]
+        return sorted(range(len(known)), key=lambda place: (-scores[place], place))[:count]
+
+    return nearest

@@ -1,0 +1,87 @@
+"""ETA: check the answer, then the picture; where both are unsafe, the best of several answers begun safely.
+
+After Ding et al., ETA (ICLR 2025, arXiv 2410.06625; github.com/DripNowhy/ETA at 35808333,
+generate/eta_generation.py). Theirs are the order (the answer first, the picture only if the answer is unsafe, new
+answers only if both are), the beginning and the five candidates. Different here: a question to a model stands where
+theirs scores with CLIP and a reward model, and whole answers are chosen where theirs chooses sentence by sentence,
+which an endpoint does not allow. Our wording.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field
+
+from mmsb.config import settings
+from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.flow import gather
+from mmsb.judge.answers import final_answer
+from mmsb.model.base import Engine
+from mmsb.types import Prompt, Response
+
+GRADE = re.compile(r"\b(10|\d)\b")
+
+
+@settings
+class Eta:
+    """Two calls for an answer found safe, three for a harmless picture, else three and two for each candidate.
+
+    Attributes:
+        name: the name for tables.
+        check: asks about {answer}, yes or no.
+        look: asks about the picture, yes or no.
+        begin: asks for an answer to {query} with the set beginning.
+        grade: asks for a grade of {answer} from 0 to 10, the higher the safer and more helpful.
+        candidates: how many answers are drawn; a model that does not sample gives one answer as often.
+        evaluator: the model that checks and grades; None lets the target do it.
+    """
+
+    name: str
+    check: str
+    look: str
+    begin: str
+    grade: str
+    candidates: Annotated[int, Field(ge=1)] = 5
+    evaluator: Engine | None = None
+
+    def fingerprint(self) -> dict[str, object]:
+        """The four texts, the number of candidates and the evaluator."""
+        return {
+            "check": self.check,
+            "look": self.look,
+            "begin": self.begin,
+            "grade": self.grade,
+            "candidates": self.candidates,
+            "evaluator": dict(self.evaluator.fingerprint()) if self.evaluator else None,
+        }
+
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The first answer, or the best of the candidates; of equal ones, and of ungraded ones, the first."""
+        answer, judge = await ask(prompt, "answer"), self.evaluator or ask.target
+        if prompt.image is None:  # nothing to look at
+            return answer
+        asked = Prompt(fill(self.check, answer=answer.text), repeat=prompt.repeat)
+        if not says_yes(await ask.helper(judge, asked, "is the answer harmful?")):
+            return answer
+        seen = replace(prompt, text=self.look, system=None)
+        if not says_yes(await ask.helper(judge, seen, "is the picture harmful?")):
+            return answer
+        return await self._aligned(prompt, ask, judge)
+
+    async def _aligned(self, prompt: Prompt, ask: Ask, judge: Engine) -> Response:
+        wanted = replace(prompt, text=fill(self.begin, query=prompt.text))
+        draws = [replace(wanted, repeat=prompt.repeat * self.candidates + n) for n in range(self.candidates)]
+        drawn = await gather(*(ask(draw, f"candidate {n}") for n, draw in enumerate(draws, 1)))
+        asked = [Prompt(fill(self.grade, answer=one.text), repeat=prompt.repeat) for one in drawn]
+        told = await gather(*(ask.helper(judge, one, f"grade {n}") for n, one in enumerate(asked, 1)))
+        grades = [graded(reply) for reply in told]
+        return drawn[grades.index(max(grades))]
+
+
+def graded(reply: Response) -> int:
+    """The first number from 0 to 10 in a reply; -1 where there is none, so that it never wins over a grade."""
+    match = GRADE.search(final_answer(reply.text))
+    return int(match[1]) if match else -1

@@ -1,0 +1,45 @@
+"""Masked copies of the picture and a majority vote: against adversarial patches, after SmoothVLM (Sun et al. 2024).
+
+Its code is not public; the number of copies and the share of masked pixels are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from mmsb.config import settings
+from mmsb.defense.base import Ask
+from mmsb.defense.image import majority
+from mmsb.defense.mutation import Mutated
+from mmsb.flow import gather
+from mmsb.types import Prompt, Response
+
+
+@settings
+class SmoothMask:
+    """A call for each copy; a prompt without a picture is asked once, as it is.
+
+    Attributes:
+        name: the name for tables.
+        share: of the pixels that are black in each copy, at random.
+        votes: how many copies. The majority decides between refusing and answering, a tie refuses.
+    """
+
+    name: str
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    votes: PositiveInt = 5
+
+    def fingerprint(self) -> dict[str, object]:
+        """The share and the number of votes."""
+        return {"mask": self.share, "votes": self.votes}
+
+    async def answer(self, prompt: Prompt, ask: Ask) -> Response:
+        """The first answer of the larger camp."""
+        picture = prompt.image
+        if picture is None:
+            return await ask(prompt, "answer")
+        copies = [replace(prompt, image=Mutated(picture, "mask", n, self.share)) for n in range(self.votes)]
+        return majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(copies, 1))))

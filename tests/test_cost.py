@@ -1,0 +1,86 @@
+"""What a run costs: every stage is counted, the preparations too, and nothing without a price counts as free."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsb.cost import Costs, flat, total
+from mmsb.flow import Call
+from mmsb.prices import Prices, TokenPrice
+from mmsb.types import Failure, Outcome, Prompt, Response
+from tests.conftest import Run
+from tests.endpoint import ChatServer, Messages, text_of
+
+PRICES = Prices(date=date(2026, 1, 2), source="a test", llm={"dear": TokenPrice(input=2.0, output=10.0)}, pictures={})
+
+
+def call(stage: str, role: str | None, engine: str, outcome: Outcome, counted: bool = True) -> Call:
+    return Call(stage, role, engine, Prompt("q"), outcome, 0.0, 1.0, counted)
+
+
+def test_calls_are_summed_by_stage_role_and_model() -> None:
+    costs = Costs()
+    costs.add([call("answer", f"vote {n}", "dear", Response("a", input_tokens=n, output_tokens=2)) for n in (1, 2)])
+    costs.add(
+        [call("judge", None, "cheap", Response("a", seconds=0.5)), call("answer", None, "dear", Failure("x", "y"))]
+    )
+    costs.add([call("answer", None, "rules", Response("a"), counted=False)])
+    record = costs.record(PRICES)
+    lines = {(line["stage"], line["role"], line["model"]): line for line in record["lines"]}
+    assert set(lines) == {("answer", "vote", "dear"), ("judge", "judge", "cheap"), ("answer", "answer", "dear")}
+    votes = lines["answer", "vote", "dear"]
+    assert (votes["calls"], votes["input_tokens"], votes["output_tokens"]) == (2, 3, 4)
+    assert votes["dollars"] == pytest.approx((3 * 2.0 + 4 * 10.0) / 1e6)
+    assert lines["answer", "answer", "dear"]["failed"] == 1
+    assert (record["unpriced"], record["prices"]) == (["cheap"], "2026-01-02")
+    assert total(record, "judge")["dollars"] is None
+    assert total(record, "answer")["dollars"] == votes["dollars"]
+    told = dict(flat(record))
+    assert (told["cost/calls"], told["cost/judge/seconds"], told["cost/answer/failed"]) == (3, 0.5, 1)
+    assert "cost/dollars" not in told
+    assert "cost/answer/dollars" in told
+
+
+def test_a_priced_model_that_counts_no_tokens_is_not_free() -> None:
+    costs = Costs()
+    costs.add([call("answer", None, "dear", Response("a"))])
+    assert costs.record(PRICES)["unpriced"] == ["dear"]
+
+
+def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_path: Path) -> None:
+    def reply(messages: Messages) -> str:
+        text = text_of(messages)
+        return "none" if text.startswith("Write out") else "1. Take it. 2. Go on with it."
+
+    with ChatServer(reply) as server:
+        command = (
+            *("defense=adashield_adaptive", "model=vllm", "model.name=gpt-4o", f"model.base_url={server.url}"),
+            *("scenario=fraud", "dataset.limit=2", "tracker=none", "defense.adashield_adaptive.rounds=1"),
+        )
+        done = mmsb(*command)
+        assert done.returncode == 0, done.stderr
+        asked = len(server.requests)
+        texts = Counter(text_of(request["messages"]).split()[0] for request in server.requests)
+        assert mmsb(*command).returncode == 0
+        assert len(server.requests) == asked
+    first, again = (json.loads(path.read_text())["record"] for path in sorted(tmp_path.glob("outputs/runs/*/run.json")))
+    cost: dict[str, Any] = first["cost"]
+    calls = {(line["stage"], line["role"]): line["calls"] for line in cost["lines"]}
+    assert calls == {
+        ("prepare", "attempt"): 6,
+        ("prepare", "rewrite"): texts["This"],
+        ("answer", "transcript"): 2,
+        ("answer", "answer"): 2,
+    }
+    spent = total(cost)
+    assert spent["calls"] == 16
+    assert spent["dollars"] is not None
+    assert spent["dollars"] == pytest.approx((spent["input_tokens"] * 2.5 + spent["output_tokens"] * 10) / 1e6)  # type: ignore[operator]
+    assert again["cost"] == cost  # the price of the whole, though nothing was asked again
+    assert again["asked"] == 0
