@@ -21,6 +21,7 @@ from mmsb.defense.none import NoDefense
 from mmsb.digest import digest
 from mmsb.font import is_the_authors
 from mmsb.image_mode.typography import TypedText
+from mmsb.judge.base import Judge
 from mmsb.judge.official import Official
 from mmsb.model.local import Local
 from mmsb.paths import conf_dir
@@ -62,10 +63,21 @@ def comparable(experiment: Experiment, choices: Mapping[str, str], failed: int =
         choices: the option of each config group.
         failed: samples that have no answer.
     """
-    found = [*_data(experiment), *_asked(experiment), *_model(experiment, choices), *_judge(experiment)]
+    found = [*_data(experiment), *_asked(experiment), *_model(experiment, choices), *_judge(experiment.judge)]
     if failed:
         found.append(f"answers: {failed} samples failed")
     return Comparability(tuple(found))
+
+
+def judged_again(before: Mapping[str, Any] | None, judge: Judge) -> Comparability:
+    """Decide for answers that are judged again: all that differed still does, but for the judge.
+
+    Args:
+        before: what was decided when the answers were made; None where that is not known.
+        judge: the new judge.
+    """
+    known = before["reasons"] if before else ["answers: how they were made is not known here"]
+    return Comparability((*(reason for reason in known if not reason.startswith("judge:")), *_judge(judge)))
 
 
 def sentence(record: Mapping[str, Any]) -> str:
@@ -186,9 +198,9 @@ def _settled(model: Local) -> dict[str, Any]:
     return {"_target_": type(model), **weights, **decoding, **model.content()}
 
 
-def _judge(experiment: Experiment) -> Iterator[str]:
+def _judge(judge: Judge) -> Iterator[str]:
     """The authors' prompts, asked of GPT-4."""
-    judge = experiment.judge
+    judge = judge
     if not isinstance(judge, Official):
         yield f"judge: {judge.name}, the paper's is GPT-4 with the authors' prompts (judge=official)"
     elif not judge.model.name.rpartition("/")[2].startswith(JUDGE):

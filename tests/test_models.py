@@ -12,6 +12,8 @@ import pytest
 from mmsb import models
 from tests.conftest import ROOT
 
+PRESETS = models.presets
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _built_once() -> Iterator[None]:
@@ -55,7 +57,10 @@ def test_the_page_names_source_and_proof_of_every_setting(mmsb: Callable[..., An
     assert read.endswith("| no: read only |")
 
 
-def test_the_table_says_what_is_on_disk(mmsb: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_table_says_what_is_on_disk(
+    mmsb: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "presets", PRESETS)  # a preset says what is there when it is built
     (tmp_path / "checkpoints/otter").mkdir(parents=True)
     (tmp_path / "checkpoints/otter/config.json").write_text("{}")
     (tmp_path / "checkpoints/sources").mkdir()

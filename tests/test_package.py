@@ -56,7 +56,12 @@ def distributions(modules: dict[str, Path]) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("mmsb", ("quantized", "ray")), ("tools", ("dev",)), ("benchmarks", ("dev",)), ("tests", ("dev", "local"))],
+    [
+        ("mmsb", ("lora", "quantized", "ray")),
+        ("tools", ("dev",)),
+        ("benchmarks", ("dev",)),
+        ("tests", ("dev", "local")),
+    ],
 )
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     undeclared = {name for name, homes in distributions(imported(folder)).items() if not homes & declared(*extras)}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmsb.calls import Calls
 from mmsb.cli import say
+from mmsb.comparable import judged_again
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
 from mmsb.driver import Driver
@@ -127,6 +128,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     run.record.update(
         {key: about[key] for key in ("model", "defense", "dataset", "totals")},
         judge=dict(settings.judge.fingerprint()),
+        comparable=judged_again(about.get("comparable"), settings.judge).record,
         rejudged=settings.source,
         asked=driver.asked,
         wall_seconds=round(time.monotonic() - started, 3),
