@@ -57,9 +57,10 @@ def update(records: Records, run: str, first: Mapping[str, Any], values: Mapping
     metrics = [(SIZE, float(done))]
     if values["rated"]:
         metrics.append((SO_FAR, round(values["unsafe"] / values["rated"], 4)))
-    records.put(run, {}, metrics, (round(at * 1000), done))
+    # The note first: who sees the new figures then never reads them beside no note, or an older one.
     note = remaining(done, int(first["total"]), at - float(first["started"]))
     records.client.set_tag(run, "mlflow.note.content", note)
+    records.put(run, {}, metrics, (round(at * 1000), done))
 
 
 if __name__ == "__main__":
