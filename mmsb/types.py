@@ -20,6 +20,7 @@ from mmsb.scenario import Scenario
 Finish = Literal["stop", "length", "content_filter"]
 Label = Literal["safe", "unsafe", "unparsed", "filtered", "failed"]
 PLAIN, KEY_PHRASE, PHRASE_TYPE = "plain", "key_phrase", "phrase_type"
+PLACE = "\ufffc"  # of a picture inside a text: Unicode's own character for an embedded object
 
 
 def clean(text: str) -> str:
@@ -68,6 +69,10 @@ class How:
         max_tokens: the longest reply; None leaves it to the engine.
         words: the probabilities of these words are wanted, where the reply comes to say one of them.
         before: what the reply says before that word, as a regular expression.
+        placed: the picture goes where `PLACE` stands in the text, not before it.
+        closing: a last turn of the user's, behind the reply, that says what is wanted.
+        parts: every turn is a list of parts, as chat templates of models that see pictures read them; a turn that is a
+            plain string is empty to some of these.
     """
 
     whole: bool = False
@@ -75,6 +80,9 @@ class How:
     max_tokens: int | None = None
     words: tuple[str, ...] = ()
     before: str = r"\s*"
+    placed: bool = False
+    closing: str | None = None
+    parts: bool = False
 
 
 @dataclass(frozen=True)

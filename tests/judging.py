@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mmsb.driver import Driver
 from mmsb.judge import base
 from mmsb.judge.base import Answer, Judge
 from mmsb.model.base import Batch, Reply, engines_in
-from mmsb.picture import Picture
+from mmsb.picture import BytesPicture, Picture
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.store import Store
 from mmsb.types import (
@@ -25,6 +26,8 @@ from mmsb.types import (
     Verdict,
 )
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+PICTURE = BytesPicture(base64.b64decode(PIXEL), "x.png")
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in official_scenarios()}
 
 

@@ -142,3 +142,33 @@ def save_small_idefics3(folder: Path) -> Path:
     template = TEMPLATE.replace("<image>\n", "<image>")
     Idefics3Processor(images, tokens, image_seq_len=4, chat_template=template).save_pretrained(folder)
     return folder
+
+
+def save_small_shieldgemma2(folder: Path) -> Path:
+    """ShieldGemma 2: Gemma 3, of which two words' logits are read; its template turns a policy into a question."""
+    from transformers import (
+        Gemma3TextConfig,
+        ShieldGemma2Config,
+        ShieldGemma2ForImageClassification,
+        ShieldGemma2Processor,
+        SiglipVisionConfig,
+    )
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    tokens = words(boi_token="<boi>", eoi_token="<eoi>", image_token="<image>")
+    text = Gemma3TextConfig(vocab_size=len(tokens), head_dim=8, sliding_window=512, **LLAMA)
+    config = ShieldGemma2Config(
+        text_config=text.to_dict(),
+        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False).to_dict(),
+        mm_tokens_per_image=4,
+        boi_token_index=tokens.convert_tokens_to_ids("<boi>"),
+        eoi_token_index=tokens.convert_tokens_to_ids("<eoi>"),
+        image_token_index=tokens.convert_tokens_to_ids("<image>"),
+        yes_token_index=5,
+        no_token_index=6,
+    )
+    randomized(ShieldGemma2ForImageClassification(config)).save_pretrained(folder)
+    images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
+    template = TEMPLATE.replace("<image>\n", "<boi>")
+    ShieldGemma2Processor(images, tokens, chat_template=template, image_seq_length=4).save_pretrained(folder)
+    return folder

@@ -23,10 +23,11 @@ class ModerationJudge(Guard):
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """The answer, or the request with its picture; nothing where it is empty, which the endpoint refuses."""
-        if "empty" in reading.flags:
+        image = answer.prompt.image if answer.request and self.pictures else None
+        if "empty" in reading.flags and image is None:
             return []
         text = answer.prompt.text if answer.request else final_answer(answer.response.text)
-        return [Prompt(text, answer.prompt.image if answer.request and self.pictures else None)]
+        return [Prompt(text, image)]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """An empty answer is unparsed."""

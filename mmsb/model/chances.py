@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mmsb.types import How
 
-Position = tuple[str, Mapping[str, float]]
+# Pairs, not a mapping: with the tokenizers of Llama 2 and Mistral "no" at the start of a word and inside one are two
+# tokens that read the same, and a mapping would keep only the less likely of them.
+Likely = Iterable[tuple[str, float]]
+Position = tuple[str, Likely]
 LIKELIEST = 20  # tokens in each place: the most that vLLM and OpenAI give by default
+UNSEEN = 0.01  # the most that a word may have among the tokens that were not listed; above that nobody knows it
 DIGITS = 8
+SPACES = str.maketrans({"\u0120": " ", "\u010a": "\n", "\u2581": " "})  # as byte-level BPE and SentencePiece write them
 
 
 def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
@@ -23,19 +28,27 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
         how: which words, and what stands before them.
 
     Returns:
-        Probabilities in [0, 1], which need not sum to 1; None where the reply says none of the words there.
+        Probabilities in [0, 1], which need not sum to 1; None where the reply says none of the words there, or where
+        too few tokens are listed to tell.
     """
     said = ""
     for token, likely in positions:
         if re.fullmatch(how.before, said) and any(_begins(word, token) for word in how.words):
-            return {
-                word: round(sum(math.exp(value) for other, value in likely.items() if _begins(word, other)), DIGITS)
-                for word in how.words
-            }
-        said += token
+            return _summed([(other, math.exp(value)) for other, value in likely], how.words)
+        said += token.translate(SPACES)
     return None
 
 
+def _summed(likely: list[tuple[str, float]], words: tuple[str, ...]) -> dict[str, float] | None:
+    found = {word: [chance for other, chance in likely if _begins(word, other)] for word in words}
+    # A server that lists one or two tokens leaves the other word out: that is not a probability of zero. What is not
+    # listed is no likelier than the last that is, nor than what is left of 1.
+    left = min(1 - sum(chance for _, chance in likely), min((chance for _, chance in likely), default=1.0))
+    if not all(found.values()) and left > UNSEEN:
+        return None
+    return {word: round(sum(seen), DIGITS) for word, seen in found.items()}
+
+
 def _begins(word: str, token: str) -> bool:
-    letters = re.sub(r"\W", "", token).lower()
+    letters = re.sub(r"\W", "", token.translate(SPACES)).lower()
     return bool(letters) and word.startswith(letters)

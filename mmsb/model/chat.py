@@ -19,7 +19,7 @@ import orjson
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
 from mmsb.schemas import Malformed, Usage, parse_chat, parse_tokens, shown_bytes
-from mmsb.types import Finish, How, Prompt, Response, clean
+from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
@@ -37,29 +37,48 @@ def chat_request(
     """The request's body as JSON.
 
     Args:
-        prompt: its system prompt and text are sent, and its reply as a last turn.
-        picture: the image's bytes and media type; it stands before the text.
+        prompt: its system prompt and text are sent, its reply as a further turn, and what closes the exchange.
+        picture: the image's bytes and media type.
         detail: OpenAI's image detail, None to leave it out.
         rest: model and sampling settings.
     """
+    how = prompt.how or How()
     messages: list[dict[str, Any]] = []
     if prompt.system:
         messages.append({"role": "system", "content": clean(prompt.system)})
-    messages.append({"role": "user", "content": content(clean(prompt.text), picture, detail)})
+    messages.append({"role": "user", "content": content(clean(prompt.text), picture, detail, how.placed)})
     if prompt.reply is not None:
         messages.append({"role": "assistant", "content": clean(prompt.reply)})
+    if how.closing is not None:
+        messages.append({"role": "user", "content": clean(how.closing)})
+    for message in messages:
+        if how.parts and isinstance(message["content"], str):
+            message["content"] = [{"type": "text", "text": message["content"]}]
     return orjson.dumps({**rest, "messages": messages})
 
 
-def content(text: str, picture: tuple[bytes, str] | None, detail: str | None) -> str | list[dict[str, Any]]:
-    """A message's content: the text, after the picture (bytes and media type) where there is one."""
+def content(
+    text: str, picture: tuple[bytes, str] | None, detail: str | None, placed: bool = False
+) -> str | list[dict[str, Any]]:
+    """A message's content.
+
+    Args:
+        text: the text.
+        picture: the image's bytes and media type, where there is one.
+        detail: OpenAI's image detail, None to leave it out.
+        placed: the picture goes where `PLACE` stands in the text; else before it.
+    """
     if picture is None:
         return text
     data, media_type = picture
     image = {"url": f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"}
     if detail:
         image["detail"] = detail
-    return [{"type": "image_url", "image_url": image}, {"type": "text", "text": text}]
+    before, _, after = text.partition(PLACE) if placed else ("", "", text)
+    parts: list[dict[str, Any]] = [{"type": "text", "text": before}] if before else []
+    parts.append({"type": "image_url", "image_url": image})
+    # An empty last part is sent where nothing was placed: endpoints were always asked so, and some want a text.
+    return [*parts, {"type": "text", "text": after}] if after or not placed else parts
 
 
 def read_reply(body: bytes, how: How | None = None) -> Response:
@@ -83,7 +102,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     found = None
     if how and how.words:
         tokens = parse_tokens(bytes(choice.logprobs))
-        likely = ((one.token, {other.token: other.logprob for other in one.top_logprobs}) for one in tokens)
+        likely = ((one.token, [(other.token, other.logprob) for other in one.top_logprobs]) for one in tokens)
         found = chances(likely, how)
     text = without_thoughts(choice.message.text)
     return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)

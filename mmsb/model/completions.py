@@ -61,7 +61,9 @@ def read_completion(body: bytes, how: How) -> Response:
     choice, usage = completion.choices[0], completion.usage or Usage()
     found = None
     if how.words and (tokens := choice.logprobs):
-        found = chances(zip(tokens.tokens, (likely or {} for likely in tokens.top_logprobs), strict=False), how)
+        found = chances(
+            zip(tokens.tokens, ((likely or {}).items() for likely in tokens.top_logprobs), strict=False), how
+        )
     finish = FINISHES.get(choice.finish_reason or "", "stop")
     text = without_thoughts(choice.text)
     return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)

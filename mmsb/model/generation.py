@@ -121,7 +121,7 @@ def with_chances(tokenizer: Any, answer: Response, ids: Sequence[int], logits: A
     likeliest = torch.log_softmax(logits.float(), dim=-1).topk(min(LIKELIEST, logits.shape[-1]), dim=-1)
     places = zip(ids, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
     positions = (
-        (tokenizer.decode([said]), dict(zip(map(tokenizer.decode, others), values, strict=True)))
+        (tokenizer.decode([said]), zip(map(tokenizer.decode, others), values, strict=True))
         for said, others, values in places
     )
     return replace(answer, chances=chances(positions, how))

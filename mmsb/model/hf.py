@@ -22,7 +22,7 @@ from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, asked, defused, known_penalty, read_output, special_tokens
 from mmsb.model.local import Local
 from mmsb.picture import Picture
-from mmsb.types import How, Prompt, Response
+from mmsb.types import PLACE, How, Prompt, Response
 
 COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|position_ids)$")  # buffers that old checkpoints hold
 PLAIN = How()
@@ -60,6 +60,7 @@ class HF(Local):
     quantization: Literal["4bit", "8bit"] | None = None
 
     SEES_REPLY: ClassVar[bool] = True
+    ARCHITECTURE: ClassVar[str] = "AutoModelForMultimodalLM"  # of transformers
     LOADING: ClassVar[tuple[str, ...]] = (*Local.LOADING, "backend", "attention", "device_map", "quantization")
 
     def content(self) -> dict[str, object]:
@@ -78,11 +79,13 @@ class HF(Local):
         Raises:
             ModelError: not found, not an image-text-to-text model, or keys that do not match.
         """
-        from transformers import AutoModelForMultimodalLM, AutoProcessor
+        import transformers
 
         try:
-            processor = AutoProcessor.from_pretrained(self.name_or_path, revision=self.revision, backend=self.backend)
-            model, info = AutoModelForMultimodalLM.from_pretrained(
+            processor = transformers.AutoProcessor.from_pretrained(
+                self.name_or_path, revision=self.revision, backend=self.backend
+            )
+            model, info = getattr(transformers, self.ARCHITECTURE).from_pretrained(
                 self.name_or_path,
                 revision=self.revision,
                 dtype=self.dtype,
@@ -179,18 +182,29 @@ class HF(Local):
 
     def _messages(self, loaded: Loaded, prompt: Prompt) -> list[dict[str, Any]]:
         """The prompt as a chat. Special tokens in its text are defused: a text cannot end its own turn."""
-        content: list[dict[str, Any]] = []
-        if prompt.image is not None:
-            content.append({"type": "image", "image": self.fitted(loaded, prompt.image)})
-        content.append({"type": "text", "text": defused(prompt.text, loaded.specials)})
-        messages = [{"role": "user", "content": content}]
+        how = prompt.how or PLAIN
+        messages = [{"role": "user", "content": self._content(loaded, prompt, how.placed)}]
         if prompt.system:
             system = defused(prompt.system, loaded.specials)
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
         if prompt.reply is not None:
             reply = defused(prompt.reply, loaded.specials)
             messages.append({"role": "assistant", "content": [{"type": "text", "text": reply}]})
+        if how.closing is not None:
+            messages.append({"role": "user", "content": [{"type": "text", "text": how.closing}]})
         return messages
+
+    def _content(self, loaded: Loaded, prompt: Prompt, placed: bool) -> list[dict[str, Any]]:
+        """The user's turn: the picture before the text, or where the text has its place."""
+        text = defused(prompt.text, loaded.specials)
+        if prompt.image is None:
+            return [{"type": "text", "text": text}]
+        image = {"type": "image", "image": self.fitted(loaded, prompt.image)}
+        if not placed:
+            return [image, {"type": "text", "text": text}]
+        before, _, after = text.partition(PLACE)
+        parts = [{"type": "text", "text": before}, image, {"type": "text", "text": after}]
+        return [part for part in parts if part.get("text") != ""]  # some templates end an empty text with a newline
 
     def fitted(self, loaded: Loaded, picture: Picture) -> Any:
         """The picture's pixels, fitted as the settings say."""

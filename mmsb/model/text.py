@@ -102,20 +102,32 @@ class Text(Local):
             return prompt.text
         if self.template is None and loaded.tokenizer.chat_template is None:
             raise ModelError(f"{self.name} has no chat template", "Give one in template, as Jinja.")
-        turns = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
-        messages = [
-            {"role": role, "content": defused(text, loaded.specials)}
-            for role, text in turns.items()
-            if text is not None
-        ]
-        rendered: str = loaded.tokenizer.apply_chat_template(
+        said = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
+        turns = [(role, defused(text, loaded.specials)) for role, text in said.items() if text is not None]
+        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
+        if how.closing is not None:
+            messages.append({"role": "user", "content": how.closing})
+        shown = self._shown(loaded, messages, how)
+        # The template of Llama Guard 3 1B reads lists of parts and takes a plain string for an empty turn, of which the
+        # guard says that it is safe.
+        if self.template is None and any(text.strip() not in shown for _, text in turns):
+            for message in messages:
+                message["content"] = [{"type": "text", "text": message["content"]}]
+            shown = self._shown(loaded, messages, how)
+            if any(text.strip() not in shown for _, text in turns):
+                raise ModelError(f"{self.name}: its chat template leaves out what it is shown", "Give one in template.")
+        return shown
+
+    def _shown(self, loaded: Loaded, messages: list[dict[str, Any]], how: How) -> str:
+        """Messages through the chat template."""
+        shown: str = loaded.tokenizer.apply_chat_template(
             messages,
             chat_template=self.template,
             add_generation_prompt=True,
             tokenize=False,
             **{**self.template_arguments, **json.loads(how.arguments)},
         )
-        return rendered
+        return shown
 
 
 @settings
