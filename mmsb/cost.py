@@ -64,9 +64,9 @@ class Costs:
         """The lines as JSON values, those of the whole run priced where the table knows their model."""
         lines = [self.lines[key] for key in sorted(self.lines)]
         for line in lines:
-            price = prices.llm.get(line.model) if prices and not line.uncounted else None
-            if price:
-                line.dollars = (line.input_tokens * price.input + line.output_tokens * price.output) / 1e6
+            if prices and not line.uncounted:
+                spent = prices.dollars(line.model, line.input_tokens, line.output_tokens)
+                line.dollars = sum(spent) if spent else None
         unpriced = sorted({line.model for line in lines if line.dollars is None})
         date = str(prices.date) if prices else None
         return {"lines": [asdict(line) for line in lines], "prices": date, "unpriced": unpriced}

@@ -32,11 +32,12 @@ from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
 from mmsb.results import Results
-from mmsb.run import Run, Withhold, environment
+from mmsb.run import Run, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Failure, Outcome, Question, Response, Result, Sample
+from mmsb.withholding import Withhold
 
 
 @settings
@@ -56,7 +57,7 @@ class Experiment:
     protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "own"
-    withhold: Withhold = "nothing"  # of the page that a sweep ends with
+    withhold: Withhold = "nothing"  # from the page that a sweep ends with, and from the tracker
 
     def __post_init__(self) -> None:
         """Refuse a protocol that the model does not follow.

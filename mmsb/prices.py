@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from pydantic import NonNegativeFloat
 
@@ -41,6 +43,30 @@ class Prices:
     source: str
     llm: dict[str, TokenPrice]
     pictures: dict[str, PicturePrice]
+
+    def dollars(self, model: str, given: int | None, came: int | None) -> tuple[float, float] | None:
+        """What tokens cost, in US dollars: those given to a model, and those that came from it.
+
+        Args:
+            model: its name at its endpoint.
+            given: input tokens; None where nobody counted them.
+            came: output tokens; likewise.
+
+        Returns:
+            None where the table does not know the model or nobody counted: not known is not free.
+        """
+        price = self.llm.get(model)
+        if price is None or given is None or came is None:
+            return None
+        return given * price.input / 1e6, came * price.output / 1e6
+
+
+def recorded_prices(config: Mapping[str, Any]) -> Prices | None:
+    """The prices that a run's resolved configuration names; None where it names none."""
+    values = config.get("prices")
+    if not values:
+        return None
+    return Prices(**{key: value for key, value in values.items() if key != "_target_"})
 
 
 def money(dollars: float) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mmsb import __version__
 from mmsb.digest import digest, write_atomically
@@ -25,7 +25,6 @@ from mmsb.schemas import parse_run
 
 FILE = "run.json"
 NOT_MEASURED = ("output_dir", "prices", "tracker", "trusted_packages", "withhold")
-Withhold = Literal["nothing", "answers", "all"]  # what a page of the run leaves out
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
 
 

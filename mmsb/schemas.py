@@ -218,6 +218,7 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: Annotated[float, msgspec.Meta(ge=0)]
     calls: Count
     chances: dict[str, float] | None = None
+    at: float | None = None
 
 
 _stored: Callable[[bytes], Stored] = msgspec.json.Decoder(Stored).decode
@@ -234,7 +235,14 @@ def parse_response(value: bytes) -> Response:
     except BROKEN as error:
         raise StoreError(f"not a stored answer: {error}") from error
     return Response(
-        one.text, one.finish, one.input_tokens, one.output_tokens, one.seconds, one.calls, chances=one.chances
+        one.text,
+        one.finish,
+        one.input_tokens,
+        one.output_tokens,
+        one.seconds,
+        one.calls,
+        chances=one.chances,
+        at=one.at,
     )
 
 

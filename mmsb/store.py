@@ -117,6 +117,7 @@ class Shelf:
         with self._lock:
             if key in self:
                 return self.get(key)
+            response = dataclasses.replace(response, text=clean(response.text), at=time.time())
             line = _line(key, response)
             if self._writer is None:
                 self._writer = _Writer(self.folder, self._fingerprint)
@@ -124,7 +125,7 @@ class Shelf:
                 self._paths.append(self._writer.path)
             offset = self._writer.append(line)
             self._index[bytes.fromhex(key)] = (len(self._files) - 1, offset, len(line))
-        return dataclasses.replace(response, text=clean(response.text))
+        return response
 
     def close(self) -> None:
         """Bring what was written to the disk and let go of the files."""
@@ -161,7 +162,6 @@ class Shelf:
 
 def _line(key: str, response: Response) -> bytes:
     fields = {f.name: getattr(response, f.name) for f in dataclasses.fields(response)}
-    fields["text"] = clean(response.text)
     del fields["sent"], fields["steps"]  # what a defense adds; the engine itself has neither
     if fields["chances"] is None:
         del fields["chances"]

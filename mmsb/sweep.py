@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -17,8 +17,8 @@ from mmsb.errors import TrackingError
 
 if TYPE_CHECKING:
     from mmsb.report.finished import Finished
-    from mmsb.run import SavedRun
     from mmsb.tracker.base import Tracker
+    from mmsb.withholding import Withhold
 
 SWEEP_VARIABLE = "MMSB_SWEEP_DIR"
 SWEPT_VARIABLE = "MMSB_SWEPT"  # the keys that differ between the runs: their names are made of these
@@ -81,44 +81,44 @@ def finish_sweep() -> int:
     from mmsb.report.tradeoff import print_sweep
 
     folder = Path(name)
-    runs = finished_runs(folder)
+    runs, written = finished_runs(folder), None
     if runs:
         for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
             print(line)
         print_sweep(runs)
-        _show_page(runs, folder)
+        written = _show_page(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
-    _close(folder, runs, finished=not errors)
+    _close(folder, runs, not errors, written)
     return 1 if errors else 0
 
 
-def _show_page(runs: Sequence[Finished], folder: Path) -> None:
-    """Write the sweep's page, as the runs say what it withholds."""
-    from mmsb.config import TARGET_PACKAGES
+def _show_page(runs: Sequence[Finished], folder: Path) -> Withhold | None:
+    """Write the sweep's page, as the runs say what it withholds, and return that; None: there is no page."""
     from mmsb.report.page import write_page
-    from mmsb.run import Withhold
+    from mmsb.report.shared import packages, withheld
 
-    levels = [run.values["config"].get("withhold", "nothing") for run in runs]
-    strictest = max(levels, key=get_args(Withhold).index)
-    packages = {str(name) for run in runs for name in run.values["config"].get("trusted_packages") or ()}
+    withhold = withheld(runs)
     try:
-        page = write_page(runs, folder, strictest, packages=(*TARGET_PACKAGES, *sorted(packages)))
+        page = write_page(runs, folder, withhold, packages=packages(runs))
     except Exception as error:  # whatever it is: the runs are finished, and their page can be made again
         say(f"warning: no page could be written: {type(error).__name__}: {error}")
-        say(f"Try again: python -m mmsb.report runs={folder} withhold={strictest}")
-    else:
-        print(f"page: {page}")
+        say(f"Try again: python -m mmsb.report runs={folder} withhold={withhold}")
+        return None
+    print(f"page: {page}")
+    return withhold
 
 
-def _close(folder: Path, runs: Sequence[SavedRun], finished: bool) -> None:
+def _close(folder: Path, runs: Sequence[Finished], finished: bool, written: Withhold | None) -> None:
+    from mmsb.report.shared import page_of
     from mmsb.tracker.base import Sweep
 
     tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
+    page = page_of(runs, folder, written)
     try:
-        if tracker and sweep and (line := tracker.close_sweep(sweep, runs, finished)) and runs:
+        if tracker and sweep and (line := tracker.close_sweep(sweep, runs, finished, page)) and runs:
             say(line)
     except TrackingError as error:
         show(error)

@@ -151,6 +151,7 @@ class Response:
         steps: the calls on the way, where a defense made some.
         chances: the probability of each word that `How.words` wanted; None where the reply came to none of them, or the
             engine knows no probabilities.
+        at: when it came, in seconds since the epoch; None until it is in the store.
     """
 
     text: str
@@ -162,6 +163,7 @@ class Response:
     sent: Prompt | None = None
     steps: tuple[Step, ...] = ()
     chances: Mapping[str, float] | None = None
+    at: float | None = field(default=None, compare=False)  # the same answer, whenever it came
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ LAYERS = (
     ("error_messages", "hydra_app", "usage"),
     ("config_rules",),
     ("types",),
-    ("prices", "scenario"),
+    ("prices", "scenario", "withholding"),
     ("config",),
     ("font",),
     ("picture", "progress", "processes", "console", "secret", "resolvers"),

@@ -10,6 +10,8 @@ from mmsb.cli import say
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.errors import DataError, MmsbError
 from mmsb.judge.finished import FinishedRun
+from mmsb.report.finished import finished_run
+from mmsb.report.shared import page_of
 from mmsb.run import FILE, SavedRun
 from mmsb.tracker.base import Sweep, Tracker
 from mmsb.types import Sample
@@ -45,7 +47,7 @@ class Recording:
         """Record a sweep's finished runs, then the sweep."""
         numbered = [path for path in sweep.folder.iterdir() if path.name.isdigit() and path.is_dir()]
         folders = sorted(numbered, key=lambda path: int(path.name))
-        runs = [SavedRun.open(path) for path in folders if (path / FILE).is_file()]
+        runs = [finished_run(path) for path in folders if (path / FILE).is_file()]
         if not runs:
             raise DataError(
                 f"{sweep.folder} has no finished run", "Run its command again: it goes on where it stopped."
@@ -54,7 +56,7 @@ class Recording:
         for run in runs:
             self.tracker.log(run, self.samples(run.folder))
             say(f"recorded: {run.name}")
-        return self.tracker.close_sweep(sweep, runs, finished=len(runs) == len(folders))
+        return self.tracker.close_sweep(sweep, runs, len(runs) == len(folders), page_of(runs, sweep.folder))
 
     def samples(self, folder: Path) -> Iterator[Sample]:
         """The run's samples, with the dataset's pictures where they are still there."""

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from mmsb.report.columns import Column, alike
-from mmsb.run import Withhold
+from mmsb.withholding import Withhold, without
 
 Row = Mapping[str, Any]
 Place = tuple[str, str, str, bool, int]  # dataset, scenario, question, benign twin, repeat
@@ -117,10 +117,7 @@ def _card(
 
 def cell(row: Row, withhold: Withhold) -> dict[str, Any]:
     """One run's part of a card. Values that say nothing are left out."""
-    kept = {"id": row["id"], **{key: row.get(key) for key in VERDICT}}
-    if withhold == "nothing":
-        kept |= {short: row.get(key) for key, short in TEXTS.items()}
-        kept |= {key: row.get(key) for key in ("prompt", "system", "steps", "cause")}
-    elif withhold == "answers" and not row.get("steps"):  # after a step, a prompt may quote what a model said
-        kept |= {key: row.get(key) for key in ("prompt", "system")}
+    left = without(row, withhold)
+    kept = {key: left.get(key) for key in ("id", *VERDICT, "prompt", "system", "steps", "cause")}
+    kept |= {short: left.get(key) for key, short in TEXTS.items()}
     return {key: value for key, value in kept.items() if value not in (None, "", [], {})}

@@ -14,7 +14,7 @@ from mmsb.report.content import tables
 from mmsb.report.files import Format, write_chart, write_table
 from mmsb.report.page import Form, figures, write_page
 from mmsb.report.sweep import effects
-from mmsb.run import Withhold
+from mmsb.withholding import Withhold
 
 
 @settings

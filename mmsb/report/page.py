@@ -29,7 +29,7 @@ from mmsb.report.finished import Finished
 from mmsb.report.pictures import Pictures
 from mmsb.report.sweep import Effect, effects
 from mmsb.report.tradeoff import points
-from mmsb.run import Withhold
+from mmsb.withholding import Withhold
 
 Form = Literal["auto", "file", "folder"]
 SOURCES = PACKAGE / "report/page"
@@ -73,7 +73,7 @@ def write_page(
         The page's path.
     """
     columns = named(runs)
-    whole = form == "file" or (form == "auto" and _samples(columns) <= ONE_FILE)
+    whole = form == "file" or (form == "auto" and one_file(runs))
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     thumbnails = [Pictures(run, folder / PICTURES, packages) for run in runs]
     chunks = _chunks(columns, thumbnails, withhold)
@@ -127,8 +127,9 @@ def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure
     return [figure for figure in all_figures if figure.chart is not None]
 
 
-def _samples(columns: Sequence[Column]) -> int:
-    return sum(int(column.run.metrics.get("n/total", 0)) for column in columns)
+def one_file(runs: Sequence[Finished]) -> bool:
+    """Whether the page of some runs is small enough for one file."""
+    return sum(int(run.metrics.get("n/total", 0)) for run in runs) <= ONE_FILE
 
 
 def _about(columns: Sequence[Column], withhold: Withhold) -> dict[str, Any]:

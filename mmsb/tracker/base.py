@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,9 +14,12 @@ from mmsb.digest import write_atomically
 from mmsb.errors import DataError
 from mmsb.run import Run, SavedRun
 from mmsb.types import Result, Sample
+from mmsb.withholding import Withhold
 
 SWEEP_FILE = "sweep.json"
 Told = Callable[[Result], None]
+MakePage = Callable[[Withhold, Path], Path | None]
+"""Writes the page of a sweep as one file into a folder, without what is withheld; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,13 @@ class Sweep:
             raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
 
 
+@contextmanager
+def made(page: MakePage, withhold: Withhold) -> Iterator[Path | None]:
+    """The page of a sweep in a folder of its own, which goes with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield page(withhold, Path(folder))
+
+
 @runtime_checkable
 class Tracker(Protocol):
     """Records runs for comparison. What raises TrackingError leaves the results complete."""
@@ -90,13 +101,14 @@ class Tracker(Protocol):
         """
         ...
 
-    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Record the end of a sweep.
 
         Args:
             sweep: the sweep.
             runs: its finished runs.
             finished: whether all its runs came to their end.
+            page: writes their page, for who keeps it with the sweep.
 
         Returns:
             How to look at it, in one line for the terminal.

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from mmsb.cost import COUNTS, total
 from mmsb.digest import digest
 from mmsb.metrics import declared
 from mmsb.metrics.declared import side_by_side
 from mmsb.metrics.summary import not_rated
+from mmsb.prices import money
 from mmsb.run import SavedRun
 
 if TYPE_CHECKING:
@@ -79,6 +81,29 @@ def headline_names() -> list[str]:
 
 def _name(metric: declared.Metric, scope: str) -> str:
     return sane_name(f"{scope} {metric.title}" if len(metric.in_sweeps) > 1 else metric.title)
+
+
+def spent(cost: Mapping[str, Any]) -> dict[str, float]:
+    """What a run cost in all, as few numbers; what nobody counted or knows the price of is in none of them."""
+    found = total(cost) if cost["lines"] else {}
+    counted = not any(line["uncounted"] for line in cost["lines"])
+    names = ("calls", *(("input_tokens", "output_tokens") if counted else ()), "seconds", "dollars")
+    return {name.replace("_", " "): value for name in names if (value := found.get(name)) is not None}
+
+
+def cost_table(cost: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """What each stage, role and model of a run cost: columns and rows."""
+    columns = ["stage", "role", "model", *COUNTS]
+    return columns, [["-" if line[name] is None else line[name] for name in columns] for line in cost["lines"]]
+
+
+def bill(cost: Mapping[str, Any]) -> str:
+    """A run's cost in money, in words; empty where nothing has a price."""
+    known = [line["dollars"] for line in cost["lines"] if line["dollars"] is not None]
+    if not known:
+        return ""
+    rest = f", without {', '.join(cost['unpriced'])}, whose price is not known" if cost["unpriced"] else ""
+    return f"; in all {money(sum(known))} at the prices of {cost['prices']}{rest}"
 
 
 def of_sweep(runs: Sequence[SavedRun]) -> dict[str, float]:

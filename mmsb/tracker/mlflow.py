@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.cost import NO_COST, flat
+from mmsb.cost import NO_COST
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.progress import track
-from mmsb.results import FILE as RESULTS
 from mmsb.run import FILE as RUN_FILE
 from mmsb.run import Run, SavedRun
 from mmsb.terminal import cost
 from mmsb.tracker import format as form
 from mmsb.tracker import traces
 from mmsb.tracker.alive import alive, hold, holding, release
-from mmsb.tracker.base import Sweep, Told
+from mmsb.tracker.base import MakePage, Sweep, Told, made
+from mmsb.tracker.files import share_questions, shared_results
 from mmsb.tracker.live import following
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
 from mmsb.tracker.page import look, pair_page, save_pair, save_view
 from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACED, TRACES, Records, asked_for, run_identity
 from mmsb.types import Sample
+from mmsb.withholding import Withhold, strictest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,6 +54,7 @@ class MLflow:
         experiment: the MLflow experiment.
         traces: which samples become traces: all, those judged unsafe, that many spread over the run, or none.
         pictures: how traces show pictures.
+        withhold: "answers" or "all": what the records are to hold no trace of.
         live_after: seconds after which a run that is still going on shows in MLflow; None: only once it is finished.
     """
 
@@ -62,6 +64,7 @@ class MLflow:
     traces: Literal["all", "unsafe", "none"] | PositiveInt = "all"
     pictures: Literal["thumbnails", "originals"] = "thumbnails"
     live_after: PositiveFloat | None = 30.0
+    withhold: Withhold = "nothing"
 
     @property
     def place(self) -> StorePlace:
@@ -101,8 +104,8 @@ class MLflow:
             self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
         return None if sweep else look(self.place, records.experiment)
 
-    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
-        """Give the parent run the comparison of its runs, and end it."""
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
+        """Give the parent run the comparison of its runs and their page, and end it."""
         try:
             with self.opened(AGAIN.format(sweep.folder)) as records:
                 parent, client = self.parent(records, sweep), records.client
@@ -114,6 +117,9 @@ class MLflow:
                     client.set_tag(parent, "mlflow.note.content", text)
                     if runs:
                         records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
+                        with made(page, self.withheld(*runs)) as found:
+                            if found:
+                                client.log_artifact(parent, str(found))
                 save_view(records)
                 save_pair(records, parent, runs)
                 return look(self.place, records.experiment, pair_page(records))
@@ -156,27 +162,38 @@ class MLflow:
 
     def _write(self, records: Records, record: str, run: SavedRun) -> None:
         client, values = records.client, run.values
-        metrics = dict(form.headline(run.metrics)) | dict(flat(values["record"].get("cost", NO_COST)))
+        spent = values["record"].get("cost", NO_COST)
+        metrics = form.headline(run.metrics) | form.spent(spent)
         at = (round(time.time() * 1000), int(run.metrics["n/total"]))
         records.put(record, form.parameters(values["choices"], values["config"]), list(metrics.items()), at)
-        client.set_tag(record, "mlflow.note.content", cost(values["record"]))
+        client.set_tag(record, "mlflow.note.content", cost(values["record"]) + form.bill(spent))
         client.log_inputs(record, [form.dataset_input(run)])
         client.log_text(record, form.json_table(*form.rates_table(run.metrics)), "rates.json")
-        for name in (RESULTS, RUN_FILE):
-            client.log_artifact(record, str(run.folder / name))
+        if spent["lines"]:
+            client.log_text(record, form.json_table(*form.cost_table(spent)), "cost.json")
+        client.log_artifact(record, str(run.folder / RUN_FILE))
+        with shared_results(run, self.withheld(run)) as results:
+            client.log_artifact(record, str(results))
+        if self.withheld(run) != "all":
+            with self.place.locked():  # the runs of a sweep have the same questions
+                share_questions(records, run)
 
     def _trace(self, records: Records, record: str, run: SavedRun, asked: Iterable[Sample], key: str) -> None:
         """Write the traces, unless they are there: they have the times of the run that asked.
 
         The record is ended by now, and says how many it has.
         """
-        done = digest([run.values.get("results_digest"), self.traces, self.pictures])
-        if self.traces == "none" or records.client.get_run(record).data.tags.get(TRACED) == done:
+        withhold, tags = self.withheld(run), records.client.get_run(record).data.tags
+        done = digest([run.values.get("results_digest"), self.traces, self.pictures, withhold])
+        if tags.get(TRACED) == done or (self.traces == "none" and withhold == "nothing"):
             return
-        judge = str(run.values["choices"].get("judge", "judge"))
         target = traces.Target(self.place.uri, records.experiment, record)
+        if TRACES in tags:  # all of them, not only those to be written now: they may show what is withheld now
+            traces.delete(target, (traces.trace_id(key, row["id"]) for row in run.rows()))
+        judge = str(run.values["choices"].get("judge", "judge"))
         total = run.values["record"]["dataset"]["samples"]
-        samples = traces.samples(run, asked, self.traces, originals=self.pictures == "originals", key=key)
+        originals = self.pictures == "originals"
+        samples = traces.samples(run, asked, self.traces, originals=originals, key=key, withhold=withhold)
         records.client.set_tag(record, TRACES, "not all written: python -m mmsb.log writes them")
         count = sum(
             1 for _ in track(traces.write(target, samples, judge), "traces for MLflow", self._wanted(run, total))
@@ -187,7 +204,13 @@ class MLflow:
     def _wanted(self, run: SavedRun, total: int) -> int:
         if isinstance(self.traces, int):
             return min(self.traces, total)
-        return total if self.traces == "all" else sum(row["label"] == "unsafe" for row in run.rows())
+        if self.traces == "unsafe":
+            return sum(row["label"] == "unsafe" for row in run.rows())
+        return total if self.traces == "all" else 0
+
+    def withheld(self, *runs: SavedRun) -> Withhold:
+        """What may not be seen where these runs are recorded: what they or this tracker's settings say."""
+        return strictest(self.withhold, *(run.values["config"].get("withhold", "nothing") for run in runs))
 
     @contextmanager
     def opened(self, remedy: str) -> Iterator[Records]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from mmsb.config import settings
 from mmsb.run import Run, SavedRun
-from mmsb.tracker.base import Sweep, Told
+from mmsb.tracker.base import MakePage, Sweep, Told
 from mmsb.types import Sample
 
 
@@ -26,6 +26,6 @@ class NoTracker:
         """Nothing to record."""
         return None
 
-    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool) -> str | None:
+    def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Nothing to end."""
         return None

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmsb.calls import CallsOf
 from mmsb.digest import digest
+from mmsb.prices import recorded_prices
 from mmsb.run import SavedRun
 from mmsb.tracker.pictures import as_defended, neutral, shown_as
-from mmsb.tracker.spans import Traced, spans
+from mmsb.tracker.spans import Traced, cost_of, shown_of, spans
+from mmsb.tracker.times import when
 from mmsb.types import Sample
+from mmsb.withholding import Withhold, without
 
 if TYPE_CHECKING:
     from mlflow.entities import Feedback, TraceInfo
@@ -51,14 +54,17 @@ def chosen(which: str | int, row: Mapping[str, Any], number: int, total: int) ->
     return which == "all" or (which == "unsafe" and row["label"] == "unsafe")
 
 
-def samples(run: SavedRun, asked: Iterable[Sample], which: str | int, *, originals: bool, key: str) -> Iterator[Traced]:
-    """The chosen samples of a run with their calls."""
+def samples(
+    run: SavedRun, asked: Iterable[Sample], which: str | int, *, originals: bool, key: str, withhold: Withhold
+) -> Iterator[Traced]:
+    """The chosen samples of a run with their calls, without what is withheld."""
     total, defenses = run.values["record"]["dataset"]["samples"], run.values["config"].get("defense") or {}
+    prices = recorded_prices(run.values["config"])
     with CallsOf(run.folder) as calls:
         for number, (row, sample) in enumerate(zip(run.rows(), asked, strict=True)):
             assert row["id"] == sample.id
             if chosen(which, row, number, total):
-                picture = sample.prompt.image
+                picture = sample.prompt.image if withhold != "all" else None
                 known = as_defended(picture, defenses) if picture else {}
                 made: dict[str, str] = {}
 
@@ -67,14 +73,32 @@ def samples(run: SavedRun, asked: Iterable[Sample], which: str | int, *, origina
                         made[identity] = shown_as(known[identity], originals)
                     return made.get(identity)
 
+                made_calls, left = calls.of(row["id"]), without(row, withhold)
                 yield Traced(
-                    digest([key, row["id"]]),
-                    row,
-                    calls.of(row["id"]),
+                    trace_id(key, row["id"]),
+                    left,
+                    [shown_of(call, left, withhold) for call in made_calls],
+                    when(made_calls, time.time()),
                     picture.identity if picture else None,
                     shown,
-                    time.time(),
+                    prices,
+                    bool(row["judge_reply"]) or any(c["stage"] == "judge" and c["counted"] for c in made_calls),
+                    any(key in row["judge_details"] for key in JUDGES_REFUSALS),
                 )
+
+
+def trace_id(key: str, sample: str) -> str:
+    """The id of a sample's trace, 32 hex digits: the same however often its run is recorded."""
+    return digest([key, sample])
+
+
+def delete(target: Target, ids: Iterable[str]) -> None:
+    """Remove traces, as far as they are there."""
+    from mlflow.tracing.client import TracingClient
+
+    client, rest = TracingClient(target.uri), iter(ids)
+    while batch := list(islice(rest, BATCH)):
+        client.delete_traces(target.experiment, trace_ids=[f"tr-{one}" for one in batch])
 
 
 def write(target: Target, traced: Iterable[Traced], judge: str) -> Iterator[Traced]:
@@ -89,7 +113,6 @@ def write(target: Target, traced: Iterable[Traced], judge: str) -> Iterator[Trac
 
     client, rest = TracingClient(target.uri), iter(traced)
     while batch := list(islice(rest, BATCH)):
-        client.delete_traces(target.experiment, trace_ids=[f"tr-{one.id}" for one in batch])
         for one in batch:
             client.start_trace(_info(one, target, judge))
         client.log_spans(target.experiment, [span for one in batch for span in spans(one)])
@@ -103,12 +126,12 @@ def _info(traced: Traced, target: Target, judge: str) -> TraceInfo:
     return TraceInfo(
         trace_id=f"tr-{traced.id}",
         trace_location=TraceLocation.from_experiment_id(target.experiment),
-        request_time=round(traced.started * 1000),
-        execution_duration=round((traced.ended - traced.started) * 1000),
+        request_time=round(traced.when.whole[0] * 1000),
+        execution_duration=None if traced.when.seconds is None else round(traced.when.seconds * 1000),
         state=TraceState.ERROR if traced.failed else TraceState.OK,
         request_preview=traced.request[:PREVIEW],
         response_preview=traced.response[:PREVIEW],
-        trace_metadata={"mlflow.sourceRun": target.run, **_usage(traced)},
+        trace_metadata={"mlflow.sourceRun": target.run, **_usage(traced), **_cost(traced)},
         tags={"mlflow.traceName": row["id"], "scenario": row["scenario"]},
         assessments=list(_assessments(traced, target, judge)),
     )
@@ -124,17 +147,21 @@ def _usage(traced: Traced) -> dict[str, str]:
     return {"mlflow.trace.tokenUsage": json.dumps(usage)}
 
 
+def _cost(traced: Traced) -> dict[str, str]:
+    """The dollars of the whole sample, where all of them are known."""
+    known = [dollars for dollars in traced.dollars if dollars is not None]
+    return {"mlflow.trace.cost": json.dumps(cost_of(known))} if traced.priced else {}
+
+
 def _assessments(traced: Traced, target: Target, judge: str) -> Iterator[Feedback]:
     from mlflow.entities import AssessmentSource, Feedback
 
     row = traced.row
-    asked = row["judge_reply"] or any(call["stage"] == "judge" and call["counted"] for call in traced.calls)
-    by_judge = AssessmentSource("LLM_JUDGE" if asked else "CODE", judge)
+    by_judge = AssessmentSource("LLM_JUDGE" if traced.by_model else "CODE", judge)
     by_rules = AssessmentSource("CODE", "reading rules")
-    refusal_by_judge = any(key in row["judge_details"] for key in JUDGES_REFUSALS)
     found = (
         ("verdict", row["label"], by_judge, rationale(row)),
-        ("refusal", row["refusal"], by_judge if refusal_by_judge else by_rules, None),
+        ("refusal", row["refusal"], by_judge if traced.told_refusal else by_rules, None),
         ("comprehension", row["comprehended"], by_judge, None),
         ("score", row["score"], by_judge, None),
     )
@@ -146,5 +173,5 @@ def _assessments(traced: Traced, target: Target, judge: str) -> Iterator[Feedbac
 
 def rationale(row: Mapping[str, Any]) -> str | None:
     """Why the verdict is what it is: the judge's own reply; else what it noted."""
-    told = [f"{key}: {value}" for key, value in row["judge_details"].items()]
-    return neutral(row["judge_reply"] or "\n".join([*told, *row["flags"]])) or None
+    told = [f"{key}: {value}" for key, value in (row.get("judge_details") or {}).items()]
+    return neutral(row.get("judge_reply") or "\n".join([*told, *row["flags"]])) or None

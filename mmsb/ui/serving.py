@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import PositiveInt
@@ -61,7 +61,8 @@ class Serving:
         with serving(place, port) as process:
             show(f"http://{HOST}:{port}", pages)
             print("Ctrl-C ends it.", flush=True)
-            process.wait()
+            with suppress(KeyboardInterrupt):  # the way to end it: no word about answers
+                process.wait()
 
     def pages(self) -> list[tuple[str, str]]:
         """What each page shows, and its address after the server's."""
