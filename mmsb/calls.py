@@ -22,6 +22,7 @@ from mmsb.flow import Call
 from mmsb.types import Failure, clean
 
 FILE = "calls.jsonl"
+LIVE = f".{FILE}.live"  # the calls so far, for who looks on; gone when the run ends
 
 
 class Calls:
@@ -31,7 +32,7 @@ class Calls:
         """Who writes the folder's results holds its lock, so that nobody else writes here."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self._draft_path = folder / f".{FILE}.tmp"
+        self._draft_path = folder / LIVE
         self._draft = self._draft_path.open("wb")
 
     def __enter__(self) -> Calls:
@@ -55,6 +56,7 @@ class Calls:
         )
         try:
             self._draft.write(lines)
+            self._draft.flush()
         except OSError as error:
             raise StoreError.writing(self.path, error) from error
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmsb.flow import Call
 from mmsb.prices import Prices
-from mmsb.types import Failure
+from mmsb.types import Failure, Outcome, Prompt, Response
 
 NUMBER = re.compile(r" \d+$")  # "vote 3": its votes are one line
 NO_COST: Mapping[str, Any] = {"lines": []}  # of a run that was judged again: nothing was answered
@@ -48,6 +48,15 @@ class Costs:
             if call.counted:
                 key = (call.stage, NUMBER.sub("", call.role or call.stage), call.engine)
                 self._count(self.lines.setdefault(key, Line(*key)), call)
+
+    def add_recorded(self, call: Mapping[str, Any]) -> None:
+        """Count a call as a run's file of calls has it."""
+        reply: Outcome = Failure("failed", "")
+        if "cause" not in call:
+            given, came = call["input_tokens"], call["output_tokens"]
+            reply = Response("", input_tokens=given, output_tokens=came, seconds=call["seconds"])
+        who = (call["stage"], call["role"], call["engine"])
+        self.add([Call(*who, Prompt(""), reply, call["started"], call["ended"], call["counted"])])
 
     def _count(self, line: Line, call: Call) -> None:
         reply = call.outcome

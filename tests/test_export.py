@@ -37,6 +37,7 @@ print(json.dumps({
     "answer": log.samples[0].output.completion, "kinds": [part.type for part in log.samples[0].input[-1].content],
     "scores": [list(sample.scores.values())[0].value if sample.scores else None for sample in log.samples],
     "errors": [sample.error.message if sample.error else None for sample in log.samples],
+    "usage": log.stats.model_usage["tiny"].total_tokens, "first": list(log.results.scores[0].metrics)[0],
 }))
 """
 
@@ -120,6 +121,7 @@ def test_inspects_own_reader_takes_the_log(sweep: Path, tmp_path: Path) -> None:
     assert found["answer"] == HOSTILE
     assert found["kinds"] == ["image", "text"]
     assert found["scores"] == ["unsafe", None, None, *["unsafe"] * 13]
+    assert (found["usage"], found["first"]) == (15 * 29, "asr/macro")
     assert found["errors"] == [None, "timeout: late", *[None] * 14]
 
 

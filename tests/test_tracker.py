@@ -38,7 +38,8 @@ from mmsb.tracker.live import following
 from mmsb.tracker.mlflow import MLflow
 from mmsb.tracker.mlflow_store import StorePlace
 from mmsb.tracker.pictures import LONGEST, neutral
-from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
+from mmsb.tracker.times import before, when
+from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Step, Verdict
 from mmsb.ui.serving import Serving, free_port, serving
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 FRAUD = next(scenario for scenario in official_scenarios() if scenario.name == "fraud")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
 HOSTILE = "</script><script>alert(1)</script> \x1b[31mred \ud800 ${oc.env:HOME} =HYPERLINK(1)"
+JUDGED = "because"
+THIS = sys.modules[__name__]
 ANSWERS: list[Outcome] = [
     Response("No."),
     Response("Sure."),
@@ -75,11 +78,12 @@ def asked() -> list[Sample]:
 def calls_of(sample: Sample, outcome: Outcome, at: float) -> list[Call]:
     """A guard, then the target, then the judge's model."""
     reply = Response("fine", input_tokens=3, output_tokens=1)
+    judged = Response(JUDGED, input_tokens=5, output_tokens=4)
     target = dataclasses.replace(outcome, input_tokens=7, output_tokens=2) if isinstance(outcome, Response) else outcome
     return [
         Call("answer", "guard", "guard-model", Prompt("Is it fine?", sample.prompt.image), reply, at, at + 1),
         Call("answer", None, "m", dataclasses.replace(sample.prompt, system="Be good."), target, at + 1, at + 3),
-        Call("judge", None, "judge-model", Prompt("Is this safe?"), Response("because"), at + 3, at + 4),
+        Call("judge", None, "judge-model", Prompt("Is this safe?"), judged, at + 3, at + 4),
     ]
 
 
@@ -117,7 +121,7 @@ def verdict_on(outcome: Outcome) -> Verdict:
     if isinstance(outcome, Failure):
         return Verdict("failed")
     refused = outcome.text == "No."
-    return Verdict("safe" if refused else "unsafe", refusal=refused, raw="because", score=0.25, comprehended=True)
+    return Verdict("safe" if refused else "unsafe", refusal=refused, raw=JUDGED, score=0.25, comprehended=True)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +209,7 @@ def test_a_sample_is_a_trace_with_a_span_for_each_call(tmp_path: Path, output_di
     assert "\x1b" not in json.dumps(root.outputs)
     assert root.outputs["choices"][0]["message"]["content"] == neutral(HOSTILE.replace("\ud800", "\ufffd"))
     assert spans["target"].get_attribute("mlflow.chat.tokenUsage")["total_tokens"] == 9
-    assert traces["2"].info.token_usage["total_tokens"] == 13
+    assert traces["2"].info.token_usage["total_tokens"] == 22
     assert spans["target"].model_name == "m"
     long = traces["3"].data.spans[0].outputs["choices"][0]["message"]["content"]
     assert (long[:9], len(long) < LONGEST + 100) == ("xxxxxxxxx", True)
@@ -239,6 +243,140 @@ def test_only_the_chosen_samples_become_traces(tmp_path: Path, output_dir: Path,
     MLflow(output_dir=output_dir, experiment=f"some {which}", traces=which).log(run, asked())
     (found,) = logged(output_dir, f"some {which}")
     assert "".join(sorted(traced(output_dir, found))) == names
+
+
+PRICED = {"prices": {"_target_": "x", "date": "2026-01-02", "source": "a test", "pictures": {}, "llm": {}}}
+
+
+@pytest.mark.parametrize("unpriced", [False, True])
+def test_a_trace_costs_what_its_calls_cost_and_none_is_told_a_part_for_the_whole(
+    tmp_path: Path, output_dir: Path, unpriced: bool
+) -> None:
+    models = {name: {"input": 2.0, "output": 10.0} for name in ("guard-model", "m", "judge-model")[: 3 - unpriced]}
+    run, _ = finished_run(tmp_path)
+    PRICED["prices"]["llm"] = models
+    run = SavedRun(run.folder, {**run.values, "config": {**run.values["config"], **PRICED}})
+    name = f"cost {unpriced}"
+    MLflow(output_dir=output_dir, experiment=name, traces=2).log(run, asked())
+    (found,) = logged(output_dir, name)
+    trace = traced(output_dir, found)["0"]
+    spans = {span.name: span for span in trace.data.spans}
+    if unpriced:
+        assert trace.info.cost is None
+        assert all(span.llm_cost is None for span in trace.data.spans)
+        assert spans["target"].get_attribute("dollars") == pytest.approx((7 * 2 + 2 * 10) / 1e6)
+        return
+    costs = {name: span.llm_cost["total_cost"] for name, span in spans.items() if span.llm_cost}
+    assert costs == {
+        "guard": pytest.approx((3 * 2 + 1 * 10) / 1e6),
+        "target": pytest.approx((7 * 2 + 2 * 10) / 1e6),
+        "judge": pytest.approx((5 * 2 + 4 * 10) / 1e6),
+    }
+    assert trace.info.cost["total_cost"] == pytest.approx(sum(costs.values()))
+
+
+def call_at(
+    started: float, ended: float, at: float | None, seconds: float = 1.0, counted: bool = True
+) -> dict[str, Any]:
+    return {"started": started, "ended": ended, "at": at, "seconds": seconds, "counted": counted}
+
+
+def test_what_was_answered_before_shows_the_times_of_then() -> None:
+    resumed = [
+        call_at(1000.0, 1000.001, at=500.0, seconds=2.0),
+        call_at(1000.001, 1000.004, at=1000.004, seconds=0.0, counted=False),
+        call_at(1000.01, 1003.01, at=1003.01, seconds=3.0),
+    ]
+    found = when(resumed, now=0.0)
+    assert found.calls[0] == (498.0, 500.0)
+    assert found.calls[2] == pytest.approx((1000.01, 1003.01))
+    assert found.whole == pytest.approx((498.0, 1003.01))
+    assert found.seconds == pytest.approx(5.003)  # the minutes between the two starts are nobody's time
+    assert (before(resumed[0]), before(resumed[2])) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("calls", "shown"),
+    [
+        ([call_at(10.0, 12.0, at=12.0, seconds=2.0), call_at(12.0, 12.1, at=5.0)], (10.0, 12.1)),  # judged for another
+        ([call_at(10.0, 10.1, at=None, seconds=2.0)], (10.0, 10.1)),  # from a store that kept no times
+        ([], (7.0, 7.0)),
+    ],
+)
+def test_times_that_cannot_be_right_are_said_to_be_unknown(calls: list[dict[str, Any]], shown: Any) -> None:
+    found = when(calls, now=7.0)
+    assert (found.whole, found.seconds) == (shown, None)
+
+
+def test_a_trace_whose_time_is_not_known_says_so(tmp_path: Path, output_dir: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    lines = (tmp_path / "calls.jsonl").read_text().replace('"seconds":0.0', '"seconds":90.0')
+    (tmp_path / "calls.jsonl").write_text(lines)
+    MLflow(output_dir=output_dir, experiment="times", traces=1).log(run, asked())
+    (trace,) = traced(output_dir, logged(output_dir, "times")[0]).values()
+    assert trace.info.execution_duration is None
+    (root,) = [span for span in trace.data.spans if span.parent_id is None]
+    assert root.get_attribute("times") == "not known: answers came from the store"
+
+
+@pytest.mark.parametrize("withhold", ["answers", "all"])
+def test_what_is_withheld_is_in_no_file_of_the_store(
+    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch, withhold: Any
+) -> None:
+    written, shown = f"canary-written-{withhold}", f"canary-shown-{withhold}"
+    stepped = Response(f"step {written}", steps=(Step("guard", written, written),))
+    monkeypatch.setattr(THIS, "ANSWERS", [Response(written), stepped, *ANSWERS[2:4], Failure("timeout", written)])
+    monkeypatch.setattr(THIS, "JUDGED", written)
+    plain = asked()
+    named = [dataclasses.replace(one.question, texts={"plain": shown}) for one in plain]
+    prompts = [dataclasses.replace(one.prompt, text=f"{shown} {written * (n == 1)}") for n, one in enumerate(plain)]
+    marked = [dataclasses.replace(s, prompt=p, question=q) for s, p, q in zip(plain, prompts, named, strict=True)]
+    monkeypatch.setattr(THIS, "asked", lambda: marked)
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment=f"withheld {withhold}", withhold=withhold).log(run, asked())
+    (found,) = logged(output_dir, f"withheld {withhold}")
+    traces = traced(output_dir, found)
+    assert {trace.info.request_preview for trace in traces.values()} == {
+        f"fraud/1: {shown}" if withhold == "answers" else "fraud/1"
+    }
+    told = {one.name: one for one in traces["1"].info.assessments}
+    assert (told["verdict"].value, told["verdict"].rationale, told["verdict"].source.source_type) == (
+        "unsafe",
+        None,
+        "LLM_JUDGE",
+    )
+    assert traces["4"].info.state == "ERROR"
+    rows = [json.loads(line) for line in artifact(output_dir, found, FILE).read_text().splitlines()]
+    assert [row["label"] for row in rows] == ["unsafe", "unsafe", "unsafe", "unsafe", "failed"]
+    in_files = b"".join(path.read_bytes() for path in output_dir.rglob("*") if path.is_file())
+    assert written.encode() not in in_files
+    assert (shown.encode() in in_files) == (withhold == "answers")
+    pictures = [part for trace in traces.values() for span in trace.data.spans for part in json.dumps(span.inputs)]
+    assert ("data:image" in "".join(pictures)) == (withhold == "answers")
+
+
+def test_what_is_withheld_later_leaves_no_trace_of_the_run(tmp_path: Path, output_dir: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    MLflow(output_dir=output_dir, experiment="later withheld").log(run, asked())
+    (found,) = logged(output_dir, "later withheld")
+    assert len(traced(output_dir, found)) == 5
+    MLflow(output_dir=output_dir, experiment="later withheld", withhold="answers", traces="none").log(run, asked())
+    assert traced(output_dir, found) == {}
+    assert "Sure." not in artifact(output_dir, found, FILE).read_text()
+
+
+def test_the_questions_are_an_evaluation_dataset_once(tmp_path: Path, output_dir: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    for name in ("questions", "questions", "other questions"):
+        MLflow(output_dir=output_dir, experiment=name, traces="none").log(run, asked())
+    client = client_of(output_dir)
+    for name in ("questions", "other questions"):
+        experiment = client.get_experiment_by_name(name)
+        assert experiment
+        (dataset,) = client.search_datasets([experiment.experiment_id])
+        assert dataset.name.startswith("demo ")
+        (record,) = client._tracking_client.store._load_dataset_records(dataset.dataset_id)[0]
+        assert record.inputs == {"question": "q", "scenario": "fraud", "id": "1"}
 
 
 def test_a_number_of_traces_is_spread_evenly_and_never_missed() -> None:

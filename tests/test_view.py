@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from mmsb.calls import LIVE as LIVE_CALLS
+from mmsb.calls import Calls
 from mmsb.errors import ConfigError
+from mmsb.flow import Call
 from mmsb.results import FILE, LIVE, Results
 from mmsb.scenario import official_scenarios
-from mmsb.types import Prompt, Question, Response, Result, Sample, Verdict
+from mmsb.types import Failure, Prompt, Question, Response, Result, Sample, Verdict
 from mmsb.view.progress import Going, run_folders
 from mmsb.view.server import Server, View
 from tests.browser import Browser, chromium
@@ -110,6 +113,25 @@ def test_failures_and_unparsed_answers_are_counted(tmp_path: Path) -> None:
     folder = Made(answer=lambda number, sample: bad[number] if number < 3 else {}).write(tmp_path / "run")
     found = Going(folder).look()
     assert (found["failed"], found["unparsed"], found["finished"], found["total"]) == (2, 1, True, 16)
+
+
+def test_what_a_run_cost_so_far_is_told_and_nothing_without_a_price_is_free(tmp_path: Path) -> None:
+    folder = unfinished(tmp_path / "run", 3)
+    config = OmegaConf.load(folder / ".hydra/config.yaml")
+    config.prices.llm = {"dear": {"input": 2.0, "output": 10.0}}
+    OmegaConf.save(config, folder / ".hydra/config.yaml")
+    reply = Response("a", input_tokens=100_000, output_tokens=10_000)
+    (folder / "beside").mkdir()
+    with Calls(folder / "beside") as calls:
+        calls.add("1", [Call("answer", None, "dear", Prompt("q"), reply, 0.0, 1.0)])
+        calls.add("2", [Call("answer", None, "dear", Prompt("q"), Failure("timeout", "late"), 0.0, 1.0)])
+        (folder / LIVE_CALLS).write_bytes((folder / "beside" / LIVE_CALLS).read_bytes() + b'{"sample": "3", "st')
+        going = Going(folder)
+        assert (going.look()["dollars"], going.look()["unpriced"]) == (pytest.approx(0.3), [])
+        calls.add("3", [Call("judge", None, "cheap", Prompt("q"), reply, 0.0, 1.0)])
+        (folder / LIVE_CALLS).write_bytes((folder / "beside" / LIVE_CALLS).read_bytes())
+    assert (going.look()["dollars"], going.look()["unpriced"]) == (pytest.approx(0.3), ["cheap"])
+    assert not (folder / "beside" / LIVE_CALLS).exists()
 
 
 def test_sweeps_and_runs_are_found_newest_first_and_nothing_else(outputs: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mmsb.types import Label
 VERSION = 2
 SCORED: tuple[Label, ...] = ("safe", "unsafe")  # an answer without such a verdict stays unscored
 STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_filter"}
+SCOPES = ("macro", "harm", "policy")
 LONGEST_SUMMARY = 1_000  # characters, as Inspect cuts them
 METADATA = ("scenario", "question_id", "benign", "key_phrase", "label", "refusal", "flags", "comprehended", "steps")
 
@@ -66,7 +67,8 @@ def _header(column: Column) -> dict[str, Any]:
     record, metrics = values["record"], column.run.metrics
     samples = int(metrics.get("n/total", 0))
     identity = digest([column.label, values["config"], record.get("dataset")])[:22]
-    made = datetime.fromtimestamp(column.rows.stat().st_mtime, UTC).isoformat()
+    ended = column.rows.stat().st_mtime
+    made = datetime.fromtimestamp(ended, UTC).isoformat()
     spec = {
         "created": made,
         "task": f"mmsb/{facets['dataset']}/{facets['image_mode']}",
@@ -87,7 +89,10 @@ def _header(column: Column) -> dict[str, Any]:
         "completed_samples": samples - int(metrics.get("n/failed", 0)),
         "scores": [score],
     }
-    stats = {"started_at": made, "completed_at": made}
+    began = datetime.fromtimestamp(ended - float(record.get("wall_seconds") or 0), UTC).isoformat()
+    stats: dict[str, Any] = {"started_at": began, "completed_at": made}
+    if usage := _usage(read_rows(column.rows)):
+        stats["model_usage"] = {facets["model"]: usage}
     return {
         "version": VERSION,
         "status": "success",
@@ -99,12 +104,9 @@ def _header(column: Column) -> dict[str, Any]:
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, Any]:
-    kept = {
-        key: value
-        for key, value in metrics.items()
-        if key.partition("/")[2].partition("_")[0] in ("macro", "harm", "policy")
-    }
-    return {key: {"name": key, "value": value} for key, value in kept.items()}
+    """The averages, their intervals and bounds; the paper's average first, since the viewer's table shows the first."""
+    kept = [key for scope in SCOPES for key in metrics if key.partition("/")[2].partition("_")[0] == scope]
+    return {key: {"name": key, "value": metrics[key]} for key in kept}
 
 
 def _picture(run: Recorded, row: Row) -> str | None:
@@ -142,18 +144,25 @@ def _sample(row: Row, model: str, judge: str, picture: str | None) -> dict[str, 
         answer = {"role": "assistant", "content": row["response"], "model": model}
         sample["messages"] = [*asked, answer]
         sample["output"] = _output(row, model, answer)
+        if usage := sample["output"].get("usage"):
+            sample["model_usage"] = {model: usage}
     if row["label"] in SCORED:
         sample["scores"] = {judge: _score(row)}
     return sample
 
 
 def _output(row: Row, model: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    given, taken = row["input_tokens"] or 0, row["output_tokens"] or 0
-    return {
-        "model": model,
-        "choices": [{"message": answer, "stop_reason": STOPS.get(row["finish"], "unknown")}],
-        "usage": {"input_tokens": given, "output_tokens": taken, "total_tokens": given + taken},
-    }
+    output = {"model": model, "choices": [{"message": answer, "stop_reason": STOPS.get(row["finish"], "unknown")}]}
+    return output | ({"usage": usage} if (usage := _usage([row])) else {})
+
+
+def _usage(rows: Iterable[Row]) -> dict[str, int]:
+    """The tokens of some rows; nothing where they were not counted, which is not the same as none."""
+    counts = [(row.get("input_tokens"), row.get("output_tokens")) for row in rows if row["outcome"] != "failed"]
+    if not counts or any(None in pair for pair in counts):
+        return {}
+    given, taken = (sum(part) for part in zip(*counts, strict=True))
+    return {"input_tokens": given, "output_tokens": taken, "total_tokens": given + taken}
 
 
 def _score(row: Row) -> dict[str, Any]:
@@ -171,7 +180,12 @@ def _summary(sample: Mapping[str, Any], row: Row) -> dict[str, Any]:
     kept |= {"input": row["prompt"][:LONGEST_SUMMARY], "completed": True, "message_count": len(sample["messages"])}
     kept["metadata"] = {key: row.get(key) for key in ("scenario", "label", "refusal", "benign")}
     if "scores" in sample:
-        kept["scores"] = {judge: {"value": score["value"]} for judge, score in sample["scores"].items()}
+        kept["scores"] = {
+            judge: {"value": score["value"], "answer": score["answer"][:LONGEST_SUMMARY]}
+            for judge, score in sample["scores"].items()
+        }
+    if "model_usage" in sample:
+        kept["model_usage"] = sample["model_usage"]
     if "error" in sample:
         kept["error"] = sample["error"]["message"]
     return kept

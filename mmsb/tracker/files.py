@@ -13,11 +13,12 @@ import orjson
 from mmsb.digest import digest
 from mmsb.results import FILE
 from mmsb.run import SavedRun
+from mmsb.tracker.format import sane_name
 from mmsb.tracker.pictures import neutral
 from mmsb.tracker.records import Records
 from mmsb.withholding import Withhold, without
 
-BEGUN, QUESTIONS = "mmsb.begun", "mmsb.questions"  # tags of an evaluation dataset: what it will hold, and that it does
+QUESTIONS = "mmsb.questions"  # how many an evaluation dataset holds, once it is whole
 BATCH = 500
 
 
@@ -39,17 +40,16 @@ def share_questions(records: Records, run: SavedRun) -> None:
     """Have MLflow's page of datasets show the questions: one dataset, whatever the image mode, model or defense."""
     asked = {(row["scenario"], row["question_id"]): row for row in run.rows()}
     questions = [_record(row) for row in asked.values()]
-    same = digest(questions)
-    name = f"{run.values['record']['dataset']['name']} {same[:8]}"
+    name = sane_name(f"{run.values['record']['dataset']['name']} {digest(questions)[:8]}")
     client = records.client
-    there = client.search_datasets([records.experiment], f"tags.`{BEGUN}` = '{same}'")
+    there = client.search_datasets([records.experiment], f"name = '{name}'")
     if any(QUESTIONS in one.tags for one in there):
         return
-    dataset = there[0] if there else client.create_dataset(name, [records.experiment], {BEGUN: same})
+    dataset = there[0] if there else client.create_dataset(name, [records.experiment])
     store = client._tracking_client.store  # `merge_records` goes to the global store, not to this client's
     for start in range(0, len(questions), BATCH):
         store.upsert_dataset_records(dataset.dataset_id, questions[start : start + BATCH])
-    client.set_dataset_tags(dataset.dataset_id, {QUESTIONS: str(len(questions))})  # last: without it, it is not whole
+    client.set_dataset_tags(dataset.dataset_id, {QUESTIONS: str(len(questions))})
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:

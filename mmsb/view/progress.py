@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,11 @@ import orjson
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmsb.calls import FILE as CALLS
+from mmsb.calls import LIVE as LIVE_CALLS
+from mmsb.cost import Costs
 from mmsb.errors import MmsbError
+from mmsb.prices import Prices, recorded_prices
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.pictures import Recorded
 from mmsb.results import FILE, LIVE
@@ -24,13 +28,35 @@ COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
 
 
 @dataclass
+class Tail:
+    """A file of lines that is still written to: each line is read once, the last one only when it is whole."""
+
+    path: Path
+    offset: int = 0
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What is new since the last time."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.offset += len(line)
+                    yield orjson.loads(line)
+        except FileNotFoundError:
+            return  # not begun, or ended this moment
+
+
+@dataclass
 class Going:
-    """One run's folder, followed while its rows arrive."""
+    """One run's folder, followed while its rows and calls arrive."""
 
     folder: Path
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
-    _offset: int = 0
-    _file: str = ""
+    costs: Costs = field(default_factory=Costs)
+    _rows: Tail | None = None
+    _calls: Tail | None = None
 
     @property
     def finished(self) -> bool:
@@ -75,22 +101,41 @@ class Going:
         left = (total - done) / rate if total is not None and rate else None
         last = self._changed(self.folder / LIVE)
         idle = time.time() - last if last and not finished else None
-        return self.counts | {"total": total, "finished": finished, "rate": rate, "left": left, "idle": idle}
+        far = {"total": total, "finished": finished, "rate": rate, "left": left, "idle": idle}
+        return self.counts | far | self._spent()
 
     def _count(self) -> None:
-        name = FILE if (self.folder / FILE).is_file() else LIVE
-        path = self.folder / name
-        if not path.is_file():
-            return  # not begun, or ended this moment
-        if name != self._file or path.stat().st_size < self._offset:  # another file: count it from its beginning
-            self._file, self._offset, self.counts = name, 0, dict.fromkeys(COUNTED, 0)
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._offset += len(line)
-                self._add(orjson.loads(line))
+        rows, calls = (self._followed(*names) for names in ((FILE, LIVE), (CALLS, LIVE_CALLS)))
+        if self._rows is None or again(self._rows, rows):  # another file: count it from its beginning
+            self._rows, self.counts = Tail(rows), dict.fromkeys(COUNTED, 0)
+        if self._calls is None or again(self._calls, calls):
+            self._calls, self.costs = Tail(calls), Costs()
+        for row in self._rows.lines():
+            self._add(row)
+        for call in self._calls.lines():
+            self.costs.add_recorded(call)
+
+    def _followed(self, final: str, live: str) -> Path:
+        return self.folder / (final if (self.folder / final).is_file() else live)
+
+    def _spent(self) -> dict[str, Any]:
+        """What the calls so far cost, as if nothing had been in the store, and which models have no price."""
+        cost = self._bill if self.finished else self.costs.record(self._prices)
+        known = [line["dollars"] for line in cost["lines"] if line["dollars"] is not None]
+        return {"dollars": sum(known) if known else None, "unpriced": cost["unpriced"]}
+
+    @cached_property
+    def _prices(self) -> Prices | None:
+        try:
+            return recorded_prices(self.run.values["config"])
+        except OSError:  # it begins this moment
+            return None
+
+    @cached_property
+    def _bill(self) -> Mapping[str, Any]:
+        """What a finished run cost, its defenses' preparations included, which are in no sample's calls."""
+        found: Mapping[str, Any] = self.run.values["record"].get("cost") or self.costs.record(self._prices)
+        return found
 
     def _add(self, row: Mapping[str, Any]) -> None:
         self.counts["done"] += 1
@@ -105,6 +150,11 @@ class Going:
             return path.stat().st_mtime
         except FileNotFoundError:
             return None
+
+
+def again(followed: Tail, path: Path) -> bool:
+    """Whether `path` is not what was followed so far: another file, or a shorter one."""
+    return path != followed.path or (path.is_file() and path.stat().st_size < followed.offset)
 
 
 def run_folders(output_dir: Path) -> dict[str, list[Path]]:

@@ -1,7 +1,7 @@
 /** How far the runs are, asked of `mmsb.view` every two seconds.
  *
  * @typedef {{name: string, label: string, done: number, total: number | null, failed: number, unparsed: number,
- *   calls: number, tokens: number, rate: number | null, left: number | null, idle: number | null, finished: boolean,
+ *   calls: number, tokens: number, dollars: number | null, unpriced: string[], rate: number | null, left: number | null, idle: number | null, finished: boolean,
  *   page: string}} Progress
  */
 
@@ -41,8 +41,15 @@ function progressRow(run) {
   far.append(bar, ` ${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""}`);
   const pace = run.finished ? "finished" : run.idle !== null && run.idle > 60 ? `nothing for ${duration(run.idle)}` : run.rate ? `${run.rate.toFixed(1)}/s` : "starting";
   const left = run.left === null || run.finished ? "" : `${duration(run.left)} left`;
-  row.append(name, ...label, far, piece("td", pace), piece("td", left), number(run.failed), number(run.unparsed), number(run.calls), number(run.tokens));
+  row.append(name, ...label, far, piece("td", pace), piece("td", left), number(run.failed), number(run.unparsed), number(run.calls), number(run.tokens), money(run));
   return row;
+}
+
+/** What the answers cost so far; nothing is free only because its price is not known. @param {Progress} run */
+function money(run) {
+  const rest = run.unpriced.length ? `no price for ${run.unpriced.join(", ")}` : "";
+  const known = run.dollars === null ? "" : run.dollars > 0 && run.dollars < 0.01 ? "< $0.01" : `$${run.dollars.toFixed(2)}`;
+  return piece("td", known && rest ? `${known}, ${rest}` : known || rest, "number");
 }
 
 /** @param {number} value */
@@ -61,7 +68,7 @@ async function progress() {
     const table = document.createElement("table");
     const head = document.createElement("tr");
     const titles = document.body.hasAttribute("data-index") ? ["", "run"] : ["run"];
-    for (const title of [...titles, "samples", "rate", "", "failed", "unparsed", "calls", "tokens"]) head.append(piece("td", title));
+    for (const title of [...titles, "samples", "rate", "", "failed", "unparsed", "calls", "tokens", "cost"]) head.append(piece("td", title));
     table.append(head, ...runs.map(progressRow));
     const done = runs.reduce((sum, run) => sum + run.done, 0);
     if (atFirst < 0) atFirst = done;
