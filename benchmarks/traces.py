@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -43,7 +44,7 @@ def finished(folder: Path, count: int) -> SavedRun:
     with Results(folder) as results, Calls(folder) as calls:
         for number, sample in enumerate(samples(count)):
             answer, verdict, at = (
-                Response("an answer " * 60),
+                Response("an answer " * 60, seconds=1),
                 Verdict("unsafe", refusal=False, raw="unsafe"),
                 1e9 + number,
             )
@@ -51,7 +52,7 @@ def finished(folder: Path, count: int) -> SavedRun:
             calls.add(
                 sample.id,
                 [
-                    Call(stage, role, "m", sample.prompt, answer, at + n, at + n + 1)
+                    Call(stage, role, "m", sample.prompt, replace(answer, at=at + n + 1), at + n, at + n + 1)
                     for n, (stage, role) in enumerate(asked)
                 ],
             )

@@ -52,9 +52,7 @@ def before(call: Call) -> bool:
     """Whether the answer was there before it was asked for."""
     if "cause" in call:  # what fails is not kept
         return False
-    if call.get("at") is None:  # from a store of before the times were kept
-        return bool(call["ended"] - call["started"] < call["seconds"])
-    return bool(call["at"] < call["started"])
+    return call["at"] is None or call["at"] < call["started"]  # None: from a store of before the times were kept
 
 
 def _then(calls: Sequence[Call], here: Sequence[Times]) -> list[Times] | None:
@@ -75,9 +73,7 @@ def _asked(call: Call, here: Times, after: float) -> Times | None:
         return begin, begin + here[1] - here[0]
     if "cause" in call:
         return here
-    if call.get("at") is None:
-        return None if before(call) else here
-    return call["at"] - call["seconds"], float(call["at"])
+    return None if call["at"] is None else (call["at"] - call["seconds"], float(call["at"]))
 
 
 def _under_way(spans: Sequence[Times]) -> float:
