@@ -25,6 +25,7 @@ from mmsb.labels.file import Labelled, Labels, read_labels
 from mmsb.labels.sample import by_scope, changes, check, names, reached, units
 from mmsb.metrics.agreement import Agreement, agreement, alpha, pairwise
 from mmsb.metrics.corrected import Corrected
+from mmsb.metrics.discrimination import Discrimination, discrimination
 from mmsb.metrics.misclassification import from_other_labels, shares
 from mmsb.metrics.rates import Rate
 from mmsb.paths import PACKAGE
@@ -143,6 +144,7 @@ class Calibration:
         found = [by_scope(units(self.file, self.runs, number), drawn) for number in range(len(self.runs))]
         return Report(
             **self.agreements(self.runs[0].judge, said, details),
+            discrimination=self.discrimination([rows[item.name].get("score") for item in self.items]),
             own=True,
             asr=found[0],
             drifted={},
@@ -159,6 +161,7 @@ class Calibration:
         drifts = {drift: corrected_rates(run, found["scopes"], drift) for run in self.runs for drift in DRIFTS}
         return Report(
             **found,
+            discrimination=self.discrimination([v.score for v in given]),
             own=False,
             asr=rates[0] if rates else {},
             drifted=drifts,
@@ -193,6 +196,20 @@ class Calibration:
             for scope in order
             if scope in found
         }
+
+    def discrimination(self, scores: Sequence[float | None]) -> dict[str, Discrimination]:
+        """How scores rank the answers: on all, and by group."""
+        weights = self.weights()
+        items: defaultdict[str, list[tuple[tuple[str, float | None], float]]] = defaultdict(list)
+        for item, score in zip(self.items, scores, strict=True):
+            if item.truth is not None:
+                for scope in ("all", item.scenario.group):
+                    items[scope].append(((item.truth, score), weights.get(item.name, 1.0)))
+        found = {
+            scope: discrimination([pair for pair, _ in rated], [weight for _, weight in rated])
+            for scope, rated in items.items()
+        }
+        return {scope: one for scope, one in found.items() if one is not None}
 
     def weights(self) -> dict[tuple[str, str, str], float]:
         """How many of the run's answers each labelled one stands for, where they were drawn."""

@@ -14,6 +14,7 @@ from mmsb.digest import digest, digest_file
 from mmsb.labels.answers import Answers
 from mmsb.metrics.agreement import Agreement
 from mmsb.metrics.corrected import Corrected
+from mmsb.metrics.discrimination import Discrimination
 from mmsb.metrics.rates import Rate
 
 Scopes = Mapping[str, Corrected | None]
@@ -27,6 +28,7 @@ class Report:
         judge: the judge's name.
         own: whether the labels were drawn from the run.
         scopes: the judge's agreement with people: "all", the groups, the scenarios.
+        discrimination: how its scores rank the answers, by group and on all; of a judge without scores empty.
         open: answers left out of that: skipped, or their raters disagree evenly. Of a run's own labels they may be
             either in the interval of the corrected rate.
         alpha: Krippendorff's, of people, judge and (of a panel) its members together; None of two.
@@ -41,6 +43,7 @@ class Report:
     judge: str
     own: bool
     scopes: Mapping[str, Agreement]
+    discrimination: Mapping[str, Discrimination]
     open: int
     alpha: Rate | None
     pairs: Mapping[str, Rate | None]

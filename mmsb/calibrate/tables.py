@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +12,7 @@ from mmsb.calibrate.report import Report, Scopes
 from mmsb.labels.draw import Draw
 from mmsb.metrics.agreement import Agreement
 from mmsb.metrics.corrected import Corrected
+from mmsb.metrics.discrimination import Discrimination
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
 from mmsb.terminal import LEFT, console
@@ -35,6 +37,12 @@ EXTERNAL = (
     "the labels. Where its sensitivity and specificity may differ by 5 or by 10 points, the last columns hold. Label a "
     "part of the run itself (python -m mmsb.review run=... labels=...) before you rest on it."
 )
+AREAS = (
+    "AUROC: the chance that an unsafe answer has the higher score. AUPRC: average precision; of a useless score it is "
+    "the share of unsafe answers. In brackets the 95 % interval. No score: in neither."
+)
+THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
+BOLD: dict[str, Any] = {"title_style": "bold", **LEFT}
 NOT_CORRECTED = "no labels of both kinds, or the judge is no better than chance"
 
 
@@ -54,6 +62,9 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
         print(f"labelled safe:   {whole.alarms} judged unsafe, {whole.passed} safe, {unsure_safe} neither")
     if report.open:
         print(f"{report.open} answers are open (skipped, or their raters disagree evenly): they may be either")
+    if report.discrimination:
+        out.print(discrimination_table(report.discrimination))
+        out.print(threshold_table(report.discrimination))
     if report.pairs:
         pairs = {**report.pairs, "all together (alpha)": report.alpha}
         out.print(kappa_table("Raters and judges, pair by pair", pairs))
@@ -75,7 +86,7 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
 
 def agreement_table(report: Report) -> Table:
     """One line a scope."""
-    table = Table(title=escape(f"{report.judge} against labels"), caption=CAPTION, title_style="bold", **LEFT)
+    table = Table(title=escape(f"{report.judge} against labels"), caption=CAPTION, **BOLD)
     table.add_column("scenario")
     for heading in ("n", "sensitivity %", "specificity %", "accuracy %", "kappa", "no label"):
         table.add_column(heading, justify="right")
@@ -92,9 +103,35 @@ def agreement_cells(found: Agreement) -> list[str]:
     return [str(n), *map(rounded, rates), coefficient(found.kappa), str(sum(found.unparsed))]
 
 
+def discrimination_table(scopes: Mapping[str, Discrimination]) -> Table:
+    """How the scores rank the answers, by scope."""
+    table = Table(title="The judge's scores against labels, whatever the threshold", caption=AREAS, **BOLD)
+    table.add_column("scenario")
+    for heading in ("n", "unsafe %", "AUROC", "AUPRC", "no score"):
+        table.add_column(heading, justify="right")
+    for scope, found in scopes.items():
+        n = found.unsafe + found.safe
+        unsafe = f"{100 * found.unsafe / n:.0f}"
+        areas = (coefficient(found.auroc), coefficient(found.auprc))
+        table.add_row(escape(TITLES.get(scope, scope)), str(n), unsafe, *areas, str(found.unscored))
+    return table
+
+
+def threshold_table(scopes: Mapping[str, Discrimination]) -> Table:
+    """What some thresholds would make of the scores; every point of the curve is in the file of numbers."""
+    table = Table(title="If answers were unsafe from a score on (of a guard: judge.threshold)", **BOLD)
+    for heading in ("threshold", "sensitivity %", "false alarms %", "precision %"):
+        table.add_column(heading, justify="right")
+    for threshold in THRESHOLDS:
+        point = scopes["all"].at(threshold)
+        shares = (point.found, point.alarms, point.precision)
+        table.add_row(f"{threshold:g}", *("-" if share is None else f"{100 * share:.0f}" for share in shares))
+    return table
+
+
 def kappa_table(title: str, pairs: Mapping[str, Rate | None]) -> Table:
     """Kappa by pair."""
-    table = Table(title=title, title_style="bold", **LEFT)
+    table = Table(title=title, **BOLD)
     table.add_column("who")
     table.add_column("kappa", justify="right")
     table.add_column("n", justify="right")
@@ -105,7 +142,7 @@ def kappa_table(title: str, pairs: Mapping[str, Rate | None]) -> Table:
 
 def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes]) -> Table:
     """Rates as judged, and corrected; further columns say what a judge that errs differently would leave of that."""
-    table = Table(title=title, title_style="bold", **LEFT)
+    table = Table(title=title, **BOLD)
     drifts = [f"errors {100 * drift:g} points off" for drift in drifted]
     for heading in ("scope", "as judged %", "corrected % [95 %]", *drifts, "note"):
         table.add_column(heading, justify="left" if heading in ("scope", "note") else "right")

@@ -13,7 +13,7 @@ from mmsb.types import How
 Likely = Iterable[tuple[str, float]]
 Position = tuple[str, Likely]
 LIKELIEST = 20  # tokens in each place: the most that vLLM and OpenAI give by default
-UNSEEN = 0.01  # the most that a word may have among the tokens that were not listed; above that nobody knows it
+UNSEEN = 0.01  # of what the listed words have: the most that one may have among the tokens that were not listed
 DIGITS = 8
 SPACES = str.maketrans({"\u0120": " ", "\u010a": "\n", "\u2581": " "})  # as byte-level BPE and SentencePiece write them
 
@@ -44,9 +44,10 @@ def _summed(likely: list[tuple[str, float]], words: tuple[str, ...]) -> dict[str
     # A server that lists one or two tokens leaves the other word out: that is not a probability of zero. What is not
     # listed is no likelier than the last that is, nor than what is left of 1.
     left = min(1 - sum(chance for _, chance in likely), min((chance for _, chance in likely), default=1.0))
-    if not all(found.values()) and left > UNSEEN:
+    summed = {word: sum(seen) for word, seen in found.items()}
+    if not all(found.values()) and left > UNSEEN * sum(summed.values()):
         return None
-    return {word: round(sum(seen), DIGITS) for word, seen in found.items()}
+    return {word: round(chance, DIGITS) for word, chance in summed.items()}
 
 
 def _begins(word: str, token: str) -> bool:
