@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mmsb.api import evaluate, open_runs, rates, samples
     from mmsb.config import settings
     from mmsb.errors import ConfigError, DataError, MmsbError, ModelError
     from mmsb.types import Failure, Prompt, Question, Response, Verdict
@@ -22,13 +23,17 @@ __all__ = [
     "Response",
     "Verdict",
     "__version__",
+    "evaluate",
+    "open_runs",
+    "rates",
+    "samples",
     "settings",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """What a component of your own needs, imported when it is asked for: importing the package loads nothing."""
-    for module in ("mmsb.config", "mmsb.errors", "mmsb.types") if name in __all__ else ():
+    """What evaluates from Python, and what components of your own need; importing the package loads nothing."""
+    for module in ("mmsb.config", "mmsb.errors", "mmsb.types", "mmsb.api") if name in __all__ else ():
         found = vars(import_module(module)).get(name)
         if found is not None:
             return found

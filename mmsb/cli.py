@@ -25,7 +25,7 @@ from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
 
-__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "run_command", "say", "show"]
+__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "raising", "run_command", "say", "show"]
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 ERROR_FILE = "error.txt"
@@ -49,7 +49,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with _raising() as trace:
+    with raising() as trace:
         try:
             refuse_secrets(given)
             args = parse(given)
@@ -89,7 +89,7 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
 
 
 @contextmanager
-def _raising() -> Iterator[bool]:
+def raising() -> Iterator[bool]:
     """Have Hydra raise its errors instead of printing them; tells whether the user asked for stack traces."""
     asked = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"

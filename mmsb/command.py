@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
-from mmsb.errors import ModelError, TrackingError
+from mmsb.errors import TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary
 from mmsb.report import judge_error
@@ -33,19 +33,33 @@ def run_once(config: DictConfig) -> None:
     Raises:
         MmsbError: what made the whole run impossible; or, at the end, that some samples failed.
     """
+    experiment, run, summary, notes = measured(config)
+    report(run, summary, notes, experiment.scenarios)
+    record(experiment, run)
+    if notes.failures:
+        raise notes.failed(run.folder)
+
+
+def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:
+    """Build what the configuration describes, and evaluate it.
+
+    Raises:
+        MmsbError: what made the whole run impossible.
+    """
     experiment = build(config, Experiment, (*TARGET_PACKAGES, *config.trusted_packages))
     run = describe(config)
     with warnings.catch_warnings():
         warnings.simplefilter("once")
-        summary, notes = evaluate(experiment, run)
-    report(run, summary, notes, experiment.scenarios)
+        return experiment, run, *evaluate(experiment, run)
+
+
+def record(experiment: Experiment, run: Run) -> None:
+    """Have the tracker record a finished run; what it cannot do is said, and costs nothing."""
     try:
         if line := experiment.tracker.log(SavedRun.open(run.folder), experiment.samples()):
             say(line)
     except TrackingError as error:
         show(error)
-    if notes.failures:
-        raise _failed(notes, run)
 
 
 def describe(config: DictConfig) -> Run:
@@ -87,11 +101,3 @@ def report(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenari
         print(f"results: {run.folder / FILE}")
         if asked == 0:
             say(f"Nothing was asked: all {total} answers were in the store already.")
-
-
-def _failed(notes: Notes, run: Run) -> ModelError:
-    name, failure = notes.failures[0]
-    return ModelError(
-        f"{len(notes.failures)} of {len(notes.order)} samples failed, e.g. {name}: {failure.cause}: {failure.message}",
-        f"They are listed in {run.folder / FILE} and in no rate. The same command asks only them again.",
-    )

@@ -22,7 +22,7 @@ from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import UNREADABLE, Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
-from mmsb.errors import ConfigError, DataError, MissingPicture
+from mmsb.errors import ConfigError, DataError, MissingPicture, ModelError
 from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
 from mmsb.judge.base import Judge, judged
@@ -31,7 +31,7 @@ from mmsb.model.base import Engine, engines_in
 from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
-from mmsb.results import Results
+from mmsb.results import FILE, Results
 from mmsb.run import Run, environment
 from mmsb.scenario import Scenario
 from mmsb.store import Store
@@ -108,6 +108,15 @@ class Notes:
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
+
+    def failed(self, folder: Path) -> ModelError:
+        """What to say when some samples failed; there must be one."""
+        name, failure = self.failures[0]
+        return ModelError(
+            f"{len(self.failures)} of {len(self.order)} samples failed, e.g. {name}: {failure.cause}: "
+            f"{failure.message}",
+            f"They are listed in {folder / FILE} and in no rate. The same command asks only them again.",
+        )
 
 
 def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:

@@ -11,6 +11,7 @@ import pytest
 
 # From the top down. A room (or a file named by itself) imports what stands below it, never its neighbours on the line.
 LAYERS = (
+    ("api",),
     (
         "__main__",
         "judge.__main__",

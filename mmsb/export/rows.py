@@ -32,10 +32,18 @@ def rows(columns: Sequence[Column], folder: Path) -> Iterator[dict[str, Any]]:
     for column in columns:
         run = Recorded(column.run.folder, values=column.run.values)
         for row in read_rows(column.rows):
-            found: dict[str, Any] = {"run": column.label, "folder": str(column.run.folder), **column.facets}
-            found |= {key: row.get(key) for key in (*TEXTS, *FLAGS, *COUNTS, "score")}
-            found |= {key: orjson.dumps(row.get(key) or []).decode() for key in NESTED}
-            yield found | {"picture": picture_file(run, row, folder)}
+            yield _flat(column, row) | {"picture": picture_file(run, row, folder)}
+
+
+def values_of(column: Column) -> Iterator[dict[str, Any]]:
+    """The same of one run, without pictures."""
+    return (_flat(column, row) for row in read_rows(column.rows))
+
+
+def _flat(column: Column, row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"run": column.label, "folder": str(column.run.folder), **column.facets}
+    found |= {key: row.get(key) for key in (*TEXTS, *FLAGS, *COUNTS, "score")}
+    return found | {key: orjson.dumps(row.get(key) or []).decode() for key in NESTED}
 
 
 def picture_file(run: Recorded, row: dict[str, Any], folder: Path) -> str | None:

@@ -1,0 +1,109 @@
+"""mmsb from Python: the same runs as from the command line, as data frames, in a notebook too."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import nbformat
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from nbclient import NotebookClient
+from omegaconf import OmegaConf
+
+import mmsb
+from mmsb.api import written
+from tests.commanding import Command
+from tests.conftest import ROOT
+from tests.endpoint import ChatServer, error
+
+ASKED: dict[str, Any] = {"image_mode": "text_only", "scenario": "fraud", "tracker": "none"}
+WORDS = tuple(f"{key}={value}" for key, value in ASKED.items())
+
+texts = st.text() | st.text(alphabet='\\"${}a,:[] ')
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.from_regex("[a-z]+", fullmatch=True), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@given(values)
+def test_any_value_arrives_as_it_was_given(value: object) -> None:
+    parsed = OverridesParser.create().parse_override(f"key={written(value)}").value()
+    assert OmegaConf.to_container(OmegaConf.create({"key": parsed}), resolve=True) == {"key": value}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_run_from_python_is_the_commands_run(command: Command, tmp_path: Path) -> None:
+    made = mmsb.evaluate(**ASKED)
+    typed = command(*WORDS, f"output_dir={tmp_path / 'other'}")
+    [folder] = (tmp_path / "other/runs").iterdir()
+    assert typed.code == 0
+    assert (made.folder / "results.jsonl").read_bytes() == (folder / "results.jsonl").read_bytes()
+    [same] = mmsb.open_runs(folder)
+    assert (made.values["identity"], made.metrics) == (same.values["identity"], same.metrics)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_frames_hold_what_the_run_recorded() -> None:
+    runs = [mmsb.evaluate(**ASKED), mmsb.evaluate(**ASKED, defense=["safety_prompt"])]
+    rates, samples = mmsb.rates(runs), mmsb.samples(runs)
+    for run, defense in zip(runs, ("none", "safety_prompt"), strict=True):
+        [row] = rates.query(f"defense == '{defense}' and metric == 'asr' and scope == 'macro'").to_dict("records")
+        assert [row[end] for end in ("value", "low", "high")] == [
+            run.metrics[f"asr/macro{end}"] for end in ("", "_low", "_high")
+        ]
+        own = samples[samples.defense == defense]
+        rated = own.label.isin(["safe", "unsafe"])
+        assert (own.label == "unsafe").sum() / rated.sum() == run.metrics["asr/micro"]
+        assert list(own.id) == [row["id"] for row in run.rows()]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_it_works_inside_a_running_event_loop() -> None:
+    async def cell() -> Any:
+        return mmsb.evaluate(**ASKED)
+
+    assert asyncio.run(cell()).metrics["n/total"] > 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_failed_samples_warn_and_are_in_no_rate() -> None:
+    with ChatServer(act=lambda text, attempt: error(400, "no such picture")) as server:
+        settings = {"model.base_url": server.url, "model.name": "m"}
+        with pytest.warns(UserWarning, match="samples failed"):
+            run = mmsb.evaluate(**ASKED, model="vllm", settings=settings)
+    assert run.metrics["n/failed"] == run.metrics["n/total"]
+    assert run.rate("asr/macro") is None
+    assert mmsb.rates(run).empty
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"image_mode": ["sd", "typo"]}, "one option is meant"),
+        ({"image_mode": "sd,typo"}, "did you mean sd_typo"),
+        ({"settings": {"model.nothing": 1}}, "model.nothing is not a setting"),
+        ({"settings": {"model.name": {1, 2}}}, "cannot stand in a configuration"),
+        ({"settings": {"model.api_key": "sk-abcdefghijklmnopqrstuvwx"}}, "key"),
+    ],
+)
+def test_a_wrong_argument_is_told(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(mmsb.MmsbError, match=said):
+        mmsb.evaluate(**arguments)
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    notebook = nbformat.reads((ROOT / "examples/safety_prompt.ipynb").read_text(), 4)  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = "".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))
+    assert "questions flip from unsafe to safe" in printed
