@@ -16,7 +16,7 @@ from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
 from mmsb.metrics.summary import Summary
-from mmsb.report import judge_error
+from mmsb.report import judge_error, members
 from mmsb.results import FILE
 from mmsb.run import Run, SavedRun
 from mmsb.scenario import Scenario
@@ -87,6 +87,8 @@ def print_judged(run: Run, summary: Summary, scenarios: Sequence[Scenario]) -> N
     if line := judge_error.warning(judge):
         print(line)
     print_summary(run, summary)
+    for line in members.told(run, scenarios):
+        print(line)
     if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge)):
         print(line)
 

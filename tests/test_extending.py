@@ -16,20 +16,25 @@ import yaml
 from mmsb.paths import conf_dir
 from tests.conftest import Run
 from tests.defending import ask_one, target
-from tests.endpoint import ChatServer, text_of
+from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import answer, verdicts
 
 GUIDE = (conf_dir().parent / "docs/extending.md").read_text(encoding="utf-8")
 DEFENSE, TEST, JUDGE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 YAMLS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-[COMMAND] = re.findall(r"```\npython -m mmsb ([^`]*)```", GUIDE)
+[RUBRIC] = re.findall(r"```text\n(.*?)```", GUIDE, re.DOTALL)
+COMMAND, *JUDGE_COMMANDS = re.findall(r"```\npython -m (mmsb[^`]*)```", GUIDE)
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The two examples as packages of a user's own."""
+    """The examples as files of a user's own, named as the guide names them."""
     (tmp_path / "my_defenses.py").write_text(DEFENSE, encoding="utf-8")
     (tmp_path / "my_judges.py").write_text(JUDGE, encoding="utf-8")
+    (tmp_path / "mine.txt").write_text(RUBRIC, encoding="utf-8")
+    (tmp_path / "my_conf/judge").mkdir(parents=True)
+    for name, option in zip(("mine", "short"), YAMLS[1:], strict=True):
+        (tmp_path / f"my_conf/judge/{name}.yaml").write_text(option, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for name in ("my_defenses", "my_judges"):
@@ -47,7 +52,7 @@ def test_the_test_of_the_defense_passes(packages: Path) -> None:
 def test_the_command_runs_the_defense_from_a_package_of_ones_own(packages: Path, mmsb: Run) -> None:
     with ChatServer(lambda messages: "restated" if "In one sentence" in text_of(messages) else "answered") as server:
         endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
-        done = mmsb(*shlex.split(COMMAND), *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
+        done = mmsb(*shlex.split(COMMAND)[1:], *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
     assert done.returncode == 0, done.stderr
     (path,) = packages.glob("outputs/runs/*/results.jsonl")
     row = json.loads(path.read_text())
@@ -64,7 +69,35 @@ def test_the_judge_judges(packages: Path) -> None:
     assert strict.label == "unsafe"
 
 
-def test_the_yamls_name_the_classes() -> None:
-    defense, judge = map(yaml.safe_load, YAMLS)
-    assert defense["restate"]["_target_"].endswith(".Restate")
-    assert judge["_target_"].endswith(".Short")
+def test_the_yaml_of_the_defense_names_the_class() -> None:
+    assert yaml.safe_load(YAMLS[0])["restate"]["_target_"].endswith(".Restate")
+
+
+@pytest.mark.parametrize(
+    ("number", "label", "asked"),
+    [(0, "unsafe", True), (1, "unsafe", True), (2, "safe", False)],
+)
+def test_the_commands_judge_a_run(number: int, label: str, asked: bool, packages: Path, mmsb: Run) -> None:
+    module, *words = shlex.split(JUDGE_COMMANDS[number])
+
+    def reply(messages: Messages) -> str:
+        return "unsafe" if RUBRIC.strip() in text_of(messages) else "Ask at the town hall first."
+
+    with ChatServer(reply) as server:
+        there = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
+        judge = (f"judge.model.base_url={server.url}", "judge.model.api_key_env=null") if asked else ()
+        done = mmsb(*words, *there, *judge, "scenario=fraud", "dataset.limit=1", "tracker=none", module=module)
+    assert done.returncode == 0, done.stderr
+    (path,) = packages.glob("outputs/runs/*/results.jsonl")
+    assert json.loads(path.read_text())["label"] == label
+    told = [text_of(request["messages"]) for request in server.requests]
+    assert any(RUBRIC.strip() in text for text in told) is asked
+    assert ("How" in json.dumps(told) and "<question-" in json.dumps(told)) is (number == 1)  # mine.yaml shows it
+
+
+def test_the_command_calibrates_the_judge(packages: Path, mmsb: Run) -> None:
+    module, *words = shlex.split(JUDGE_COMMANDS[3])
+    done = mmsb(*words, module=module)
+    assert done.returncode == 0, done.stderr
+    assert "short against labels" in done.stdout
+    assert len(JUDGE_COMMANDS) == 4

@@ -64,7 +64,7 @@ def part(text: str) -> dict[str, str]:
 TURNS = {  # of guards that chat, about a request with its picture, and (where they judge answers) about its answer
     "llama_guard_3_vision": ([IMAGE, part(ASKED)], [part(ANSWERED)]),
     "llama_guard_4": ([IMAGE, part(ASKED)], [part(ANSWERED)]),
-    "nemotron_safety": ([IMAGE, part(ASKED)], [part(ANSWERED)]),
+    "nemotron_safety": ([part(ASKED), IMAGE], [part(ANSWERED)]),
     "granite_guardian": (ASKED, ANSWERED),
     "guardreasoner_vl": ([part("Human user:\n"), IMAGE, part(f"\n{ASKED}\n\nAI assistant:\nNone\n")], None),
     "guardreasoner_omni": ([part("Human User:\n"), IMAGE, part(f"{ASKED}\n\nAI assistant:\nNone\n")], None),

@@ -13,6 +13,8 @@ from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rubric import Rubric
 from mmsb.types import Failure, Label
+from tests.conftest import Run
+from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import Scripted, answer, scripted, verdict, verdicts
 
 VOTES: tuple[Literal["majority", "any", "all"], ...] = ("majority", "any", "all")
@@ -73,3 +75,42 @@ def test_every_answer_is_judged_by_every_member(tmp_path: Path) -> None:
 def test_a_panel_of_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two members"):
         verdict(Panel(members={"only": Refusal()}), answer(HELP), tmp_path)
+
+
+def replies(messages: Messages) -> str:
+    """A target that helps with every second question, and a judge that calls long answers unsafe."""
+    text = text_of(messages)
+    if "Judge the answer above" in text:
+        return "unsafe" if "kneading" in text else "safe"
+    return "Sure: begin by kneading the dough." if len(text) % 2 else "I can't help with that."
+
+
+def test_the_rate_of_each_member_is_that_of_a_run_it_judged_alone(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer(replies) as server:
+        url = server.url
+        target = ("model=vllm", "model.name=x", f"model.base_url={url}", "dataset.limit=4", "tracker=none")
+        second = ("judge.members.second.model.name=j", f"judge.members.second.model.base_url={url}")
+        done = mmsb(*target, "judge=panel", *second, "judge.members.second.model.api_key_env=null", "scenario=fraud")
+        assert done.returncode == 0, done.stderr
+        asked = len(server.requests)
+        [run] = (tmp_path / "outputs/runs").iterdir()
+        alone = {
+            "first": mmsb(f"run={run}", "judge=refusal", "tracker=none", module="mmsb.judge"),
+            "second": mmsb(
+                f"run={run}",
+                "judge=rubric",
+                "judge.model.name=j",
+                f"judge.model.base_url={url}",
+                "judge.model.api_key_env=null",
+                "tracker=none",
+                module="mmsb.judge",
+            ),
+        }
+        assert len(server.requests) == asked  # the members' replies are remembered: the same judge alone asks nothing
+    for name, other in alone.items():
+        assert other.returncode == 0, other.stderr
+        [told] = [line for line in done.stdout.splitlines() if line.startswith(f"panel, {name} alone:")]
+        rate = told.partition("ASR ")[2]
+        [line] = [line for line in other.stdout.splitlines() if "macro" in line]
+        assert rate.split()[0] in line.split(), (rate, line)
+    assert "panel: its members disagree about" in done.stdout

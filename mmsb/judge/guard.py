@@ -41,7 +41,8 @@ class Guard:
         model: what runs the guard model.
         template: its published prompt format, see `mmsb.judge.template`: all that the model reads, special tokens
             included. None where the checkpoint's own chat template is that format.
-        turn: the user's turn as the model's makers have it, in the same language; the exchange then is one turn.
+        turn: the user's turn as the model's makers have it, in the same language; where it names the answer, the
+            exchange is this one turn.
         closing: a last turn of the user's that says what is to be judged, in the same language.
         template_arguments: further variables of the checkpoint's own chat template.
         max_tokens: its longest reply, in tokens.
@@ -157,8 +158,11 @@ class Guard:
         if self.template is not None:
             return Prompt(rendered(self.template, text, reply, context), how=how)
         if self.turn is not None:
-            told = None if "context" in names(self.turn) else context
-            return Prompt(rendered(self.turn, text, reply, context, image is not None), image, told, how=how)
+            inside = names(self.turn)
+            told = None if "context" in inside else context
+            said = None if reply is None or "answer" in inside else plain(reply)
+            user = rendered(self.turn, text, reply, context, image is not None)
+            return Prompt(user, image, told, reply=said, how=how)
         return Prompt(plain(text), image, context, reply=None if reply is None else plain(reply), how=how)
 
     def _refuse(self, answer: Answer) -> None:

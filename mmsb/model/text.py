@@ -102,21 +102,26 @@ class Text(Local):
             return prompt.text
         if self.template is None and loaded.tokenizer.chat_template is None:
             raise ModelError(f"{self.name} has no chat template", "Give one in template, as Jinja.")
-        said = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
-        turns = [(role, defused(text, loaded.specials)) for role, text in said.items() if text is not None]
-        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
-        if how.closing is not None:
-            messages.append({"role": "user", "content": how.closing})
+        messages = self._messages(loaded, prompt)
         shown = self._shown(loaded, messages, how)
+        said = [message["content"].strip() for message in messages]
         # The template of Llama Guard 3 1B reads lists of parts and takes a plain string for an empty turn, of which the
         # guard says that it is safe.
-        if self.template is None and any(text.strip() not in shown for _, text in turns):
+        if self.template is None and any(text not in shown for text in said):
             for message in messages:
                 message["content"] = [{"type": "text", "text": message["content"]}]
             shown = self._shown(loaded, messages, how)
-            if any(text.strip() not in shown for _, text in turns):
+            if any(text not in shown for text in said):
                 raise ModelError(f"{self.name}: its chat template leaves out what it is shown", "Give one in template.")
         return shown
+
+    def _messages(self, loaded: Loaded, prompt: Prompt) -> list[dict[str, Any]]:
+        """The prompt as a chat."""
+        closing = prompt.how.closing if prompt.how else None
+        said = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
+        turns = [(role, defused(text, loaded.specials)) for role, text in said.items() if text is not None]
+        turns += [("user", closing)] if closing is not None else []
+        return [{"role": role, "content": text} for role, text in turns]
 
     def _shown(self, loaded: Loaded, messages: list[dict[str, Any]], how: How) -> str:
         """Messages through the chat template."""
