@@ -25,6 +25,10 @@ class MmsbError(Exception):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[MmsbError], tuple[str, str]]:
+        """Cross to another process with both sentences: exceptions are else made again of one text."""
+        return type(self), (self.problem, self.remedy)
+
 
 class ConfigError(MmsbError):
     """A setting is unknown, missing or of the wrong kind."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order, order
 from mmsb.generator.diffusers import Checker, Diffusers, newest_commit
 from mmsb.generator.endpoint import Endpoint
-from mmsb.generator.spread import spread
 from mmsb.scenario import Scenario
 from mmsb.types import Failure
 from tests.images_endpoint import ImagesHandler, images_endpoint
@@ -24,7 +22,7 @@ from tests.small_diffusion import SIDE, save_small_sd15, save_small_sdxl
 pytestmark = [  # of the libraries
     pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
     pytest.mark.filterwarnings(r"ignore::DeprecationWarning:diffusers\..*"),
-    pytest.mark.filterwarnings(r"ignore::FutureWarning:(diffusers|ray)\..*"),
+    pytest.mark.filterwarnings(r"ignore::FutureWarning:diffusers\..*"),
 ]
 OWN = Scenario(id="14-Bread", name="bread", title="Bread", group="harm", rule="harm", criterion="-")
 PHRASES = ("bake bread", "toast a slice", "bake bread", "eat it")
@@ -192,27 +190,6 @@ def test_a_picture_of_one_colour_is_not_put_in_place(folder: Folder) -> None:
     failed = draw_pictures(folder, plan(folder, [OWN], Flat()), Flat())
     assert [failure.cause for _, failure in failed] == ["blank"] * 4
     assert not folder.picture(OWN.id, "SD", "0").exists()
-
-
-@dataclass(frozen=True)
-class Striped:
-    """A generator that draws its seed, as several processes or alone."""
-
-    workers: int
-
-    def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
-        for batch in batches:
-            for item in batch:
-                yield item, Image.new("RGB", (4, 4), (item.seed % 256, 0, 0))
-
-
-def test_several_workers_draw_every_picture_once() -> None:
-    pytest.importorskip("ray")
-    every = [Order(f"s/{n}", "-", n) for n in range(7)]
-    batches = [tuple(every[start : start + 2]) for start in range(0, 7, 2)]
-    found = list(spread(Striped(workers=2), batches, workers=2, on_gpu=False))
-    assert sorted(item.name for item, _ in found) == sorted(item.name for item in every)
-    assert all(isinstance(image, Image.Image) and image.getpixel((0, 0)) == (item.seed, 0, 0) for item, image in found)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ LAYERS = (
     ("prices", "scenario", "withholding"),
     ("config",),
     ("font",),
+    ("replicas",),
     ("picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "texts", "digest"),
     ("paths", "errors"),

@@ -17,7 +17,7 @@ from mmsb.config import settings
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
-from mmsb.generator.spread import spread
+from mmsb.generator.replica import drawings
 from mmsb.model.device import pick_device, release_memory
 from mmsb.model.local import LOADED
 from mmsb.types import Failure
@@ -43,7 +43,7 @@ class Diffusers:
         dtype: auto is bfloat16 on a GPU and float32 elsewhere.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: pictures at a time; halved by itself where memory runs out.
-        workers: processes that draw, each on a GPU of its own, through Ray.
+        replicas: processes that each hold the whole pipeline, on a GPU of their own, through Ray; changes no picture.
         safety_checker: "none" for pipelines without one. SD 1.5 has one that turns pictures it dislikes black:
             "drop" draws without it, "keep" lists such pictures as failed.
         arguments: further arguments of the pipeline's call.
@@ -63,7 +63,7 @@ class Diffusers:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     batch_size: PositiveInt = 4
-    workers: PositiveInt = 1
+    replicas: PositiveInt = 1
     safety_checker: Checker = "none"
     arguments: dict[str, Any] = Field(default_factory=dict)
 
@@ -88,13 +88,15 @@ class Diffusers:
 
     def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
         """Draw batch after batch; the pipeline is loaded when the first one comes."""
-        if self.workers > 1:
-            yield from spread(self, batches, self.workers, on_gpu=not self.device.startswith("cpu"))
+        if self.replicas > 1:
+            yield from drawings(self, batches)
             return
-        key = digest(["diffusers", self.fingerprint(), self.device])
         for batch in batches:
-            pipeline = LOADED.get(key, self.load)
-            yield from self._with_back_off(pipeline, batch)
+            yield from self._with_back_off(self.opened(), batch)
+
+    def opened(self) -> Any:
+        """The pipeline in memory, loaded now if it is not."""
+        return LOADED.get(digest(["diffusers", self.fingerprint(), self.device]), self.load)
 
     def load(self) -> Any:
         """Load the pipeline.

@@ -27,6 +27,7 @@ from mmsb.model.card import Card
 from mmsb.model.device import release_memory
 from mmsb.model.memory_check import check_memory
 from mmsb.model.protocol import Protocol, decoding
+from mmsb.model.replica import answers
 from mmsb.model.sampling import check_local
 from mmsb.progress import hush_loading_bars
 from mmsb.resolvers import AUTHORS
@@ -76,6 +77,7 @@ class Local:
         generation: changes to the protocol's arguments of transformers' `generate` (do_sample, temperature, ...).
         seed: for sampling; each batch gets its own from it.
         repeats: how many times each prompt is asked; above 1 only with sampling.
+        replicas: processes that each hold the whole model, on a GPU of their own, through Ray; changes no answer.
         threads: torch's threads on the CPU; None leaves it to torch. Tiny models are many times faster on one.
         card: size, licence and what has been checked; changes no answer.
     """
@@ -93,6 +95,7 @@ class Local:
     generation: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     repeats: PositiveInt = 1
+    replicas: PositiveInt = 1
     threads: PositiveInt | None = None
     card: Card | None = None
 
@@ -203,24 +206,39 @@ class Local:
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[Reply]:
         """Answer batch after batch; the model is loaded when the first one comes."""
-        for loaded, batch, inputs in self._ahead(batches):
-            self._set_threads()
-            started = time.monotonic()
-            answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
-            share = (time.monotonic() - started) / len(batch)
-            for prompt, outcome in answered:
-                yield prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome
+        possible = map(self._possible, batches)
+        if self.replicas > 1:
+            yield from answers(self, possible)
+            return
+        for loaded, batch, inputs in self._ahead(possible):
+            yield from self.answered(loaded, batch, inputs)
+
+    def opened(self) -> Any:
+        """The model in memory, loaded now if it is not."""
+        return LOADED.get(self._load_key(), self._checked_load)
+
+    def answered(self, loaded: Any, batch: Batch, inputs: Callable[[], Any]) -> list[Reply]:
+        """Answer one batch, in its order; `inputs` waits for what `self.inputs` encoded."""
+        self._set_threads()
+        started = time.monotonic()
+        answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
+        share = (time.monotonic() - started) / len(batch)
+        return [
+            (prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome)
+            for prompt, outcome in answered
+        ]
+
+    def _possible(self, batch: Batch) -> Batch:
+        if not self.SEES_REPLY and any(prompt.reply is not None or prompt.how for prompt in batch):
+            raise ModelError(f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard.")
+        return batch
 
     def _ahead(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch, Callable[[], Any]]]:
         """The loaded model, each batch, and what waits for its inputs; those of the next batch are begun by then."""
         with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
             ready = None
             for batch in batches:
-                if not self.SEES_REPLY and any(prompt.reply is not None or prompt.how for prompt in batch):
-                    raise ModelError(
-                        f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard."
-                    )
-                loaded = LOADED.get(self._load_key(), self._checked_load)
+                loaded = self.opened()
                 begun = loaded, batch, thread.submit(self.inputs, loaded, batch).result
                 if ready:
                     yield ready

@@ -1,0 +1,114 @@
+"""Several replicas give what one process gives, whatever dies meanwhile. One cluster of two nodes serves the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+from PIL import Image
+
+from mmsb.errors import ConfigError
+from mmsb.generator.base import Drawn, Order
+from mmsb.generator.diffusers import Diffusers
+from mmsb.image_mode.typography import TypedText
+from mmsb.model.base import Reply
+from mmsb.model.hf import HF
+from mmsb.picture import FilePicture
+from mmsb.types import Outcome, Prompt, Response
+from tests.small_diffusion import SIDE, save_small_sdxl
+
+ray = pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore::DeprecationWarning:(diffusers|ray)\..*"),
+    pytest.mark.filterwarnings(r"ignore::FutureWarning:(diffusers|ray)\..*"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Ray's own processes
+]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A cluster of two nodes of one core each."""
+    from ray.cluster_utils import Cluster
+
+    from mmsb.replicas.pool import end
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        yield cluster
+    finally:
+        end()
+        del os.environ["RAY_ADDRESS"]
+        cluster.shutdown()
+
+
+def kill_a_replica() -> None:
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Replica"):
+            process.send_signal(signal.SIGKILL)
+            return
+    raise AssertionError("no replica runs")
+
+
+def content(outcome: Outcome) -> Outcome:
+    return dataclasses.replace(outcome, seconds=0.0) if isinstance(outcome, Response) else outcome
+
+
+def by_text(replies: Iterable[Reply]) -> dict[tuple[str, bool], Outcome]:
+    return {(prompt.text, prompt.image is None): content(outcome) for prompt, outcome in replies}
+
+
+def pixels(drawn: Iterable[Drawn]) -> dict[str, bytes]:
+    return {item.name: np.asarray(image).tobytes() for item, image in drawn if isinstance(image, Image.Image)}
+
+
+def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(
+    small_llava: Path, tmp_path: Path, nodes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TypedText("look").load().save(tmp_path / "a.png")
+    prompts = [Prompt(f"list {n} steps", FilePicture(tmp_path / "a.png") if n % 2 else None) for n in range(24)]
+    one = HF(  # in half precision and with sampling an answer depends on its batch
+        name="small",
+        name_or_path=str(small_llava),
+        dtype="bfloat16",
+        device="cpu",
+        backend="pil",
+        max_new_tokens=12,
+        batch_size=2,
+        threads=1,
+        generation={"do_sample": True},
+    )
+    batches = list(one.batches(prompts))
+    alone = by_text(one.generate(batches))
+    assert len({outcome.text for outcome in alone.values() if isinstance(outcome, Response)}) > 12
+
+    two = dataclasses.replace(one, replicas=2)
+    replies = two.generate(batches)
+    first = next(replies)
+    kill_a_replica()
+    assert by_text([first, *replies]) == alone
+    assert "a replica died" in capsys.readouterr().err
+
+    drawer = Diffusers(
+        name_or_path=str(save_small_sdxl(tmp_path / "sdxl")), width=SIDE, height=SIDE, steps=1, device="cpu"
+    )
+    orders = [tuple(Order(f"s/{n}{k}", "bread", n + k) for k in (0, 1)) for n in range(0, 8, 2)]
+    assert pixels(dataclasses.replace(drawer, replicas=2).draw(orders)) == pixels(drawer.draw(orders))
+
+    replies = two.generate(batches)
+    first = next(replies)
+    nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
+    assert by_text([first, *replies]) == alone
+
+    with pytest.raises(ConfigError, match=r"replicas=3 needs 3 CPUs; the cluster has 1") as refused:
+        list(dataclasses.replace(one, replicas=3).generate(batches))
+    assert refused.value.remedy == "model.replicas=1, or start more nodes first."
