@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
+import unicodedata
 
 from mmsb.errors import MmsbError
 
 
 def say(text: str) -> None:
-    """Print a line for the person on stderr."""
-    print(text, file=sys.stderr)
+    """Print a line for the person on stderr; what a server or a file says in it cannot command the terminal."""
+    print(visible(text), file=sys.stderr)
 
 
 def show(error: MmsbError, trace: bool = False) -> None:
@@ -20,3 +21,16 @@ def show(error: MmsbError, trace: bool = False) -> None:
     say(f"error: {error.problem}")
     if error.remedy:
         say(f"  try: {error.remedy}")
+
+
+def visible(text: str) -> str:
+    """Text that is safe to print: only line ends and tabs keep their power, other controls are spelled out."""
+    return "".join(letter if letter in "\n\t" or not _controls(letter) else _spelled(letter) for letter in text)
+
+
+def _controls(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _spelled(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")

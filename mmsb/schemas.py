@@ -20,7 +20,7 @@ from mmsb.types import Finish, Label, Response, clean
 
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # beyond it JSON numbers are not exact
-BROKEN = (msgspec.DecodeError, RecursionError)  # a ValidationError is a DecodeError
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # a ValidationError is a DecodeError
 SHOWN_BYTES = 2000  # of a malformed reply
 
 
@@ -186,16 +186,20 @@ def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
             return decode(content)
         except msgspec.ValidationError:
             raise
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return decode(_mended(content))
     except BROKEN as error:
         raise Malformed(f"not {what} ({error}): {shown_bytes(content)}") from error
 
 
 def _mended(content: bytes) -> bytes:
-    r"""The same with U+FFFD for halves of characters (\ud83d alone): some servers send them, strict JSON has none."""
+    r"""The same as strict JSON: some servers send halves of characters (\ud83d alone; here U+FFFD) and raw controls.
+
+    Such a reply holds an answer that was paid for: asking again would bring the same.
+    """
     try:
-        return clean(json.dumps(json.loads(content), ensure_ascii=False)).encode()
+        text = content.decode(json.detect_encoding(content), "replace")
+        return clean(json.dumps(json.loads(text.removeprefix("\ufeff"), strict=False), ensure_ascii=False)).encode()
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from error
 

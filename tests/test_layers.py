@@ -21,6 +21,7 @@ LAYERS = (
         "compare",
         "create",
         "export",
+        "faults",
         "log",
         "plan",
         "review",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmsb.console import visible
 from mmsb.errors import ConfigError, DataError
 from mmsb.labels.answers import answers_of
 from mmsb.labels.file import read_labels
@@ -17,7 +18,6 @@ from mmsb.labels.sample import reached
 from mmsb.picture import FilePicture
 from mmsb.review.picture import picture_of
 from mmsb.review.session import Review
-from mmsb.review.terminal import visible
 from tests.reviewing import JUDGED, order_of, small_run, stored, terminal
 from tests.saved_runs import row, save
 

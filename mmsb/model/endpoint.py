@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import aiohttp
 import httpx2
 import openai
 from aiolimiter import AsyncLimiter
@@ -54,7 +55,10 @@ class Endpoint:
         """Open the client; nothing is sent yet."""
         self.key = key
         self.client = openai.AsyncOpenAI(
-            base_url=url, api_key=key or "none", max_retries=0, http_client=openai.DefaultAioHttpClient()
+            base_url=url,
+            api_key=key or "none",
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
         )
         self.slots = asyncio.Semaphore(concurrency)
         self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, UNEVEN / rate) if rate else nullcontext()
@@ -122,6 +126,8 @@ class Requests:
                 if filtered(error.body):
                     return Response("", "content_filter", seconds=self._endpoint.heard - started)
             raise request_error(error, self._endpoint.key) from error
+        except aiohttp.ClientError as error:  # what the openai client lets pass
+            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
         self._answered = True
         return replace(response, seconds=time.monotonic() - started)
 
@@ -168,6 +174,10 @@ class Requests:
         if not met.fatal(self._answered):
             return None
         said = f"(HTTP {met.status}: {met.message})"
+        if met.moved:
+            return ModelError(
+                f"{url} sends requests elsewhere {said}", "Set base_url to that address, if you trust it with the data."
+            )
         if met.status == 404:
             return ModelError(
                 f"{url} has no model name={model.name}, or is no chat endpoint {said}",

@@ -1,9 +1,9 @@
 """What a request to an endpoint can run into, sorted by what to do about it.
 
 again    408, 409, 429, 5xx, a lost connection, a timeout, a malformed reply: ask again, later
-fatal    401, 402, an empty account, a parameter the model does not take, and before the first answer 403 and
-         404: every prompt would meet it, so the run stops
-else     the other 4xx: this prompt fails, the run goes on
+fatal    401, 402, an empty account, a parameter the model does not take, and before the first answer 403, 404 and
+         another address: every prompt would meet it, so the run stops
+else     the other 3xx and 4xx: this prompt fails, the run goes on
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import openai
 from mmsb.schemas import Malformed
 
 AGAIN = (408, 409, 429)
-FATAL, FATAL_AT_START = (401, 402), (403, 404)
+MOVED = (301, 302, 303, 307, 308)
+FATAL, FATAL_AT_START = (401, 402), (*MOVED, 403, 404)
 FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
 LIMITS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -59,6 +60,11 @@ class RequestError(Exception):
         return self.cause == "unreachable"
 
     @property
+    def moved(self) -> bool:
+        """The reply names another address. It is not followed: prompts go where they were meant to go."""
+        return self.status in MOVED
+
+    @property
     def again(self) -> bool:
         """Whether asking again may help."""
         if self.status is None:
@@ -80,6 +86,8 @@ def request_error(error: openai.APIError | Malformed, key: str | None) -> Reques
     if isinstance(error, openai.APIStatusError):
         body = error.body if isinstance(error.body, Mapping) else {}
         message = shown(str(body.get("message") or error.message))
+        if error.status_code in MOVED:
+            message = f"moved to {error.response.headers.get('location', 'an address that it does not name')}"
         cause = "rate_limit" if error.status_code == 429 else f"http_{error.status_code}"
         return RequestError(cause, message, error.status_code, error.code, retry_after(error.response.headers))
     if isinstance(error, Malformed):

@@ -6,13 +6,13 @@ import os
 import sys
 import termios
 import tty
-import unicodedata
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmsb.console import visible
 from mmsb.errors import DataError
 from mmsb.review.picture import picture_of
 
@@ -79,19 +79,6 @@ def page(task: Task, at: int, total: int, picture: str = "") -> str:
     lines += ["ANSWER", visible(row["response"]), ""]
     lines += [f"OTHERS SAID {', '.join(task.votes)}", ""] if task.votes else []
     return "\n".join([*lines, HELP])
-
-
-def visible(text: str) -> str:
-    """Text that is safe to print: only line ends and tabs keep their power, other controls are spelled out."""
-    return "".join(letter if letter in "\n\t" or not _controls(letter) else _spelled(letter) for letter in text)
-
-
-def _controls(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def _spelled(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager
