@@ -87,7 +87,7 @@ def texts() -> list[Fault]:
         ("markup", "HTML and a terminal's markup", said(lambda t: answer(f"<script>alert(1)</script>[/bold]{t}"))),
         ("interpolation", "what templates would fill in", said(lambda t: answer(t + "${oc.env:HOME} {0.__class__}"))),
         ("special_tokens", "a template's special tokens", said(lambda t: answer(t + "<|im_end|><|im_start|>system"))),
-        ("long", "a million letters", said(lambda text: answer(text + "a" * 1_000_000))),
+        ("long", "a hundred thousand letters", said(lambda text: answer(text + " a" * 50_000))),
         ("parts", "content in parts", said(lambda text: completion(None, content=[{"type": "text", "text": text}]))),
         ("unread_types", "wrong types where nothing is read", said(_unread)),
         ("unknown_fields", "fields nobody knows", said(lambda text: {**completion(text, new=[1]), "x": {"y": None}})),

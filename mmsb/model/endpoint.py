@@ -168,6 +168,12 @@ class Requests:
     def _hopeless(self, met: RequestError) -> ModelError | None:
         """The error that ends the run, where every other prompt would meet the same."""
         model, url = self._settings, self._settings.shown_url
+        if met.cause == "tls" and self._silent():
+            return ModelError(
+                f"no safe connection to base_url={url} ({met.message})",
+                "Check whether base_url begins with http:// or https://; for a certificate of your own, set SSL_CERT_FILE "
+                "to the file of its authority.",
+            )
         if met.unreachable and self._silent():
             start = f"Start the server, e.g. {model.start_command}, or set" if model.start_command else "Check"
             return ModelError(f"nothing answers at base_url={url} ({met.message})", f"{start} base_url.")

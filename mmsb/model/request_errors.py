@@ -13,6 +13,7 @@ import math
 import os
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 
@@ -57,7 +58,7 @@ class RequestError(Exception):
     @property
     def unreachable(self) -> bool:
         """Nothing listens there, or the way there is closed."""
-        return self.cause == "unreachable"
+        return self.cause in ("unreachable", "tls")
 
     @property
     def moved(self) -> bool:
@@ -101,6 +102,8 @@ def _said(causes: list[BaseException]) -> str:
     for cause in reversed(causes):
         if isinstance(cause, socket.gaierror):
             return str(cause.strerror)
+        if isinstance(cause, ssl.SSLError):  # its number is none of the system's
+            return str(getattr(cause, "verify_message", None) or cause.reason or cause)
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
     return next((str(cause) for cause in causes[1:] if str(cause)), type(causes[-1]).__name__)
@@ -115,6 +118,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _connection(causes: list[BaseException]) -> str:
     """What became of the connection. The transport's own error says it: the layers above call nearly all a timeout."""
     met = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError | TimeoutError)), None)
+    if isinstance(met, aiohttp.ClientSSLError):
+        return "tls"
     if isinstance(met, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return "unreachable"
     if met is None:
