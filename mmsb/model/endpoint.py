@@ -171,8 +171,8 @@ class Requests:
         if met.cause == "tls" and self._silent():
             return ModelError(
                 f"no safe connection to base_url={url} ({met.message})",
-                "Check whether base_url begins with http:// or https://; for a certificate of your own, set SSL_CERT_FILE "
-                "to the file of its authority.",
+                "Check whether base_url begins with http:// or https://; for a certificate of your own, set "
+                "SSL_CERT_FILE to the file of its authority.",
             )
         if met.unreachable and self._silent():
             start = f"Start the server, e.g. {model.start_command}, or set" if model.start_command else "Check"
