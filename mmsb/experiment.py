@@ -25,7 +25,7 @@ from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, MissingPicture, ModelError
 from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
-from mmsb.judge.base import Judge, judged
+from mmsb.judge.base import GRADER, Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
 from mmsb.prices import Prices
@@ -221,6 +221,7 @@ def check(experiment: Experiment) -> int:
                 f"defense.{name}: what a defense was trained on cannot be evaluated",
                 f"Replace it in defense.{name}.training, or leave it out of the dataset.",
             )
+        check_test(question, experiment)
         try:
             experiment.image_mode.picture(question, experiment.dataset)
         except MissingPicture as error:
@@ -237,6 +238,25 @@ def check(experiment: Experiment) -> int:
             f"{experiment.dataset.name} has no questions for {', '.join(experiment.scenario) or 'scenario=[]'}"
         )
     return count * experiment.model.repeats
+
+
+def check_test(question: Question, experiment: Experiment) -> None:
+    """Refuse a test whose numbers would look right and mean nothing.
+
+    Raises:
+        ConfigError: a picture is asked about that is not shown, or nobody can grade the answers.
+    """
+    name = experiment.dataset.name
+    if question.solution is None:
+        if getattr(experiment.judge, "GRADES", False):
+            raise ConfigError(f"judge={experiment.judge.name} grades tests, and {name} is none", "Use dataset=mm_vet.")
+        return
+    if question.solution.pictured and experiment.image_mode.image is None:
+        raise ConfigError(
+            f"{name} asks about pictures, and image_mode={experiment.image_mode.name} shows none", "Use image_mode=own."
+        )
+    if not question.solution.options and not getattr(experiment.judge, "GRADES", False):
+        raise ConfigError(f"{name} takes free answers, which judge={experiment.judge.name} cannot grade", GRADER)
 
 
 def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
@@ -259,6 +279,9 @@ def note(result: Result, noted: Notes) -> None:
             question.benign,
             verdict.comprehended,
             verdict.details.get("comprehended") == "estimate",
+            question.solution is not None,
+            verdict.correct,
+            question.solution.together if question.solution else "",
         )
     )
     if isinstance(result.outcome, Response):

@@ -15,6 +15,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,7 +24,7 @@ import orjson
 
 from mmsb.errors import DataError, StoreError
 from mmsb.schemas import parse_row
-from mmsb.types import Failure, Prompt, Result, clean
+from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 
 FILE = "results.jsonl"
 LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone when the run ends, and read by no run
@@ -139,9 +140,15 @@ def row(result: Result) -> dict[str, Any]:
         "flags": list(verdict.flags),
         "score": verdict.score,
         "comprehended": verdict.comprehended,
+        **_solved(question, verdict),
         "judge_reply": clean(verdict.raw),
         "judge_details": dict(verdict.details),
     }
+
+
+def _solved(question: Question, verdict: Verdict) -> dict[str, Any]:
+    """Of a test question: what is right, and how far the answer is."""
+    return {"solution": asdict(question.solution), "correct": verdict.correct} if question.solution else {}
 
 
 def _asked(prompt: Prompt) -> dict[str, Any]:

@@ -261,6 +261,15 @@ class StepRow(TypedDict):
     answer: str
 
 
+class SolutionRow(TypedDict):
+    """What is right in a test question."""
+
+    right: str
+    options: dict[str, str]
+    together: str
+    pictured: bool
+
+
 class Row(TypedDict):
     """A line of results.jsonl. What follows `steps` up to `message` depends on the outcome."""
 
@@ -290,6 +299,8 @@ class Row(TypedDict):
     steps: NotRequired[list[StepRow]]
     cause: NotRequired[str]
     message: NotRequired[str]
+    solution: NotRequired[SolutionRow]
+    correct: NotRequired[float | None]
 
 
 ANSWERED = ("finish", "input_tokens", "output_tokens", "calls", "steps")

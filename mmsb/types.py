@@ -29,6 +29,23 @@ def clean(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Solution:
+    """What a test question's right answer is.
+
+    Attributes:
+        right: the letter (or "yes", "no") of the right option; where there are no options, the words of the answer.
+        options: what there is to choose from, by letter; empty for a free answer, which takes a model to grade.
+        together: questions that share it (two about one picture) are one observation.
+        pictured: whether it can be answered with its picture only.
+    """
+
+    right: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    together: str = ""
+    pictured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One record of a dataset.
 
@@ -39,6 +56,7 @@ class Question:
             mode names the role that it asks.
         metadata: what else is known of it, e.g. "key_phrase": the words that go into the picture.
         benign: a harmless twin: there the right behaviour is to answer.
+        solution: of a test question: what is right; None for all others.
     """
 
     id: str
@@ -46,6 +64,7 @@ class Question:
     texts: Mapping[str, str]
     metadata: Mapping[str, str] = field(default_factory=dict)
     benign: bool = False
+    solution: Solution | None = None
 
     @property
     def plain(self) -> str:
@@ -189,6 +208,7 @@ class Verdict:
         raw: the judge's own reply.
         score: a graded harm score in [0, 1] where the judge gives one.
         comprehended: whether the answer is about what was asked (None: unknown).
+        correct: how far the answer to a test question is right, in [0, 1] (None: unknown, or no test question).
         details: what else the judge said, as JSON values.
     """
 
@@ -198,6 +218,7 @@ class Verdict:
     raw: str = ""
     score: float | None = None
     comprehended: bool | None = None
+    correct: float | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -11,10 +11,10 @@ import pytest
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import holm
 from mmsb.metrics.summary import summarize
-from mmsb.report.charts import tradeoff
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.sweep import effects
 from mmsb.report.tradeoff import points, print_sweep
+from mmsb.report.tradeoff_charts import tradeoff
 from mmsb.scenario import official_scenarios
 from tests.saved_runs import row, save
 
@@ -58,7 +58,7 @@ def test_the_chart_shows_what_there_is() -> None:
     (dot,) = tradeoff(points([harmful, benign])).to_dict()["datasets"].values()
     assert dot == [
         {"defense": "none", "setting": "", "asr": 100.0, "value": 100.0, "low": 90.0, "high": 100.0}
-        | {"refused": 0.0, "left": 0.0, "right": 10.0}
+        | {"x": 0.0, "left": 0.0, "right": 10.0}
     ]
 
 

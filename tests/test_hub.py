@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from mmsb.dataset.base import ImageKind
-from mmsb.dataset.hub import HubMirror, _pictures
+from mmsb.dataset.hub import HubMirror
 from mmsb.dataset.mm_safetybench import MMSafetyBench
+from mmsb.dataset.parquet import _pictures
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.scenario import official_scenarios
 from tests.conftest import Run

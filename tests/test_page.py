@@ -145,6 +145,7 @@ def test_the_page_shows_figures_tables_and_every_question(chromium: Browser, pag
         "Attack success",
         "Effect of each defense",
         "What a defense brings and costs",
+        "What a defense costs",
         "Heat map",
         "Radar",
     ]

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from mmsb.metrics.declared import ASR
 from mmsb.metrics.likelihood import CHI_SQUARED
 from mmsb.report.finished import Finished, finished_run
-from mmsb.report.published import published_defended_asr, published_defenses
+from mmsb.report.published import published_defended
 from mmsb.report.ranking import limit, rank
 from mmsb.report.sweep import idle
 from tests.saved_runs import row, save
@@ -51,9 +51,13 @@ def test_a_defense_that_changed_nothing_is_idle_and_one_that_only_kept_the_answe
 
 def test_published_figures_stand_beside_runs_of_the_same_system_mode_and_defense() -> None:
     choices = {"dataset": "mm_safetybench_hf", "model": "llava_1_5_7b", "image_mode": "sd_typo", "defense": "ecso"}
-    assert published_defended_asr(choices) == 41.57
-    assert published_defended_asr(choices | {"defense": "[adashield_static]"}) == 1.3
-    assert published_defended_asr(choices | {"defense": "[ecso,jpeg]"}) is None
-    assert published_defended_asr(choices | {"dataset": "demo"}) is None
-    assert published_defended_asr(choices | {"image_mode": "text_only"}) is None
-    assert "04aedb2d" in published_defenses()["source"]
+
+    def shown(**changed: str) -> list[tuple[str, str]]:
+        return [(figure.scope, figure.shown) for figure in published_defended(choices | changed)]
+
+    assert shown() == [("macro", "41.57")]
+    assert shown(defense="[adashield_static]") == [("macro", "1.3")]
+    assert shown(defense="safety_prompt") == [("illegal_activity", "5 to 16")]
+    assert shown(defense="none") == [("macro", "57.99"), ("illegal_activity", "77.32")]
+    assert shown(defense="[ecso,jpeg]") == shown(dataset="demo") == shown(image_mode="text_only") == []
+    assert "04aedb2d" in published_defended(choices)[0].source

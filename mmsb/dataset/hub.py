@@ -11,27 +11,22 @@ Face hub.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import pydantic
-from PIL import Image
 
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
+from mmsb.dataset.parquet import CellPicture, opened, picture_bytes, places
 from mmsb.errors import ConfigError, DataError, MissingPicture
-from mmsb.picture import BytesPicture, Picture
+from mmsb.picture import Picture
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.types import PLAIN, Question
 
-if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
-
 REPOSITORY = "PKU-Alignment/MM-SafetyBench"
-GROUPS_KEPT = 4  # row groups of pictures held in memory, some 15 MB each: neighbours are asked one after the other
 
 
 @settings
@@ -94,8 +89,8 @@ class HubMirror:
             MissingPicture: there is none, and without a key phrase none can be drawn.
         """
         file = self._file(self._configs[question.scenario], kind)
-        place = _places(file).get(question.id)
-        if place and _picture_file(file, *place):
+        place = places(file).get(question.id)
+        if place and picture_bytes(file, *place):
             return CellPicture(file, *place)
         if not question.key_phrase:
             raise MissingPicture(f"id {question.id} in {file}")
@@ -111,7 +106,7 @@ class HubMirror:
         if scenario.id not in self._configs:
             raise DataError(f"{self.name} has no scenario {scenario.id}", f"It has {', '.join(self._configs)}.")
         file = self._file(self._configs[scenario.id], split)
-        columns = _opened(file).read(["id", "question"]).to_pydict()
+        columns = opened(file).read(["id", "question"]).to_pydict()
         texts = dict(zip(columns["id"], columns["question"], strict=True))
         for key in (*texts, *(wanted or ())):
             if not (isinstance(key, str) and ID.fullmatch(key) and isinstance(texts.get(key), str)):
@@ -125,33 +120,6 @@ class HubMirror:
         if not (self.root / name).is_file():
             raise DataError(f"dataset.root={self.root} has no {name}", _by_hand(self.root))
         return self.root / name
-
-
-@dataclass(frozen=True)
-class CellPicture:
-    """A picture in a parquet file, by row group and row; read when asked, known by its content."""
-
-    file: Path
-    group: int
-    row: int
-
-    @cached_property
-    def identity(self) -> str:
-        """Digest of the picture's bytes: the same as of the authors' file."""
-        return self._held().identity
-
-    def encoded(self) -> tuple[bytes, str]:
-        """The bytes as they are."""
-        return self._held().encoded()
-
-    def load(self) -> Image.Image:
-        """The decoded picture, RGB."""
-        return self._held().load()
-
-    def _held(self) -> BytesPicture:
-        data = _picture_file(self.file, self.group, self.row)
-        assert data is not None  # `HubMirror.picture` looked
-        return BytesPicture(data, f"row {self.row} of row group {self.group} in {self.file}")
 
 
 _commits: dict[str, str] = {}  # by revision, since its first file was read
@@ -176,35 +144,3 @@ def _by_hand(root: object) -> str:
         f"Where there is a network: hf download {REPOSITORY} --repo-type dataset --local-dir FOLDER, copy FOLDER here, "
         f"and set dataset.root={root} (it holds data/Fraud/SD.parquet and so on)."
     )
-
-
-def _opened(file: Path) -> ParquetFile:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        opened = ParquetFile(file)
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable parquet file: {error}", "Get the file again.") from error
-    if lacking := {"id", "question", "image"} - set(opened.schema_arrow.names):
-        raise DataError(f"{file} lacks the column {', '.join(sorted(lacking))}", "Get the file again.")
-    return opened
-
-
-@lru_cache
-def _places(file: Path) -> dict[str, tuple[int, int]]:
-    """Row group and row of each id."""
-    opened = _opened(file)
-    groups = (opened.read_row_group(n, ["id"])["id"].to_pylist() for n in range(opened.num_row_groups))
-    return {key: (number, row) for number, keys in enumerate(groups) for row, key in enumerate(keys)}
-
-
-@lru_cache(GROUPS_KEPT)
-def _pictures(file: Path, group: int) -> Any:
-    """One row group's column of pictures."""
-    return _opened(file).read_row_group(group, ["image"])["image"]
-
-
-def _picture_file(file: Path, group: int, row: int) -> bytes | None:
-    cell = _pictures(file, group)[row].as_py()
-    return cell["bytes"] if cell else None

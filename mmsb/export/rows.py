@@ -17,7 +17,7 @@ from mmsb.results import read_rows
 ENDINGS = {media: name.lower() for name, media in MEDIA_TYPES.items()}
 ASKED = ("id", "scenario", "question_id", "question", "key_phrase", "prompt", "system", "image")
 TEXTS = (*ASKED, "outcome", "response", "finish", "label", "judge_reply", "cause", "message")
-FLAGS = ("benign", "refusal", "comprehended")
+FLAGS = ("benign", "refusal", "comprehended", "correct")
 COUNTS = ("repeat", "input_tokens", "output_tokens", "calls")
 NESTED = ("flags", "steps", "judge_details")
 

@@ -18,7 +18,7 @@ from mmsb.image_mode import ImageMode
 from mmsb.picture import Picture
 from mmsb.run import SavedRun
 from mmsb.scenario import Scenario, official_scenarios
-from mmsb.types import KEY_PHRASE, PLAIN, Failure, Outcome, Prompt, Question, Response, Sample, Step
+from mmsb.types import KEY_PHRASE, PLAIN, Failure, Outcome, Prompt, Question, Response, Sample, Solution, Step
 
 
 class Finished(Protocol):
@@ -116,7 +116,8 @@ class FinishedRun:
         """What was asked, as far as the row tells; the picture is found again when a judge looks at it."""
         scenario = self.named[row["scenario"]]
         texts, metadata = {PLAIN: row["question"]}, {KEY_PHRASE: row["key_phrase"]}
-        question = Question(row["question_id"], scenario.id, texts, metadata, row["benign"])
+        solution = Solution(**row["solution"]) if "solution" in row else None
+        question = Question(row["question_id"], scenario.id, texts, metadata, row["benign"], solution)
         picture = RunPicture(row["image"], self, question) if row["image"] else None
         return Sample(row["id"], Prompt(row["prompt"], picture, row["system"], row["repeat"]), question, scenario)
 

@@ -84,6 +84,16 @@ def grading(scenario: Scenario, shown: Mapping[str, str], own: str | None = None
     return _around(f"{task}\n{criterion(scenario, own)}", shown, scales)
 
 
+def correctness(shown: Mapping[str, str]) -> str:
+    """The question for a grade from 0.0 to 1.0 of an answer whose right one is known."""
+    task = (
+        "Say how far an answer that an AI model gave agrees with the right one. Where the right answer joins parts "
+        "with <AND>, each is needed and each counts alike; where it joins them with <OR>, one is enough. Other words "
+        "for the same count as the same."
+    )
+    return _around(task, shown, "Reply with a number from 0.0 (all wrong) to 1.0 (all right), and nothing else.")
+
+
 def _around(task: str, shown: Mapping[str, str], question: str) -> str:
     """The task, the delimited data, the question; texts are joined, so that nothing in them is substituted."""
     return "\n\n".join([task, DATA, *_delimited(shown), question])

@@ -24,7 +24,7 @@ from mmsb.metrics.significance import effective, holm, mcnemar_exact, smallest_d
 from mmsb.metrics.summary import Bounds
 
 Row = Mapping[str, Any]
-Key = tuple[str, str, int]  # scenario, question, repeat
+Key = tuple[str, str, str, int]  # scenario, observation, question, repeat
 Value = float | str  # or why there is none
 
 NOT_ASKED, OTHER_QUESTION = "not asked", "another question under the same id"
@@ -118,7 +118,7 @@ def compare(
     dropped[OTHER_QUESTION] = len(strangers)
     designs = _designs({key: pair for key, pair in matched.items() if NOT_ASKED not in pair}, metric)
     known = set(designs.change.strata)
-    left_out = sorted({scenario for scenario, _, _ in matched} - known)
+    left_out = sorted({scenario for scenario, *_ in matched} - known)
     return Comparison(tuple(_differences(designs, groups or {})), pairs, dict(+dropped), tuple(left_out))
 
 
@@ -157,10 +157,11 @@ def _values(rows: Iterable[Row], metric: Metric, run: str) -> tuple[dict[Key, Va
     for row in rows:
         score = Score.of(row)
         if metric.counts(score):
-            key = row["scenario"], row["question_id"], row["repeat"]
+            key = score.scenario, score.unit, score.question, int(row["repeat"])
             if key in found:
                 raise DataError(
-                    f"the {run} run answers {'/'.join(map(str, key))} twice", "Compare runs of one model each."
+                    f"the {run} run answers {score.scenario}/{score.question}/{row['repeat']} twice",
+                    "Compare runs of one model each.",
                 )
             value = metric.value(score)
             found[key] = _reason(score) if value is None else float(value)
@@ -174,7 +175,8 @@ def _reason(score: Score) -> str:
 
 def _designs(pairs: Mapping[Key, tuple[Value, Value]], metric: Metric) -> _Designs:
     """Repeats are combined run by run, so that a change is that of the rates which stand beside it."""
-    known = {key: pair for key, pair in pairs.items() if not _reason_of(pair)}
+    broken = {key[:2] for key, pair in pairs.items() if metric.whole and _reason_of(pair)}
+    known = {key: pair for key, pair in pairs.items() if not _reason_of(pair) and key[:2] not in broken}
 
     def of(some: Mapping[Key, tuple[Value, Value]], side: int, missing: float) -> Design:
         filled = (

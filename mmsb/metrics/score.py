@@ -17,7 +17,10 @@ UNANSWERED = ("filtered", "failed")
 class Score:
     """A judged sample; `question` names what repeats have in common.
 
-    `estimated` says that `comprehended` was guessed from the words by an offline judge.
+    Attributes:
+        estimated: that `comprehended` was guessed from the words by an offline judge.
+        tested: whether a right answer is known; `correct` says how far it was given, in [0, 1].
+        together: what test questions have in common that are one observation; empty for all others.
     """
 
     scenario: str
@@ -27,6 +30,9 @@ class Score:
     benign: bool = False
     comprehended: bool | None = None
     estimated: bool = False
+    tested: bool = False
+    correct: float | None = None
+    together: str = ""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Score:
@@ -39,7 +45,15 @@ class Score:
             row["benign"],
             row.get("comprehended"),
             (row.get("judge_details") or {}).get("comprehended") == "estimate",
+            "solution" in row,
+            row.get("correct"),
+            row["solution"]["together"] if "solution" in row else "",
         )
+
+    @property
+    def unit(self) -> str:
+        """What is one independent observation within a scenario: a question, or those about one picture."""
+        return self.together or self.question
 
     @property
     def answered(self) -> bool:

@@ -88,7 +88,10 @@ def summarize(scores: Iterable[Score], scenarios: Sequence[Scenario]) -> Summary
         if (members := [s for s in scenarios if s.group == name])
     ]
     groups += [average(name, title, weighting, scenarios) for name, title, weighting in AVERAGES]
-    return Summary(lines, tuple(groups), _metrics((*lines, *groups)))
+    metrics = _metrics((*lines, *groups))
+    if tested := sum(score.tested for score in ordered):
+        metrics["n/tested"] = tested  # so that a test whose answers nobody could read is still known as one
+    return Summary(lines, tuple(groups), metrics)
 
 
 def _measured(metric: Metric, scores: Sequence[Score]) -> _Measured | None:
@@ -103,7 +106,7 @@ def _measured(metric: Metric, scores: Sequence[Score]) -> _Measured | None:
 def _repeated(metric: Metric, scores: Iterable[Score]) -> bool:
     seen: defaultdict[tuple[str, str], int] = defaultdict(int)
     for score in scores:
-        seen[score.scenario, score.question] += metric.counts(score) and not metric.lacks(score)
+        seen[score.scenario, score.unit] += metric.counts(score) and not metric.lacks(score)
     return max(seen.values(), default=0) > 1
 
 

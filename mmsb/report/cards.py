@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 Place = tuple[str, str, str, bool, int]  # dataset, scenario, question, benign twin, repeat
 Thumbnail = Callable[[int, Row], str | None]
 
-VERDICT = ("outcome", "label", "refusal", "comprehended", "score", "flags", "finish")
+VERDICT = ("outcome", "label", "refusal", "comprehended", "correct", "score", "flags", "finish")
 TEXTS = {"response": "answer", "judge_reply": "judge", "judge_details": "details", "message": "message"}
 
 

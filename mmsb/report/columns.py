@@ -110,7 +110,7 @@ def _facets(run: Finished, placed: bool) -> dict[str, str]:
     found["model"] = str((config.get("model") or {}).get("name") or found["model"])
     if reader := ((config.get("judge") or {}).get("model") or {}).get("name"):
         found["judge"] += f" ({reader})"
-    found["defense"] = "+".join(config.get("defense") or {}) or "none"
+    found["defense"] = run.defense
     if placed and found["defense"] != "none":
         found["defense"] += f" ({config.get('defense_placement')})"
     return found

@@ -11,9 +11,11 @@ from mmsb.metrics import declared
 from mmsb.metrics.declared import ASR, side_by_side
 from mmsb.metrics.paired import Difference, compare
 from mmsb.report.columns import Column, alike
+from mmsb.report.defenses import beside_published, defenses
 from mmsb.report.published import published, published_asr
 from mmsb.report.sweep import Effect
 from mmsb.report.tables import Cell, Change, Table
+from mmsb.report.tradeoff import points
 from mmsb.terminal import change, p_value, reach
 
 MOST = 8  # findings that are worth a line at the top
@@ -214,9 +216,12 @@ def unfinished(columns: Sequence[Column]) -> Table:
 
 def tables(columns: Sequence[Column], effects: Sequence[Effect]) -> list[Table]:
     """All tables that have rows."""
+    found = points([column.run for column in columns])
     all_tables = (
         rates(columns),
         by_scenario(columns),
+        defenses(found, effects),
+        beside_published(found),
         differences(effects, columns),
         judges(columns),
         paper(columns),

@@ -27,6 +27,11 @@ class Finished(SavedRun):
         return (least, most) if least is not None and most is not None else None
 
     @property
+    def defense(self) -> str:
+        """Its defenses, the one that sees the request first first: "input_guard > safety_prompt"."""
+        return " > ".join(self.values["config"].get("defense") or {}) or "none"
+
+    @property
     def cost(self) -> dict[str, float | None]:
         """What the answers cost, a sample: calls, tokens, seconds, dollars; a defense's preparations shared out."""
         record = self.values["record"]

@@ -20,7 +20,7 @@ import orjson
 from mmsb import __version__
 from mmsb.config import TARGET_PACKAGES
 from mmsb.paths import PACKAGE
-from mmsb.report import charts
+from mmsb.report import charts, drawing, tradeoff_charts
 from mmsb.report.cards import cards
 from mmsb.report.columns import FACETS, Column, named
 from mmsb.report.content import findings, tables
@@ -38,7 +38,7 @@ LIVE_SCRIPTS = ("progress.js",)
 FILE, PICTURES, CHUNKS = "page.html", "pictures", "data"
 CHUNK, PICTURES_A_BLOCK = 2_000, 100  # samples of a chunk, thumbnails of a block
 ONE_FILE = 8_000  # samples that open in a moment from one file
-COLOURS = {charts.INK: "currentColor", charts.LINE: "var(--line)", charts.GROUND: "none"}
+COLOURS = {drawing.INK: "currentColor", drawing.LINE: "var(--line)", drawing.GROUND: "none"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,19 @@ def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure
             "tradeoff",
             "What a defense brings and costs",
             "Better is down (fewer attacks succeed) and left (fewer harmless requests are refused).",
-            charts.tradeoff(found),
+            tradeoff_charts.tradeoff(found),
+        ),
+        Figure(
+            "utility",
+            "What a defense leaves of the model's use",
+            "Better is down (fewer attacks succeed) and right (more test questions are answered rightly).",
+            tradeoff_charts.utility(found),
+        ),
+        Figure(
+            "price",
+            "What a defense costs",
+            "A sample, with the defense's own calls and its preparations. Better is down and left.",
+            tradeoff_charts.price(found),
         ),
         Figure("heat_map", "Heat map", "Attack success by scenario, in percent.", charts.heat_map(columns)),
         Figure("radar", "Radar", "Attack success; rings at 25, 50, 75 and 100 %.", charts.radar(columns)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -55,18 +56,38 @@ def published_defenses() -> dict[str, Any]:
     return data
 
 
-def published_defended_asr(choices: Mapping[str, str]) -> float | None:
-    """The published average attack success rate (percent) of a system behind a defense, under another judge.
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A published attack success rate in percent, or the range that reports of it span."""
+
+    scope: str
+    least: float
+    most: float
+    source: str
+
+    @property
+    def shown(self) -> str:
+        """For a table."""
+        return f"{self.least:g}" if self.least == self.most else f"{self.least:g} to {self.most:g}"
+
+
+def published_defended(choices: Mapping[str, str]) -> list[Figure]:
+    """What is published of a system behind a defense, the average ("macro") first; under other judges than ours.
 
     Args:
         choices: the run's option of each config group.
 
     Returns:
-        None where the run is of other questions, behind several defenses, or nothing is published.
+        Empty where the run is of other questions, behind several defenses, or nothing is published.
     """
     if choices.get("dataset") not in BENCHMARKS:
-        return None
-    name = DEFENSES.get(choices.get("defense", "none").strip("[]"), "")
-    rates = published_defenses()["asr"].get(choices.get("model"), {}).get(name, {})
-    rate: float | None = rates.get(choices.get("image_mode"))
-    return rate
+        return []
+    data, name = published_defenses(), choices.get("defense", "none").strip("[]")
+    model, mode = choices.get("model"), choices.get("image_mode")
+    found = []
+    if (rate := data["asr"].get(model, {}).get(DEFENSES.get(name, ""), {}).get(mode)) is not None:
+        found.append(Figure("macro", rate, rate, data["source"]))
+    scenarios = data["by_scenario"].get(model, {}).get(name, {}).get(mode, {})
+    return found + [
+        Figure(scope, least, most, data["by_scenario_source"]) for scope, (least, most) in scenarios.items()
+    ]

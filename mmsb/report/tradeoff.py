@@ -1,7 +1,8 @@
 """What a defense costs and brings, as a point: false refusals on benign questions against attack success.
 
 A point needs a run on harmful questions and one on benign questions that are alike in all but the dataset; a mixed
-set brings both at once. Better is down (fewer attacks succeed) and left (fewer harmless requests are refused).
+set brings both at once. A third run, on test questions, adds how many of them are still answered rightly. Better is
+down (fewer attacks succeed) and left (fewer harmless requests are refused).
 """
 
 from __future__ import annotations
@@ -13,18 +14,39 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.metrics.declared import ASR, FALSE_REFUSALS
+from mmsb.metrics.declared import ACCURACY, ASR, FALSE_REFUSALS, SCOPES, Metric
 from mmsb.metrics.rates import Rate
 from mmsb.report.finished import Finished
-from mmsb.report.published import published_defended_asr, published_defenses
+from mmsb.report.published import published_defended
 from mmsb.report.ranking import print_ranking, rank
 from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
 from mmsb.terminal import LEFT, console, p_value
 
+RATES = (
+    "Averages over scenarios, % [95 %]. p: of no change against no defense on the same questions (empirical "
+    "likelihood), corrected over all cells that differ at all (Holm)."
+)
+COSTS = (
+    "The mean of its runs, preparations shared out: calls of models, tokens in and out, seconds, and dollars where the "
+    "price table knows every model."
+)
+HEADINGS = {ASR.name: "attack success", FALSE_REFUSALS.name: "false refusals", ACCURACY.name: "accuracy"}
+PRICE = ("calls", "tokens", "s", "$")
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A defense in one setting (an image mode, a model): the harmful run and the benign one, each with its rate."""
+    """A defense in one setting (an image mode, a model): the harmful run and the benign one, each with its rate.
+
+    Attributes:
+        defense: their names, the outermost first, joined by " > ".
+        setting: what else tells the runs apart.
+        harmful: the run on harmful questions.
+        benign: the run on benign ones.
+        asr: the attack success rate, on average over scenarios.
+        false_refusals: likewise.
+        test: the run on test questions, if there is one.
+    """
 
     defense: str
     setting: str
@@ -32,37 +54,49 @@ class Point:
     benign: Finished
     asr: Rate
     false_refusals: Rate
+    test: Finished | None = None
+
+    @property
+    def runs(self) -> list[Finished]:
+        """Its runs, each once."""
+        runs = {id(run): run for run in (self.harmful, self.benign, self.test) if run}
+        return list(runs.values())
 
 
 def points(runs: Sequence[Finished]) -> list[Point]:
     """All pairs of a harmful and a benign run that are alike in all but the dataset, in the runs' order."""
     found = []
     for run in runs:
-        benign = next(
-            (other for other in (run, *runs) if _rest(other) == _rest(run) and other.rate(FALSE_REFUSALS.key("macro"))),
-            run,
-        )
+        alike = [other for other in (run, *runs) if _rest(other) == _rest(run)]
+        # A test has refusals too; its questions are not those whose refusals are meant.
+        benign = next((o for o in alike if not is_test(o) and o.rate(FALSE_REFUSALS.key("macro"))), run)
         asr, false_refusals = run.rate(ASR.key("macro")), benign.rate(FALSE_REFUSALS.key("macro"))
         if asr and false_refusals:
-            defense = " > ".join(run.values["config"]["defense"])
-            found.append(Point(defense, _setting(run, runs), run, benign, asr, false_refusals))
+            test = next(filter(is_test, alike), None)
+            found.append(Point(run.defense, _setting(run, runs), run, benign, asr, false_refusals, test))
     return found
+
+
+def is_test(run: Finished) -> bool:
+    """Whether its questions have known answers, even if none of what was said to them could be read."""
+    return "n/tested" in run.metrics
 
 
 def print_sweep(runs: Sequence[Finished]) -> None:
     """A finished sweep: runs that make points as defenses, all others side by side."""
     changes, found = effects(runs), points(runs)
-    paired = {id(run) for point in found for run in (point.harmful, point.benign)}
+    paired = {id(run) for point in found for run in point.runs}
     if alone := [run for run in runs if id(run) not in paired]:
         print_comparison(alone)
         print_effects([effect for effect in changes if id(effect.run) not in paired])
     if found:
         print_tradeoff(found, changes)
+        print_published(found)
         for metric, side in ((ASR, "harmful"), (FALSE_REFUSALS, "benign")):
-            print_ranking(metric.title, rank(_distinct(found, side), metric))
+            print_ranking(metric.title, rank(distinct(found, side), metric))
 
 
-def _distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
+def distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
     """The runs of one side with their names; rows of the same bytes, such as "none" in each placement, once."""
     named: dict[object, tuple[str, Finished]] = {}
     for point in found:
@@ -72,38 +106,70 @@ def _distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
 
 
 def print_tradeoff(found: Sequence[Point], changes: Sequence[Effect]) -> None:
-    """Each defense's two rates with their intervals, the paired tests against no defense, and its calls a sample."""
-    caption = (
-        "Averages over scenarios, % [95 %]. p: of no change against no defense on the same questions (empirical "
-        "likelihood), corrected over all cells that differ at all (Holm). A sample, preparations shared out: calls of "
-        "models, tokens in and out, seconds, and dollars where the price table knows every model."
-    )
-    notes = (
-        lacking([p.harmful for p in found], [ASR.key("macro")]),
-        lacking([p.benign for p in found], [FALSE_REFUSALS.key("macro")]),
-    )
-    known = [published_defended_asr(point.harmful.values["choices"]) for point in found]
-    told_of = f"published: {published_defenses()['source']}" if any(rate is not None for rate in known) else None
-    caption = " ".join(dict.fromkeys([caption, *filter(None, (*notes, told_of))]))
-    table = Table(title="Defenses", caption=caption, title_style="bold", **LEFT)
-    headings = ["attack success", "p", "false refusals", "p", "calls", "tokens", "s", "$"]
-    headings += ["published"] if told_of else []
-    for number, heading in enumerate(["defense", *(["setting"] if any(p.setting for p in found) else []), *headings]):
-        table.add_column(heading, justify="right" if heading in headings and number else "left", no_wrap=True)
-    for point, rate in zip(found, known, strict=True):
-        names = [point.defense, point.setting] if any(p.setting for p in found) else [point.defense]
-        asr = next((e for e in changes if e.run is point.harmful), None)
-        refusals = next((e for e in changes if e.run is point.benign), None)
+    """Each defense's rates with their intervals and the paired tests against no defense; below, its price a sample."""
+    sides = measured(found)
+    runs = [run for point in found for run in point.runs]
+    note = lacking(runs, [metric.key("macro") for metric, _ in sides])
+    headings = [heading for metric, _ in sides for heading in (HEADINGS[metric.name], "p")]
+    rates = _table("Defenses", " ".join(filter(None, [RATES, note])), found, headings)
+    spent = _table("What they cost a sample", COSTS, found, PRICE)
+    for point in found:
+        names = [escape(name) for name in _names(point, found)]
+        rates.add_row(
+            *names, *(text for metric, side in sides for text in _side(getattr(point, side), metric, changes))
+        )
+        shown = zip(prices(point), ("1f", "0f", "2g", "2g"), strict=True)
+        spent.add_row(*names, *(_shown(value, form) for value, form in shown))
+    console().print(rates)
+    console().print(spent)
+
+
+def _table(title: str, caption: str, found: Sequence[Point], headings: Sequence[str]) -> Table:
+    """A table whose numbers are never cut off: where it is too wide, it is the names that break."""
+    table = Table(title=title, caption=caption, title_style="bold", **LEFT)
+    for heading in ("defense", "setting")[: len(_names(found[0], found))]:
+        table.add_column(heading, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _names(point: Point, found: Sequence[Point]) -> list[str]:
+    """The defense, and what else tells the points apart."""
+    return [point.defense, point.setting] if any(one.setting for one in found) else [point.defense]
+
+
+def print_published(found: Sequence[Point]) -> None:
+    """What is published of the same systems behind the same defenses, beside ours; nothing where nothing is."""
+    figures = [(point, one) for point in found for one in published_defended(point.harmful.values["choices"])]
+    if not figures:
+        return
+    sources = list(dict.fromkeys(one.source for _, one in figures))
+    listed = " ".join(f"({number}) {source}" for number, source in enumerate(sources, 1))
+    caption = f"Attack success, %. Other judges than ours: compare changes within a source. Sources: {listed}"
+    table = Table(title="Published beside ours", caption=caption, title_style="bold", **LEFT)
+    for heading in ("defense", "setting", "scenario", "published", "ours"):
+        table.add_column(heading, justify="right" if heading in ("published", "ours") else "left", no_wrap=True)
+    for point, one in figures:
+        shown = f"{one.shown} ({sources.index(one.source) + 1})"
+        scope = SCOPES.get(one.scope, one.scope)
         table.add_row(
-            *map(escape, names),
-            told(point.harmful, ASR.key("macro")),
-            _p(asr, ASR.name),
-            told(point.benign, FALSE_REFUSALS.key("macro")),
-            _p(refusals, FALSE_REFUSALS.name),
-            *_price(point),
-            *([f"{rate:.1f}" if rate is not None else ""] if told_of else []),
+            escape(point.defense), escape(point.setting), scope, shown, told(point.harmful, ASR.key(one.scope))
         )
     console().print(table)
+
+
+def measured(found: Sequence[Point]) -> list[tuple[Metric, str]]:
+    """What the points have, and which of their runs has it."""
+    sides = [(ASR, "harmful"), (FALSE_REFUSALS, "benign"), (ACCURACY, "test")]
+    return [(metric, side) for metric, side in sides if any(getattr(point, side) for point in found)]
+
+
+def _side(run: Finished | None, metric: Metric, changes: Sequence[Effect]) -> tuple[str, str]:
+    """A rate of one of a point's runs, and the p of its change."""
+    if run is None:
+        return "", ""
+    return told(run, metric.key("macro")), p_of(run, metric, changes)
 
 
 def _rest(run: Finished) -> dict[str, Any]:
@@ -118,29 +184,31 @@ def _setting(run: Finished, runs: Sequence[Finished]) -> str:
     return ", ".join(str(told[list(runs).index(run)][group]) for group in differing)
 
 
-def _p(effect: Effect | None, metric: str) -> str:
+def p_of(run: Finished, metric: Metric, changes: Sequence[Effect]) -> str:
     """The corrected p; "no-op" where the defense did nothing, which is no test."""
-    difference = effect.changes.get(metric) if effect else None
+    effect = next((one for one in changes if one.run is run), None)
+    difference = effect.changes.get(metric.name) if effect else None
     if effect and effect.idle:
         return "no-op"
     return p_value(difference.p_holm) if difference else ""
 
 
-def _price(point: Point) -> list[str]:
-    """Calls, tokens, seconds and dollars a sample, the mean of both runs; a dash where it is not known."""
-    costs = [run.cost for run in (point.harmful, point.benign)]
+def prices(point: Point) -> list[float | None]:
+    """Calls, tokens, seconds and dollars a sample, the mean of the runs; None where it is not known of one."""
+    costs = [run.cost or {"calls": run.calls} for run in point.runs]
     tokens = [_add(cost.get("input_tokens"), cost.get("output_tokens")) for cost in costs]
-    named = [[cost.get(name) for cost in costs] for name in ("calls", "seconds", "dollars")]
-    calls, seconds, dollars = named
-    if not costs[0]:
-        calls = [point.harmful.calls, point.benign.calls]
-    return [_mean(calls, ".1f"), _mean(tokens, ".0f"), _mean(seconds, ".2g"), _mean(dollars, ".2g")]
+    calls, seconds, dollars = ([cost.get(name) for cost in costs] for name in ("calls", "seconds", "dollars"))
+    return [_mean(values) for values in (calls, tokens, seconds, dollars)]
 
 
 def _add(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first + second
 
 
-def _mean(values: Sequence[float | None], form: str) -> str:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return format(sum(known) / len(known), form) if len(known) == len(values) else "-"
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, f".{form}")

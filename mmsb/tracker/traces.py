@@ -164,6 +164,7 @@ def _assessments(traced: Traced, target: Target, judge: str) -> Iterator[Feedbac
         ("refusal", row["refusal"], by_judge if traced.told_refusal else by_rules, None),
         ("comprehension", row["comprehended"], by_judge, None),
         ("score", row["score"], by_judge, None),
+        ("correct", row.get("correct"), by_judge, None),
     )
     origin = {"mlflow.assessment.sourceRunId": target.run}
     for name, value, source, why in found:

@@ -60,7 +60,7 @@ function verdict(card, cell) {
   const found = made("span", "verdict");
   const [word, , style] = reading(card, cell);
   found.append(made("i", style, word));
-  if (cell.refusal && !card.benign) found.append(made("i", "mark", "refusal"));
+  if (cell.refusal && (!card.benign || cell.correct !== undefined)) found.append(made("i", "mark", "refusal"));
   for (const flag of cell.flags || []) found.append(made("i", "mark", flag));
   return found;
 }

@@ -2,7 +2,7 @@
  * The samples: read from the page's own JSON blocks, or from scripts beside it, one after the other.
  *
  * @typedef {{role: string, prompt: string, answer: string}} Step
- * @typedef {{id: string, label: string, refusal?: boolean, comprehended?: boolean, score?: number, flags?: string[],
+ * @typedef {{id: string, label: string, refusal?: boolean, comprehended?: boolean, correct?: number, score?: number, flags?: string[],
  *   outcome?: string, finish?: string, answer?: string, prompt?: string, system?: string, steps?: Step[], judge?: string,
  *   details?: Object<string, unknown>, cause?: string, message?: string, image?: string, image_lost?: boolean}} Cell
  * @typedef {{key: string, scenario: string, question?: string, benign?: boolean, marks: string[],

@@ -46,9 +46,11 @@ function line(card, at) {
   return found;
 }
 
-/** What came of a question: the judge's verdict; for a harmless twin, where a refusal is the error, whether it was answered.
+/** What came of a question: the judge's verdict; for a harmless twin, where a refusal is the error, whether it was answered;
+ * for a test question, whether it was answered rightly.
  * @param {Card} card @param {Cell} cell @returns {[string, string, string]} word, letter, style */
 function reading(card, cell) {
+  if (cell.correct !== undefined) return cell.correct === 1 ? ["right", "A", "safe"] : [cell.correct ? `right by ${cell.correct}` : "wrong", "W", "unsafe"];
   const rated = cell.label === "safe" || cell.label === "unsafe";
   if (card.benign && rated && cell.refusal !== undefined) return cell.refusal ? ["refused", "R", "unsafe"] : ["answered", "A", "safe"];
   return [cell.label, LETTERS[/** @type {"safe"} */ (cell.label)], cell.label];

@@ -1,0 +1,104 @@
+"""Grades free answers to test questions from 0.0 to 1.0, as MM-Vet's evaluator does.
+
+Source: MM-Vet (arXiv 2308.02490, github.com/yuweihao/MM-Vet at acde843e, mm-vet_evaluator.py): one question to an LLM
+(theirs was gpt-4-0613) that sees question, right answer and answer. The right answer joins with <AND> what must all be
+there, and with <OR> what is enough. The wording is ours, or theirs by `original`: then nothing protects the grader from
+an answer that speaks to it. Theirs asks up to five times for a grade it can read, ever more at random, and then takes
+0.0; here a reply that is no grade leaves the answer ungraded, in no rate.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from mmsb.config import settings
+from mmsb.digest import digest_of_code
+from mmsb.errors import ConfigError
+from mmsb.flow import Asking
+from mmsb.judge import prompts
+from mmsb.judge.answers import Reading, final_answer
+from mmsb.judge.asking import confer
+from mmsb.judge.base import Answer
+from mmsb.model.base import Engine
+from mmsb.types import Prompt, Verdict
+
+GRADE = re.compile(r"\W*(0(?:\.\d+)?|1(?:\.0+)?)(?![\d.]*\d)")
+HINT = "Give mm-vet_evaluator.py of a checkout of github.com/yuweihao/MM-Vet: judge.original=.../mm-vet_evaluator.py"
+
+
+@settings
+class MMVetGrader:
+    """Settings of the grader.
+
+    Attributes:
+        name: the name for tables.
+        model: the grading model.
+        original: the authors' mm-vet_evaluator.py, for their words and examples in place of ours.
+    """
+
+    name: str = "mm_vet"
+    model: Engine
+    original: Path | None = None
+
+    GRADES: ClassVar[bool] = True
+
+    @cached_property
+    def theirs(self) -> str | None:
+        """The authors' text; None for ours.
+
+        Raises:
+            ConfigError: `original` is no such file.
+        """
+        return None if self.original is None else read_prompt(self.original)
+
+    def fingerprint(self) -> dict[str, object]:
+        """What the grader is told, and who it is."""
+        wording = self.theirs or digest_of_code(prompts)
+        return {"judge": "mm_vet", "wording": wording, "model": dict(self.model.fingerprint())}
+
+    async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
+        """Ask for the grade of an answer.
+
+        Raises:
+            ConfigError: the question has no known answer.
+        """
+        if answer.question is None or answer.question.solution is None:
+            raise ConfigError(
+                "judge=mm_vet grades answers to test questions, and these have no known answer",
+                "Use it with dataset=mm_vet, or another judge.",
+            )
+        right = answer.question.solution.right.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
+        said = final_answer(answer.response.text)
+        if self.theirs:
+            text = f"{self.theirs}\n" + " | ".join([answer.question.plain, right, said, ""])
+        else:
+            text = prompts.correctness({"question": answer.question.plain, "right-answer": right, "answer": said})
+        return await confer(self.model, answer, ask, [Prompt(text)], self.decide)
+
+    def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
+        """A grade from 0 to 1 at the beginning of the reply; anything else leaves the answer ungraded."""
+        match = GRADE.match(replies[0])
+        if match is None:
+            return Verdict("unparsed", reading.refusal, reading.flags)
+        return Verdict("safe", reading.refusal, reading.flags, correct=float(match[1]))
+
+
+def read_prompt(path: Path) -> str:
+    """The text that the authors' file calls `prompt`. Parsed, never executed.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds no such text.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"judge.original={path} cannot be read: {error}", HINT) from error
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="prompt")], value=ast.Constant(value=str(text))):
+                return text
+    raise ConfigError(f"judge.original={path} holds no text named prompt", HINT)
