@@ -60,10 +60,11 @@ class Experiment:
     withhold: Withhold = "nothing"  # from the page that a sweep ends with, and from the tracker
 
     def __post_init__(self) -> None:
-        """Refuse a protocol that the model does not follow.
+        """Refuse a protocol that the model does not follow, and a judge that reads no answers.
 
         Raises:
-            ConfigError: an endpoint, which decodes as its own settings say, or a protocol set for the model alone.
+            ConfigError: an endpoint, which decodes as its own settings say, or a protocol set for the model alone; a
+                guard of pictures as the judge.
         """
         follows = getattr(self.model, "protocol", AUTHORS)
         if follows != self.protocol:
@@ -71,6 +72,11 @@ class Experiment:
                 f"protocol={self.protocol}: {self.model.name} follows {follows}",
                 "Only local models have protocols (endpoints decode as model.temperature and so on say); set it as "
                 "protocol=..., not under model.",
+            )
+        if not getattr(self.judge, "READS_ANSWERS", True):
+            raise ConfigError(
+                f"judge={self.judge.name} looks at pictures, not at answers",
+                f"Put it in front of the model: defense=input_guard +judge@defense.input_guard.judge={self.judge.name}",
             )
 
     @property

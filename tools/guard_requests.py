@@ -24,7 +24,7 @@ from mmsb.config import build
 from mmsb.judge.base import ANY_HARM, Answer
 from mmsb.judge.guard import Guard
 from mmsb.model.openai import OpenAI
-from mmsb.paths import conf_dir
+from mmsb.paths import PACKAGE, conf_dir
 from mmsb.picture import BytesPicture
 from mmsb.types import Prompt, Response
 
@@ -93,6 +93,14 @@ the model is shown.
 | guard | there | bytes | here | there | the same | held against | result |
 |---|---|---|---|---|---|---|---|
 """
+PUBLISHED = """
+## Published numbers
+In percent, each on its source's own sets, none of which is this benchmark's: they say what to expect of a guard, not
+which of two is better. Of LlavaGuard, ShieldGemma 2 and Nemotron no table was at hand that could be checked.
+
+| guard | measure | value | source |
+|---|---|---|---|
+"""
 TAIL = """
 Left out, because nothing that could be read says what they are to be sent, or because their verdict is no text:
 ProGuard (arXiv 2512.23573), OmniVL-Guard (2602.10687), SafeGuard-VL (2603.01228), SafeAtlas-Guard (2608.29098; heads
@@ -150,7 +158,16 @@ def page() -> str:
             row, body = of(name)
             rows.append(row)
             bodies.append(body)
-    return HEAD + "".join(rows) + TAIL + "".join(bodies)
+    return HEAD + "".join(rows) + published() + TAIL + "".join(bodies)
+
+
+def published() -> str:
+    """What was published of guards, as a table."""
+    data = json.loads((PACKAGE / "report/published_guards.json").read_text(encoding="utf-8"))
+    lines = [
+        f"| `{e['guard']}` | {e['measure']} | {e['value']:g} | {data['sources'][e['source']]} |" for e in data["guards"]
+    ]
+    return PUBLISHED + "\n".join(lines) + "\n"
 
 
 def of(name: str) -> tuple[str, str]:
