@@ -26,6 +26,7 @@ T = TypeVar("T")
 TARGET_PACKAGES = ("mmsb",)
 SHOWN = 200  # characters of a wrong value
 MISSING = ("missing", "missing_argument")
+LISTS = ("tuple_type", "list_type")
 
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
 # Cached like Hydra's `now`: all jobs of a sweep see one token, and two commands of one second see two.
@@ -97,6 +98,9 @@ def _called(kind: type, values: dict[str, Any], key: str) -> Any:
     except pydantic.ValidationError as error:
         allowed = [field.name for field in dataclasses.fields(kind)]
         problems = [_problem(detail, key, allowed) for detail in error.errors()]
+        lacking = [key for detail in error.errors() if detail["type"] in MISSING for key in [str(detail["loc"][-1])]]
+        if lacking and len(lacking) == len(problems):
+            raise ConfigError("\n".join(problems), f"Add {' '.join(f'{key}=...' for key in lacking)}") from error
         raise ConfigError(
             "\n".join(problems), "See the whole configuration with --cfg job, the options with --help."
         ) from error
@@ -114,6 +118,8 @@ def _problem(detail: Any, prefix: str, allowed: Sequence[str]) -> str:
     if detail["type"] in MISSING:
         return f"{key} has no value"
     value = repr(detail["input"])
+    if detail["type"] in LISTS and isinstance(detail["input"], str):
+        return f"{key}={detail['input'][:SHOWN]}: a list is meant, {key}=[{detail['input'][:SHOWN]}]"
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
     return f"{key}={value}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -58,6 +59,8 @@ def check_job(config: DictConfig) -> None:
     """
     refuse_nameless(config)
     refuse_secrets_in(config)
+    if not str(config.get("output_dir", ".")).strip():
+        raise ConfigError("output_dir is empty", "Name the folder that everything is written to: output_dir=outputs")
 
 
 def refuse_foreign_code(hydra: DictConfig) -> None:
@@ -102,6 +105,28 @@ def _named(node: Any, key: str, name: str) -> Iterator[tuple[str, Any]]:
             yield from _named(value, f"{key}[{place}]", name)
 
 
+def refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Refuse what is no setting; Hydra's own errors do not always name the argument.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    parser = OverridesParser.create()
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith("~"):
+            raise ConfigError(
+                f"{argument!r} is no setting", "Settings are KEY=VALUE; a value with spaces is quoted: 'KEY=\"A B\"'."
+            )
+        try:
+            parser.parse_override(argument)
+        except HydraException as error:
+            reason = str(error).strip().splitlines()[-2:][0]
+            raise ConfigError(
+                f"{argument!r} cannot be read: {reason}",
+                "Quote a value that holds spaces, commas, brackets or quotes: 'KEY=\"VALUE\"'.",
+            ) from error
+
+
 def refuse_lists(overrides: Sequence[str]) -> None:
     """Refuse a list of options for a group that takes one: Hydra would mix them, and the last one would win.
 
@@ -111,14 +136,25 @@ def refuse_lists(overrides: Sequence[str]) -> None:
     for override in overrides:
         key, _, value = override.partition("=")
         group = key.lstrip("+~").partition("@")[0]
-        if group not in ONE or "[" not in value:
+        if group not in (*ONE, *SEVERAL) or "[" not in value:
             continue
         parsed = OverridesParser.create().parse_override(override)
         values = list(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else [parsed.value()]
+        if group in SEVERAL:
+            _refuse_twice(override, values)
+            continue
         for chosen in values:
             if isinstance(chosen, list) or (isinstance(chosen, str) and chosen.startswith("[")):
                 options = value.replace("[", "").replace("]", "")
                 raise ConfigError(f"{override}: {group} takes one option", f"For one run each: {key}={options} -m")
+
+
+def _refuse_twice(override: str, values: Sequence[Any]) -> None:
+    """Refuse an option that is named twice: each stands under its own name, and so would be there once."""
+    for chosen in values:
+        names = chosen if isinstance(chosen, list) else str(chosen).strip("[]").split(",")
+        if twice := [name for name, count in Counter(map(str, names)).items() if count > 1]:
+            raise ConfigError(f"{override} names {twice[0]} twice", "Name each once.")
 
 
 def _refuse_listed_defaults(config: DictConfig, config_name: str | None, loader: ConfigLoader) -> None:

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmsb.config import suggestion
 from mmsb.config_rules import ONE, SEVERAL, nameless
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.paths import conf_dir
 
 ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError)
 
@@ -44,6 +45,9 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         return _no_setting(match[1], error.__cause__, hints, arguments)
     if match := re.search(r"Missing mandatory value: ([\w.]+)", first):
         return ConfigError(f"no value for {match[1]}", f"Add {match[1]}=... to the command.")
+    if match := re.search(r"Could not load '(\w+)/([\w/]+)'", first):  # of a list; Hydra names no options here
+        options = [path.stem for path in (conf_dir() / match[1]).glob("*.yaml")]
+        return _no_option(f"{match[1]}/{match[2]}", options)
     if isinstance(error.__cause__, OmegaConfBaseException):
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
     return ConfigError(first, "\n".join(hints) or "See the options with --help.")

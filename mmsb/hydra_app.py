@@ -19,7 +19,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmsb.config_rules import check_composed, refuse_lists
+from mmsb import __version__
+from mmsb.config_rules import check_composed, refuse_lists, refuse_unreadable
 from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
 
@@ -57,7 +58,11 @@ class CheckedHydra(Hydra):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Hydra's options and the settings (`overrides`) of a command line, in any order."""
-    return get_args_parser().parse_intermixed_args(list(arguments))
+    parser = get_args_parser()
+    for action in parser._actions:
+        if action.dest == "version":
+            action.version = f"mmsb {__version__}"  # type: ignore[attr-defined]
+    return parser.parse_intermixed_args(list(arguments))
 
 
 def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before_sweep: Task | None = None) -> None:
@@ -67,6 +72,7 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before_swe
         ConfigError: options that do not go together, or a configuration that may not be run.
     """
     _refuse_options(args)
+    refuse_unreadable(args.overrides)
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     hydra = CheckedHydra.create_main_hydra2("mmsb", _search_path(args.config_dir))

@@ -59,7 +59,7 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
-    ("picture", "progress", "processes", "console", "secret", "resolvers"),
+    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "texts", "digest"),
     ("paths", "errors"),
 )

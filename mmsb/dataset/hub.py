@@ -22,6 +22,7 @@ from mmsb.dataset.base import ImageKind
 from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
 from mmsb.dataset.parquet import CellPicture, opened, picture_bytes, places
 from mmsb.errors import ConfigError, DataError, MissingPicture
+from mmsb.hub import use_cache_where_unreachable
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.types import PLAIN, Question
@@ -129,11 +130,11 @@ _commits: dict[str, str] = {}  # by revision, since its first file was read
 def _downloaded(name: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    pinned = _commits.get(revision, revision)
+    pinned, found = _commits.get(revision, revision), use_cache_where_unreachable()
     try:
         path = Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=pinned))
     except OSError as error:  # no network, no such revision, no space
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0] if found else "it cannot be reached, and the cache lacks the file"
         raise DataError(f"{name} of {REPOSITORY} cannot be had from the hub: {reason}", _by_hand("FOLDER")) from error
     _commits.setdefault(revision, path.parts[path.parts.index("snapshots") + 1])
     return path

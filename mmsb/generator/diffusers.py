@@ -18,6 +18,7 @@ from mmsb.digest import digest, digest_folder
 from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.generator.replica import drawings
+from mmsb.hub import use_cache_where_unreachable
 from mmsb.model.device import pick_device, release_memory
 from mmsb.model.local import LOADED
 from mmsb.types import Failure
@@ -108,6 +109,7 @@ class Diffusers:
         import torch
         from diffusers import DiffusionPipeline
 
+        use_cache_where_unreachable()
         options = {"safety_checker": None, "requires_safety_checker": False} if self.safety_checker == "drop" else {}
         try:
             pipeline = DiffusionPipeline.from_pretrained(

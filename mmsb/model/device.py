@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 
+from mmsb.errors import ModelError
+
+SHOWN = 120  # characters of what torch says
+
 
 def release_memory() -> None:
     """Give back what the dropped tensors held."""
@@ -15,10 +19,21 @@ def release_memory() -> None:
 
 
 def pick_device(device: str) -> str:
-    """Resolve "auto": the first GPU, else Apple's, else the CPU; anything else is taken as it is."""
+    """Resolve "auto": the first GPU, else Apple's, else the CPU; anything else is taken as it is.
+
+    Raises:
+        ModelError: torch does not know it, or it is not in this machine.
+    """
     import torch
 
     if device != "auto":
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # the latter: torch built without it
+            raise ModelError(
+                f"model.device={device} cannot be used here: {str(error).splitlines()[0][:SHOWN]}",
+                "Leave it at auto, or give cpu, cuda, cuda:1, mps: what this machine has.",
+            ) from error
         return device
     if torch.cuda.is_available():
         return "cuda"

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
@@ -81,6 +82,8 @@ class HF(Local):
         """
         import transformers
 
+        check_at_hand("model.name_or_path", self.name_or_path, self.revision)
+        device = pick_device(self.device)
         try:
             processor = transformers.AutoProcessor.from_pretrained(
                 self.name_or_path, revision=self.revision, backend=self.backend
@@ -115,7 +118,7 @@ class HF(Local):
                 f"model.name_or_path={self.name_or_path} does not match its architecture: {'; '.join(wrong[:8])}"
             )
         if self.device_map is None:
-            model.to(pick_device(self.device))
+            model.to(device)
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token

@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt
 
 from mmsb.config import settings
 from mmsb.errors import ModelError
+from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, asked, defused, read_output, special_tokens
@@ -191,6 +192,7 @@ class Classifier(Local):
 def _load(model: Local, kind: str, attention: str = "sdpa", device_map: str | None = None) -> Loaded:
     import transformers
 
+    check_at_hand(f"{model.name}: name_or_path", model.name_or_path, model.revision)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(model.name_or_path, revision=model.revision)
         loaded, info = getattr(transformers, kind).from_pretrained(

@@ -1,0 +1,47 @@
+"""Wrong inputs, as people type them: each gets an error that names the value and the way out, and no stack trace.
+
+One in twelve runs with every test; all of them with MMSB_ALL_WRONG_INPUTS=1.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmsb.__main__ import main
+from tests.wrong_inputs import WRONG
+
+CHOSEN = WRONG if os.environ.get("MMSB_ALL_WRONG_INPUTS") else WRONG[::12]
+
+
+def test_there_are_enough() -> None:
+    assert len({command for command, _ in WRONG}) == len(WRONG) >= 120
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(("command", "said"), CHOSEN, ids=[command for command, _ in CHOSEN])
+def test_a_wrong_input_is_told(
+    command: str,
+    said: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "broken.jsonl").write_text("{broken\n")
+    module, *arguments = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main()) if module == "mmsb" else runpy.run_module(module, run_name="__main__")
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "error: " in printed.err
+    assert "try: " in printed.err
+    assert "Traceback" not in printed.err
+    assert [word for word in said if word not in printed.err] == []
