@@ -37,7 +37,7 @@ WRONG = {
     "experiment=nope": ("experiment=nope is not an option", "demo"),
     "model@judge=guard/nope": ("model@judge cannot be chosen", "Did you mean to override model?"),
     "hydra/launcher=nope": ("hydra/launcher=nope is not an option", "allowed: basic"),
-    "sd_typo": ("Error parsing override 'sd_typo'", "missing EQUAL", "override_grammar"),
+    "sd_typo": ("'sd_typo' is no setting", "KEY=VALUE"),
     "model.name=${oc.env:NO_SUCH_VARIABLE}": ("Environment variable 'NO_SUCH_VARIABLE' not found",),
     "model.batch_size=1,2": ("Ambiguous value", "key=[value1,value2]", "quote the value", "--multirun"),
     "model=null": ("cannot be set to null", "~model"),
