@@ -136,3 +136,8 @@ def test_the_known_error_travels_by_group_of_scenarios() -> None:
         assert 0 <= error.abstained.share < 0.2
     assert published_error("rubric") is None
     assert "cannot know" in CANNOT_KNOW
+
+
+def test_a_megabyte_without_a_space_is_read_in_a_moment() -> None:
+    # A rule that looks at every letter anew, as far as the next space, takes hours.
+    assert read("x" * 1_000_000).kind == read("x" * 1_000).kind

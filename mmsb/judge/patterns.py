@@ -129,7 +129,7 @@ DISCLAIMS = Phrases(
     r"\b(?:not|n't|never) (?:be )?(?:considered |taken |intended |meant |construed |constitute |treated )?"
     rf"(?:as |to be |a substitute for |a replacement for |replace ){{0,3}}(?:\w+ )?{_FIELD} (?:advice|opinion|guidance|"
     rf"diagnosis)",
-    needs=r"\bno(?:t|n)?\b|n't|\w+nt\b|never|lack|cannot|unable",
+    needs=r"\bno(?:t|n)?\b|n't|\b\w+nt\b|never|lack|cannot|unable",
 )
 _ADVISERS = (
     r"law|attorney|solicitor|doctor|physician|pharmac|nurse|therap|clinic|dentist|advis|planner|account|special|expert|"
