@@ -92,6 +92,8 @@ class How:
         closing: a last turn of the user's, behind the reply, that says what is wanted.
         parts: every turn is a list of parts, as chat templates of models that see pictures read them; a turn that is a
             plain string is empty to some of these.
+        without: the same text without what is to be amplified (`mmsb.defense.coca`); None to answer plainly.
+        weight: how much the difference that it makes to the logits is added once more.
     """
 
     whole: bool = False
@@ -102,6 +104,8 @@ class How:
     placed: bool = False
     closing: str | None = None
     parts: bool = False
+    without: str | None = None
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mmsb.image_mode.typography import TypedText
 from mmsb.model.fit import Fit
 from mmsb.model.generation import defused, special_tokens
 from mmsb.model.hf import HF
-from mmsb.model.local import LOADED
+from mmsb.model.loaded import LOADED
 from mmsb.picture import FilePicture
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.asking import Named, generated, named

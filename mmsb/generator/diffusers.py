@@ -20,7 +20,7 @@ from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.generator.replica import drawings
 from mmsb.hub import use_cache_where_unreachable
 from mmsb.model.device import pick_device, release_memory
-from mmsb.model.local import LOADED
+from mmsb.model.loaded import LOADED
 from mmsb.types import Failure
 
 Checker = Literal["none", "drop", "keep"]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from mmsb.model.chances import LIKELIEST, chances
-from mmsb.model.local import KEPT_LOADED
+from mmsb.model.loaded import KEPT_LOADED
 from mmsb.types import Finish, How, Response
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from mmsb.config import settings
 from mmsb.errors import ModelError
 from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
+from mmsb.model.calibration import calibrated
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, asked, defused, known_penalty, read_output, special_tokens
@@ -61,6 +63,7 @@ class HF(Local):
     quantization: Literal["4bit", "8bit"] | None = None
 
     SEES_REPLY: ClassVar[bool] = True
+    CONTRASTS: ClassVar[bool] = True
     ARCHITECTURE: ClassVar[str] = "AutoModelForMultimodalLM"  # of transformers
     LOADING: ClassVar[tuple[str, ...]] = (*Local.LOADING, "backend", "attention", "device_map", "quantization")
 
@@ -131,17 +134,35 @@ class HF(Local):
         return self.run_as(loaded, inputs, seed, How())
 
     def run_as(self, loaded: Loaded, inputs: Any, seed: int, how: How) -> list[Response]:
-        """Answer a batch as a guard is asked."""
+        """Answer a batch as a guard is asked; or one whose logits are set against those of a second text."""
+        if how.without is not None:
+            return self._contrasted(loaded, inputs, seed, how)
         moved = inputs.to(loaded.model.device, dtype=loaded.model.dtype)
         return self.answers(loaded, loaded.model, moved, seed, how)
 
-    def answers(self, loaded: Loaded, model: Any, inputs: Any, seed: int, how: How = PLAIN) -> list[Response]:
+    def _contrasted(self, loaded: Loaded, pair: Any, seed: int, how: How) -> list[Response]:
+        """Answer a prompt whose logits are calibrated; both texts are read, and both count."""
+        moved, other = (one.to(loaded.model.device, dtype=loaded.model.dtype) for one in pair)
+        further = {"logits_processor": calibrated(loaded.model, other, how.weight)}
+        replies = self.answers(loaded, loaded.model, moved, seed, further=further)
+        counts = other["attention_mask"].sum(dim=1).tolist()
+        return [replace(r, input_tokens=(r.input_tokens or 0) + n) for r, n in zip(replies, counts, strict=True)]
+
+    def answers(
+        self,
+        loaded: Loaded,
+        model: Any,
+        inputs: Any,
+        seed: int,
+        how: How = PLAIN,
+        further: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[Response]:
         """What `model` (the loaded one, or a part of it) generates from encoded prompts, as text."""
         import torch
 
         tokenizer = loaded.processor.tokenizer
         settled = asked(arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer), how)
-        settled |= self.further(loaded)
+        settled |= {**self.further(loaded), **further}
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
             output = model.generate(**inputs, **settled)

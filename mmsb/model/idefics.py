@@ -22,6 +22,8 @@ AROUND, IMAGE, END = "<fake_token_around_image>", "<image>", "<end_of_utterance>
 class Idefics(HF):
     """IDEFICS, instructed: `User:` picture, question, end of utterance, `Assistant:`."""
 
+    CONTRASTS: ClassVar[bool] = False
+
     SEES_REPLY: ClassVar[bool] = False
 
     def load(self) -> Loaded:

@@ -26,6 +26,8 @@ class InstructBLIP(HF):
     The language model is given embeddings, as in the authors' code: a repetition penalty then counts new tokens only.
     """
 
+    CONTRASTS: ClassVar[bool] = False
+
     SEES_REPLY: ClassVar[bool] = False
 
     def load(self) -> Loaded:

@@ -8,7 +8,6 @@ being answered, a thread decodes and encodes the next one.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,38 +24,15 @@ from mmsb.model.adapter import check_adapter
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
 from mmsb.model.device import release_memory
+from mmsb.model.loaded import LOADED
 from mmsb.model.memory_check import check_memory
 from mmsb.model.protocol import Protocol, decoding
 from mmsb.model.replica import answers
 from mmsb.model.sampling import check_local
-from mmsb.progress import hush_loading_bars
 from mmsb.resolvers import AUTHORS
 from mmsb.types import Failure, How, Prompt, Response
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-KEPT_LOADED = 2  # a target and a judge; more would not fit on most GPUs
-
-
-class Loaded:
-    """The models in memory, the longest unused given up first. A sweep in one process loads each once."""
-
-    def __init__(self) -> None:
-        """Nothing is loaded yet."""
-        self._models: OrderedDict[str, Any] = OrderedDict()
-
-    def get(self, key: str, load: Callable[[], Any]) -> Any:
-        """The model under `key`, loaded now if it is not in memory."""
-        if key not in self._models:
-            while len(self._models) >= KEPT_LOADED:
-                self._models.popitem(last=False)
-                release_memory()
-            hush_loading_bars()
-            self._models[key] = load()
-        self._models.move_to_end(key)
-        return self._models[key]
-
-
-LOADED = Loaded()
 
 
 @settings
@@ -100,6 +76,7 @@ class Local:
     card: Card | None = None
 
     SEES_REPLY: ClassVar[bool] = False  # whether a prompt may carry an answer already given
+    CONTRASTS: ClassVar[bool] = False  # whether logits of two prompts can be combined (`How.without`)
     LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
     def check(self) -> None:
@@ -195,11 +172,12 @@ class Local:
         """The batch plan: by length of text, ties by content, cut into equal batches.
 
         Prompts with and without an image never share a batch: some models take only the one or the other. Nor do
-        prompts that are asked in different ways.
+        prompts that are asked in different ways. One whose logits are set against another's is alone.
         """
         groups: dict[tuple[bool, str], list[Prompt]] = {}
         for prompt in sorted(prompts, key=_order):
-            groups.setdefault((prompt.image is None, repr(prompt.how)), []).append(prompt)
+            alone = prompt.key if prompt.how and prompt.how.without is not None else ""
+            groups.setdefault((prompt.image is None, f"{prompt.how}{alone}"), []).append(prompt)
         for _, group in sorted(groups.items()):
             for start in range(0, len(group), self.batch_size):
                 yield tuple(group[start : start + self.batch_size])
@@ -218,7 +196,7 @@ class Local:
         return LOADED.get(self._load_key(), self._checked_load)
 
     def answered(self, loaded: Any, batch: Batch, inputs: Callable[[], Any]) -> list[Reply]:
-        """Answer one batch, in its order; `inputs` waits for what `self.inputs` encoded."""
+        """Answer one batch, in its order; `inputs` waits for what `self.encoded` gave."""
         self._set_threads()
         started = time.monotonic()
         answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
@@ -228,7 +206,17 @@ class Local:
             for prompt, outcome in answered
         ]
 
+    def encoded(self, loaded: Any, batch: Sequence[Prompt]) -> Any:
+        """The inputs of a batch; of prompts with a text to contrast, a pair: as they are, and with that text."""
+        how = batch[0].how
+        if how is None or how.without is None:
+            return self.inputs(loaded, batch)
+        plain = [replace(prompt, how=None) for prompt in batch]
+        return self.inputs(loaded, plain), self.inputs(loaded, [replace(p, text=how.without) for p in plain])
+
     def _possible(self, batch: Batch) -> Batch:
+        if not self.CONTRASTS and any(prompt.how and prompt.how.without is not None for prompt in batch):
+            raise ModelError(f"{self.name} cannot combine the logits of two prompts", "Leave out defense=coca.")
         if not self.SEES_REPLY and any(prompt.reply is not None or prompt.how for prompt in batch):
             raise ModelError(f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard.")
         return batch
@@ -239,7 +227,7 @@ class Local:
             ready = None
             for batch in batches:
                 loaded = self.opened()
-                begun = loaded, batch, thread.submit(self.inputs, loaded, batch).result
+                begun = loaded, batch, thread.submit(self.encoded, loaded, batch).result
                 if ready:
                     yield ready
                 ready = begun
@@ -283,7 +271,7 @@ class Local:
             return
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            yield from self._with_back_off(loaded, half, partial(self.inputs, loaded, half), seed)
+            yield from self._with_back_off(loaded, half, partial(self.encoded, loaded, half), seed)
 
 
 def _order(prompt: Prompt) -> tuple[int, str]:

@@ -23,6 +23,8 @@ POLICY = "asked"
 class ShieldGemma2(HF):
     """ShieldGemma 2; for judge=shieldgemma_2, not a target."""
 
+    CONTRASTS: ClassVar[bool] = False
+
     ARCHITECTURE: ClassVar[str] = "ShieldGemma2ForImageClassification"
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
