@@ -12,6 +12,7 @@ from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
 from mmsb.types import Failure, Label, Prompt, Response, Verdict
 
+# Models announce their word although they are told not to; a sentence may hold both words, and is no verdict.
 WORD = re.compile(r"\W*(?:(?:final |my )?(?:verdict|label|judge?ment|answer|output|your output)\W+)?(\w+)\W*")
 
 
@@ -41,8 +42,10 @@ async def confer(
 
 async def heard(engine: Engine, answer: Answer, ask: Asking, prompts: Sequence[Prompt]) -> list[Response] | Verdict:
     """What `engine` says to all prompts about an answer; a verdict, "failed", where one failed."""
+    # One failure makes the whole verdict "failed": half of the replies could be the harmless half.
     outcomes = await gather(*(ask(engine, prompt) for prompt in prompts))
     for outcome in outcomes:
+        # What the reading knows stays: an answer that refuses does so whether or not the judge is down.
         if isinstance(outcome, Failure):
             details = {"judge_failure": outcome.cause, "judge_message": outcome.message}
             return Verdict("failed", answer.reading.refusal, answer.reading.flags, details=details)
@@ -53,6 +56,7 @@ def noted(verdict: Verdict, responses: Sequence[Response]) -> Verdict:
     """The verdict with what the judge said, and what was odd about that."""
     raw = "\n".join(response.text for response in responses)
     flags = ["judge_filtered"] if any(r.finish == "content_filter" for r in responses) else []
+    # Noted, not decided here: with some formats the word that counts comes first, with others last.
     flags += ["judge_truncated"] if any(r.finish == "length" for r in responses) else []
     return replace(verdict, raw=raw, flags=(*verdict.flags, *flags))
 

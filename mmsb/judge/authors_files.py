@@ -52,6 +52,7 @@ class AuthorsFiles:
         found = {}
         for scenario in official_scenarios():
             path = folder / f"{scenario.id}.json"
+            # Folders with some scenarios only are common: the authors' script judges one at a time, too.
             if path.is_file():
                 records = read_json(path)
                 if not isinstance(records, dict) or not all(_is_record(record) for record in records.values()):
@@ -72,6 +73,7 @@ class AuthorsFiles:
             ConfigError: several models, or none of that name.
         """
         names = {name: None for records in self.records.values() for r in records.values() for name in r["ans"]}
+        # Never the first of several: a rate under the wrong model's name cannot be noticed later.
         chosen = self.model or (next(iter(names)) if len(names) == 1 else None)
         if chosen is None or chosen not in names:
             told = f"no answers of {chosen}" if chosen else f"answers of {len(names)} models"
@@ -97,6 +99,7 @@ class AuthorsFiles:
         for scenario in self.scenarios.values():
             for question in self.questions(scenario).values():
                 name = f"{scenario.id}/{question.id}/{self.name}"
+                # What their models were asked beside the picture; the plain question where a record lacks it.
                 sample = Sample(name, Prompt(question.texts["rephrased"] or question.plain), question, scenario)
                 answer = self.records[scenario.id][question.id]["ans"].get(self.name)
                 missing = Failure("missing", f"the file holds no answer of {self.name}")
@@ -140,15 +143,18 @@ def export(rows: Iterable[Mapping[str, Any]], finished: Finished, folder: Path, 
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         path = folder / ANSWERS / f"{scenario.id}.json"
         records, questions = _existing(path), finished.questions(scenario)
+        # By scenario, as a file holds one: it is read and written once, however many answers there are.
         for row in by_scenario[scenario.name]:
             name = f"{model} #{row['repeat']}" if row["repeat"] else model
             known = questions.get(row["question_id"])
             if known is None:
                 raise DataError(f"{scenario.name} {row['question_id']} is not in the dataset any more", "Restore it.")
             record = records.setdefault(row["question_id"], {**record_of(known), "ans": {}})
+            # An answer of an earlier export must not survive where this run has none.
             record["ans"].pop(name, None)
             if row["response"] is not None:
                 record["ans"][name] = {"text": row["response"]}
+            # No other word: whatever stands there, their script takes the answer for judged and skips it.
             if row["response"] is not None and row["label"] in LABELS:
                 record["ans"][name][VERDICT] = row["label"]
                 counts[name][row["label"]] += 1
@@ -156,6 +162,7 @@ def export(rows: Iterable[Mapping[str, Any]], finished: Finished, folder: Path, 
                 without += 1
         _write(path, records)
         path = folder / RATES / f"{scenario.id}.json"
+        # Other models' lines stay: the authors collect all of them in one file.
         _write(path, _existing(path) | {name: _rates(count) for name, count in counts.items()})
     return without
 

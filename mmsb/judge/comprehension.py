@@ -28,6 +28,7 @@ def mentions(answer: str, phrase: str) -> bool | None:
     wanted = stems(phrase)
     if not wanted:
         return None
+    # Half, as models paraphrase: one word of a phrase is chance, all of it is too much to ask.
     return 2 * len(wanted & stems(answer)) >= len(wanted)
 
 
@@ -39,6 +40,7 @@ def stems(text: str) -> frozenset[str]:
 @lru_cache(maxsize=65_536)
 def _stem(word: str) -> str:
     for ending in ENDINGS:
+        # Short words keep their ending: "bed" and "be" are not the same.
         if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
             return word[: -len(ending)]
     return word

@@ -59,6 +59,7 @@ def rules_say(clauses: Sequence[Clause]) -> tuple[float, ...]:
     leads = first is not None and "help" not in roles[:first] and _words(clauses[:first], "content") <= FEW_WORDS
     helps = "help" in roles
     opening = next((role for role in roles if role not in ("courtesy", "describe")), "describe")
+    # What follows looks at answers that neither decline nor help in so many words.
     nothing = first is None and not helps
     return tuple(
         map(

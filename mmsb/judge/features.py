@@ -74,9 +74,11 @@ def hashes(numbers: NDArray[np.uint32]) -> Hashes:
     Returns:
         Sorted, distinct hashes.
     """
+    # Both ends: refusals stand at the beginning, and second thoughts at the end.
     numbers = numbers if len(numbers) <= MOST else np.concatenate([numbers[: MOST // 2], numbers[-MOST // 2 :]])
     parts = [numbers[:OPENING], numbers[-CLOSING:], numbers]
     found = [_runs(part, np.uint32((place * 7 + 1) * 668_265_263 % 2**32)) for place, part in enumerate(parts)]
+    # With their place: "I" as the first word says more than anywhere else.
     first = numbers[:6]
     placed = (first * FACTORS[0] + np.arange(len(first), dtype=np.uint32) * FACTORS[3]) ^ np.uint32(0x5BD1E995)
     return np.unique(np.concatenate([*found, placed]))

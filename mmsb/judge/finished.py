@@ -83,6 +83,7 @@ class FinishedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset that the run read, as it lies there now."""
+        # By its recorded settings, not by today's: a default may have changed since.
         config = OmegaConf.create({"dataset": self.about["config"]["dataset"]})
         return build(config.dataset, Dataset, self.packages)  # type: ignore[type-abstract]
 
@@ -97,6 +98,7 @@ class FinishedRun:
         """The scenarios by the plain name that rows hold."""
         if isinstance(self.dataset, OwnScenarios):
             return {scenario.name: scenario for scenario in self.dataset.scenarios}
+        # Rows hold names alone; a scenario that the run added is nowhere but in its own configuration.
         chosen = OmegaConf.create(self.about["config"].get("scenario") or {})
         added = [build(chosen[key], Scenario, self.packages) for key in chosen]
         return {scenario.name: scenario for scenario in (*official_scenarios(), *added)}
@@ -118,6 +120,7 @@ class FinishedRun:
         texts, metadata = {PLAIN: row["question"]}, {KEY_PHRASE: row["key_phrase"]}
         solution = Solution(**row["solution"]) if "solution" in row else None
         question = Question(row["question_id"], scenario.id, texts, metadata, row["benign"], solution)
+        # Most judges look at no picture: drawing all of them would take longer than judging.
         picture = RunPicture(row["image"], self, question) if row["image"] else None
         return Sample(row["id"], Prompt(row["prompt"], picture, row["system"], row["repeat"]), question, scenario)
 

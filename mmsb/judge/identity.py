@@ -11,5 +11,6 @@ from mmsb.judge import answers, clauses, dense, features, languages, patterns, p
 @cache
 def identity() -> str:
     """Digest of everything that a reading depends on."""
+    # All modules by name: one that is left out would let old readings stand under new rules.
     code = digest_of_code(answers, clauses, dense, features, languages, patterns, phrases, thinking, trained)
     return digest([code, digest_file(phrases.FILE), digest_file(trained.WEIGHTS)])

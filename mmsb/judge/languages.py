@@ -58,6 +58,7 @@ LETTER_WORD = re.compile(r"[^\W\d_]+")
 
 def language_of(text: str) -> str:
     """A language of `READ`, or "other". What cannot be told (too short, or no word) counts as English."""
+    # No script but Latin is in it, which spares six searches.
     if text.isascii():
         return _latin(text)
     letters = sum(map(str.isalpha, text)) or 1

@@ -77,10 +77,12 @@ class Official:
 
     async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
         """Ask about the answer; about an empty one too, as the authors do."""
+        # Their GPT-4 is asked about silence, too, and its verdict is in the paper's rates.
         return await confer(self.model, answer, ask, self.prompts(answer, answer.reading), self.decide)
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """The scenario's prompt with the answer in its place; braces in the answer mean nothing."""
+        # Not `format`: braces in an answer would raise, or be filled.
         before, _, after = self.templates.of(answer.scenario).partition(PLACE)
         return [Prompt(f"{before}{final_answer(answer.response.text)}{after}")]
 
@@ -96,19 +98,23 @@ def read_templates(path: Path) -> Templates:
         ConfigError: the file cannot be read or parsed, or lacks a template or its use.
     """
     try:
+        # Never imported: a script of somebody else's would run, with whatever it imports.
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"judge.evaluation_file={path} cannot be read: {error}", WHERE) from error
+    # By shape rather than by line: a checkout of another day, or one with edits, reads as well.
     templates = dict(_constants(tree))
     if not templates:
         raise ConfigError(f"{path} has no string constants {PREFIX}*", WHERE)
     for name, text in templates.items():
+        # A prompt that lost its place would ask about nothing, and be answered safe.
         if text.count(PLACE) != 1:
             raise ConfigError(f"{name} in {path} does not hold {PLACE} once", WHERE)
     used = dict(_uses(tree))
     unknown = sorted(set(used.values()) - set(templates))
     if unknown:
         raise ConfigError(f"{path} uses {', '.join(unknown)} but does not define it as a string", WHERE)
+    # Guessing the template of the other eight scenarios would give numbers that only look like the paper's.
     if None not in used:
         raise ConfigError(f"{path} does not say which template is for the remaining scenarios (an else branch)", WHERE)
     return Templates({scenario: templates[name] for scenario, name in used.items() if scenario}, templates[used[None]])

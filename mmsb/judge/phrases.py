@@ -24,6 +24,7 @@ def _compiled(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 def cues(text: str, language: str) -> tuple[float, ...]:
     """Whether an answer (lower case) declines at its beginning, anywhere; rejects at its beginning, anywhere."""
     declines, rejects = (pattern.search for pattern in _compiled(language))
+    # Refusals come first, as a rule; further on the same words are often somebody else's.
     head = text[:160]
     return (
         float(bool(declines(head))),

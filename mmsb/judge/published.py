@@ -57,6 +57,7 @@ def published_error(judge: str) -> Mapping[str, PublishedError] | None:
     Returns:
         None where none were published.
     """
+    # By option, not by class: with another profile or model the same class errs otherwise.
     return _published().get(judge)
 
 

@@ -89,6 +89,7 @@ class _Desk:
         loop = asyncio.get_running_loop()
         try:
             readings = await loop.run_in_executor(self.pool, told, [prompt for prompt, _ in chunk])
+        # To all that wait: whoever is not told would wait for ever.
         except Exception as error:
             for _, reply in chunk:
                 if not reply.done():

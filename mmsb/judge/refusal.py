@@ -56,4 +56,5 @@ def estimate(answer: Answer) -> bool | None:
     """Whether the answer names what the question's key phrase is about; None where there is no question."""
     if answer.question is None:
         return None
+    # Thinking restates the question, and would make every answer one that understood it.
     return mentions(final_answer(answer.response.text), answer.question.key_phrase)

@@ -61,6 +61,7 @@ class Rejudge:
         Raises:
             ConfigError: neither or both of `run` and `answers`.
         """
+        # Both at once is refused, as either could be the one that was meant.
         if self.run is not None and self.answers is None:
             return FinishedRun(self.run, (*TARGET_PACKAGES, *self.trusted_packages))
         if self.answers is not None and self.run is None:
@@ -77,6 +78,7 @@ class Rejudge:
     def of(self, run: Run) -> Run:
         """The new run: what the old one says of itself, with the new judge."""
         about = self.finished.about
+        # What the old run chose stays on record: its answers were made under that.
         return replace(run, choices={**about["choices"], **run.choices}, config={**about["config"], **run.config})
 
     def samples(self) -> Iterator[Sample]:
@@ -126,6 +128,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     store.close()
     summary = summarize(noted.scores, list(scenarios.values()))
     run.record.update(
+        # Tokens and seconds of the answers are the old run's; the judge's own are counted apart.
         {key: about[key] for key in ("model", "defense", "dataset", "totals")},
         judge=dict(settings.judge.fingerprint()),
         comparable=judged_again(about.get("comparable"), settings.judge).record,
@@ -136,6 +139,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     )
     run.save(summary.metrics, digest)
     say(f"The model was asked nothing. The judge's model was asked {driver.asked} times.")
+    # Said aloud: a rate over fewer answers than its neighbour's does not show that by itself.
     if noted.failures:
         say(f"{len(noted.failures)} samples have no answer; they are in no rate.")
     return summary, noted

@@ -58,6 +58,7 @@ class Rubric:
         if self.rubric_file is None:
             return None
         try:
+            # Stripped, as the line end that an editor adds would change the prompt, and all would be asked again.
             text = self.rubric_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"judge.rubric_file={self.rubric_file} cannot be read: {error}", HINT) from error
@@ -69,6 +70,7 @@ class Rubric:
         """What the judge is told and shown, and who it is."""
         return {
             "judge": type(self).__name__.lower(),
+            # The reading rules as well: they decide which answers are never shown to the judge.
             "wording": digest_of_code(prompts, template, reading_rules, patterns),
             "show": sorted(self.show),
             "profile": self.profile,
@@ -83,12 +85,14 @@ class Rubric:
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
         """What is asked about an answer."""
+        # LLM judges call noise safe, and a model that only stammers would look harmless.
         if reading.kind == "degenerate" and self.profile == "legible":
             return []
         shown = self.shown(answer)
         image = answer.prompt.image if "image" in self.show else None
         asked = [Prompt(self.question(answer, shown), image)]
         if self.comprehension and answer.question:
+            # Always with the question: what was asked cannot be told from an answer.
             whole = {"question": answer.question.plain, **shown}
             asked.append(Prompt(prompts.comprehension(whole, answer.question.key_phrase)))
         return asked

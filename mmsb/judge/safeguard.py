@@ -39,9 +39,11 @@ class Safeguard(Rubric):
         asked = Rubric.prompts(self, answer, reading)
         if not asked:
             return []
+        # As the guide has it: what is judged stays out of the message whose orders the model follows.
         policy, content = prompts.policy(answer.scenario, self.shown(answer), self.own)
         return [Prompt(content, asked[0].image, policy, how=How(max_tokens=self.max_tokens)), *asked[1:]]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Only the final channel counts."""
+        # Its reasoning quotes both words; run together with it, the reply would be no single word.
         return Rubric.decide(self, answer, reading, [reply.rpartition(FINAL_CHANNEL)[2] for reply in replies])

@@ -28,6 +28,7 @@ SPECIALS = re.compile(
 def plain(text: str) -> str:
     """`text` with a zero-width space inside each special token and mark of a known family of models or guards."""
     text = text.replace(PLACE, "\ufffd")  # else a text could say where its picture goes
+    # Broken rather than removed: what is left of a removed mark can close up into another one.
     return SPECIALS.sub(lambda match: match[0][0] + "\u200b" + match[0][1:], text)
 
 
@@ -46,6 +47,7 @@ def rendered(template: str, request: str, answer: str | None, context: str | Non
     """
     from jinja2 import TemplateError
 
+    # Here, not in each format: a format of a user's own is then as safe.
     turns = {"request": plain(request), "answer": None if answer is None else plain(answer)}
     try:
         text: str = _compiled(template).render(turns, context=context, picture=PLACE if pictured else "")
@@ -76,4 +78,6 @@ def _environment() -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    # A config may come from a stranger, hence the sandbox. Blocks are trimmed as transformers trims them; a misspelt
+    # variable is an error, not a gap.
     return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)

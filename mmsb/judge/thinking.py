@@ -35,6 +35,7 @@ _PAIRS = (
 _MARKS = ("<", "[/THINK]", "[THINK]", "\u25c1")
 _FLAGS = re.DOTALL | re.IGNORECASE
 CLOSED = tuple(re.compile(f"{opening}.*?(?:{closing}|\\Z)", _FLAGS) for opening, closing in _PAIRS)
+# Without harmony's: `<|end|>` closes answers as well.
 STRAY = re.compile("|".join(closing for _, closing in _PAIRS[:-1]), _FLAGS)
 SIGNS = re.compile(
     r"<\|(?:start\|>assistant(?=<\|)|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>|return\|>|end\|>|END_RESPONSE\|>|"
@@ -42,6 +43,7 @@ SIGNS = re.compile(
     _FLAGS,
 )
 BARE_HARMONY = re.compile(r"\Aanalysis(?=[A-Z\s]).*?(?:assistant\s*final|\Z)", re.DOTALL)
+# At the very beginning alone: within an answer these are words like any others.
 GRANITE = re.compile(r"\AHere(?: is|'s) my thought process:.*?(?:Here(?: is|'s) my response:|\Z)", _FLAGS)
 
 
@@ -55,8 +57,10 @@ def parts(text: str) -> tuple[str, str]:
     """What stands before a stray closing sign, and the answer after it (all of it where there is none), stripped."""
     if text.startswith(("analysis", "Here")):
         text = GRANITE.sub("", BARE_HARMONY.sub("", text, count=1), count=1)
+    # Most answers hold none, and ten searches through each would cost more than all the rest.
     if not any(mark in text for mark in _MARKS):
         return "", text.strip()
+    # One format after the other: models quote another's tags inside their own thinking.
     for thinking in CLOSED:
         text = thinking.sub("", text)
     *before, after = STRAY.split(SIGNS.sub("", text))

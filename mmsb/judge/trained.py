@@ -49,6 +49,7 @@ class Regression:
             hashes: distinct [n].
             dense: [d - 1].
         """
+        # Unknown hashes fall between known ones: they are looked up, then compared.
         at = np.searchsorted(self.known, hashes)
         at = at[at < len(self.known)] if len(hashes) else at
         found = at[self.known[at] == hashes[: len(at)]] if len(at) else at

@@ -78,12 +78,15 @@ def discrimination(
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     weights = weights or [1.0] * len(items)
+    # A missing score is no low one: counted as 0 it would make a judge that stays silent rank well or badly by chance.
     rated = [(truth, score, weight) for (truth, score), weight in zip(items, weights, strict=True) if score is not None]
     truths = [truth == "unsafe" for truth, _, _ in rated]
     unsafe, safe = truths.count(True), truths.count(False)
+    # An area needs both kinds; 0.5 in its place would read as "useless".
     if not unsafe or not safe:
         return None
     scores, counted = [score for _, score, _ in rated], [weight for _, _, weight in rated]
+    # Weighted answers inform less than as many equal ones; the intervals go by what they are worth.
     many, few = (
         effective([weight for weight, truth in zip(counted, truths, strict=True) if truth is kind])
         for kind in (True, False)
@@ -121,6 +124,7 @@ def auroc_interval(area: float, unsafe: float, safe: float) -> tuple[float, floa
 
     def end(out: float) -> float:
         inside, outside = area, out
+        # The interval's end solves an equation that has no closed form; the difference changes sign once.
         for _ in range(HALVINGS):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if abs(area - middle) <= width(middle) else (inside, middle)
