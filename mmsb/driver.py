@@ -43,6 +43,7 @@ class Driver:
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
         self._sessions: dict[str, Session] = {}
+        self._opening = asyncio.Lock()
         self._under_way: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
         self._pipelines: list[Pipeline] = []
         self._worker = Worker(store, self._runner.get_loop(), self._fail)
@@ -137,12 +138,15 @@ class Driver:
         return outcome
 
     async def _session(self, engine: Engine, shelf: Shelf) -> Session:
-        """What asks the engine; opened once."""
+        """What asks the engine; opened once, which may take minutes where a server starts."""
         name = shelf.folder.name
-        if name not in self._sessions:
-            assert isinstance(engine, Live), f"{engine.name} is neither a batched nor a live engine"
-            self._sessions[name] = await self._open.enter_async_context(engine.session(self._endpoints))
-        return self._sessions[name]
+        if name in self._sessions:
+            return self._sessions[name]
+        async with self._opening:
+            if name not in self._sessions:
+                assert isinstance(engine, Live), f"{engine.name} is neither a batched nor a live engine"
+                self._sessions[name] = await self._open.enter_async_context(engine.session(self._endpoints))
+            return self._sessions[name]
 
     async def _close(self) -> None:
         await self._open.aclose()

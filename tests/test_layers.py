@@ -56,10 +56,11 @@ LAYERS = (
     ("config_rules",),
     ("types",),
     ("prices", "scenario", "withholding"),
+    ("serve",),
     ("config",),
     ("font",),
     ("replicas",),
-    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers"),
+    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers", "gpus"),
     ("targets", "texts", "digest"),
     ("paths", "errors"),
 )

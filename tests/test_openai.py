@@ -19,6 +19,7 @@ from mmsb.flow import gather
 from mmsb.model.openai import OpenAI
 from mmsb.model.request_errors import retry_after
 from mmsb.picture import BytesPicture
+from mmsb.serve.settings import Server
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.asking import Named, answered, named
@@ -29,9 +30,9 @@ CANARY = "sk-canary-0123456789abcdefghij"
 DEAD = "http://127.0.0.1:9/v1"
 
 
-def asked(server: ChatServer | str, texts: list[str], **settings: Any) -> dict[str, Outcome]:
+def asked(place: ChatServer | str, texts: list[str], **settings: Any) -> dict[str, Outcome]:
     """Ask each text once; outcomes by text, none twice."""
-    url = server if isinstance(server, str) else server.url
+    url = place if isinstance(place, str) else place.url
     model = OpenAI(name="x", base_url=url, **{"timeout": 20, "patience": 20, "concurrency": 8} | settings)
     outcomes = through(model, (named(text, text) for text in texts))
     assert len(outcomes) == len(texts)
@@ -197,9 +198,10 @@ def test_what_every_prompt_would_meet_stops_the_run_with_one_error(
 
 def test_an_unreachable_endpoint_stops_the_run_and_says_how_to_start_it() -> None:
     with pytest.raises(ModelError) as caught:
-        asked(DEAD, [str(i) for i in range(500)], start_command="vllm serve x")
+        asked(DEAD, [str(i) for i in range(500)], server=Server(command=("vllm", "serve", "{name}")))
     assert DEAD in caught.value.problem
-    assert "vllm serve x" in caught.value.remedy
+    assert "vllm serve x" in caught.value.remedy  # and how it is started for the run
+    assert "serve=true" in caught.value.remedy
 
 
 def test_a_server_that_dies_on_the_way_stops_the_run_after_the_patience() -> None:

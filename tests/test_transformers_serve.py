@@ -1,63 +1,149 @@
+"""`model.serve=true` with a server that none of us wrote, on a checkpoint of a few thousand weights."""
+
 from __future__ import annotations
 
 import json
 import os
-import socket
+import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.conftest import Run
+from mmsb.serve.running import stop_all
+from tests.conftest import ROOT, Run
+
+BIN = str(Path(sys.executable).parent)
 
 
-@pytest.fixture(scope="module")
-def served(small_llava: Path) -> Iterator[tuple[str, Path]]:
-    """A server that none of us wrote, on loopback, with a model of a few thousand weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(small_llava), "--device", "cpu"]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
+def command(folder: Path, *more: str) -> list[str]:
+    asked = ["dataset.limit=1", "scenario=[fraud,legal_opinion]", "tracker=none", "model.max_tokens=8"]
+    return ["model=transformers_serve", f"model.name={folder}", "model.serve=true", *asked, *more]
+
+
+def servers(folder: Path) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if str(folder) in (one.info["cmdline"] or ())]
+
+
+def test_one_server_is_started_for_a_whole_sweep_and_stopped(
+    mmsb: Run, tmp_path: Path, small_llava: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", BIN, prepend=os.pathsep)
+    device = "model.server.arguments=[--device,cpu]"
+    done = mmsb(*command(small_llava, device, "image_mode=text_only,sd_typo", "-m"))
+    try:
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("serve: ready after") == 1
+        for path in tmp_path.rglob("results.jsonl"):
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            assert [row["outcome"] for row in rows] == ["answered"] * 2
+            assert all(row["output_tokens"] for row in rows)
+        assert len(list(tmp_path.rglob("results.jsonl"))) == 2
+        assert len(servers(small_llava)) == 2  # with its keeper: kept for what this process may run next
+    finally:
+        stop_all()
+    assert servers(small_llava) == []
+    again = mmsb(*command(small_llava, device, "image_mode=text_only"))  # another port, the same answers
+    assert "Nothing was asked" in again.stderr
+    assert "serve:" not in again.stderr
+
+
+def test_a_killed_command_leaves_no_server(tmp_path: Path, fake: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "mmsb", *command(tmp_path / "weights", "image_mode=text_only")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"},
         stderr=subprocess.DEVNULL,
     )
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, "transformers serve ended by itself"
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1", small_llava
-    finally:
-        server.terminate()
-        server.wait()
+    until(lambda: len(servers(tmp_path / "weights")) == 2)  # the keeper and the server
+    begun.send_signal(signal.SIGKILL)
+    begun.wait()
+    until(lambda: not servers(tmp_path / "weights"))
 
 
-def test_pictures_and_texts_are_answered_by_transformers_own_server(
-    mmsb: Run, tmp_path: Path, served: tuple[str, Path]
-) -> None:
-    url, folder = served
-    done = mmsb(
-        "model=transformers_serve",
-        f"model.base_url={url}",
-        f"model.name={folder}",
-        "model.max_tokens=8",
-        "dataset.limit=1",
-        "scenario=[fraud,legal_opinion]",
-        "image_mode=text_only,sd_typo",
-        "tracker=none",
-        "-m",
+def until(true: object, seconds: float = 60) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Path:
+    """Programs named like servers that note how they were called, say their lines and end, or never get ready."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = (
+        f"#!{sys.executable}\nimport os, sys, time\n"
+        f"open({str(tmp_path / 'called')!r}, 'w').write('\\n'.join([sys.argv[0], *sys.argv[1:]]))\n"
+        f"open({str(tmp_path / 'host')!r}, 'w').write(os.environ.get('OLLAMA_HOST', ''))\n"
+        f"if os.path.exists({str(tmp_path / 'says')!r}):\n"
+        f"    print(open({str(tmp_path / 'says')!r}).read())\n    sys.exit(1)\n"
+        "time.sleep(600)\n"
     )
-    assert done.returncode == 0, done.stderr
-    for path in tmp_path.rglob("results.jsonl"):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [row["outcome"] for row in rows] == ["answered"] * 2
-        assert all(row["output_tokens"] for row in rows)
-    assert len(list(tmp_path.rglob("results.jsonl"))) == 2
+    for name in ("vllm", "python", "ollama", "transformers"):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        (
+            "vllm",
+            "serve some/model --host 127.0.0.1 --port PORT --tensor-parallel-size 2 --data-parallel-size 4 -x",
+        ),
+        ("sglang", "-m sglang.launch_server --model-path some/model --host 127.0.0.1 --port PORT --tp 2 --dp 4 -x"),
+        ("ollama", "serve -x"),
+    ],
+)
+def test_each_server_is_started_as_it_documents(
+    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch, preset: str, expected: str
+) -> None:
+    monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
+    (tmp_path / "says").write_text("loading\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nbye")
+    copies = [] if preset == "ollama" else ["model.server.tensor_parallel=2"]
+    done = mmsb(
+        f"model={preset}",
+        "model.name=some/model",
+        "model.serve=true",
+        "model.server.arguments=[-x]",
+        *copies,
+        "dataset.limit=1",
+        "tracker=none",
+    )
+    assert done.returncode == 1
+    assert "CUDA out of memory. Tried to allocate 2 GiB" in done.stderr
+    assert "server.tensor_parallel=2" in done.stderr
+    assert done.stderr.count("error:") == 1
+    called = (tmp_path / "called").read_text().splitlines()[1:]
+    ports = re.findall(r"\d{4,5}", " ".join(called) + (tmp_path / "host").read_text())
+    assert " ".join(called).replace(ports[0], "PORT") == expected
+    assert (tmp_path / "host").read_text() == (f"127.0.0.1:{ports[0]}" if preset == "ollama" else "")
+
+
+def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = mmsb("model=vllm", "model.name=x", "model.serve=true", "dataset.limit=1", "tracker=none")
+    assert done.returncode == 1
+    assert "model.serve=true starts vllm serve x, which is not there" in done.stderr
+    assert "Install vLLM" in done.stderr
+
+
+def test_a_server_that_does_not_get_ready_is_stopped(
+    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
+    done = mmsb(
+        "model=vllm", "model.name=slow", "model.serve=true", "model.server.within=1", "dataset.limit=1", "tracker=none"
+    )
+    assert "vllm serve slow is not ready after 1 s" in done.stderr
+    assert not [one for one in psutil.process_iter(["cmdline"]) if "slow" in (one.info["cmdline"] or ())]

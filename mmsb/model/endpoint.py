@@ -159,6 +159,8 @@ class Requests:
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""
         met = _met(state)
+        if self._settings.dead():
+            return True
         if met.unreachable and self._endpoint.heard is None:
             return state.attempt_number >= START_TRIES
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
@@ -174,8 +176,11 @@ class Requests:
                 "Check whether base_url begins with http:// or https://; for a certificate of your own, set "
                 "SSL_CERT_FILE to the file of its authority.",
             )
+        if died := model.dead():
+            return died
         if met.unreachable and self._silent():
-            start = f"Start the server, e.g. {model.start_command}, or set" if model.start_command else "Check"
+            command = model.server.start_command(model.name) if model.server else None
+            start = f"Start the server, e.g. {command} (serve=true does it), or set" if command else "Check"
             return ModelError(f"nothing answers at base_url={url} ({met.message})", f"{start} base_url.")
         if not met.fatal(self._answered):
             return None

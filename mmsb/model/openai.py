@@ -11,19 +11,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
-from mmsb.errors import ConfigError
+from mmsb.digest import digest_folder
+from mmsb.errors import ConfigError, ModelError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
+from mmsb.serve.running import running, serving
+from mmsb.serve.settings import Server
 from mmsb.types import Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ class OpenAI:
         name: the model's name at the endpoint.
         base_url: the endpoint, usually ending in /v1; None: the variable OPENAI_BASE_URL, or OpenAI itself.
         api_key_env: the NAME of the environment variable that holds the key; None where no key is needed.
-        start_command: how to start the server, told when nothing answers there.
+        serve: whether the server is started for the run, on a free port of this machine, and stopped with it.
+        server: how it is started; told when nothing answers.
         concurrency: requests at a time.
         requests_per_second: at most so many are started; None for no limit.
         timeout: seconds for one request.
@@ -62,7 +67,8 @@ class OpenAI:
     name: str
     base_url: str | None = None
     api_key_env: str | None = "OPENAI_API_KEY"
-    start_command: str | None = None
+    serve: bool = False
+    server: Server | None = None
     concurrency: PositiveInt = 32
     requests_per_second: PositiveFloat | None = None
     timeout: PositiveFloat = 300
@@ -110,13 +116,20 @@ class OpenAI:
         """Refuse what would change nothing.
 
         Raises:
-            ConfigError: repeats of one answer, or limits on sampling without it.
+            ConfigError: repeats of one answer, limits on sampling without it, or a server that nobody can start.
         """
+        if self.serve and self.server is None:
+            raise ConfigError(
+                "serve=true, but this preset has no server that could be started",
+                "Use model=vllm, sglang, transformers_serve or ollama.",
+            )
         check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)
 
     @property
     def url(self) -> str:
         """The URL that is asked."""
+        if self.serve and self.server:
+            return running(self.server, self.name).url
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
     @property
@@ -137,7 +150,7 @@ class OpenAI:
         """The endpoint's host and path, the model's name, and everything that shapes a request."""
         return {
             "engine": type(self).__name__,
-            "endpoint": self._place,
+            "endpoint": self._served() if self.serve else self._place,
             "body": self._body(),
             "detail": self.detail,
             "max_image_side": self.max_image_side,
@@ -148,7 +161,19 @@ class OpenAI:
         """What answers prompts, through the client and within the limits that all engines at this endpoint share."""
         from mmsb.model.endpoint import Requests
 
-        yield Requests(self, endpoints.of(self)).ask
+        async with serving(self.server, self.name) if self.serve and self.server else nullcontext():
+            yield Requests(self, endpoints.of(self)).ask
+
+    def dead(self) -> ModelError | None:
+        """Why the server that was started for this does not run any more."""
+        return running(self.server, self.name).dead() if self.serve and self.server else None
+
+    def _served(self) -> list[str]:
+        """What determines the answers of a server of our own: how it is started, not its port; the weights on disk."""
+        assert self.server is not None
+        folder = Path(self.name).expanduser()
+        weights = [digest_folder(folder)] if folder.is_dir() else []
+        return [self.server.start_command(self.name), *self.server.arguments, *weights]
 
     def path_of(self, prompt: Prompt) -> str:
         """Where a prompt is sent: a text that is whole as it is must meet no chat template on its way."""

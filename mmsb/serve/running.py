@@ -1,0 +1,183 @@
+"""The servers of this process: started when they are first asked, kept for the runs that follow, stopped at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsb.console import say
+from mmsb.digest import digest
+from mmsb.errors import ModelError
+from mmsb.gpus import VISIBLE, visible_gpus
+from mmsb.serve import keeper
+from mmsb.serve.log_errors import explained, last_line
+from mmsb.serve.settings import HOST, Server
+
+if TYPE_CHECKING:
+    import httpx2
+
+LOOK = 0.3  # seconds between two looks at a server that starts
+NEWS = 15.0  # seconds after which a person hears of it
+STOPPED_WITHIN = keeper.GRACE + 5
+
+
+class Running:
+    """One server."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        """Nothing is started; its port is known."""
+        self.server = server
+        self.name = name
+        self.users = 0
+        self.log = Path()
+        self.failed: ModelError | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._was_ready = False
+        with socket.socket() as free:
+            free.bind((HOST, 0))
+            self.port: int = free.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return f"http://{HOST}:{self.port}/v1"
+
+    def dead(self) -> ModelError | None:
+        """Why it does not run any more; None while it does, or has not been started."""
+        if self._keeper is not None and self._keeper.poll() is not None:
+            self.failed = self._error(self._keeper.returncode)
+        return self.failed
+
+    async def start(self) -> None:
+        """Start it, unless it runs, and wait until it is ready.
+
+        Raises:
+            ModelError: it did not start; says why, as far as its log tells.
+            ConfigError: it needs more GPUs than there are.
+        """
+        if error := self.dead():
+            if not self._was_ready:
+                raise error  # it would not start now either
+            self._keeper = self.failed = None  # it died under a run before this one
+        if self._keeper is not None:
+            return
+        for other in _running.values():  # what no run uses holds memory that this one needs
+            if other is not self and not other.users:
+                other.stop()
+        self._begin()
+        try:
+            await self._ready()
+        except BaseException as error:
+            self.stop()
+            self.failed = error if isinstance(error, ModelError) else None
+            raise
+        self._was_ready = True
+
+    def stop(self) -> None:
+        """Stop it and wait for its end."""
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._keeper.wait(STOPPED_WITHIN)
+            self._keeper = None
+
+    def _begin(self) -> None:
+        argv = self.server.argv(self.name, self.port, len(visible_gpus()))
+        folder = self.server.logs.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{self.port}.log"
+        say(f"serve: {' '.join(argv)}\nserve: its log: {self.log}")
+        self._keeper = subprocess.Popen(
+            [sys.executable, str(keeper.__file__), str(self.log), *argv],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **self.server.variables(self.name, self.port)},
+            start_new_session=True,  # an interruption at the keyboard is ours to act on
+        )
+
+    async def _ready(self) -> None:
+        import httpx2
+
+        started = told = time.monotonic()
+        async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
+            while not await self._healthy(client):
+                now = time.monotonic()
+                if error := self.dead():
+                    raise error
+                if now - started > self.server.within:
+                    raise ModelError(
+                        f"{self._program} is not ready after {self.server.within:g} s; it says: {last_line(self.log)}",
+                        f"Read {self.log}; server.within=SECONDS gives it longer.",
+                    )
+                if now - told > NEWS:
+                    say(f"serve: not ready after {now - started:.0f} s: {last_line(self.log) or 'its log is empty'}")
+                    told = now
+                await asyncio.sleep(LOOK)
+        say(f"serve: ready after {time.monotonic() - started:.0f} s at {self.url}")
+
+    async def _healthy(self, client: httpx2.AsyncClient) -> bool:
+        import httpx2
+
+        try:
+            return (await client.get(f"http://{HOST}:{self.port}{self.server.health}")).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    def _error(self, code: int) -> ModelError:
+        if code == keeper.MISSING:
+            return ModelError(
+                f"model.serve=true starts {self._program}, which is not there",
+                f"{self.server.install} Or start the server elsewhere and set base_url.".strip(),
+            )
+        line, remedy = explained(self.log)
+        return ModelError(
+            f"{self._program} ended by itself (exit code {code}): {line}", f"{remedy} Its log: {self.log}".strip()
+        )
+
+    @property
+    def _program(self) -> str:
+        return self.server.start_command(self.name)
+
+
+_running: dict[str, Running] = {}
+
+
+def running(server: Server, name: str) -> Running:
+    """The server of this process for a model; not necessarily started. One for each command line and set of GPUs."""
+    key = digest([str(server), name, os.environ.get(VISIBLE)])
+    if key not in _running:
+        _running[key] = Running(server, name)
+    return _running[key]
+
+
+@asynccontextmanager
+async def serving(server: Server, name: str) -> AsyncIterator[None]:
+    """Have it run; it goes on afterwards, for the next run of a sweep.
+
+    Raises:
+        ModelError: it does not start.
+    """
+    found = running(server, name)
+    await found.start()
+    found.users += 1
+    try:
+        yield
+    finally:
+        found.users -= 1
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop them all."""
+    for found in _running.values():
+        found.stop()
+    _running.clear()
