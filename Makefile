@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
+# Each process takes files from one end, so that what a file builds and imports is built and imported once.
+TEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test check format bench setup clean
@@ -10,13 +12,13 @@ demo: $(SETUP)
 	$(BIN)/python -m mmsb experiment=demo
 
 test: $(SETUP)
-	$(BIN)/python -m pytest -n 2 -q
+	$(TEST)
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -q
+	$(TEST)
 
 format: $(SETUP)
 	$(BIN)/ruff format .

@@ -114,10 +114,13 @@ def presets(packages: tuple[str, ...]) -> Iterator[Preset]:
 
     from mmsb.model.base import Engine
 
-    for path in sorted((conf_dir() / "model").glob("*.yaml")):
-        config = compose(f"model/{path.stem}").model
+    names = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+    # All in one composition, each under its own name: one by one they take four times as long.
+    every = compose(overrides=[f"+model@{name}={name}" for name in names])
+    for name in names:
+        config = every[name]
         if not any(OmegaConf.is_missing(config, key) for key in config):
-            yield described(path.stem, build(config, Engine, packages))  # type: ignore[type-abstract]
+            yield described(name, build(config, Engine, packages))  # type: ignore[type-abstract]
 
 
 def described(name: str, model: Any) -> Preset:

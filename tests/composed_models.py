@@ -191,7 +191,6 @@ def built(name: str) -> Any:
 
 
 @cache
-@cache
 def eight_prompts() -> tuple[Named, ...]:
     """Two demo questions in the four image modes, of different lengths."""
     from hydra import compose, initialize_config_dir
