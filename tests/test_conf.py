@@ -12,9 +12,13 @@ from mmsb.experiment import Experiment
 from mmsb.paths import conf_dir
 from tests.composing import GROUPS, complete, composed
 
+LOOKS_AT_PICTURES = {f"judge={name}" for name in ("llavaguard", "shieldgemma_2")}  # in front of a model only
 OPTIONS = [[f"{group}={path.stem}" for path in sorted((conf_dir() / group).glob("*.yaml"))] for group in GROUPS]
 # Composing is what takes time, so each configuration tries one option of every group that still has one.
-TOGETHER = [[option for option in options if option] for options in zip_longest(*OPTIONS)]
+TOGETHER = [
+    [option for option in options if option and option not in LOOKS_AT_PICTURES] for options in zip_longest(*OPTIONS)
+]
+TOGETHER += [["defense=input_guard", f"+judge@defense.input_guard.{option}"] for option in sorted(LOOKS_AT_PICTURES)]
 
 
 @pytest.mark.parametrize("options", TOGETHER, ids=" ".join)
