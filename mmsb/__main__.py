@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from mmsb.cli import run_command
+from mmsb.hydra_app import Planned
 
 
 def task(config: DictConfig) -> None:
@@ -16,16 +18,16 @@ def task(config: DictConfig) -> None:
     run_once(config)
 
 
-def before_sweep(config: DictConfig) -> None:
-    """See that a sweep can run as a whole."""
-    from mmsb.needs import check_sweep
+def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
+    """See that all runs can be run before the first starts."""
+    from mmsb.preflight.job import preflight
 
-    check_sweep(config)
+    return preflight(config, runs)
 
 
 def main() -> int:
     """The console script `mmsb`."""
-    code = run_command("config", task, before_sweep=before_sweep)
+    code = run_command("config", task, before=before)
     from mmsb.sweep import finish_sweep
 
     return finish_sweep() or code

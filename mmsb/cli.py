@@ -20,7 +20,7 @@ from mmsb.console import say, show
 from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import MmsbError
-from mmsb.hydra_app import parse, run_hydra
+from mmsb.hydra_app import Before, parse, run_hydra
 from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
@@ -34,7 +34,7 @@ Task = Callable[[DictConfig], None]
 
 
 def run_command(
-    config_name: str, task: Task, arguments: Sequence[str] | None = None, before_sweep: Task | None = None
+    config_name: str, task: Task, arguments: Sequence[str] | None = None, before: Before | None = None
 ) -> int:
     """Compose the configuration from the command line and run `task` on it (once per cell of a sweep).
 
@@ -42,7 +42,7 @@ def run_command(
         config_name: the command's file in conf/.
         task: what is run.
         arguments: of the command line; None for this process's own.
-        before_sweep: what is run once on a sweep's configuration, before its first run.
+        before: looks at all runs before the first starts, and says whether they are to start.
 
     Returns:
         The exit code.
@@ -56,7 +56,7 @@ def run_command(
             if args.help:
                 print(usage(config_name, args.config_dir, args.overrides), flush=True)
                 return 0
-            run_hydra(args, config_name, _guarded(task, failed, given, trace), before_sweep)
+            run_hydra(args, config_name, _guarded(task, failed, given, trace), before)
         except KeyboardInterrupt:
             say("Interrupted. Everything answered so far is stored; the same command goes on from here.")
             end_at_once(EXIT_INTERRUPTED)

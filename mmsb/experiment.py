@@ -57,6 +57,7 @@ class Experiment:
     protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "own"
+    dry_run: bool = False  # only check and plan, see `mmsb.preflight`
     withhold: Withhold = "nothing"  # from the page that a sweep ends with, and from the tracker
 
     def __post_init__(self) -> None:

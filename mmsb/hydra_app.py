@@ -1,23 +1,33 @@
-"""Hydra, driven as `hydra.main` drives it, with two differences.
+"""Hydra, driven as `hydra.main` drives it, with three differences.
 
-What it composed is checked before anything of it is built or written, and options such as -m may stand anywhere
-between the settings.
+What it composed is checked before anything of it is built or written; all runs can be looked at before the first of
+them starts; and options such as -m may stand anywhere between the settings.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_app, create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmsb import __version__
 from mmsb.config_rules import check_composed, refuse_lists, refuse_unreadable
@@ -27,33 +37,142 @@ from mmsb.paths import conf_dir
 Task = Callable[[DictConfig], None]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One run that is going to be.
+
+    Attributes:
+        overrides: its own arguments.
+        compose: makes its whole configuration, Hydra's part included; may raise whatever is wrong with it.
+    """
+
+    overrides: tuple[str, ...]
+    compose: Callable[[], DictConfig]
+
+
+Before = Callable[[DictConfig, Sequence[Planned]], bool]  # whether the runs are to start
+
+
+class NotStarted(Exception):
+    """What was asked for is done, and no run is to start."""
+
+
+class Files(ConfigRepository):
+    """Reads each file of a configuration once; reading YAML is half of what composing a run takes."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Another search path is other files."""
+        self._read: dict[str, ConfigResult | None] = {}
+        super().initialize_sources(config_search_path)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Files:
+        """Hydra copies it for every composition; what was read is shared until the search path changes."""
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A file's contents; a copy, since who composes writes into it."""
+        if config_path not in self._read:
+            self._read[config_path] = super().load_config(config_path)
+        found = self._read[config_path]
+        return found and dataclasses.replace(found, config=copy.deepcopy(found.config))
+
+
+class Loader(ConfigLoaderImpl):
+    """Composes each run of a sweep once: Hydra does it again to check it, and again to start it."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        """Nothing is composed yet."""
+        super().__init__(config_search_path)
+        self.repository = Files(config_search_path)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was composed: a launcher sends the loader to another process with every run."""
+        return {**self.__dict__, "_composed": {}}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """One run's configuration; a copy, since who starts it writes into it."""
+        config = copy.deepcopy(self.composed(master_config, tuple(sweep_overrides)))
+        # what was composed before the sweep had a time and a token must see those that it has by now
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)
+        return config
+
+    def composed(self, master_config: DictConfig, overrides: tuple[str, ...]) -> DictConfig:
+        """The same, only to be read."""
+        if overrides not in self._composed:
+            self._composed[overrides] = super().load_sweep_config(master_config, list(overrides))
+        return self._composed[overrides]
+
+
 class CheckedHydra(Hydra):
-    """Hydra, that checks what it composes; and a sweep as a whole, before its first run."""
+    """Hydra, that checks what it composes; and shows all runs before it starts or writes anything.
 
-    before_sweep: Callable[[DictConfig], None] | None = None
+    Attributes:
+        before: called once with the configuration and the runs that follow from it.
+    """
 
-    def multirun(self, config_name: str | None, task_function: Any, overrides: list[str], *args: Any, **kw: Any) -> Any:
-        """Run a sweep.
+    config_loader: Loader
+    before: Before | None = None
+    _starting: RunMode | None = None
 
-        Raises:
-            ConfigError: it cannot run as a whole.
-        """
-        if self.before_sweep:
-            mode = RunMode.MULTIRUN
-            self.before_sweep(self.compose_config(config_name, overrides, run_mode=mode))
-        return super().multirun(config_name, task_function, overrides, *args, **kw)
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """One run."""
+        self._starting = RunMode.RUN
+        return super().run(*args, **kwargs)
+
+    def multirun(self, *args: Any, **kwargs: Any) -> Any:
+        """Several."""
+        self._starting = RunMode.MULTIRUN
+        return super().multirun(*args, **kwargs)
 
     def compose_config(self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> DictConfig:
         """The configuration.
 
         Raises:
             ConfigError: it may not be run; see `mmsb.config_rules`.
+            NotStarted: it was only to be looked at.
         """
         refuse_lists(overrides)
         config = super().compose_config(config_name, overrides, *args, **kwargs)
         if config_name is not None:  # None: Hydra's own help
             check_composed(config, config_name, self.config_loader)
+        if self._starting and self.before:
+            mode, self._starting = self._starting, None
+            if not self.before(config, list(self._planned(config, mode))):
+                raise NotStarted
         return config
+
+    def _planned(self, config: DictConfig, mode: RunMode) -> Iterator[Planned]:
+        """The runs. Of a sweeper that chooses as it goes: one for each value that it may choose, which it may mix."""
+        typed = list(config.hydra.overrides.task)
+        if mode is RunMode.RUN:
+            yield Planned(tuple(typed), lambda: config)
+            return
+        params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+        overrides = OverridesParser.create(config_loader=self.config_loader).parse_overrides([*params, *typed])
+        if config.hydra.sweeper["_target_"].endswith(f".{BasicSweeper.__name__}"):
+            (cells,) = BasicSweeper.split_arguments(overrides, None)
+        else:
+            cells = one_of_each(overrides)
+        for cell in cells:
+            yield Planned(tuple(cell), partial(self.config_loader.composed, config, tuple(cell)))
+
+
+def one_of_each(overrides: Sequence[Override]) -> list[list[str]]:
+    """Runs in which every value of every swept key comes once, the others at their first; of a range, its ends."""
+    axes: dict[str, list[str]] = {}
+    for override in overrides:
+        key, value = override.get_key_element(), override.value()
+        if isinstance(value, IntervalSweep):
+            values = [str(value.start), str(value.end)]
+        elif override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
+        else:
+            values = [override.get_value_element_as_str()]
+        axes[key] = [f"{key}={one}" for one in values]
+    first = {key: values[0] for key, values in axes.items()}
+    changed = [{**first, key: value} for key, values in axes.items() for value in values[1:]]
+    return [list(cell.values()) for cell in (first, *changed)]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -65,8 +184,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(list(arguments))
 
 
-def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before_sweep: Task | None = None) -> None:
-    """Compose and run, or show what Hydra is asked to show.
+def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Before | None = None) -> None:
+    """Compose and run, or show what Hydra is asked to show; `before` is called first, and may have nothing started.
 
     Raises:
         ConfigError: options that do not go together, or a configuration that may not be run.
@@ -75,11 +194,14 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before_swe
     refuse_unreadable(args.overrides)
     version.setbase("1.3")
     GlobalHydra.instance().clear()
-    hydra = CheckedHydra.create_main_hydra2("mmsb", _search_path(args.config_dir))
+    path = _search_path(args.config_dir)
+    hydra = CheckedHydra.create_main_hydra2("mmsb", path)
     assert isinstance(hydra, CheckedHydra)
-    hydra.before_sweep = before_sweep
+    hydra.config_loader, hydra.before = Loader(path), before
     try:
         _dispatch(hydra, args, args.config_name or config_name, task)
+    except NotStarted:
+        pass
     finally:
         GlobalHydra.instance().clear()
 

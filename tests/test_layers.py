@@ -28,7 +28,7 @@ LAYERS = (
         "ui",
         "view",
     ),
-    ("command", "needs"),
+    ("command", "preflight"),
     ("sweep",),
     ("judge.rejudge",),
     ("judge.authors_files",),

@@ -1,0 +1,101 @@
+"""Checks of runs: what several have in common is looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from omegaconf import OmegaConf
+
+from mmsb.digest import digest
+from mmsb.error_messages import ERRORS, readable
+from mmsb.errors import MmsbError
+from mmsb.experiment import check
+from mmsb.model.base import Engine, engines_in
+from mmsb.model.local import Local
+from mmsb.preflight import engines
+from mmsb.preflight.disk import check_disk
+from mmsb.preflight.parts import NEEDED, Cell
+
+AT_A_TIME = 8  # questions to the hub
+
+
+@dataclass
+class Checks:
+    """Looks at cells, and notes what is wrong with each.
+
+    Attributes:
+        cells: all runs that are going to be.
+        samples: how many each has, by its place; only of those whose questions could be read.
+    """
+
+    cells: Sequence[Cell]
+    samples: dict[int, int] = field(default_factory=dict)
+    _known: dict[str, int | MmsbError] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Everything that costs nothing."""
+        self._weights()
+        for place, cell in enumerate(self.cells):
+            if cell.config is not None:
+                cell.errors.extend((*engines.keys(cell.config), *engines.files(cell.config)))
+            if cell.experiment is None:
+                continue
+            found = self._questions(cell)
+            if isinstance(found, MmsbError):
+                cell.errors.append(found)
+            else:
+                self.samples[place] = found
+            if error := engines.memory(list(engines_in(cell.experiment)), cell.launcher):
+                cell.errors.append(error)
+        self._disk()
+
+    def _engines(self) -> Iterator[tuple[Cell, Engine]]:
+        for cell in self.cells:
+            if cell.experiment is not None:
+                for engine in engines_in(cell.experiment):
+                    yield cell, engine
+
+    def _weights(self) -> None:
+        """Each model once, those on the hub side by side."""
+        local = {repr(engine): (engine, self._preset(cell, engine)) for cell, engine in self._engines() if _has(engine)}
+        with ThreadPoolExecutor(AT_A_TIME, "mmsb-preflight") as pool:
+            errors = pool.map(lambda pair: engines.weights(*pair), local.values())
+            found = dict(zip(local, errors, strict=True))
+        for cell, engine in self._engines():
+            if error := found.get(repr(engine)):
+                cell.errors.append(error)
+
+    @staticmethod
+    def _preset(cell: Cell, engine: Engine) -> str | None:
+        assert cell.experiment is not None
+        return cell.choices.get("model") if engine == cell.experiment.model else None
+
+    def _questions(self, cell: Cell) -> int | MmsbError:
+        """How many samples there are, or why not."""
+        assert cell.experiment is not None
+        assert cell.config is not None
+        parts = [OmegaConf.to_container(cell.config[part], resolve=True) for part in NEEDED]
+        key = digest([parts, str(cell.experiment.defense), cell.experiment.model.repeats])
+        if key not in self._known:
+            try:
+                self._known[key] = check(cell.experiment)
+            except ERRORS as error:
+                self._known[key] = readable(error)
+        return self._known[key]
+
+    def _disk(self) -> None:
+        wanted: dict[str, int] = {}
+        for place, cell in enumerate(self.cells):
+            if cell.experiment is not None:
+                key = str(cell.experiment.output_dir)
+                wanted[key] = wanted.get(key, 0) + self.samples.get(place, 0)
+        for cell in self.cells:
+            folder = cell.experiment and cell.experiment.output_dir
+            if folder and (error := check_disk(folder, wanted[str(folder)])):
+                cell.errors.append(error)
+
+
+def _has(engine: Engine) -> bool:
+    return isinstance(engine, Local)

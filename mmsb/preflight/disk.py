@@ -1,0 +1,33 @@
+"""Room on the disk, before anything is written there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from mmsb.errors import StoreError
+
+ROW_BYTES = 20_000  # of a sample on disk: its row, its calls and its stored answers, generously
+
+
+def check_disk(output_dir: Path, samples: int) -> StoreError | None:
+    """Whether what runs would write has room, and may be written."""
+    place = standing(output_dir)
+    if not os.access(place, os.W_OK):
+        return StoreError(f"output_dir={output_dir}: {place} cannot be written to", "Set output_dir to another folder.")
+    wanted, there = ROW_BYTES * samples, free_bytes(output_dir)
+    if wanted <= there or not shutil.disk_usage(place).total:  # a file system without sizes, such as /proc
+        return None
+    problem = f"the results may take {wanted / 1e6:,.0f} MB, and {output_dir} has {there / 1e6:,.0f} MB free"
+    return StoreError(problem, "Free space or set output_dir to another disk.")
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk of a folder that may not be there yet."""
+    return shutil.disk_usage(standing(folder)).free
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())

@@ -1,0 +1,54 @@
+"""The preflight: compose, build and check all runs, say what they take, and let them start or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from mmsb.cli import say
+from mmsb.hydra_app import Planned
+from mmsb.preflight.checks import Checks
+from mmsb.preflight.parts import Cell, cell
+from mmsb.preflight.problems import Problems
+
+
+def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
+    """Check all runs.
+
+    Args:
+        config: composed for the command: what its runs share.
+        runs: each of them.
+
+    Returns:
+        Whether to start them: not in a dry run.
+
+    Raises:
+        MmsbError: some cannot be run; equal errors are one. Nothing was written, and nobody was asked.
+    """
+    cells = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)]
+    checks = Checks(cells)
+    checks.run()
+    tell(cells)
+    if bool(config.dry_run):
+        say(f"dry run: {len(cells):,} runs, {sum(checks.samples.values()):,} samples; nothing was asked.")
+        return False
+    return True
+
+
+def tell(cells: Sequence[Cell]) -> None:
+    """Stop where something is wrong with any run.
+
+    Raises:
+        MmsbError: everything that is, each thing once.
+    """
+    problems = Problems([one.name for one in cells])
+    for one in cells:
+        problems.add(one.errors, one.name)
+    problems.tell()
+
+
+def names(runs: Sequence[Planned]) -> list[str]:
+    """What tells each run from the others: its arguments that not all have."""
+    shared = set.intersection(*(set(run.overrides) for run in runs)) if len(runs) > 1 else set()
+    return [" ".join(item for item in run.overrides if item not in shared) for run in runs]

@@ -1,0 +1,119 @@
+"""Before the first run starts, all of them are composed, built and checked, once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mmsb.hydra_app import one_of_each
+from mmsb.preflight import disk
+from tests.conftest import Run
+
+QUIET = ("tracker=none", "scenario=fraud", "dataset.limit=1")
+
+
+def test_an_error_of_all_runs_is_told_once_and_leaves_no_folder(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("-m", "judge=rubric", "image_mode=sd,typo,sd_typo", "judge.model.base_url=http://x/v1", *QUIET)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: no value for judge.model.name (all 3 runs)",
+        "  try: Add judge.model.name=... to the command.  (the judging model; the paper's was gpt-4)",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_some_runs_names_what_they_share_and_no_run_is_started(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("-m", "model=tiny,hf", "image_mode=sd,typo", *QUIET)
+    assert done.returncode == 1
+    assert "no value for model.name_or_path (2 of 4 runs: model=hf)" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_different_errors_are_all_told_each_with_what_to_do(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("-m", "model=hf", "model.name_or_path=/not/here,./nor/here,nobody/has-this", *QUIET)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error: 3 things keep these 3 runs from starting, and nothing was started"
+    assert "/not/here: there is no such folder (1 of 3 runs: model.name_or_path=/not/here)" in lines[1]
+    assert "./nor/here: there is no such folder (1 of 3 runs" in lines[3]
+    assert "nobody/has-this is no folder and not in the hub's cache, and HF_HUB_OFFLINE forbids" in lines[5]
+    assert "hf download nobody/has-this" in lines[6]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_option_of_one_run_is_found_before_the_others_start(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("-m", "model=tiny", "judge=refusal,refusle", *QUIET)
+    assert "judge=refusle is not an option" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_single_run_that_cannot_start_leaves_no_folder(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("model=hf", "model.name_or_path=/not/here", *QUIET)
+    assert (done.returncode, "there is no such folder\n" in done.stderr) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_is_not_made_yet_is_told_with_the_command_that_makes_it(mmsb: Run) -> None:
+    done = mmsb("model=otter", *QUIET)
+    assert "otter has no converted checkpoint at checkpoints/otter" in done.stderr
+    assert "python -m mmsb.convert model=otter download=true" in done.stderr
+
+
+def test_missing_pictures_are_told_before_the_start(mmsb: Run, tmp_path: Path) -> None:
+    questions = tmp_path / "data" / "processed_questions"
+    questions.mkdir(parents=True)
+    fields = ("Question", "Changed Question", "Key Phrase", "Rephrased Question", "Rephrased Question(SD)")
+    entry = json.dumps({"0": dict.fromkeys(fields, "q") | {"Phrase Type": "activity"}})
+    (questions / "06-Fraud.json").write_text(entry)
+    done = mmsb("-m", "dataset=mm_safetybench", f"dataset.root={tmp_path / 'data'}", "image_mode=sd,text_only", *QUIET)
+    assert "1 of 1 pictures for image_mode=sd are missing" in done.stderr
+    assert "(1 of 2 runs: image_mode=sd)" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_remote_endpoint_without_its_key_is_told_even_where_no_model_is_chosen(mmsb: Run) -> None:
+    remote = ("judge=rubric", "judge.model.api_key_env=NO_SUCH_KEY", *QUIET)
+    done = mmsb(*remote, "judge.model.base_url=https://127.0.0.1:9/v1")
+    assert "https://127.0.0.1:9/v1 wants a key, and the environment variable NO_SUCH_KEY is not set" in done.stderr
+    assert "no value for judge.model.name" in done.stderr
+    assert "NO_SUCH_KEY" not in mmsb(*remote, "judge.model.base_url=http://127.0.0.1:9/v1").stderr
+    set_now = mmsb(*remote, "judge.model.base_url=https://127.0.0.1:9/v1", NO_SUCH_KEY="k-1")
+    assert "NO_SUCH_KEY" not in set_now.stderr
+
+
+def test_a_full_disk_is_seen_before_the_start(mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 10)
+    done = mmsb("image_mode=text_only", *QUIET)
+    assert "and outputs has 0 MB free" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_do_not_fit_together_are_told_before_the_start(
+    mmsb: Run, small_llava: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsb.preflight.engines.free", lambda model: (3e9, "memory"))
+    monkeypatch.setattr("mmsb.preflight.engines.needed", lambda model: 2e9)
+    one = ("model=hf", f"model.name_or_path={small_llava}", "dry_run=true", *QUIET)
+    assert mmsb(*one).returncode == 0
+    two = mmsb(*one, "judge=llama_guard_3", "model@judge.model=text", f"judge.model.name_or_path={small_llava}")
+    assert "(2.0 GB) do not fit: 3.0 GB of memory are free" in two.stderr
+
+
+def test_a_dry_run_counts_and_leaves_nothing(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("dry_run=true", "-m", "image_mode=text_only,sd_typo", "scenario=[fraud,sex]", *QUIET[::2])
+    assert done.returncode == 0, done.stderr
+    assert "2 runs" in done.stderr + done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_sweeper_that_chooses_as_it_goes_every_value_is_looked_at_once() -> None:
+    overrides = OverridesParser.create().parse_overrides(["a=1,2,3", "b=interval(0,1)", "c=x"])
+    assert one_of_each(overrides) == [
+        ["a=1", "b=0.0", "c=x"],
+        ["a=2", "b=0.0", "c=x"],
+        ["a=3", "b=0.0", "c=x"],
+        ["a=1", "b=1.0", "c=x"],
+    ]
