@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 TEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format bench setup clean
+.PHONY: demo test check format bench proof setup clean
 
 demo: $(SETUP)
 	$(BIN)/python -m mmsb experiment=demo
@@ -26,6 +26,10 @@ format: $(SETUP)
 
 bench: $(SETUP)
 	$(BIN)/python -m benchmarks
+
+# Kills, power cuts, full disks: what docs/reliability.md promises, attacked; under half an hour, needs cc.
+proof: $(SETUP)
+	$(BIN)/python -m tests.proof
 
 setup: $(SETUP)
 

@@ -93,8 +93,12 @@ class MLflow:
 
     def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
         """Record a finished run: parameters, metrics, tags, dataset and files; then the traces."""
-        sweep = Sweep.at(run.folder.parent)
-        with self.opened(AGAIN.format(run.folder)) as records, holding(run.folder):
+        sweep, remedy = Sweep.at(run.folder.parent), AGAIN.format(run.folder)
+        with (
+            self.opened(remedy) as records,
+            self.place.alone_with(digest(run_identity(run))),
+            holding(run.folder),
+        ):
             records.end_dead()
             parent = self.parent_of(records, sweep)
             record = self._record(records, run, parent)

@@ -89,6 +89,13 @@ class StorePlace:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def alone_with(self, identity: str) -> Iterator[None]:
+        """Keep out meanwhile who records the same: both would find nothing there and record it, as two."""
+        with (self.output_dir / ".mlflow.recording").open("w") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(identity[:7], 16))
+            yield
+
     def _probe(self) -> None:
         """Fail at once if the file cannot be written: MLflow would try for minutes."""
         with closing(sqlite3.connect(self.output_dir / FILE, timeout=20)) as store:

@@ -1,4 +1,4 @@
-"""python -m tests.proof [share [scene]]: all attacks, or a share of them on one scene; prints docs/reliability.md's table."""
+"""python -m tests.proof [share [scene]]: all attacks, or a share of them on one scene; prints what came of it."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Attack:
         if scene.before:
             self.template = laboratory.folder()
             scene.before(laboratory, self.template)
-        laboratory.warm(laboratory.folder(self.template), scene.module, *self.arguments)
-        self.whole, ended = self.undisturbed(laboratory.folder(self.template))
+        folder, before = laboratory.folder(self.template), len(laboratory.server.requests)
+        ended = laboratory.warm(folder, scene.module, *self.arguments)
         assert ended.codes == [0], ended.output
+        self.whole = Left.of(folder, len(laboratory.server.requests) - before)
         self.steps = ended.steps
         self.tally = Tally(scene.name)
 
-    def undisturbed(self, folder: Path, before: int | None = None) -> tuple[Left, Ended]:
+    def undisturbed(self, folder: Path, before: int) -> tuple[Left, Ended]:
         """Let the command through; what it leaves, and what was asked since `before`."""
-        asked = len(self.lab.server.requests) if before is None else before
         ended = self.lab.run(folder, self.scene.module, *self.arguments)
-        return Left.of(folder, len(self.lab.server.requests) - asked), ended
+        return Left.of(folder, len(self.lab.server.requests) - before), ended
 
     def check(self, what: str, folder: Path, before: int, kills: int) -> None:
         """The same command again: it must leave what an undisturbed one leaves."""

@@ -98,15 +98,14 @@ class Lab:
 
     def close(self) -> None:
         """End the zygote."""
-        assert self._zygote.stdin
-        self._zygote.stdin.close()
-        self._zygote.wait(30)
+        self._zygote.communicate(timeout=60)
 
-    def warm(self, folder: Path, module: str, *arguments: str) -> None:
-        """Run a command once, and import from now on what it had imported."""
+    def warm(self, folder: Path, module: str, *arguments: str) -> Ended:
+        """Run a command once, undisturbed, and import from now on what it had imported."""
         loaded = self.scratch / "loaded.json"
-        self.run(folder, module, *arguments, loaded=str(loaded))
+        ended = self.run(folder, module, *arguments, loaded=str(loaded))
         self._told({"imports": str(loaded)})
+        return ended
 
     def run(self, folder: Path, module: str, *arguments: str, **more: Any) -> Ended:
         """Run a command below a folder; `more` are fields of `Job`."""
