@@ -63,11 +63,14 @@ def digest_of_code(*modules: ModuleType) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a whole text file, or leave the old one: never half of it."""
+    """Write a whole text file, or leave the old one: never half of it, not even after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -89,6 +89,14 @@ def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, dis
     assert replaced == ("replace", str(tmp_path / "results.jsonl"), size)
 
 
+def test_the_record_of_a_run_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, disk: list[Event]) -> None:
+    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}, "judge": {}, "model": {}}
+    Run("a run", tmp_path, {}, {}, record).save({}, "0" * 64)
+    (what, synced, size), replaced = disk[-2:]
+    assert (what, Path(synced).parent, size) == ("fsync", tmp_path, (tmp_path / "run.json").stat().st_size)
+    assert replaced == ("replace", str(tmp_path / "run.json"), size)
+
+
 def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
     record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}, "judge": {}, "model": {}}
     run = Run("a run", tmp_path, {}, {}, record)

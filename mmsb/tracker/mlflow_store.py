@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # an error is told by us, without its stack
     "GIT_PYTHON_REFRESH": "quiet",
     # A server that does not answer is reported after seconds, not after the default's many minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

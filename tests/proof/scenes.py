@@ -65,7 +65,7 @@ def local(laboratory: Lab) -> tuple[str, ...]:
 
 def judging(laboratory: Lab) -> tuple[str, ...]:
     url = laboratory.server.url
-    judge = ("judge=rubric", "judge/model=openai", "judge.model.name=judge", f"judge.model.base_url={url}")
+    judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={url}", "judge.model.concurrency=4")
     return ("run=finished", "tracker=none", *judge)
 
 
@@ -123,7 +123,8 @@ class Left:
     def of(cls, folder: Path, asked: int) -> Left:
         """What lies in a folder."""
         data = folder / "data"
-        files = {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()}
+        found = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".tmp"]  # no one reads drafts
+        files = {str(path.relative_to(data)): path.read_bytes() for path in found}
         return cls(rows(folder), ledger(folder), files, asked)
 
     def differs(self, other: Left, kills: int) -> list[str]:
