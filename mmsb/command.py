@@ -20,7 +20,7 @@ from mmsb.report import judge_error, members
 from mmsb.results import FILE
 from mmsb.run import Run, SavedRun
 from mmsb.scenario import Scenario
-from mmsb.sweep import SWEEP_VARIABLE, SWEPT_VARIABLE
+from mmsb.sweep import COUNT_VARIABLE, SWEEP_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
 
 UNNAMED = ("experiment=", "tracker", "output_dir=", "hydra.")
@@ -69,7 +69,10 @@ def describe(config: DictConfig) -> Run:
     values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     sweep = os.environ.get(SWEEP_VARIABLE)
     name = _name(list(hydra.overrides.task), choices)
-    return Run(name, Path(hydra.runtime.output_dir), choices, values, sweep=Path(sweep) if sweep else None)
+    folder, place = Path(hydra.runtime.output_dir), ""
+    if sweep and (count := os.environ.get(COUNT_VARIABLE)):
+        place = f"[{hydra.job.num + 1}/{count}]"
+    return Run(name, folder, choices, values, sweep=Path(sweep) if sweep else None, place=place)
 
 
 def _name(overrides: list[str], choices: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.cost import Costs
+from mmsb.cost import total as total_cost
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import UNREADABLE, Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
@@ -28,11 +30,11 @@ from mmsb.image_mode import ImageMode
 from mmsb.judge.base import GRADER, Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
-from mmsb.prices import Prices
+from mmsb.prices import Prices, money
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
 from mmsb.results import FILE, Results
-from mmsb.run import Run, environment
+from mmsb.run import Run, environment, short_name
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
@@ -112,9 +114,20 @@ class Notes:
     order: list[str] = field(default_factory=list)
     shown: Any = field(default_factory=hashlib.sha256)
     scores: list[Score] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
+
+    def so_far(self, prices: Prices | None) -> Iterator[str]:
+        """What a progress line says beside how far it is."""
+        if rated := self.labels["safe"] + self.labels["unsafe"]:
+            yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
+        if self.failures:
+            yield f"{len(self.failures)} failed"
+        spent = total_cost(self.costs.record(prices))["dollars"]
+        if spent:
+            yield money(spent)
 
     def failed(self, folder: Path) -> ModelError:
         """What to say when some samples failed; there must be one."""
@@ -157,7 +170,8 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             calls.add(result.sample.id, flow.calls)
             return result
 
-        for result in track(driver.run(noting(experiment.samples(), noted), answer, judge), run.name, total):
+        answers = driver.run(noting(experiment.samples(), noted), answer, judge)
+        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(experiment.prices)):
             results.add(result)
             told(result)
             note(result, noted)
@@ -277,6 +291,7 @@ def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
 def note(result: Result, noted: Notes) -> None:
     """Count a finished sample."""
     question, verdict = result.sample.question, result.verdict
+    noted.labels[verdict.label] += 1
     noted.scores.append(
         Score(
             question.scenario,

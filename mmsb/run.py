@@ -40,6 +40,7 @@ class Run:
         config: the whole resolved configuration.
         record: fingerprints, digests, versions, hardware, time, tokens: see `mmsb.experiment`.
         sweep: the folder of the sweep it belongs to, if any.
+        place: "[3/12]": which of the sweep's runs it is, else empty.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Run:
     config: Mapping[str, Any]
     record: dict[str, Any] = field(default_factory=dict)
     sweep: Path | None = None
+    place: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -122,6 +124,11 @@ class SavedRun:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of its results file."""
         return read_rows(self.folder / RESULTS)
+
+
+def short_name(name: str) -> str:
+    """A run's name without the keys, where there is little room; a table has a column for each group anyway."""
+    return " ".join(part.partition("=")[2] or part for part in name.split(" "))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mmsb.withholding import Withhold
 
 SWEEP_VARIABLE = "MMSB_SWEEP_DIR"
+COUNT_VARIABLE = "MMSB_SWEEP_RUNS"  # how many runs there will be
 SWEPT_VARIABLE = "MMSB_SWEPT"  # the keys that differ between the runs: their names are made of these
 _trackers: dict[str, Tracker] = {}  # of the sweeps that this process began
 
@@ -35,7 +37,10 @@ class SweepCallback(Callback):
 
         folder = Path(config.hydra.sweep.dir).absolute()
         os.environ[SWEEP_VARIABLE] = str(folder)
-        os.environ[SWEPT_VARIABLE] = ",".join(_swept(config))
+        axes = _axes(config)
+        os.environ[SWEPT_VARIABLE] = ",".join(axes)
+        if config.hydra.runtime.choices.get("hydra/sweeper") == "basic":  # others decide on their way how many
+            os.environ[COUNT_VARIABLE] = str(math.prod(axes.values()))
         tracker: Tracker = build(config.tracker, Tracker)  # type: ignore[type-abstract]
         _trackers[str(folder)] = tracker
         name = config.hydra.runtime.choices.get("experiment") or "sweep"
@@ -47,11 +52,17 @@ class SweepCallback(Callback):
             show(error)
 
 
-def _swept(config: DictConfig) -> list[str]:
-    """The keys that take several values in this sweep, from the command line and from an experiment's file."""
-    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-    typed = [str(override.key_or_group) for override in overrides if override.is_sweep_override()]
-    return [*typed, *(str(key) for key in config.hydra.sweeper.params or {} if str(key) not in typed)]
+def _axes(config: DictConfig) -> dict[str, int]:
+    """The keys that take several values in this sweep, and how many: what is typed goes before an experiment's file."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    found = {}
+    for override in OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task]):
+        key = str(override.key_or_group)
+        if override.is_sweep_override():
+            found[key] = len(list(override.sweep_string_iterator()))
+        elif key in found:
+            found[key] = 1
+    return found
 
 
 def _identity(config: DictConfig) -> str:
@@ -73,7 +84,8 @@ def finish_sweep() -> int:
         1 if one of its runs did not finish or had samples that failed, else 0.
     """
     name = os.environ.pop(SWEEP_VARIABLE, None)
-    os.environ.pop(SWEPT_VARIABLE, None)
+    for variable in (SWEPT_VARIABLE, COUNT_VARIABLE):
+        os.environ.pop(variable, None)
     if name is None:
         return 0
     from mmsb.report.finished import finished_runs

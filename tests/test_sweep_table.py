@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from mmsb.report.finished import Finished
 from mmsb.report.sweep import print_comparison, told_apart
@@ -43,6 +44,24 @@ def test_missing_answers_and_left_out_scenarios_stand_beside_a_rate(capsys: pyte
     assert "*: over fewer scenarios" in out
     print_comparison(runs[:1])
     assert "fewer" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [72, 80, 100])
+def test_a_narrow_terminal_breaks_cells_and_cuts_nothing(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = {"asr/macro": 1.0, "asr/macro_low": 0.65, "asr/macro_high": 1.0}
+    rates |= {key.replace("macro", "harm"): value for key, value in rates.items()}
+    metrics = rates | {"n/total": 10, "n/answered": 10, "n/unparsed": 0}
+    record = {"dataset": {"samples": 10}, "totals": {"calls": 10}}
+    name = "image_mode=sd_typo defense=safety_prompt scenario=political_lobbying"
+    monkeypatch.setattr("mmsb.report.sweep.console", lambda: Console(width=width))
+    print_comparison([Finished(Path(), {"name": name, "metrics": metrics, "record": record})])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    columns = zip(*(line.split("│") for line in out.splitlines() if line.startswith("│")), strict=True)
+    whole = ["".join("".join(column).split()) for column in columns]
+    assert whole[1:6] == ["sd_typo", "safety_prompt", "political_lobbying", "100.0[65,100]", "100.0[65,100]"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import engines_in
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
-from mmsb.run import Run, environment
+from mmsb.run import Run, environment, short_name
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Result, Sample
@@ -119,7 +119,9 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
         settings.tracker.follow(run, total) as told,
     ):
         answers = _noted(finished.answers(), noted)
-        for result in track(driver.run(answers, judge), run.name, total):
+        for result in track(
+            driver.run(answers, judge), short_name(run.name), total, run.place, lambda: noted.so_far(None)
+        ):
             results.add(result)
             told(result)
             note(result, noted)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from mmsb.metrics import declared
@@ -31,17 +32,28 @@ def print_comparison(runs: Sequence[Finished]) -> None:
     shown = [
         (m.key(scope), heading) for m, scope, heading in side_by_side() if any(m.key(scope) in r.metrics for r in runs)
     ]
+    out = console()
+    table = _comparison(runs, shown, broken=False)
+    if Measurement.get(out, out.options.update(max_width=10_000), table).maximum > out.width:
+        table = _comparison(runs, shown, broken=True)
+    out.print(table)
+
+
+def _comparison(runs: Sequence[Finished], shown: Sequence[tuple[str, str]], broken: bool) -> Table:
+    """The table; `broken`: for a narrow terminal, intervals below their rates, so that names need not be cut."""
     title = f"Sweep of {len(runs)} runs: % [95 %]"
     table = Table(title=title, title_style="bold", caption=lacking(runs, [key for key, _ in shown]), **LEFT)
     headings, labels = told_apart([run.name for run in runs])
     for heading in headings:
-        table.add_column(escape(heading))
+        table.add_column(escape(heading), no_wrap=not broken, overflow="fold", min_width=6 if broken else None)
     for heading in (*(heading for _, heading in shown), "calls", "not rated"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=not broken)
     for run, label in zip(runs, labels, strict=True):
         cells = [told(run, key) for key, _ in shown]
+        if broken:
+            cells = [cell.replace(" [", "\n[").replace(" .. ", "\n.. ") for cell in cells]
         table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", str(not_rated(run.metrics)))
-    console().print(table)
+    return table
 
 
 def told(run: Finished, key: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.errors import TrackingError
+from mmsb.run import short_name
 from mmsb.tracker.base import Sweep
-from mmsb.tracker.format import SIZE, SO_FAR, parameters, short_name
+from mmsb.tracker.format import SIZE, SO_FAR, parameters
 from mmsb.tracker.live import output_dir, remaining
 from mmsb.tracker.mlflow import MLflow
 from mmsb.tracker.records import ASKED, FOLDER, PARENT, Records, asked_for

@@ -35,11 +35,6 @@ def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[st
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 
 
-def short_name(name: str) -> str:
-    """A run's name as MLflow shows it, without the keys: its tables cut names, and have a column for each group."""
-    return " ".join(part.partition("=")[2] or part for part in name.split(" "))
-
-
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Nested settings as pairs of dotted key and value; a list is one value."""
     if not isinstance(value, Mapping):

@@ -21,7 +21,7 @@ from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.progress import track
 from mmsb.run import FILE as RUN_FILE
-from mmsb.run import Run, SavedRun
+from mmsb.run import Run, SavedRun, short_name
 from mmsb.terminal import cost
 from mmsb.tracker import format as form
 from mmsb.tracker import traces
@@ -152,7 +152,7 @@ class MLflow:
             **_tags(run),
             **_colour(run.folder, parent),
         }
-        name = form.short_name(run.name)
+        name = short_name(run.name)
         same = records.find(IDENTITY, run_identity(run), parent)
         begun = records.begun(asked, run.folder, parent)
         if same:
