@@ -22,7 +22,7 @@ import msgspec
 from pydantic import NonNegativeFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, Defense, fill
+from mmsb.defense.base import Ask, Defense, Ready, fill
 from mmsb.digest import digest, digest_file, write_atomically
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
@@ -143,20 +143,11 @@ class AdaShieldAdaptive:
 
 
 @dataclass(frozen=True)
-class Shielded:
+class Shielded(Ready):
     """The defense with its pool."""
 
     settings: AdaShieldAdaptive
     pool: tuple[Shield, ...]
-
-    @property
-    def name(self) -> str:
-        """The name for tables."""
-        return self.settings.name
-
-    def fingerprint(self) -> dict[str, object]:
-        """What determines the defense."""
-        return self.settings.fingerprint()
 
     @cached_property
     def nearest(self) -> Callable[[str], Shield | None]:

@@ -73,6 +73,22 @@ class Prepared(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Ready:
+    """What `Prepared.prepare` gives: it goes by the name and the fingerprint of its settings."""
+
+    settings: Prepared
+
+    @property
+    def name(self) -> str:
+        """The name for tables."""
+        return self.settings.name
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """What determines the defense: what it learned follows from its settings."""
+        return self.settings.fingerprint()
+
+
 class Caller(Protocol):
     """Makes a call in the name of the running flow: `Driver.call`."""
 

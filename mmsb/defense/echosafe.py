@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 
 from mmsb.config import settings
 from mmsb.defense.adashield import Training
-from mmsb.defense.base import Ask, Defense, fill
+from mmsb.defense.base import Ask, Defense, Ready, fill
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
@@ -80,21 +80,12 @@ class EchoSafe:
 
 
 @dataclass(frozen=True)
-class Remembering:
+class Remembering(Ready):
     """The defense with its memory: notes, and the requests they are about."""
 
     settings: EchoSafe
     known: tuple[str, ...]
     notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The name for tables."""
-        return self.settings.name
-
-    def fingerprint(self) -> dict[str, object]:
-        """What determines the defense."""
-        return self.settings.fingerprint()
 
     @cached_property
     def nearest(self) -> Callable[[str], list[int]]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import pydantic
-
 from mmsb.config import settings
 from mmsb.errors import StoreError
 from mmsb.export.inspect_log import write_logs
 from mmsb.export.table import write_csv, write_dataset, write_parquet
-from mmsb.report.columns import columns
+from mmsb.report.columns import Runs, columns
 
 WRITERS = {"inspect": write_logs, "csv": write_csv, "parquet": write_parquet, "hf": write_dataset}
 
@@ -27,17 +25,11 @@ class Export:
         output_dir: where everything is written.
     """
 
-    runs: tuple[Path, ...]
+    runs: Runs
     format: Literal["inspect", "csv", "parquet", "hf"]
     into: Path
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
-
-    @pydantic.field_validator("runs", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        """One folder is a list of one."""
-        return value if isinstance(value, list | tuple) else (value,)
 
     def write_and_print(self) -> None:
         """Write the files and say how to read them.

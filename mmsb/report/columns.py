@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from mmsb.errors import DataError
 from mmsb.metrics.declared import ASR, FALSE_REFUSALS, SCOPES
@@ -20,6 +22,15 @@ FACETS = ("dataset", "model", "image_mode", "defense", "judge")
 MEASURED = ("dataset", "scenario", "image_mode", "model", "judge", "defense", "defense_text", "defense_placement")
 OF_DEFENSE = ("defense", "defense_text", "defense_placement")
 BETWEEN = " · "
+
+
+def _several(value: object) -> object:
+    """One folder is a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Runs = Annotated[tuple[Path, ...], pydantic.BeforeValidator(_several)]
+"""A setting: folders of finished runs, or of a sweep, which stands for all its runs."""
 
 
 @dataclass(frozen=True)

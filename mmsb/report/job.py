@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pydantic
-
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.errors import StoreError
-from mmsb.report.columns import Column, columns
+from mmsb.report.columns import Column, Runs, columns
 from mmsb.report.content import tables
 from mmsb.report.files import Format, write_chart, write_table
 from mmsb.report.page import Form, figures, write_page
@@ -30,19 +28,13 @@ class Report:
         output_dir: where everything is written.
     """
 
-    runs: tuple[Path, ...]
+    runs: Runs
     into: Path
     withhold: Withhold = "nothing"
     form: Form = "auto"
     figures: tuple[Format, ...] = ("svg", "png", "pdf")
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
-
-    @pydantic.field_validator("runs", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        """One folder is a list of one."""
-        return value if isinstance(value, list | tuple) else (value,)
 
     def write_and_print(self) -> None:
         """Write the page, the figures and the tables, and say where they are.

@@ -63,10 +63,27 @@ def check_pixels(recording: Recording, pixels: Callable[[Image.Image, int], torc
         assert bytes_digest(seen) == full[name], f"{name} at {full['side']}"
 
 
+def check_squared_pixels(recording: Recording, model: Any, loaded: Any) -> None:
+    """As `check_pixels`, through a CLIP processor of the hub that is told to make squares of a side."""
+    images = type(loaded.processor.image_processor)
+
+    def pixels(picture: Image.Image, side: int) -> torch.Tensor:
+        squared = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        return processed(model, squared, picture, side)
+
+    check_pixels(recording, pixels, 56)
+
+
 def processed(model: Any, processor: Any, picture: Image.Image, side: int) -> torch.Tensor:
     """A picture's pixels [3, side, side] by a processor of the hub, behind the model's own fit."""
     seen: torch.Tensor = processor([model.fit.apply(picture, side)], return_tensors="pt")["pixel_values"][0]
     return seen
+
+
+def from_hub(name: str, folder: Path) -> tuple[Any, Any]:
+    """A preset of a checkpoint of the hub that lies in `folder`, and what it loads."""
+    model = preset(name, name_or_path=str(folder), **SMALL)
+    return model, model.load()
 
 
 def write_configs(folder: Path, **contents: Mapping[str, Any]) -> None:

@@ -12,14 +12,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.composed_models import preset
 from tests.originals.held import (
-    SMALL,
     TOKENIZERS,
     asked,
     cases,
     check_answer,
     check_pixels,
+    from_hub,
     greedy,
     processed,
     published,
@@ -105,9 +104,7 @@ def recording() -> Recording:
 def instructblip(
     request: pytest.FixtureRequest, recording: Recording, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, Any]:
-    folder = hub_checkpoint(recording, tmp_path_factory.mktemp("instructblip") / "hub")
-    model = preset(request.param, name_or_path=str(folder), **SMALL)
-    return model, model.load()
+    return from_hub(request.param, hub_checkpoint(recording, tmp_path_factory.mktemp("instructblip") / "hub"))
 
 
 def test_prompts_have_the_recorded_ids(recording: Recording, instructblip: tuple[Any, Any]) -> None:

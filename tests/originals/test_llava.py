@@ -12,16 +12,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.composed_models import preset
 from tests.originals.held import (
-    SMALL,
     TOKENIZERS,
     asked,
     cases,
     check_answer,
-    check_pixels,
+    check_squared_pixels,
+    from_hub,
     greedy,
-    processed,
     published,
     write_configs,
 )
@@ -88,9 +86,7 @@ def recording() -> Recording:
 def llava(
     request: pytest.FixtureRequest, recording: Recording, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, Any]:
-    folder = hub_checkpoint(recording, tmp_path_factory.mktemp("llava") / "hub")
-    model = preset(request.param, name_or_path=str(folder), **SMALL)
-    return model, model.load()
+    return from_hub(request.param, hub_checkpoint(recording, tmp_path_factory.mktemp("llava") / "hub"))
 
 
 def test_prompts_have_the_recorded_ids(recording: Recording, llava: tuple[Any, Any]) -> None:
@@ -104,14 +100,7 @@ def test_prompts_have_the_recorded_ids(recording: Recording, llava: tuple[Any, A
 
 
 def test_pictures_have_the_recorded_pixels(recording: Recording, llava: tuple[Any, Any]) -> None:
-    model, loaded = llava
-    images = type(loaded.processor.image_processor)
-
-    def pixels(picture: Any, side: int) -> torch.Tensor:
-        squared = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-        return processed(model, squared, picture, side)
-
-    check_pixels(recording, pixels, 56)
+    check_squared_pixels(recording, *llava)
 
 
 def test_answers_have_the_recorded_logits_tokens_and_settings(recording: Recording, llava: tuple[Any, Any]) -> None:

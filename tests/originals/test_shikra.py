@@ -18,9 +18,8 @@ from tests.originals.held import (
     asked,
     cases,
     check_answer,
-    check_pixels,
+    check_squared_pixels,
     greedy,
-    processed,
     published,
 )
 from tools.originals.common import Recording, weight
@@ -65,14 +64,7 @@ def test_prompts_have_the_recorded_ids(recording: Recording, shikra: tuple[Any, 
 
 
 def test_pictures_have_the_recorded_pixels(recording: Recording, shikra: tuple[Any, Any]) -> None:
-    model, loaded = shikra
-    images = type(loaded.processor.image_processor)
-
-    def pixels(picture: Any, side: int) -> torch.Tensor:
-        squared = images(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-        return processed(model, squared, picture, side)
-
-    check_pixels(recording, pixels, 56)
+    check_squared_pixels(recording, *shikra)
 
 
 def test_answers_have_the_recorded_logits_tokens_and_settings(recording: Recording, shikra: tuple[Any, Any]) -> None:
