@@ -69,6 +69,8 @@ class Calls:
         try:
             self._draft.flush()
             os.fsync(self._draft.fileno())
+            # Only a finished run has it under this name, so that nobody reads the calls of a part as those of the
+            # whole.
             self._draft_path.replace(self.path)
         except OSError as error:
             raise StoreError.writing(self.path, error) from error

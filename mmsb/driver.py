@@ -55,7 +55,9 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The thread stops first: a round that ends now would wake flows that are being cancelled.
         self._worker.stop(wait=kind is None or issubclass(kind, Exception))
+        # A copy, since cancelling takes a pipeline out of the list. Flows go before the clients that they wait for.
         for pipeline in list(self._pipelines):
             self._cancel(pipeline)
         self._runner.run(self._close())
@@ -100,6 +102,8 @@ class Driver:
         flow, started, counted = Flow.current(), time.time(), getattr(engine, "is_model", True)
         shelf = self.store.shelf(engine)
         if shelf.batched:
+            # A store's hit is no short cut here: whether a call counts for its round must not depend on what was
+            # stored, or a resumed run would form other batches than an uninterrupted one.
             assert isinstance(flow.barrier, Block)
             outcome = await flow.barrier.ask(flow, cast("Batched", engine), prompt)
         elif prompt.key in shelf:
@@ -114,6 +118,7 @@ class Driver:
         key = (shelf.folder.name, prompt.key)
         while same := self._under_way.get(key):
             try:
+                # Shielded, so that cancelling one who waits does not take the answer from the others.
                 return await asyncio.shield(same)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -123,6 +128,8 @@ class Driver:
         try:
             outcome = await (await self._session(engine, shelf))(prompt)
             if isinstance(outcome, Response):
+                # What is given on is what the store holds: a later run reads exactly this, cleaned of halves of
+                # characters, or the first of two answers.
                 outcome = shelf.add(prompt.key, outcome)
         except BaseException as error:
             if isinstance(error, Exception):
@@ -142,6 +149,7 @@ class Driver:
         name = shelf.folder.name
         if name in self._sessions:
             return self._sessions[name]
+        # One at a time: two flows that ask first would both start a server, or load a client twice.
         async with self._opening:
             if name not in self._sessions:
                 assert isinstance(engine, Live), f"{engine.name} is neither a batched nor a live engine"

@@ -91,6 +91,8 @@ class Flow:
             RuntimeError: nothing that runs belongs to a flow, or it is a task of somebody else's making.
         """
         flow = CURRENT.get(None)
+        # A context is copied into every new task, so that the variable alone would take a stranger's task for the
+        # flow's.
         if flow is None or asyncio.current_task() not in flow.tasks:
             raise RuntimeError(
                 "asked outside a flow, or from a task that the driver does not know: "
@@ -130,6 +132,8 @@ class Flow:
                 self.park()
 
         tasks = [asyncio.create_task(work) for work in works]
+        # The caller stops being busy and `left` tasks begin: counted before any runs, since with `busy` at nought for
+        # a moment a round could begin too early.
         self.busy += left - 1
         for task in tasks:
             self.tasks.add(task)
@@ -165,6 +169,7 @@ async def _settled(tasks: list[asyncio.Task[T]]) -> BaseException | None:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             if _broken(task):
+                # They are over before the error goes on: a flow must not end while its tasks can still ask.
                 await _cancelled(list(pending))
                 return asyncio.CancelledError() if task.cancelled() else task.exception()
     return None

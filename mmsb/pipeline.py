@@ -72,6 +72,7 @@ class Pipeline:
             await self._news.wait()
             self._news.clear()
         if not (self._error or self._ended):
+            # Entering and leaving the loop costs more than a sample: results are handed over some at a time.
             await asyncio.sleep(TOGETHER_SECONDS)
         if self._error:
             raise self._error
@@ -106,6 +107,8 @@ class Pipeline:
                 while self._running >= self._room:
                     await self._more_space()
                 self._start(item, group)
+                # Others get a turn between two samples: reading a dataset that is all in the store would else keep
+                # the loop, and its answers would pile up.
                 await asyncio.sleep(0)
             if group:
                 group.full()
@@ -117,6 +120,7 @@ class Pipeline:
     async def _next_group(self, last: Group | None) -> Group:
         if last:
             last.full()
+        # A block waits for its slowest flow: without a limit, faster blocks would pile up behind it, in memory.
         while sum(group.local for group in self._groups) >= LOCAL_BLOCKS:
             await self._more_space()
         self._groups = [group for group in self._groups if group.open]
@@ -135,6 +139,7 @@ class Pipeline:
         task = asyncio.create_task(self._drive(flow, item, group))
         flow.tasks.add(task)
         self._tasks.add(task)
+        # The set keeps the task alive: the event loop itself holds only weak references.
         task.add_done_callback(self._ended_one)
 
     async def _drive(self, flow: Flow, item: Any, group: Group) -> None:

@@ -54,6 +54,7 @@ class Results:
         with suppress(OSError):
             self._live.close()
         Path(self._live.name).unlink(missing_ok=True)
+        # While it is still held: once let go, it may be another run's.
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
@@ -90,6 +91,8 @@ class Results:
                     written.update(line)
                     file.write(line)
                 file.flush()
+                # On the disk before it has its name: a power cut leaves the old file or the new one, never an empty
+                # one.
                 os.fsync(file.fileno())
             final.replace(self.path)
         finally:
@@ -169,6 +172,7 @@ def _answered(result: Result) -> dict[str, Any]:
         "calls": outcome.calls,
         "steps": [{"role": s.role, "prompt": clean(s.prompt), "answer": clean(s.answer)} for s in outcome.steps],
     }
+    # Behind a defense, what reached the model is what is told: the question itself stands in the row already.
     return (_asked(outcome.sent) if outcome.sent else {}) | answered
 
 

@@ -96,7 +96,10 @@ class Block:
         self._begin_if_quiet()
 
     def _begin_if_quiet(self) -> None:
+        # Replies that are outstanding count as much as flows that run: between two replies of a round all others may
+        # be parked, and a round begun there would be cut in two by timing.
         if self._first and self.busy == 0 and self._asked == 0 and self.waiting:
+            # Taken at once: flows that go on while the round runs ask for the next one.
             calls, self.waiting, self._asked = self.waiting, [], len(self.waiting)
             self._begin(calls)
 

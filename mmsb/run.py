@@ -55,6 +55,7 @@ class Run:
     @property
     def identity(self) -> str:
         """Digest of what was measured: configuration and data, without the time, the folder and the tracker."""
+        # Where it is written and recorded changes no result: the same measurement elsewhere is found as the same.
         config = {key: value for key, value in self.config.items() if key not in NOT_MEASURED}
         return digest([config, self.record["dataset"]["digest"], self.record["judge"], self.record["model"]])
 
@@ -101,6 +102,7 @@ class SavedRun:
             if not (folder / name).is_file():
                 raise DataError(f"run={folder} has no {name}", "Name the folder of a finished run, under outputs/.")
         values = parse_run(folder / FILE).model_dump(exclude_none=True)
+        # By its bytes, before anything reads a row: numbers of one run over answers of another would look right.
         with (folder / RESULTS).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != values.get("results_digest", found):  # runs of version 0.1.0 have none
@@ -151,6 +153,7 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
+    # Of our own checkout, not of the folder that the command was started in.
     command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)

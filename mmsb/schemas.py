@@ -184,6 +184,7 @@ def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
     try:
         try:
             return decode(content)
+        # Whole JSON with a wrong value is wrong; only what is not strict JSON is worth mending.
         except msgspec.ValidationError:
             raise
         except (msgspec.DecodeError, UnicodeDecodeError):

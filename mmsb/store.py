@@ -54,6 +54,7 @@ class Store:
         with self._lock:
             known = self._by_engine.get(id(engine))
             if known is None:
+                # The engine is kept beside its shelf, so that its id is given to no other object.
                 known = self._by_engine[id(engine)] = (engine, self._opened(engine))
             return known[1]
 
@@ -102,6 +103,8 @@ class Shelf:
         number, offset, length = self._index[bytes.fromhex(key)]
         line = os.pread(self._files[number], length, offset)
         try:
+            # The fixed front of a line: {"key":"32","crc":"8","value": are 67 bytes, and a brace and a newline end
+            # it.
             return parse_response(line[67:-2])
         except StoreError as error:
             raise StoreError(
@@ -117,10 +120,14 @@ class Shelf:
         with self._lock:
             if key in self:
                 return self.get(key)
+            # Cleaned before it is written: a half of a character would break every reader of the file, a long way
+            # from here.
             response = dataclasses.replace(response, text=clean(response.text), at=time.time())
             line = _line(key, response)
             if self._writer is None:
                 self._writer = _Writer(self.folder, self._fingerprint)
+                # The writer's own file is read through the same descriptor: what this run adds is found like what lay
+                # there.
                 self._files.append(self._writer.descriptor)
                 self._paths.append(self._writer.path)
             offset = self._writer.append(line)
@@ -148,7 +155,11 @@ class Shelf:
                 for count, line in enumerate(file, 1):
                     match = LINE.fullmatch(line)
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:
+                        # The first answer wins, as in `add`. Two jobs may have asked the same; files are read in the
+                        # order of their names.
                         self._index.setdefault(bytes.fromhex(match[1].decode()), (number, offset, len(line)))
+                    # Only the very end of a file can be torn by a kill. Anywhere else it is damage, and guessing
+                    # would lose answers.
                     elif not line.endswith(b"\n") and not file.read(1):
                         warnings.warn(f"{path}: dropped a torn last line", stacklevel=2)
                     else:
@@ -178,6 +189,7 @@ class _Writer:
         self.path = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            # For people only: it is never read back, and the folder's name is the digest of it.
             (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=1, sort_keys=True) + "\n")
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
@@ -192,9 +204,11 @@ class _Writer:
         """Write one line whole, or nothing of it; returns its offset."""
         offset, rest = self._size, memoryview(line)
         try:
+            # A disk that is nearly full writes part of it, and fails only the next time.
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
+            # The torn front goes, or the next line would be glued to it and both be lost.
             os.ftruncate(self.descriptor, offset)
             raise StoreError.writing(self.path, error) from error
         self._size += len(line)
@@ -212,4 +226,6 @@ class _Writer:
             self._dirty.wait()
             self._dirty.clear()
             os.fsync(self.descriptor)
+            # One fsync for all that came meanwhile: one for each answer would take as long as the answers of a fast
+            # endpoint.
             self._closing.wait(SYNC_SECONDS)
