@@ -68,6 +68,8 @@ def describe(config: DictConfig) -> Run:
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if v and not k.startswith("hydra/")}
     values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     sweep = os.environ.get(SWEEP_VARIABLE)
+    if len(defenses := list(values.get("defense") or {})) > 1:
+        choices["defense"] = " > ".join(defenses)  # in their order: the first sees the request first
     name = _name(list(hydra.overrides.task), choices)
     folder, place = Path(hydra.runtime.output_dir), ""
     if sweep and (count := os.environ.get(COUNT_VARIABLE)):
@@ -81,7 +83,16 @@ def _name(overrides: list[str], choices: dict[str, str]) -> str:
         told = [item for item in overrides if item.partition("=")[0].lstrip("+") in swept.split(",")]
     else:
         told = [item for item in overrides if not item.startswith(UNNAMED)]
-    return " ".join(told) or " ".join(f"{group}={choices[group]}" for group in NAMED if group in choices)
+    told = told or [f"{group}={choices[group]}" for group in NAMED if group in choices]
+    return " ".join(map(_ordered, told))
+
+
+def _ordered(setting: str) -> str:
+    """Several defenses as what they are, one behind the other: "defense=[a,b]" is "defense=a>b", in one word."""
+    group, _, value = setting.partition("=")
+    if group != "defense" or not value:
+        return setting
+    return f"{group}={value.strip('[]').replace(' ', '').replace(',', '>')}"
 
 
 def print_judged(run: Run, summary: Summary, scenarios: Sequence[Scenario]) -> None:

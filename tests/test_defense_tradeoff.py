@@ -16,6 +16,7 @@ from mmsb.report.sweep import effects
 from mmsb.report.tradeoff import points, print_sweep
 from mmsb.report.tradeoff_charts import tradeoff
 from mmsb.scenario import official_scenarios
+from tests.conftest import Run
 from tests.saved_runs import row, save
 
 
@@ -123,3 +124,20 @@ def test_defenses_are_tested_as_one_family_and_shown_with_what_is_missing(
     out = " ".join(capsys.readouterr().out.split())
     assert "Against no defense" in out
     assert "-50.0 [" in out  # of the 36 that both rated, 30 and 12
+
+
+def test_composed_defenses_are_named_in_their_order_wherever_runs_are_told_apart(mmsb: Run, tmp_path: Path) -> None:
+    both = "defense=none,[input_guard,safety_prompt]"
+    done = mmsb(both, "scenario=fraud", "dataset.limit=1", "tracker=none", "-m")
+    assert done.returncode == 0, done.stderr
+    assert "input_guard > safety_prompt" in done.stdout  # in the sweep's table
+    (folder,) = tmp_path.glob("outputs/sweeps/*/1")
+    run = finished_run(folder)
+    assert (run.name, run.values["choices"]["defense"]) == (
+        "defense=input_guard>safety_prompt",
+        "input_guard > safety_prompt",
+    )
+    compared = mmsb(f"runs=[{folder.parent / '0'},{folder}]", module="mmsb.compare")
+    assert "input_guard > safety_prompt" in " ".join(compared.stdout.split()), compared.stderr
+    page = (folder.parent / "page.html").read_text(encoding="utf-8")
+    assert "input_guard \\u003e safety_prompt" in page or "input_guard &gt; safety_prompt" in page

@@ -16,8 +16,8 @@ from tests.reporting import Made
 
 
 def test_runs_that_differ_in_the_same_settings_get_a_column_for_each() -> None:
-    names = ["image_mode=typo defense=[input_guard,ecso]", "image_mode=sd defense=none"]
-    assert told_apart(names) == (["image_mode", "defense"], [["typo", "[input_guard,ecso]"], ["sd", "none"]])
+    names = ["image_mode=typo defense=input_guard>ecso", "image_mode=sd defense=none"]
+    assert told_apart(names) == (["image_mode", "defense"], [["typo", "input_guard > ecso"], ["sd", "none"]])
 
 
 def test_runs_that_do_not_keep_their_names() -> None:

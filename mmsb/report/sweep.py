@@ -78,7 +78,7 @@ def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     parts = [[item.partition("=") for item in name.split(" ")] for name in names]
     keys = [key for key, _, _ in parts[0]]
     if all([key for key, equals, _ in part if equals] == keys for part in parts):
-        return keys, [[value for _, _, value in part] for part in parts]
+        return keys, [[value.replace(">", " > ") for _, _, value in part] for part in parts]
     return ["run"], [[name] for name in names]
 
 
