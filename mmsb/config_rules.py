@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mmsb import targets
 from mmsb.errors import ConfigError
@@ -43,7 +44,9 @@ def check_composed(config: DictConfig, config_name: str | None, loader: ConfigLo
         ConfigError: it names code of others, holds a secret, chooses several options where one is meant, or holds
             settings of a defense or a scenario that no defense or scenario has.
     """
+    # First: nothing else may look at a configuration that names code.
     refuse_foreign_code(config.hydra)
+    # An experiment file may hold the sweep itself, which no check of the command line sees.
     params = config.hydra.sweeper.get("params") or {}
     refuse_lists([f"{key}={value}" for key, value in params.items()])
     _refuse_listed_defaults(config, config_name, loader)
@@ -98,11 +101,25 @@ def _named(node: Any, key: str, name: str) -> Iterator[tuple[str, Any]]:
         for inner in node:
             if inner == name:
                 yield key, node[inner]
-            elif not OmegaConf.is_missing(node, inner) and not OmegaConf.is_interpolation(node, str(inner)):
+            # What is interpolated is looked at where it points to: resolving it here could fail, or read the
+            # environment.
+            elif OmegaConf.is_interpolation(node, str(inner)):
+                _refuse_pointer(node, str(inner), key)
+            elif not OmegaConf.is_missing(node, inner):
                 yield from _named(node[inner], f"{key}.{inner!s}", name)
     elif isinstance(node, ListConfig):
         for place, value in enumerate(node):
             yield from _named(value, f"{key}[{place}]", name)
+
+
+def _refuse_pointer(node: DictConfig, inner: str, key: str) -> None:
+    """Refuse a value of Hydra's that is a whole part of the run's configuration, which may name other code."""
+    try:
+        found = node[inner]
+    except OmegaConfBaseException:
+        return  # Hydra meets the same error, in its own words
+    if isinstance(found, DictConfig | ListConfig):
+        raise ConfigError(f"{key}.{inner} is taken from elsewhere in the configuration", "Write it out in its place.")
 
 
 def refuse_unreadable(arguments: Sequence[str]) -> None:

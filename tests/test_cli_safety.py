@@ -24,6 +24,15 @@ def test_a_file_of_the_users_names_no_code_either(composed: Composed, own: Path,
     assert list(tmp_path.iterdir()) == [own]
 
 
+@pytest.mark.parametrize("place", ["callbacks.x", "sweeper", "launcher", "job_logging"])
+def test_a_pointer_in_hydras_part_to_what_names_code_is_refused(composed: Composed, place: str, tmp_path: Path) -> None:
+    plus = "+" if place == "callbacks.x" else ""
+    seen, done = composed(f"{plus}hydra.{place}=${{model}}", "model._target_=os.system")
+    assert (seen, done.code) == ([], 1)
+    assert f"hydra.{place} is taken from elsewhere in the configuration" in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_foreign_run_names_no_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
