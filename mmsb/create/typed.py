@@ -68,6 +68,7 @@ def write_typed(
         than the picture.
     """
     for scenario in scenarios:
+        # Before any page is made: what lies there now was given, and only now can that be told from what is ours.
         Journal(folder, scenario.id).begin()
     work, written, lacking = pages(folder, scenarios, font), 0, []
     with ExitStack() as stack:
@@ -98,6 +99,7 @@ def make(page: Page) -> tuple[Page, list[Entry], bool]:
     if not drawing.is_file():
         return page, entries, False
     top = drawing.read_bytes()
+    # By the bytes of both parts: a picture that was drawn again makes its stack outdated.
     key = digest([digest_bytes(top), digest_bytes(text)])
     if not _holds(stacked, page.stacked_entry, key):
         both = stack_files(top, text, f"{page.scenario}/{page.id}", grey=page.typed_entry != GIVEN)
@@ -128,9 +130,11 @@ def stack_files(top: bytes, bottom: bytes, name: str, grey: bool = False) -> byt
     with opened(top, name) as above:
         height = above.height
         canvas = _canvas(max(above.width, below.width), height + below.height)
+        # It holds the last stack: what neither part covers is black again.
         if above.width < canvas.width or below.width < canvas.width:
             canvas.paste((0, 0, 0), (0, 0, *canvas.size))
         if above.format == "JPEG" and above.mode == "RGB":
+            # Pillow decodes into the memory that an image has: it is given the canvas's.
             above._size, above.im = canvas.size, canvas.im
             above.load()
         else:

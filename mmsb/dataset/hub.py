@@ -130,6 +130,7 @@ _commits: dict[str, str] = {}  # by revision, since its first file was read
 def _downloaded(name: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
 
+    # A branch may move while files are fetched: all are of the commit that the first one came from.
     pinned, found = _commits.get(revision, revision), use_cache_where_unreachable()
     try:
         path = Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=pinned))

@@ -69,6 +69,7 @@ class Endpoints:
         place = _place(engine)
         known, known_rate = self._limits.get(place, (engine.concurrency, None))
         rates = [rate for rate in (known_rate, engine.requests_per_second) if rate]
+        # The strictest of all who ask there: a judge that is set to 4 at a time is not drowned by a target set to 32.
         self._limits[place] = (min(known, engine.concurrency), min(rates, default=None))
 
 

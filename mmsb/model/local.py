@@ -178,6 +178,7 @@ class Local:
         for prompt in sorted(prompts, key=_order):
             alone = prompt.key if prompt.how and prompt.how.without is not None else ""
             groups.setdefault((prompt.image is None, f"{prompt.how}{alone}"), []).append(prompt)
+        # Sorted, since the order in which kinds of prompts first came would depend on what was left out.
         for _, group in sorted(groups.items()):
             for start in range(0, len(group), self.batch_size):
                 yield tuple(group[start : start + self.batch_size])
@@ -226,6 +227,7 @@ class Local:
         with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
             ready = None
             for batch in batches:
+                # Only when there is a batch: a run whose answers are all stored loads no weights.
                 loaded = self.opened()
                 begun = loaded, batch, thread.submit(self.encoded, loaded, batch).result
                 if ready:
@@ -245,6 +247,7 @@ class Local:
             torch.set_num_threads(self.threads)
 
     def _seed(self, batch: Batch) -> int:
+        # Of the batch's content, not its number: a resumed run begins in the middle and draws the same.
         return int(digest([self.seed, [prompt.key for prompt in batch]])[:15], 16)
 
     def _load_key(self) -> str:
@@ -265,6 +268,7 @@ class Local:
             failure = Failure("out_of_memory", str(error).splitlines()[0])
         except DataError as error:
             failure = Failure("unreadable_image", error.problem)
+        # Outside of the `except`: the error's trace keeps the tensors of the failed batch alive until it is let go.
         release_memory()
         if len(batch) == 1:
             yield batch[0], failure

@@ -139,6 +139,7 @@ class OpenAI:
 
     @property
     def _place(self) -> str:
+        # It stands in run.json and in tables: without user and password.
         parts = urlsplit(self.url)
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
@@ -184,6 +185,7 @@ class OpenAI:
         sampling = {
             "temperature": self.temperature,
             "top_p": self.top_p,
+            # One seed for all repeats would give one answer many times, at endpoints that honour it.
             "seed": None if self.seed is None else self.seed + repeat,
         }
         return {
@@ -219,6 +221,7 @@ class OpenAI:
         return chat_request(prompt, picture, self.detail, body)
 
     def _picture(self, picture: Picture) -> tuple[bytes, str]:
+        # The file as it lies on disk where nothing is changed: decoding and encoding again would show other pixels.
         data, media_type = picture.encoded()
         if self.max_image_side:
             image = picture.load()

@@ -103,6 +103,7 @@ class StorePlace:
 
     def _make(self) -> None:
         """Make the store beside its place and put it there whole: its tables come in dozens of steps."""
+        # Of a process that was killed here: the lock is ours, so nobody writes it any more.
         for stale in self.output_dir.glob(f"{DRAFT}*"):
             stale.unlink()
         draft = self.output_dir / DRAFT
@@ -111,9 +112,12 @@ class StorePlace:
             with closing(sqlite3.connect(draft)) as store:
                 if not on_shared_disk(self.output_dir):  # it needs memory that all writers share
                     store.execute("PRAGMA journal_mode=WAL")
+                    # What lies in the log beside the draft would not move with it.
                     store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
+            # Whole or not at all: a store that was cut in the middle of its migrations is of no use to MLflow
+            # afterwards.
             draft.replace(self.output_dir / FILE)
         finally:
             for rest in self.output_dir.glob(f"{DRAFT}*"):
@@ -148,6 +152,7 @@ def _knock(uri: str) -> None:
 def client_of(uri: str) -> MlflowClient:
     """A client that says nothing on the terminal."""
     for name, value in QUIET.items():
+        # Before the import, which reads them; what the user has set stays.
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 

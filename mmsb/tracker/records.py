@@ -41,6 +41,7 @@ class Records:
         """A record of the same command that was not finished, and whose process is gone or this one."""
         for run in self.find(ASKED, asked, parent):
             tags = run.data.tags
+            # A record of another machine is left alone: whether its process lives cannot be seen from here.
             gone = tags.get(FOLDER) == str(folder) or not alive(Path(tags.get(FOLDER, "")))
             if run.info.status != "FINISHED" and IDENTITY not in tags and tags.get(HOST) == host() and gone:
                 return run
@@ -81,6 +82,7 @@ class Records:
         """
         from mlflow.entities import Metric, Param
 
+        # Logging one again with another value is an error of MLflow's, which would lose the whole batch.
         known = self.client.get_run(run).data.params if params else {}
         new = [Param(name, value) for name, value in params.items() if name not in known]
         values = [Metric(name, float(value), *at) for name, value in metrics]
