@@ -67,27 +67,33 @@ def save_small_llava_next(folder: Path) -> Path:
     return folder
 
 
-def save_small_gemma3(folder: Path) -> Path:
-    """Gemma 3: one square picture, pooled into a few tokens."""
-    from transformers import (
-        Gemma3Config,
-        Gemma3ForConditionalGeneration,
-        Gemma3Processor,
-        Gemma3TextConfig,
-        SiglipVisionConfig,
-    )
-    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+def _gemma3(kind: Any, tokens: Any, **further: Any) -> Any:
+    """A configuration of Gemma 3, or of what is built on it, with few and small layers."""
+    from transformers import Gemma3TextConfig, SiglipVisionConfig
 
-    tokens = words(boi_token="<boi>", eoi_token="<eoi>", image_token="<image>")
     text = Gemma3TextConfig(vocab_size=len(tokens), head_dim=8, sliding_window=512, **LLAMA)
-    config = Gemma3Config(
+    return kind(
         text_config=text.to_dict(),
         vision_config=SiglipVisionConfig(**VISION, vision_use_head=False).to_dict(),
         mm_tokens_per_image=4,
         boi_token_index=tokens.convert_tokens_to_ids("<boi>"),
         eoi_token_index=tokens.convert_tokens_to_ids("<eoi>"),
         image_token_index=tokens.convert_tokens_to_ids("<image>"),
+        **further,
     )
+
+
+def save_small_gemma3(folder: Path) -> Path:
+    """Gemma 3: one square picture, pooled into a few tokens."""
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3Processor,
+    )
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    tokens = words(boi_token="<boi>", eoi_token="<eoi>", image_token="<image>")
+    config = _gemma3(Gemma3Config, tokens)
     randomized(Gemma3ForConditionalGeneration(config)).save_pretrained(folder)
     images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
     template = TEMPLATE.replace("<image>\n", "<boi>")
@@ -147,26 +153,14 @@ def save_small_idefics3(folder: Path) -> Path:
 def save_small_shieldgemma2(folder: Path) -> Path:
     """ShieldGemma 2: Gemma 3, of which two words' logits are read; its template turns a policy into a question."""
     from transformers import (
-        Gemma3TextConfig,
         ShieldGemma2Config,
         ShieldGemma2ForImageClassification,
         ShieldGemma2Processor,
-        SiglipVisionConfig,
     )
     from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
     tokens = words(boi_token="<boi>", eoi_token="<eoi>", image_token="<image>")
-    text = Gemma3TextConfig(vocab_size=len(tokens), head_dim=8, sliding_window=512, **LLAMA)
-    config = ShieldGemma2Config(
-        text_config=text.to_dict(),
-        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False).to_dict(),
-        mm_tokens_per_image=4,
-        boi_token_index=tokens.convert_tokens_to_ids("<boi>"),
-        eoi_token_index=tokens.convert_tokens_to_ids("<eoi>"),
-        image_token_index=tokens.convert_tokens_to_ids("<image>"),
-        yes_token_index=5,
-        no_token_index=6,
-    )
+    config = _gemma3(ShieldGemma2Config, tokens, yes_token_index=5, no_token_index=6)
     randomized(ShieldGemma2ForImageClassification(config)).save_pretrained(folder)
     images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
     template = TEMPLATE.replace("<image>\n", "<boi>")
