@@ -210,6 +210,7 @@ def test_a_sample_is_a_trace_with_a_span_for_each_call(tmp_path: Path, output_di
     assert user["content"][0]["text"] == neutral(f"prompt 2 {HOSTILE}".replace("\ud800", "\ufffd"))
     assert user["content"][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert "\x1b" not in json.dumps(root.outputs)
+    assert neutral("\u202etxt.exe") == "U+202Etxt.exe"
     assert root.outputs["choices"][0]["message"]["content"] == neutral(HOSTILE.replace("\ud800", "\ufffd"))
     assert spans["target"].get_attribute("mlflow.chat.tokenUsage")["total_tokens"] == 9
     assert traces["2"].info.token_usage["total_tokens"] == 22

@@ -15,11 +15,14 @@ from mmsb.picture import Picture, Stacked, stack
 
 WIDTH = 256  # pixels; typed text stays readable, and a JPEG of 1024 is decoded at just this size
 LONGEST = 16_000  # characters of a text; the whole stands in the run's files
-VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+VISIBLE_CONTROLS: dict[int, int | str] = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+# MLflow's UI obeys marks of direction: an answer could show its letters in another order than it has them.
+TURNING = (*range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+VISIBLE_CONTROLS |= {code: f"U+{code:04X}" for code in TURNING}
 
 
 def neutral(text: str | None) -> str:
-    """Text that is safe to show: control characters made visible, cut after `LONGEST` characters."""
+    """Text that is safe to show: control characters and marks of direction spelled out, cut after `LONGEST` characters."""
     text = text or ""
     cut = f" ... ({len(text):,} characters in all: see results.jsonl)" if len(text) > LONGEST else ""
     return text[:LONGEST].translate(VISIBLE_CONTROLS) + cut
