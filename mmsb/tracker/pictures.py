@@ -22,7 +22,7 @@ VISIBLE_CONTROLS |= {code: f"U+{code:04X}" for code in TURNING}
 
 
 def neutral(text: str | None) -> str:
-    """Text that is safe to show: control characters and marks of direction spelled out, cut after `LONGEST` characters."""
+    """Text that is safe to show: controls and marks of direction spelled out, cut after `LONGEST` characters."""
     text = text or ""
     cut = f" ... ({len(text):,} characters in all: see results.jsonl)" if len(text) > LONGEST else ""
     return text[:LONGEST].translate(VISIBLE_CONTROLS) + cut
