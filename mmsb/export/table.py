@@ -71,6 +71,7 @@ def write_dataset(columns: Sequence[Column], folder: Path) -> str:
     fields = [field if field.name != "picture" else image for field in _fields()]
     features = {field.name: _feature(field) for field in fields}
     about = {"huggingface": json.dumps({"info": {"features": features}})}
+    # Without these features `datasets` would show a struct of bytes and path, not a picture.
     schema = pyarrow.schema(fields, metadata=about)
     with tempfile.TemporaryDirectory() as name:
         beside = Path(name)

@@ -68,7 +68,7 @@ class Recording:
             try:
                 question = finished.records[sample.question.scenario].get(row["question_id"])
                 picture = finished.image_mode.picture(question, finished.dataset) if question else None
-            except MmsbError as error:
+            except MmsbError as error:  # results outlive their dataset: the traces are worth having without
                 if not gone:
                     say(f"The pictures are not there any more, so the traces show none ({error.problem}).")
                 gone = True

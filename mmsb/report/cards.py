@@ -68,7 +68,7 @@ def cards(columns: Sequence[Column], thumbnail: Thumbnail, withhold: Withhold = 
         for place, spots in _spots(columns).items():
             rows: dict[int, Row] = {}
             for number, offset in spots:
-                files[number].seek(offset)
+                files[number].seek(offset)  # rows are read where they lie: all of them at once would not fit
                 rows[number] = orjson.loads(files[number].readline())
             yield _card(place, rows, groups, thumbnail, withhold)
     finally:

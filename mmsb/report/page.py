@@ -96,7 +96,7 @@ def write_page(
             **own_parts((*SCRIPTS, *LIVE_SCRIPTS) if live else SCRIPTS),
         ):
             file.write(text)
-    draft.replace(folder / FILE)
+    draft.replace(folder / FILE)  # who has the page open reads the old one to its end
     if not any((folder / PICTURES).iterdir()):
         (folder / PICTURES).rmdir()
     return folder / FILE

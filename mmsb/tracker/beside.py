@@ -36,6 +36,7 @@ def main(lines: Iterable[str]) -> None:
             update(records, run, first, values)
         if status:
             records.client.set_terminated(run, status)
+            records.end_dead()  # a sweep that was killed with its run cannot end its own record
 
 
 def begin(tracker: MLflow, records: Records, first: Mapping[str, Any]) -> str:

@@ -105,6 +105,7 @@ class MLflow:
             save_view(records)
             with ended(records.client, record):
                 self._write(records, record, run)
+            # Traces take long. Who interrupts them has a finished record, with all its rates.
             self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
         return None if sweep else look(self.place, records.experiment)
 
@@ -153,6 +154,7 @@ class MLflow:
             **_colour(run.folder, parent),
         }
         name = short_name(run.name)
+        # The same measurement counts before the same command: a run that was begun again leaves a record of each.
         same = records.find(IDENTITY, run_identity(run), parent)
         begun = records.begun(asked, run.folder, parent)
         if same:

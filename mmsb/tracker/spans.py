@@ -99,6 +99,7 @@ def shown_of(call: Mapping[str, Any], row: Mapping[str, Any], withhold: Withhold
     if withhold == "nothing":
         return call
     gone = dict.fromkeys(("response", "reply", "message", "prompt", "system", "image"), None)
+    # What the target is asked first is the dataset's and the defense's wording. Every other prompt may quote an answer.
     own = call["stage"] == "answer" and call["role"] is None and "prompt" in row
     kept = {key: call[key] for key in ("prompt", "system", "image")} if own else {}
     return {**call, **{key: value for key, value in gone.items() if key in call}, **kept, "withheld": True}
@@ -108,6 +109,7 @@ def spans(traced: Traced) -> Iterator[Span]:
     """The root and its children."""
     root = {
         "mlflow.spanType": "CHAIN",
+        # Not what was sent, which differs from mode to mode: MLflow compares two runs by this text.
         "mlflow.spanInputs": _messages(traced, traced.request, None, traced.image),
         "mlflow.spanOutputs": _choices(traced.response),
     }
@@ -126,7 +128,7 @@ def _cost(dollars: tuple[float, float] | None, whole: bool) -> dict[str, Any]:
     """What a call cost, as MLflow wants it; under a name of our own where the sample's other calls have no price."""
     if dollars is None:
         return {}
-    if not whole:
+    if not whole:  # MLflow would add it up to a trace's cost that leaves out the others
         return {"dollars": sum(dollars)}
     return {"mlflow.llm.cost": cost_of([dollars])}
 

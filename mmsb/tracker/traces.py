@@ -113,7 +113,7 @@ def write(target: Target, traced: Iterable[Traced], judge: str) -> Iterator[Trac
 
     client, rest = TracingClient(target.uri), iter(traced)
     while batch := list(islice(rest, BATCH)):
-        for one in batch:
+        for one in batch:  # the assessments go with the trace: each on its own would take a call
             client.start_trace(_info(one, target, judge))
         client.log_spans(target.experiment, [span for one in batch for span in spans(one)])
         yield from batch

@@ -95,6 +95,7 @@ class Going:
         self._count()
         finished, done = self.finished, self.counts["done"]
         total = done if finished else self.total
+        # Hydra writes this file once, at the start; the folder itself changes with every file in it.
         began = self._changed(self.folder / HYDRA / "config.yaml")
         seconds = time.time() - began if began else 0.0
         rate = done / seconds if done and seconds > 0 and not finished else None

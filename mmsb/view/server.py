@@ -91,7 +91,7 @@ class Server(ThreadingHTTPServer):
 
     def page(self, place: str) -> Path | None:
         """The page of a sweep or run, made again if there is more to show; None if there is no such run."""
-        with self._lock:
+        with self._lock:  # two browsers must not write one page at a time
             members = run_folders(self.output_dir).get(place)
             if members is None:
                 return None
