@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, cast
 
+from mmsb.errors import StoreError
 from mmsb.flow import Call, Flow
 from mmsb.model.base import Batched, Engine, Live
 from mmsb.model.endpoints import Endpoints
@@ -132,6 +133,8 @@ class Driver:
                 # characters, or the first of two answers.
                 outcome = shelf.add(prompt.key, outcome)
         except BaseException as error:
+            if isinstance(error, StoreError):
+                self._endpoints.stop(error)
             if isinstance(error, Exception):
                 reply.set_exception(error)
                 reply.exception()  # perhaps nobody else waits for it

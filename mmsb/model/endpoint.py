@@ -20,7 +20,7 @@ import openai
 from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from mmsb.errors import DataError, ModelError
+from mmsb.errors import DataError, ModelError, StoreError
 from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
@@ -49,6 +49,7 @@ class Endpoint:
         slots: requests that may be under way at a time.
         turn: lets one request begin after the other, where a rate is set.
         heard: when the server last replied, be it with an error; None before it did.
+        stopped: why nothing more is sent, whoever asks; None while it is.
     """
 
     def __init__(self, url: str, key: str | None, concurrency: int, rate: float | None) -> None:
@@ -63,6 +64,7 @@ class Endpoint:
         self.slots = asyncio.Semaphore(concurrency)
         self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, UNEVEN / rate) if rate else nullcontext()
         self.heard: float | None = None
+        self.stopped: StoreError | None = None
 
 
 class Requests:
@@ -81,10 +83,11 @@ class Requests:
 
         Raises:
             ModelError: no prompt could get an answer here.
+            StoreError: no answer can be written down.
         """
         async with self._endpoint.slots:
-            if self._stopped:
-                raise self._stopped
+            if stopped := self._stopped or self._endpoint.stopped:
+                raise stopped
             return await self._outcome(prompt)
 
     async def _outcome(self, prompt: Prompt) -> Outcome:

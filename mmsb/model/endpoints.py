@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from mmsb.errors import StoreError
     from mmsb.model.base import Engine
     from mmsb.model.endpoint import Endpoint
 
@@ -59,6 +60,11 @@ class Endpoints:
             self._expect(engine)
             self._open[place] = Endpoint(*place, *self._limits[place])
         return self._open[place]
+
+    def stop(self, error: StoreError) -> None:
+        """Send nothing more: an answer could not be written down, and the next would be paid for and lost."""
+        for endpoint in self._open.values():
+            endpoint.stopped = error
 
     async def close(self) -> None:
         """Close all clients."""

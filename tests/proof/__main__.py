@@ -121,7 +121,9 @@ class Attack:
             self.tally.count("full or read-only disks")
             if ended.codes not in ([1], [0]) or "Traceback" in ended.output:
                 self.tally.wrong.append(f"{self.scene.name}: {mode.name} at {at}: {ended.codes}: {ended.output[-600:]}")
-            self.check(f"{mode.name} at step {at}", folder, before, 1)
+            self.check(
+                f"{mode.name} at step {at}", folder, before, 2
+            )  # what was under way, and what those made room for
 
     def clocks(self) -> None:
         """A clock that jumps by a day, back and forth."""

@@ -20,6 +20,7 @@ from typing import Any
 from mmsb.digest import digest_file
 from mmsb.faults.replies import Messages, text_of
 from mmsb.faults.server import ChatServer
+from mmsb.tracker.mlflow_store import QUIET
 from tests.conftest import ROOT
 
 SHIM = Path(__file__).with_name("shim.c")
@@ -85,6 +86,7 @@ class Lab:
         self.server = server
         env = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(shim), "OMP_NUM_THREADS": "1"}
         env.pop("OPENAI_API_KEY", None)
+        env |= QUIET  # the command sets it before it imports MLflow, which is imported here already
         env |= {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(scratch / "cache"), "PYTHONWARNINGS": "ignore"}
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "tests.proof.zygote"],
