@@ -110,6 +110,16 @@ def test_with_several_judges_each_is_compared_on_the_same_answers_and_the_rankin
     assert "3 against 2 (lenient" in out
 
 
+def test_runs_that_answer_alike_under_one_judge_both_stay_in_the_table(make: Make) -> None:
+    runs = [make(name, (5, 5), answers="A", judge="strict") for name in ("a", "same")]
+    runs += [make("a2", (4, 4), answers="A", judge="lenient"), make("b", (9, 9), judge="strict")]
+    comparing = Comparing(runs=tuple(runs), across_judges=True)
+    found = sensitivity(comparing.opened, comparing.compared(), ASR)
+    assert [[run.number for run in one.runs.values()] for one in found] == [[1, 3], [2], [4]]
+    assert found[2].ranks == {"strict": 1}
+    assert found[1].judges == 1
+
+
 def test_runs_that_share_nothing_are_refused_with_the_reason(make: Make, tmp_path: Path) -> None:
     first, second = make("a", (2, 3)), make("b", (1, 1))
     rows = [row("fraud", number, "safe") | {"question": "another"} for number in range(20)]

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from mmsb.calibrate.calibration import Calibration
 from mmsb.calibrate.report import save as save_report
+from mmsb.calibrate.tables import print_report
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.refusal import Refusal
 from mmsb.metrics.agreement import Agreement, agreement
@@ -148,6 +149,25 @@ def test_open_labels_count_against_both_ends() -> None:
     assert known.value.value == pytest.approx(0.5)
     assert half_open.value.low < known.value.low - 0.05
     assert half_open.value.high > known.value.high + 0.05
+
+
+def test_answers_that_were_all_skipped_say_that_nothing_is_known() -> None:
+    found = from_own_labels(units(("fraud", 1.0, (0.0, 1.0), 20), ("fraud", 0.0, (0.0, 1.0), 20)))
+    assert found is not None
+    assert (found.value.low, found.value.high, found.unlabelled) == pytest.approx((0.0, 1.0, 1.0))
+
+
+def test_a_draw_without_a_label_says_that_and_blames_no_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, labels = tmp_path / "run", tmp_path / "labels.jsonl"
+    made_run(run, lambda _: 0.3, 1)
+    Review(run=run, labels=labels, size=80, rater="ann").drawn()
+    calibration = Calibration(run=run, labels=labels, output_dir=tmp_path)
+    print_report(calibration.report(), calibration.file.draw)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "labelled yet" in printed
+    assert "better than chance" not in printed
 
 
 def test_repeats_of_a_question_are_one_observation() -> None:

@@ -61,7 +61,7 @@ def test_no_drawn_design_violates_monotonicity() -> None:
 
 def test_the_table_replaces_what_stood_between_its_markers(tmp_path: Path) -> None:
     lines = judged([simulated(SLICE[0], 20, 1)])
-    text = tables(lines, lines, [(5, 0.95, 0.83)], (0, 600), 20)
+    text = tables(lines, lines, [(5, 0.95, 0.83)], [], (0, 600), 20)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     written(page, text)

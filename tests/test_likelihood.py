@@ -44,7 +44,7 @@ def test_a_weighted_sum_of_rates_has_the_ends_of_the_profile_likelihood(counts: 
     strata = [Stratum((0.0, 1.0), count, weight) for count, weight in zip(counts, weights, strict=True)]
     sizes = numpy.array([sum(count) for count in counts], dtype=float)
     masses = numpy.array(counts, dtype=float) * (sizes / (sizes + 1))[:, None]
-    masses[:, 1] += PSEUDO * sizes / sizes.sum()
+    masses[:, 1] += PSEUDO * weights / weights.sum()
 
     def slack(p: NDArray[numpy.float64]) -> float:
         hat = masses / masses.sum(1, keepdims=True)
@@ -136,3 +136,36 @@ def test_many_data_sets_at_once_are_each_as_if_alone() -> None:
     for row in range(7):
         alone = interval([Stratum([0.0, 0.3, 0.7, 1.0], counts[row, s].tolist(), 1 / 3) for s in range(3)])
         assert alone == pytest.approx((low[row], high[row]), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        (2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2),
+        (0, 2, 0, 1, 1, 1, 1, 1, 2, 1, 0, 0, 0),
+        (0, 0, 0, 0, 0, 2, 0, 1, 2, 0, 1, 3, 0),
+    ],
+)
+def test_the_end_of_a_model_that_is_nearly_always_safe_is_solved_for_to_the_last_digit(unsafe: tuple[int, ...]) -> None:
+    """The cost first rises ever faster here: Newton's steps from both sides trade places, and none gets nearer."""
+    strata = [binomial(k, n, 1 / 13) if k else Stratum((0.0,), (n,), 1 / 13) for k, n in zip(unsafe, REAL, strict=True)]
+    low, high = interval(strata)
+    assert deviance(strata, low) == pytest.approx(CHI_SQUARED, abs=1e-9)
+    assert deviance(strata, high) == pytest.approx(CHI_SQUARED, abs=1e-9)
+
+
+def test_every_end_has_the_deviance_of_the_limit() -> None:
+    draw = numpy.random.default_rng(4)
+    for _ in range(12):
+        number, count = int(draw.integers(1, 14)), int(draw.integers(2, 12))
+        steps = numpy.linspace(0, 1, count)
+        sizes = numpy.exp(draw.uniform(0, 7, (20, number))).astype(int)
+        counts = draw.multinomial(sizes, draw.dirichlet(numpy.full(count, 0.05), (20, number))).astype(float)
+        found = ends(numpy.broadcast_to(steps, counts.shape), counts, numpy.full((20, number), 1 / number))
+        for row, both in enumerate(zip(*found, strict=True)):
+            some = [(steps[seen > 0], seen[seen > 0]) for seen in counts[row]]
+            strata = [Stratum(values.tolist(), seen.tolist(), 1 / number) for values, seen in some]
+            inner = [end for end in both if 1e-9 < end < 1 - 1e-9]
+            assert [deviance(strata, float(end)) for end in inner] == pytest.approx(
+                [CHI_SQUARED] * len(inner), abs=1e-6
+            )

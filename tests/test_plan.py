@@ -72,6 +72,20 @@ def test_a_run_is_planned_with_from_its_own_clusters(tmp_path: Path) -> None:
     assert chance.squares == pytest.approx(fmean((twice[0] - twice[1]) ** 2), rel=0.1)
 
 
+def test_the_variance_of_few_questions_is_not_underrated(tmp_path: Path) -> None:
+    labels = numpy.where(numpy.random.default_rng(3).random((800, 4)) < 0.3, "unsafe", "safe")
+    rows = [row(str(s), q, str(label)) for s, some in enumerate(labels) for q, label in enumerate(some)]
+    rows.append(row("one question", 0, "safe"))
+    found = sum(plan(f"run={save(tmp_path, rows)}").variances())
+    assert found == pytest.approx(0.3 * 0.7, abs=0.01)  # a plain variance of four comes to three quarters
+
+
+def test_one_question_a_scenario_does_not_tell_how_questions_vary(tmp_path: Path) -> None:
+    run = save(tmp_path, [row("fraud", 0, "unsafe"), row("sex", 0, "safe")])
+    with pytest.raises(DataError, match="one rated question a scenario"):
+        plan(f"run={run}").expected()
+
+
 def test_a_run_without_anything_rated_cannot_be_planned_with(tmp_path: Path) -> None:
     run = save(tmp_path, [])
     with pytest.raises(DataError, match="no rated answer"):

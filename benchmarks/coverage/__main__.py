@@ -1,6 +1,6 @@
 """python -m benchmarks.coverage [REPLICATIONS]: simulate every cell, write the table, fail where a bar is missed.
 
-The table goes into docs/statistics.md between its markers. 2,000 replications a cell take about 10 minutes of one core.
+The table goes into docs/statistics.md between its markers. 2,000 replications a cell take some 10 minutes of a core.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.coverage.bars import judged, missed
 from benchmarks.coverage.cells import adversarial, paired, rates, repeats
-from benchmarks.coverage.exact import single_rates, violations
+from benchmarks.coverage.exact import alone, single_rates, violations
 from benchmarks.coverage.others import bootstrap, wilson
 from benchmarks.coverage.simulate import Found, simulated
 from benchmarks.coverage.table import tables, written
@@ -31,7 +31,7 @@ def main(replications: int) -> int:
             print(f"{number} of {len(cells)} cells in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     before = usual(replications // FEWER)
     lines = judged(found)
-    text = tables(lines, judged(before), single_rates(), violations(), replications)
+    text = tables(lines, judged(before), single_rates(), alone(), violations(), replications)
     print(text)
     if replications >= 2000:
         written(PAGE, text)

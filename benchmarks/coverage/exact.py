@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy
 from scipy.stats import binom
 
+from benchmarks.coverage.cells import SIZES, Array
 from mmsb.metrics.likelihood import CHI_SQUARED, ends
 
 NS = (5, 8, 16, 44, 150, 1681)
+ALONE = (("8", 0), ("16", 0), ("unequal", 4), ("unequal", 10), ("real", 2), ("real", 1))  # sizes, the one that varies
 
 
 def single_rates(sizes: Sequence[int] = NS) -> list[tuple[int, float, float]]:
@@ -31,11 +33,35 @@ def single_rates(sizes: Sequence[int] = NS) -> list[tuple[int, float, float]]:
     return found
 
 
-def _least(low: numpy.typing.NDArray[numpy.float64], high: numpy.typing.NDArray[numpy.float64]) -> float:
+def alone(situations: Sequence[tuple[str, int]] = ALONE) -> list[tuple[str, int, float, float]]:
+    """Where one scenario's rate is between 0 and 1 and all others' are exactly 0: the hardest case for a shared mass.
+
+    Returns:
+        The key of the sizes, the scenario's questions, the least coverage over its true rates, and the rate of that.
+    """
+    found = []
+    for size, one in situations:
+        sizes = numpy.array(SIZES[size], dtype=float)
+        n, number = int(sizes[one]), len(sizes)
+        counts = numpy.stack([numpy.broadcast_to(sizes, (n + 1, number)), numpy.zeros((n + 1, number))], 2)
+        counts[:, one] = numpy.stack([n - numpy.arange(n + 1), numpy.arange(n + 1)], 1)
+        weights = numpy.full((n + 1, number), 1 / number)
+        low, high = ends(numpy.broadcast_to(numpy.array([0.0, 1.0]), counts.shape), counts, weights)
+        found.append((size, n, *_worst(number * low, number * high)))
+    return found
+
+
+def _least(low: Array, high: Array) -> float:
+    return _worst(low, high)[0]
+
+
+def _worst(low: Array, high: Array) -> tuple[float, float]:
+    """The least coverage, and the truth that has it, of a binomial share with these ends by positives, [n + 1]."""
     n = len(low) - 1
     truths = numpy.unique(numpy.concatenate([low - 1e-9, low + 1e-9, high - 1e-9, high + 1e-9]).clip(1e-12, 1 - 1e-12))
     return min(
-        float(binom.pmf(numpy.flatnonzero((low <= truth) & (truth <= high)), n, truth).sum()) for truth in truths
+        (float(binom.pmf(numpy.flatnonzero((low <= truth) & (truth <= high)), n, truth).sum()), float(truth))
+        for truth in truths
     )
 
 

@@ -15,6 +15,7 @@ def tables(
     lines: Sequence[Line],
     usual: Sequence[Line],
     single: Sequence[tuple[int, float, float]],
+    alone: Sequence[tuple[str, int, float, float]],
     violations: tuple[int, int],
     replications: int,
 ) -> str:
@@ -47,6 +48,13 @@ def tables(
             "| questions | this interval | Wilson |",
             "|---|---|---|",
             *(f"| {n:,} | {100 * ours:.1f} | {100 * theirs:.1f} |" for n, ours, theirs in single),
+            "",
+            "Macro where one scenario alone varies and no other is ever unsafe, exactly, the least over its true "
+            "share (no bar):",
+            "",
+            "| questions a scenario | in the one | least coverage % | at a share of |",
+            "|---|---|---|---|",
+            *(f"| {size} | {n} | {100 * least:.1f} | {100 * share:.1f} % |" for size, n, least, share in alone),
         ]
     )
 

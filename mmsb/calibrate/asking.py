@@ -15,6 +15,7 @@ from mmsb.types import KEY_PHRASE, PLAIN, Prompt, Question, Response, Verdict
 
 def verdicts(judge: Judge, items: Sequence[Labelled], output_dir: Path) -> list[Verdict]:
     """The judge's verdicts on the labelled answers, in their order."""
+    # the runs' own store: a judge's model that read these answers before is not asked again
     store = Store(output_dir / "store")
 
     async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:

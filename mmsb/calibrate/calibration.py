@@ -96,6 +96,7 @@ class Calibration:
     def fingerprint(self) -> Mapping[str, Any]:
         """The judge's, as JSON values."""
         if self.own:
+            # the verdicts are the run's: whatever judge= says now gave none of them
             found: Mapping[str, Any] = self.runs[0].values["record"]["judge"]
             return found
         return dict(json.loads(json.dumps(dict(self.asked.fingerprint()))))
@@ -123,6 +124,7 @@ class Calibration:
             )
         judge = self.judge if self.own else self.asked
         for run in self.runs:
+            # compared as JSON: run.json knows no tuples
             if judge and run.values["record"]["judge"] != json.loads(json.dumps(dict(judge.fingerprint()))):
                 raise ConfigError(
                     f"run={run.folder} was judged by another judge than judge={judge.name}, or with other settings",
@@ -133,6 +135,7 @@ class Calibration:
         """By the run's own verdicts on a sample of its answers."""
         drawn = self.file.draw
         assert drawn is not None
+        # before anything is computed: a label of another run's answer fits by its id, and says nothing of this one
         check(self.file, self.runs, self.labels_file)
         rows = {
             (run, row["scenario"], row["id"]): row
@@ -158,6 +161,7 @@ class Calibration:
         given = verdicts(self.asked, self.items, self.output_dir)
         found = self.agreements(self.asked.name, [v.label for v in given], [v.details for v in given])
         rates = [corrected_rates(run, found["scopes"]) for run in self.runs]
+        # no data can show whether the errors carry over; what it would cost if they do not can be shown
         drifts = {drift: corrected_rates(run, found["scopes"], drift) for run in self.runs for drift in DRIFTS}
         return Report(
             **found,
@@ -184,6 +188,8 @@ class Calibration:
 
     def scopes(self, said: Sequence[str]) -> dict[str, Agreement]:
         """Agreement on all answers, by group, and by scenario; each answer by how many it stands for."""
+        # drawn by cells, rare verdicts are over-represented: unweighted, the judge's errors would look larger than they
+        # are
         weights = self.weights()
         found: defaultdict[str, list[tuple[tuple[str, str], float]]] = defaultdict(list)
         for item, label in zip(self.items, said, strict=True):
@@ -230,6 +236,7 @@ class Calibration:
         for number, item in enumerate(self.items):
             for rater, label in item.labels.items():
                 raters[rater][str(number)] = label
+        # the judge is one rater among them: where people agree no better, it cannot be shown to be wrong
         raters[f"judge {judge}"] = {str(number): label for number, label in enumerate(said)}
         members = members_of({str(number): detail for number, detail in enumerate(details)})
         return {**raters, **{f"judge {judge}/{name}": labels for name, labels in members.items()}}

@@ -76,10 +76,12 @@ def save(report: Report, runs: Sequence[Answers], labels: Path, fingerprint: Map
     text = json.dumps(record, indent=1, default=str) + "\n"
     who = [*(run.folder.name for run in runs), report.judge, labels.stem]
     stem = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in who)
+    # of everything that made the numbers: other labels or another judge get another file
     key = digest([[run.id for run in runs], fingerprint, digest_file(labels), report.own])[:8]
     folder.mkdir(parents=True, exist_ok=True)
     for path in _paths(folder, f"{stem}_{key}"):
         try:
+            # two calibrations may run at once: who comes second reads what stands there
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:

@@ -44,6 +44,7 @@ AREAS = (
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
 BOLD: dict[str, Any] = {"title_style": "bold", **LEFT}
 NOT_CORRECTED = "no labels of both kinds, or the judge is no better than chance"
+NOT_LABELLED = "none of these answers is labelled yet"
 
 
 def print_report(report: Report, drawn: Draw | None = None) -> None:
@@ -76,7 +77,7 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
         ("Difference, other run minus run, in points, corrected", report.difference, {}),
     ):
         if scopes:
-            out.print(corrected_table(title, scopes, drifted))
+            out.print(corrected_table(title, scopes, drifted, NOT_LABELLED if report.own else NOT_CORRECTED))
     if report.asr and report.own and drawn:
         questions = sum(drawn.sizes.values())
         print(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))
@@ -140,15 +141,22 @@ def kappa_table(title: str, pairs: Mapping[str, Rate | None]) -> Table:
     return table
 
 
-def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes]) -> Table:
-    """Rates as judged, and corrected; further columns say what a judge that errs differently would leave of that."""
+def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes], why_not: str) -> Table:
+    """Rates as judged, and corrected; further columns say what a judge that errs differently would leave of that.
+
+    Args:
+        title: of the table.
+        scopes: the corrected rates; None where one could not be corrected.
+        drifted: the same, by how much the judge's errors may differ.
+        why_not: why a rate could not be corrected.
+    """
     table = Table(title=title, **BOLD)
     drifts = [f"errors {100 * drift:g} points off" for drift in drifted]
     for heading in ("scope", "as judged %", "corrected % [95 %]", *drifts, "note"):
         table.add_column(heading, justify="left" if heading in ("scope", "note") else "right")
     for scope, found in scopes.items():
         if found is None:
-            table.add_row(TITLES[scope], "-", "-", *("-" for _ in drifts), NOT_CORRECTED)
+            table.add_row(TITLES[scope], "-", "-", *("-" for _ in drifts), why_not)
             continue
         further = [ends(other) for scopes in drifted.values() if (other := scopes[scope])]
         observed = "-" if found.observed is None else f"{100 * found.observed:.1f}"
@@ -158,6 +166,7 @@ def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes])
 
 def note(found: Corrected) -> str:
     """What a reader of the corrected rate should know."""
+    # first, since it makes the value a guess; clipping only moves it to the edge
     if found.unlabelled:
         return f"{100 * found.unlabelled:.1f} % of it in kinds of answers without a label"
     if found.unclipped != found.value.value:

@@ -61,6 +61,7 @@ class Comparing:
             ConfigError: a run is named twice, or their judges differ and nobody asked for that.
             DataError: a folder holds no finished run.
         """
+        # a run against itself differs nowhere, which would look like a finding
         if len({folder.resolve() for folder in self.runs}) < len(self.runs):
             raise ConfigError("runs names one folder twice", "Name different runs.")
         runs = opened(self.runs)
@@ -91,6 +92,7 @@ class Comparing:
                     f"{a.folder} and {b.folder} share no question with {self.metric.title} ({why})",
                     "Compare runs of the same dataset, or another metric: of=...",
                 )
+        # over all pairs at once: each by itself, twenty pairs would bring one false alarm
         corrected = in_families(raw)
         return [Compare(a, b, comparison) for (a, b), comparison in zip(pairs, corrected, strict=True)]
 
@@ -102,6 +104,7 @@ def paired(runs: Sequence[Compared]) -> Iterator[tuple[Compared, Compared]]:
     """
     for run in runs:
         under = [other for other in runs if other.judge == run.judge]
+        # the first run's answers under this judge too, so that under every judge the same two sets are compared
         first = next((other for other in under if other.answers == runs[0].answers), under[0])
         if first is not run:
             yield first, run

@@ -47,22 +47,34 @@ def sensitivity(runs: Sequence[Compared], found: Sequence[Compare], metric: Metr
         found: their comparisons, corrected together.
         metric: what is compared.
     """
-    sets: dict[str, dict[str, Compared]] = {}
-    for run in runs:
-        sets.setdefault(run.answers, {})[run.judge] = run
+    sets = answer_sets(runs)
     changes = {(one.first.number, one.second.number): one.found.of("macro") for one in found}
-    first = next(iter(sets.values()))
+    first = sets[0]
     result = []
-    for some in sets.values():
+    for some in sets:
         shared = [changes.get((first[judge].number, run.number)) for judge, run in some.items() if judge in first]
         told = [change for change in shared if change is not None]
+        # by sign: the question is whether the order of the runs hangs on the judge, not how sure each is
         signs = [_sign(change.change.value) for change in told]
         significant = sum(change.p_holm is not None and change.p_holm < 0.05 for change in told)
-        ranks = {
-            judge: _rank(run, [s[judge] for s in sets.values() if judge in s], metric) for judge, run in some.items()
-        }
+        ranks = {judge: _rank(run, [s[judge] for s in sets if judge in s], metric) for judge, run in some.items()}
         result.append(Sensitivity(some, ranks, signs.count(signs[0]) if signs else 0, significant, len(signs)))
     return result
+
+
+def answer_sets(runs: Sequence[Compared]) -> list[dict[str, Compared]]:
+    """The runs of the same answers, by judge, in the order of the runs.
+
+    Two runs may answer alike word for word (a defense that changed nothing). Under one judge they stay two sets: one
+    would take the other's place and be gone from the table.
+    """
+    sets: list[tuple[str, dict[str, Compared]]] = []
+    for run in runs:
+        found = next((some for answers, some in sets if answers == run.answers and run.judge not in some), None)
+        if found is None:
+            sets.append((run.answers, found := {}))
+        found[run.judge] = run
+    return [some for _, some in sets]
 
 
 def _rank(run: Compared, others: Sequence[Compared], metric: Metric) -> int:

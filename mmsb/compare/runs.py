@@ -40,6 +40,7 @@ class Compared:
     @cached_property
     def answers(self) -> str:
         """A digest of its answers, whoever judged them."""
+        # no verdicts: a run that was judged again is still of these answers
         return digest([[row["scenario"], row["question_id"], row["repeat"], row["response"]] for row in self.rows])
 
     @cached_property
@@ -66,6 +67,7 @@ def opened(folders: Sequence[Path]) -> list[Compared]:
         DataError: a folder holds no finished run.
     """
     finished = [finished_run(folder) for folder in folders]
+    # by fingerprint, not by name: one judge at two settings is two judges
     prints = [json.dumps(run.values["record"]["judge"], sort_keys=True) for run in finished]
     names = {made: _judge(run) for made, run in zip(prints, finished, strict=True)}
     taken = Counter(names.values())

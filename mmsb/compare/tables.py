@@ -73,6 +73,7 @@ def pair(one: Compare) -> str:
 def remarks(one: Compare) -> list[str]:
     """What was not compared, and what that could do to the average."""
     told = [f"{count} dropped: {reason}" for reason, count in sorted(one.found.dropped.items())]
+    # the change is right without them, but no longer that of the averages which the runs print
     if one.found.left_out:
         told.append(f"averages are without {', '.join(one.found.left_out)}: nothing was matched there")
     macro = one.found.of("macro")

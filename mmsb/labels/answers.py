@@ -39,6 +39,7 @@ class Answers:
     @cached_property
     def digest(self) -> str:
         """Digest of which answers there are. A run judged again has the same ones, and so the same digest."""
+        # without the verdicts: labels stay good when another judge reads the same answers
         return digest([[list(place), row["id"], answer_digest(row["response"])] for place, row in self.rows.items()])
 
     @cached_property
@@ -69,6 +70,7 @@ def answers_of(folder: Path) -> Answers:
     rows = {
         (row["scenario"], row["question_id"], row["repeat"]): row
         for row in run.rows()
+        # what failed holds nothing to label, and harmless questions are in no ASR
         if row["outcome"] == "answered" and not row["benign"]
     }
     return Answers(folder, run.values, rows)

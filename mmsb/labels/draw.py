@@ -105,6 +105,7 @@ class Draw:
         Returns:
             Every place up to each stratum's last reached one.
         """
+        # a stratum's order is a permutation by chance: its first k are a plain sample of k, wherever one stops
         strata: defaultdict[str, list[Place]] = defaultdict(list)
         for item in self.items:
             strata[item.cell].append(item.place)
@@ -140,6 +141,7 @@ def draw(runs: Sequence[Answers], size: int, by: By, seed: int) -> Draw:
         )
     left = allocated(sizes, min(size, len(places)), by)
     chances = {cell: count / sizes[cell] for cell, count in left.items()}
+    # all places, before any is taken: an order that knew the size would make a larger draw another one
     random.Random(seed).shuffle(places)
     items = []
     for place in places:
@@ -172,6 +174,7 @@ def allocated(sizes: Mapping[str, int], size: int, by: By = "cells") -> Counter[
     """
     if by == "random":
         return Counter(dict.fromkeys(sizes, size))
+    # roots: between as many of each verdict, best for the errors, and in proportion, best for the rate
     scenarios: defaultdict[str, float] = defaultdict(float)
     for cell, count in sizes.items():
         scenarios[cell.partition("/")[0]] += count**0.5
@@ -189,6 +192,7 @@ def allocated(sizes: Mapping[str, int], size: int, by: By = "cells") -> Counter[
 
 def tasks(drawn: Draw) -> Iterator[tuple[Drawn, int]]:
     """What to label, one answer at a time: (what was drawn, number of the run), two runs in an order of chance."""
+    # a fixed order would tell which run an answer is from, and the rater may know which one is defended
     order = random.Random(drawn.seed)
     for item in drawn.items:
         numbers = list(range(len(drawn.runs)))

@@ -57,6 +57,7 @@ class Labelled:
             return self.decided
         said = list(self.labels.values())
         unsafe, safe = said.count("unsafe"), said.count("safe")
+        # a tie is no majority: broken either way it would be our label, not the raters'
         return None if unsafe == safe else ("unsafe" if unsafe > safe else "safe")
 
     @property
@@ -144,6 +145,7 @@ def _add(items: dict[Name, Labelled], row: Mapping[str, Any], known: Mapping[str
         raise DataError(f"{where}: label {row['label']!r} is neither safe nor unsafe", "Correct or remove the line.")
     fresh = Labelled(row["id"], known[row["scenario"]], row["question"], row["answer"], run=row.get("run") or "")
     item = items.setdefault(fresh.name, fresh)
+    # one id for two texts: their labels would be put together as if raters disagreed
     if item.answer != row["answer"]:
         raise DataError(f"{where}: {row['id']!r} names another answer already", "Give each answer its own id.")
     if label != SKIPPED and row.get("adjudicated"):
@@ -156,6 +158,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if not path.is_file():
         raise DataError(f"labels={path} is not a file", MAKE)
     if path.suffix == ".csv":
+        # spreadsheets begin a file with a mark that would become part of the first column's name
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from enumerate(csv.DictReader(file), 2)
         return

@@ -33,6 +33,7 @@ def check(labels: Labels, runs: Sequence[Answers], path: Path) -> None:
         told = "two runs: name both, run=... other=..." if len(drawn.runs) == 2 else "one run: leave other= out"
         raise DataError(f"{path} was drawn from {told}", "Their ids are in the file's line with the draw.")
     for run, name, answers in zip(runs, drawn.runs, drawn.answers, strict=True):
+        # by the answers, not by the folder: that can be copied, gone on with, or judged again
         if run.digest != answers:
             changed = "the run has changed since" if run.id == name else f"run {run.id} has other answers"
             raise DataError(f"{path} was drawn from run {name}; {changed} ({run.folder})", OTHERWISE)
@@ -93,6 +94,7 @@ def changes(labels: Labels, runs: Sequence[Answers]) -> list[Unit]:
         label, probability = None, 1.0
         if place in known:
             (first, second), probability = known[place]
+            # an open label in either run leaves the change open by as much
             label = (second[0] - first[1], second[1] - first[0])
         found.append(Unit(place[0], runs[0].scenarios[place[0]].group, place[1], change, label, probability))
     return found

@@ -64,6 +64,7 @@ def agreement(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> 
         weights: how many items each stands for, above 0; None where all were equally likely to be drawn.
     """
     weights = weights or [1.0] * len(pairs)
+    # counts stay what was seen, weights enter the shares alone: who reads "3 missed" can look the three up
     found, missed, alarms, passed = (
         pairs.count((truth, said)) for truth in ("unsafe", "safe") for said in ("unsafe", "safe")
     )
@@ -87,8 +88,10 @@ def share(items: Sequence[tuple[bool, float]]) -> Rate | None:
     if not items:
         return None
     whole, true = sum(weight for _, weight in items), sum(weight for is_true, weight in items if is_true)
+    # by what the items are worth together: some may stand for many, and then they tell less than as many equal ones
     scale = effective([weight for _, weight in items]) / whole
     counted = {1.0: true * scale, 0.0: (whole - true) * scale}
+    # no value with mass 0: what nobody saw the likelihood supposes itself, at the end it looks towards
     seen = {value: count for value, count in counted.items() if any(is_true == bool(value) for is_true, _ in items)}
     low, high = interval([Stratum(tuple(seen), tuple(seen.values()), 1.0)])
     value = true / whole
@@ -115,6 +118,7 @@ def kappa(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> Rate
 
 def kappa_of_counts(counts: Sequence[float]) -> Rate | None:
     """Cohen's kappa, with its interval, where both said safe, safe and unsafe, unsafe and safe, unsafe so often."""
+    # both used one label: agreement by chance is certain then, and kappa is 0 / 0
     if sum(counts) in (counts[0], counts[3]):
         return None
     value = float(kappa_of_tables([counts])[0])
@@ -167,6 +171,7 @@ def alpha_of_kinds(seen: Mapping[tuple[int, int], int]) -> Rate | None:
     for votes in sorted({sum(kind) for kind in seen}):
         some = [(votes - unsafe, unsafe) for unsafe in range(votes + 1)]
         counts = [seen.get(kind, 0) for kind in some]
+        # drawn among items of as many votes: how many raters an item got is the study's choice, not chance
         kinds += some
         drawn.append(dirichlet(counts) * sum(counts))
     value = float(alpha_of_counts(kinds, numpy.array([[seen.get(kind, 0) for kind in kinds]], dtype=float))[0])
@@ -201,5 +206,6 @@ def pairwise(raters: Mapping[str, Mapping[str, str]]) -> dict[Pair, Rate | None]
 def _rate(value: float, drawn: Any, n: int) -> Rate:
     import numpy
 
+    # the added thirds pull the draws inwards, so that a perfect kappa may lie above all of them
     low, high = numpy.percentile(drawn, TAILS)
     return Rate(value, min(float(low), value), max(float(high), value), n)

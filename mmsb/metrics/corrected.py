@@ -15,7 +15,8 @@ class Corrected:
         observed: as judged; None where nothing was.
         value: corrected, with its interval; `n` counts the labels.
         unclipped: before clipping to the range; outside of it the labels and the run do not fit together well.
-        unlabelled: the share of the run in cells without a label: taken as judged in the value, open in the interval.
+        unlabelled: the share of the run in cells without a label, or with skipped ones only: taken as judged in the
+            value, open in the interval.
         from_labels: half the interval's width that more labels would narrow; None for labels of other answers.
         from_run: half the width that only more questions would.
     """

@@ -7,7 +7,7 @@ chi-squared allows. For outcomes of 0 and 1 this is the profile likelihood of a 
 
 Three things are added. Each value of a stratum of n counts n / (n + 1), which stands in for the variance that n values
 understate. Towards each end one more value is supposed, the extreme one (1 above, `lowest` below), of `PSEUDO` values'
-mass in all, shared among the strata by size: without it the end could not leave the range of what was seen, and
+mass in all, shared among the strata by weight: without it the end could not leave the range of what was seen, and
 nothing seen would mean certainty. Nothing is drawn at random: the same data give the same interval.
 
 Raising a value never lowers an end: whatever weighting of the values reached a mean before reaches at least that mean
@@ -129,6 +129,7 @@ def ends(
         (low, high), each [...].
     """
     whole = weights.sum(-1)
+    # the lower end is the upper end of the mirrored values: one piece of code, and symmetry by construction
     mirrored = _upper((1 + lowest - values)[..., ::-1], counts[..., ::-1], weights, pseudo, limit)
     high = _upper(values, counts, weights, pseudo, limit)
     return ((1 + lowest) * whole - mirrored).clip(min=lowest * whole), high.clip(max=whole)
@@ -142,7 +143,7 @@ def deviances(values: Array, counts: Array, weights: Array, target: float, pseud
     tilted = _Tilted(gaps, masses)
     reachable = (best > target) & ((gaps * masses) > 0).any(axis=(-1, -2))
     at_once = tilted.at(numpy.zeros_like(best))
-    missing = target - (best - at_once.loss)
+    missing = (target - (best - at_once.loss)).clip(min=0)
 
     def surplus(tilt: Array) -> tuple[Array, Array]:
         found = tilted.at(tilt)
@@ -177,7 +178,8 @@ def _supposed(values: Array, counts: Array, weights: Array, pseudo: float) -> tu
     import numpy
 
     sizes = counts.sum(-1, keepdims=True)
-    shares = pseudo * sizes / sizes.sum(-2, keepdims=True)
+    # by weight, not by size: where few questions of one stratum decide, a mass by size would leave it next to none
+    shares = pseudo * weights[..., None] / weights[..., None].sum(-2, keepdims=True)
     masses = counts * sizes / (sizes + 1)
     if (values[..., -1] == 1).all():
         masses[..., -1:] += shares
@@ -202,7 +204,8 @@ class _Tilted:
     """Weightings of the values by mass / (level + tilt * gap): the cheapest ones for their average (Lagrange).
 
     The level makes a stratum's weights sum to 1. Newton's steps on the reciprocal of the sum find it: that is concave,
-    so that from below they never overshoot, and from above they are below after one. The last one's is the start.
+    so that from below they never overshoot. They start where all that is not at the best value is taken to lie at its
+    mean gap: of two values that is the level itself, of more it is below it (Jensen).
     """
 
     def __init__(self, gaps: Array, masses: Array) -> None:
@@ -211,13 +214,15 @@ class _Tilted:
         self.gaps, self.masses = gaps, masses
         self.whole = masses.sum(-1, keepdims=True)
         self.least = numpy.where(gaps == 0, masses, 0.0).sum(-1, keepdims=True)
-        self.level = self.whole
+        rest = self.whole - self.least
+        lost = (masses * gaps).sum(-1, keepdims=True)
+        self.mean_gap = numpy.divide(lost, rest, where=rest > 0, out=numpy.zeros_like(lost))
 
     def at(self, tilt: Array) -> _Weighting:
         """The weighting for a tilt [...]."""
         import numpy
 
-        gaps, masses, level = self.gaps, self.masses, self.level
+        gaps, masses, level = self.gaps, self.masses, self._first_level(tilt)
         pull = tilt[..., None, None] * gaps
         for _ in range(STEPS):
             weights = masses / (level + pull)
@@ -227,7 +232,6 @@ class _Tilted:
             level = numpy.maximum(level, self.least)
             if (abs(level - before) <= 1e-14 * level).all():
                 break
-        self.level = level
         weights = masses / (level + pull)
         steep = weights / (level + pull)
         rise = gaps - (steep * gaps).sum(-1, keepdims=True) / steep.sum(-1, keepdims=True)
@@ -235,12 +239,23 @@ class _Tilted:
         cost = 2 * (masses * numpy.log((level + pull) / self.whole)).sum((-1, -2))
         return _Weighting(loss, -(steep * gaps * rise).sum((-1, -2)), cost, 2 * (weights * rise).sum((-1, -2)))
 
+    def _first_level(self, tilt: Array) -> Array:
+        """The level of two values: the root of x^2 - half x - least pull = 0, so written that nothing cancels."""
+        import numpy
+
+        pull = tilt[..., None, None] * self.mean_gap
+        half = self.whole - pull
+        root = numpy.hypot(half, 2 * numpy.sqrt(self.least * pull))
+        above, below = (root + half) / 2, 2 * self.least * pull / numpy.where(half < 0, root - half, 1.0)
+        return numpy.maximum(numpy.where(half < 0, below, above), self.least)
+
 
 def _solved(surplus: Callable[[Array], tuple[Array, Array]], first: Array) -> Array:
     """The tilt [...] from which there is a surplus.
 
-    Newton's steps, which climb from the first guess, since a surplus rises ever slower; a halving or doubling wherever
-    one of them would leave what is known, or many of them got nowhere.
+    Newton's steps, which climb from the first guess, since a surplus mostly rises ever slower; a halving or doubling
+    wherever one of them would leave what is known, is no shorter than half the one before (where the surplus first
+    rises ever faster, steps from both sides would trade places for good), or many of them got nowhere.
 
     Args:
         surplus: it and its slope; it rises with the tilt.
@@ -249,17 +264,20 @@ def _solved(surplus: Callable[[Array], tuple[Array, Array]], first: Array) -> Ar
     import numpy
 
     tilt, low, high = first, numpy.zeros_like(first), numpy.full_like(first, numpy.inf)
+    before = high
     with numpy.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for step in range(STEPS):
             more, slope = surplus(tilt)
             low, high = numpy.where(more < 0, tilt, low), numpy.where(more < 0, high, tilt)
             newton = tilt - more / slope
-            known = (newton >= low) & (newton <= high)
+            shorter = numpy.isinf(high) | (abs(newton - tilt) <= numpy.maximum(before / 2, 1e-13 * tilt))
+            known = (newton >= low) & (newton <= high) & shorter
             after = numpy.where(known, newton, numpy.where(numpy.isinf(high), 2 * tilt, (low + high) / 2))
             if step > PATIENCE:
                 after = numpy.where(numpy.isinf(high), numpy.maximum(after, 2 * tilt), after)
             after = numpy.minimum(after, STEEPEST)
-            if (abs(after - tilt) <= 1e-13 * tilt).all():
+            before = abs(after - tilt)
+            if (before <= 1e-13 * tilt).all():
                 break
             tilt = after
     return tilt

@@ -41,6 +41,7 @@ def from_other_labels(
         if judge is None or judge.sensitivity is None or judge.specificity is None:
             return None
         found, alarms = judge.sensitivity, _complement(judge.specificity)
+        # at or below chance the formula divides by nothing, or turns the rate upside down
         if found.value <= alarms.value:
             return None
         answers = ((str(s), str(q), x) for s, values in enumerate(strata) for q, x in enumerate(values))
@@ -49,6 +50,7 @@ def from_other_labels(
         share = len(strata) / scenarios
         observed += share * rate.value
         parts.append((share, fieller(rate, found, alarms), fieller(rate, found, alarms, drift)))
+    # what the judge left open told nothing of its errors, and is no label here
     n = sum(e.found + e.missed + e.alarms + e.passed for name, e in errors.items() if name in filled)
     value, low, high = (float(x) for x in together(parts))
     if high <= 0 or low >= 1:  # these errors cannot be the judge's here, and no width would claim certainty

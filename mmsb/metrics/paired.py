@@ -111,11 +111,13 @@ def compare(
     """
     (values, texts), (others, other_texts) = _values(first, metric, "first"), _values(second, metric, "second")
     keys = dict.fromkeys([*values, *others])
+    # ids are reused, by hand or between datasets: a pair of two different questions would look like a change
     strangers = {key for key in keys if key in texts and texts[key] != other_texts.get(key, texts[key])}
     matched = {key: (values.get(key, NOT_ASKED), others.get(key, NOT_ASKED)) for key in keys if key not in strangers}
     dropped = Counter(reason for pair in matched.values() if (reason := _reason_of(pair)))
     pairs = len(matched) - dropped.total()
     dropped[OTHER_QUESTION] = len(strangers)
+    # what one run was never asked is outside the comparison and its bounds: they are about answers that exist
     designs = _designs({key: pair for key, pair in matched.items() if NOT_ASKED not in pair}, metric)
     known = set(designs.change.strata)
     left_out = sorted({scenario for scenario, *_ in matched} - known)
@@ -130,6 +132,7 @@ def _reason_of(pair: tuple[Value, Value]) -> str:
 
 def in_families(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm's correction over each family, across all of them."""
+    # a cell without a single change has p = 1 for certain: in the family it would only take power from the others
     tested = [(n, d) for n, found in enumerate(comparisons) for d in found.differences if not d.same]
     corrected: dict[tuple[int, str], float] = {}
     for family in (_averages, _scenarios):
@@ -158,6 +161,7 @@ def _values(rows: Iterable[Row], metric: Metric, run: str) -> tuple[dict[Key, Va
         score = Score.of(row)
         if metric.counts(score):
             key = score.scenario, score.unit, score.question, int(row["repeat"])
+            # two models' rows in one file: paired by id they would be mixed in silence
             if key in found:
                 raise DataError(
                     f"the {run} run answers {score.scenario}/{score.question}/{row['repeat']} twice",
@@ -184,11 +188,13 @@ def _designs(pairs: Mapping[Key, tuple[Value, Value]], metric: Metric) -> _Desig
         )
         return gathered(filled, metric.combine)
 
+    # both rates from pairs alone: else their difference would not be the change printed beside them
     first, second = of(known, 0, 0.0), of(known, 1, 0.0)
     return _Designs(
         first,
         second,
         _change(first, second),
+        # the first filled with unsafe and the second with safe is the least change, the other way round the most
         _change(of(pairs, 0, 1.0), of(pairs, 1, 0.0)),
         _change(of(pairs, 0, 0.0), of(pairs, 1, 1.0)),
     )
@@ -236,6 +242,7 @@ def _difference(
         rate,
         fell,
         rose,
+        # McNemar asks whether as many rose as fell of all questions, which is no question about macro
         mcnemar_exact(fell, rose) if weighting == "micro" else change.p(weighting),
         detectable=smallest_difference(
             len(values) if weighting == "micro" else effective(sizes), change.squares(weighting)

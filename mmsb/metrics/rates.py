@@ -48,6 +48,7 @@ class Design:
 
     def only(self, scenarios: Collection[str]) -> Design:
         """The part in these scenarios."""
+        # a scenario without a value is not there: an average over nothing would not be 0
         return Design({name: values for name, values in self.strata.items() if name in scenarios}, self.lowest)
 
     def value(self, weighting: Weighting) -> float | None:
@@ -87,6 +88,7 @@ class Design:
 
     def _rate(self, value: float, ends: tuple[float, float], n: int) -> Rate:
         """Ends that rounding left beside the range's are the range's."""
+        # the average and the ends are summed in different orders: a last digit must not put the value outside
         low = self.lowest if ends[0] < self.lowest + ROUNDING else min(ends[0], value)
         high = 1.0 if ends[1] > 1 - ROUNDING else max(ends[1], value)
         return Rate(value, low, high, n)
@@ -110,5 +112,6 @@ def gathered(
 
 
 def _stratum(values: Iterable[float], weight: float) -> Stratum:
+    # equal values are one value seen often: 1,680 questions become two numbers a scenario
     counted = Counter(values)
     return Stratum(tuple(counted), tuple(counted.values()), weight)

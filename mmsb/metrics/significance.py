@@ -38,6 +38,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     order = sorted(range(len(ps)), key=ps.__getitem__)
     corrected, highest = [0.0] * len(ps), 0.0
     for rank, place in enumerate(order):
+        # never below an earlier one: else the weaker of two findings could look the stronger
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
         corrected[place] = highest
     return corrected
@@ -61,6 +62,7 @@ def smallest_difference(questions: float, squares: float) -> float | None:
     arm = Z_ALPHA * math.sqrt(squares)
     inner = questions * arm**2 - (questions + Z_POWER**2) * (arm**2 - Z_POWER**2 * squares)
     found: float = (math.sqrt(questions) * arm + math.sqrt(max(inner, 0.0))) / (questions + Z_POWER**2)
+    # no mean change is larger than all changes one way would make it
     reached = found**2 <= squares and found <= 1 and questions * found >= FEWEST
     return found if reached else None
 

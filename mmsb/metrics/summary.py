@@ -99,6 +99,7 @@ def _measured(metric: Metric, scores: Sequence[Score]) -> _Measured | None:
     known = metric.design(scores)
     if not known.strata or (metric.repeated and not _repeated(metric, scores)):
         return None
+    # by scenario, so that a line shows bounds only where something is missing from it
     lacking = frozenset(score.scenario for score in scores if metric.lacks(score))
     return _Measured(metric, known, metric.filled(scores, 0.0), metric.filled(scores, 1.0), lacking)
 
@@ -133,6 +134,7 @@ def _average_line(
     by_scenario: Mapping[str, Sequence[Score]],
     measured: Sequence[_Measured],
 ) -> Line:
+    # parts of one design: a group's rate and the average that holds it rest on the same questions
     ids = {scenario.id for scenario in members}
     rates = {found.metric.name: found.known.only(ids).rate(weighting) for found in measured}
     left_out = {found.metric.name: _left_out(found, members, by_scenario) for found in measured}
@@ -151,6 +153,7 @@ def _left_out(found: _Measured, members: Sequence[Scenario], by_scenario: Mappin
     return [
         scenario.title
         for scenario in members
+        # an average without one of its scenarios is of something else, however complete it looks
         if scenario.id not in found.known.strata and (scenario.id in found.lacking or not by_scenario[scenario.id])
     ]
 

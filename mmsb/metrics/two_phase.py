@@ -63,6 +63,7 @@ def from_own_labels(
     if not sample:
         return None
     cells = len({(unit.scenario, unit.judged) for unit in units})
+    # too few labels for so many cells leave some empty, and an empty cell is open from end to end
     fine = by_scenario and len(sample) >= ENOUGH * cells
     weights = _weights(units, weighting)
     coarse = _means(units, weights, fine=False)
@@ -70,10 +71,12 @@ def from_own_labels(
     value = sum(
         weight * means.get(_cell(unit, fine), _guess(unit, coarse)) for unit, weight in zip(units, weights, strict=True)
     )
+    # each end with every open label on its side: skipping what is hard must not narrow the interval
     low, high = (_end(units, weights, fine, lowest, side) for side in (0, 1))
+    # labels tell the judge's errors on these answers; that other questions could have been asked is a doubt apart
     run = Z * _run_variance(units, weighting, coarse) ** 0.5
     below, above = max(0.0, value - low), max(0.0, high - value)
-    seen = {_cell(unit, fine) for unit in sample}
+    seen = {_cell(unit, fine) for unit in sample if unit.label and unit.label[0] == unit.label[1]}
     judged = gathered((unit.scenario, unit.question, unit.judged) for unit in units if unit.judged is not None)
     ends = (max(lowest, value - (below**2 + run**2) ** 0.5), min(1.0, value + (above**2 + run**2) ** 0.5))
     return Corrected(
@@ -108,6 +111,7 @@ def _means(units: Sequence[Unit], weights: Sequence[float], fine: bool) -> dict[
     for unit, weight in zip(units, weights, strict=True):
         if unit.label is not None and unit.label[0] == unit.label[1]:
             found = sums[_cell(unit, fine)]
+            # Horvitz and Thompson 1952: an answer that was unlikely to be drawn stands for many
             found[0] += weight / unit.probability * unit.label[0]
             found[1] += weight / unit.probability
     return {cell: total / whole for cell, (total, whole) in sums.items()}
@@ -134,6 +138,7 @@ def _end(units: Sequence[Unit], weights: Sequence[float], fine: bool, lowest: fl
             found[0] += weight / unit.probability
             found[1] += weight / unit.probability * unit.label[side]
     strata = [_stratum(list(labelled[cell].values()), weight) for cell, weight in whole.items() if cell in labelled]
+    # nobody looked there: the whole weight may be safe, or unsafe
     open_weight = sum(weight for cell, weight in whole.items() if cell not in labelled)
     return interval(strata, lowest)[side] + open_weight * (lowest, 1.0)[side]
 
@@ -169,6 +174,7 @@ def labels_needed(found: Corrected, points: float) -> int | None:
     """
     assert found.from_labels is not None
     assert found.from_run is not None
+    # the two parts add in squares, so that the run's own may use up the whole room
     room = points**2 - found.from_run**2
     if room <= 0:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 
 import pydantic
 
@@ -99,6 +99,7 @@ class Plan:
             return {name: len(questions) for name, questions in self.values.items()}
         own = isinstance(self.dataset, OwnScenarios)
         scenarios = self.dataset.scenarios if isinstance(self.dataset, OwnScenarios) else self.scenario.values()
+        # harmless twins are asked too, but are in no ASR
         counts = {s.name: sum(not q.benign for q in self.dataset.questions(s)) for s in scenarios}
         counts = {name: count for name, count in counts.items() if count}
         if not counts:
@@ -114,6 +115,7 @@ class Plan:
                 self._expected(f"{100 * s:.0f} % of the questions change{alike}", s / self.repeats**2) for s in CHANGING
             ]
         between, within = self.variances()
+        # the difference of two independent runs varies by the sum of both variances
         told = [("their answers have nothing in common", 2 * (between + within))]
         told += [("they differ in half of that", between + within)]
         if within:
@@ -121,13 +123,21 @@ class Plan:
         return [self._expected(what, squares) for what, squares in told]
 
     def variances(self) -> tuple[float, float]:
-        """The run's variance of a question's mean within a scenario: of its own rate, and from its repeats' chance."""
-        totals, chances = [], []
-        for questions in self.values.values():
-            means = [fmean(values) for values in questions]
-            centre = fmean(means)
-            totals.append(fmean((mean - centre) ** 2 for mean in means))
-            chances.append(fmean(_chance(values) for values in questions))
+        """The run's variance of a question's mean within a scenario: of its own rate, and from its repeats' chance.
+
+        Raises:
+            DataError: no scenario has two questions.
+        """
+        # of 8 questions the plain variance is an eighth too small, and one question would seem not to vary at all
+        scenarios = [questions for questions in self.values.values() if len(questions) > 1]
+        if not scenarios:
+            raise DataError(
+                f"run={self.run} has one rated question a scenario, which does not tell how much questions differ",
+                "Plan with another run, or from the questions alone: leave run= out.",
+            )
+        totals = [variance(fmean(values) for values in questions) for questions in scenarios]
+        chances = [fmean(_chance(values) for values in questions) for questions in scenarios]
+        # by chance the estimate of a part may exceed that of the whole; a variance below 0 would plan nonsense
         within = min(fmean(chances), fmean(totals))
         return fmean(totals) - within, within
 
@@ -151,6 +161,7 @@ class Plan:
 def _chance(values: Sequence[float]) -> float:
     """The variance of a question's mean that comes from drawing its repeats."""
     mean, times = fmean(values), len(values)
+    # times - 1: the repeats that were drawn lie nearer to their own mean than to the question's rate
     return mean * (1 - mean) / (times - 1) if times > 1 else 0.0
 
 

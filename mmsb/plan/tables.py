@@ -30,6 +30,7 @@ def _differences(plan: Plan) -> Table:
     table.add_column("where")
     for heading in ("average over scenarios", "all questions", f"for {wished}"):
         table.add_column(heading, justify="right")
+    # effective questions mean nothing at a keyboard: said in questions, the scenarios in proportion
     total = sum(plan.sizes.values())
     for one in plan.expected():
         need = "-" if one.needed is None else f"{max(1, round(one.needed * total)):,}"

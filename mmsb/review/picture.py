@@ -35,9 +35,11 @@ def picture_of(run: Answers, row: Row, folder: Path) -> tuple[Path | None, str]:
         data, kind = picture.encoded()
     except (MmsbError, OSError, KeyError) as error:
         return None, f"not at hand: {str(error).splitlines()[0]}"
+    # a rater who sees another picture than the model did labels something else
     same = picture.identity == row["image"]
     path = folder / f"{picture.identity}.{ENDINGS[kind]}"
     folder.mkdir(parents=True, exist_ok=True)
+    # a viewer may open it the same moment: never half a picture under the final name
     draft = path.with_suffix(".tmp")
     draft.write_bytes(data)
     draft.replace(path)

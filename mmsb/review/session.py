@@ -121,6 +121,7 @@ class Review:
             DataError: the file holds labels of something else.
             ConfigError: it holds a draw made otherwise.
         """
+        # first: a torn line would make the whole file unreadable, and hours of labels with it
         mend(self.labels)
         known = self.known()
         wanted = draw(self.runs, self.size, self.by, self.seed)
@@ -128,9 +129,11 @@ class Review:
             raise DataError(f"{self.labels} holds labels that were not drawn from this run", "Name another file.")
         if known and known.draw:
             check(known, self.runs, self.labels)
+            # two draws have no common probabilities, and their labels could never be weighed together
             if (known.draw.by, known.draw.seed) != (self.by, self.seed):
                 told = f"by={known.draw.by} seed={known.draw.seed}"
                 raise ConfigError(f"{self.labels} was drawn with {told}", f"Add {told}, or name another file.")
+            # never fewer than before: the labels beyond a smaller size would no longer be of the sample
             if len(known.draw.items) >= len(wanted.items):
                 return known.draw
         if self.adjudicate:
@@ -160,6 +163,7 @@ class Review:
         if not self.adjudicate:
             return [t for t in all_tasks if t.name not in items or self.who not in items[t.name].labels]
         disputed = [(t, items[t.name]) for t in all_tasks if t.name in items and items[t.name].disputed]
+        # who took part in the disagreement would only vote twice
         if any(self.who in item.labels for _, item in disputed):
             raise ConfigError(
                 f"rater={self.who} labelled answers that are to be decided",
@@ -170,6 +174,7 @@ class Review:
     def store(self, file: BinaryIO, task: Task, label: str | None) -> None:
         """Append a label (None: skipped) and see it onto the disk; a later line takes the place of an earlier one."""
         row = task.row
+        # with the texts: the file can be read, and held against the run, by itself
         kept = {"id": row["id"], "scenario": row["scenario"], "question": row["question"], "answer": row["response"]}
         decided = {"adjudicated": True} if self.adjudicate else {}
         write(file, {**kept, "run": task.id, "label": label or SKIPPED, "rater": self.who, **decided})
@@ -197,6 +202,7 @@ def write(file: BinaryIO, record: dict[str, object]) -> None:
     """Append one line, whole and onto the disk."""
     file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
     file.flush()
+    # a label costs a person half a minute; a power cut must cost none
     os.fsync(file.fileno())
 
 

@@ -39,6 +39,7 @@ def label_all(tasks: Sequence[Task], pictures: str, output_dir: Path, store: Cal
     Raises:
         DataError: standard input is no terminal.
     """
+    # from a pipe every byte would be a label
     if not sys.stdin.isatty():
         raise DataError("standard input is no terminal", "Run python -m mmsb.review in a terminal.")
     at = made = 0
@@ -53,6 +54,7 @@ def label_all(tasks: Sequence[Task], pictures: str, output_dir: Path, store: Cal
                 store(task, LABELS.get(key))
                 made += key in LABELS
                 at += 1
+            # only shown again: its new label is a later line of the file, and the later one counts
             elif key == "b":
                 at = max(0, at - 1)
             elif key == "q":
@@ -86,6 +88,7 @@ def single_keys() -> Iterator[None]:
     """Keys arrive one by one, without Enter and without being shown; Ctrl-C still interrupts."""
     before = termios.tcgetattr(sys.stdin)
     try:
+        # not raw mode: Ctrl-C must still end it
         tty.setcbreak(sys.stdin)
         yield
     finally:
