@@ -247,7 +247,8 @@ class _Tilted:
         half = self.whole - pull
         root = numpy.hypot(half, 2 * numpy.sqrt(self.least * pull))
         above, below = (root + half) / 2, 2 * self.least * pull / numpy.where(half < 0, root - half, 1.0)
-        return numpy.maximum(numpy.where(half < 0, below, above), self.least)
+        level: Array = numpy.maximum(numpy.where(half < 0, below, above), self.least)
+        return level
 
 
 def _solved(surplus: Callable[[Array], tuple[Array, Array]], first: Array) -> Array:
