@@ -1,213 +1,25 @@
-"""What comes from outside as JSON, parsed by strict schemas: replies, store lines, rows and records of runs.
+"""What comes from outside as JSON, parsed by strict schemas: store lines, rows and records of runs.
 
-A value of the wrong type is an error where it is read, and never goes further: a malformed reply is asked again, a
-file names itself. A count is a whole number: "12", true and 12.0 are none. No data names code.
+Replies of endpoints have theirs in `mmsb.replies`. A value of the wrong type is an error where it is read, and never
+goes further: a malformed reply is asked again, a file names itself. A count is a whole number: "12", true and 12.0 are
+none. No data names code.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import Annotated, Any, Literal, NotRequired
 
 import msgspec
 import pydantic
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from mmsb.errors import DataError, StoreError
-from mmsb.types import Finish, Label, Response, clean
+from mmsb.types import Finish, Label, Response
 
-T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # beyond it JSON numbers are not exact
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # a ValidationError is a DecodeError
-SHOWN_BYTES = 2000  # of a malformed reply
-
-
-class Malformed(Exception):
-    """A reply that is not what the endpoint's protocol says."""
-
-
-# ---- replies -----------------------------------------------------------------------------------------------------
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A part of a message that comes in several: text, a refusal, or thoughts (which are dropped)."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-
-
-class Message(msgspec.Struct, frozen=True):
-    """What the assistant said."""
-
-    content: str | list[Part] | None = None
-    refusal: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The content, or else the refusal; nothing where there is neither."""
-        if isinstance(self.content, list):
-            said = "".join(part.text or "" for part in self.content if part.type in ("text", "output_text"))
-            return said or self.refusal or "".join(part.refusal or "" for part in self.content)
-        return self.content or self.refusal or ""
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """One answer; only the first is read."""
-
-    message: Message
-    finish_reason: str | None = None
-    logprobs: msgspec.Raw = msgspec.Raw(b"null")  # parsed where they were asked for
-
-
-class Token(msgspec.Struct, frozen=True):
-    """A token of a chat's answer, with its log-probability and those of the likeliest in its place."""
-
-    token: str
-    logprob: float
-    top_logprobs: list[Token] = []
-
-
-class ChatTokens(msgspec.Struct, frozen=True):
-    """The tokens of a chat's answer."""
-
-    content: list[Token] | None = None
-
-
-class TextTokens(msgspec.Struct, frozen=True):
-    """The tokens of a completion, with the likeliest in each one's place."""
-
-    tokens: list[str]
-    top_logprobs: list[dict[str, float] | None]
-
-
-class TextChoice(msgspec.Struct, frozen=True):
-    """One completion; only the first is read."""
-
-    text: str
-    finish_reason: str | None = None
-    logprobs: TextTokens | None = None
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """What the call cost."""
-
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-
-
-class Chat(msgspec.Struct, frozen=True):
-    """A chat completion, or an endpoint's error in its place.
-
-    {"choices": [{"message": {"content": "..."}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 612, ...}}
-    """
-
-    choices: list[Choice] | None = None
-    usage: Usage | None = None
-    error: Any = None
-
-
-class Completion(msgspec.Struct, frozen=True):
-    """A completion of a text, or an endpoint's error in its place."""
-
-    choices: list[TextChoice] | None = None
-    usage: Usage | None = None
-    error: Any = None
-
-
-class Moderated(msgspec.Struct, frozen=True):
-    """A moderation's reading of one text."""
-
-    flagged: bool
-    categories: dict[str, bool | None]
-    category_scores: dict[str, float | None]
-
-
-class Moderation(msgspec.Struct, frozen=True):
-    """A moderation's reply."""
-
-    results: Annotated[list[Moderated], msgspec.Meta(min_length=1)]
-
-
-_chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
-_chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
-_completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
-_moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
-
-
-def parse_chat(content: bytes) -> Chat:
-    """A reply of /chat/completions. It has a choice or an error.
-
-    Raises:
-        Malformed: it is neither, or a value is of the wrong type.
-    """
-    chat = _reply(_chat, content, "a chat completion")
-    if not chat.choices and not chat.error:
-        raise Malformed(f"not a chat completion (no choices): {shown_bytes(content)}")
-    return chat
-
-
-def parse_tokens(content: bytes) -> list[Token]:
-    """The `logprobs` of a chat's answer.
-
-    Raises:
-        Malformed: a value is of the wrong type.
-    """
-    found = _reply(_chat_tokens, content, "the log-probabilities of an answer")
-    return found.content or [] if found else []
-
-
-def parse_completion(content: bytes) -> Completion:
-    """A reply of /completions. It has a choice or an error.
-
-    Raises:
-        Malformed: it is neither, or a value is of the wrong type.
-    """
-    completion = _reply(_completion, content, "a completion")
-    if not completion.choices and not completion.error:
-        raise Malformed(f"not a completion (no choices): {shown_bytes(content)}")
-    return completion
-
-
-def parse_moderation(content: bytes) -> Moderated:
-    """The first result of a reply of /moderations.
-
-    Raises:
-        Malformed: there is none, or a value is of the wrong type.
-    """
-    return _reply(_moderation, content, "a moderation").results[0]
-
-
-def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
-    try:
-        try:
-            return decode(content)
-        # Whole JSON with a wrong value is wrong; only what is not strict JSON is worth mending.
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return decode(_mended(content))
-    except BROKEN as error:
-        raise Malformed(f"not {what} ({error}): {shown_bytes(content)}") from error
-
-
-def _mended(content: bytes) -> bytes:
-    r"""The same as strict JSON: some servers send halves of characters (\ud83d alone; here U+FFFD) and raw controls.
-
-    Such a reply holds an answer that was paid for: asking again would bring the same.
-    """
-    try:
-        text = content.decode(json.detect_encoding(content), "replace")
-        return clean(json.dumps(json.loads(text.removeprefix("\ufeff"), strict=False), ensure_ascii=False)).encode()
-    except ValueError as error:
-        raise msgspec.DecodeError(str(error)) from error
-
-
-def shown_bytes(content: bytes) -> str:
-    """The beginning of a reply, for messages."""
-    return repr(content[:SHOWN_BYTES].decode("utf-8", "replace"))
 
 
 # ---- the store ---------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ LAYERS = (
     ("flow", "store"),
     ("model",),
     ("convert", "image_mode"),
-    ("dataset",),
+    ("dataset", "replies"),
     ("schemas",),
     ("cli",),
     ("error_messages", "hydra_app", "usage"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsb.schemas import (
+from mmsb.replies import (
     Chat,
     Malformed,
     parse_chat,

@@ -18,7 +18,7 @@ import orjson
 
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
-from mmsb.schemas import Malformed, Usage, parse_chat, parse_tokens, shown_bytes
+from mmsb.replies import Malformed, Usage, parse_chat, parse_tokens, shown_bytes
 from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}

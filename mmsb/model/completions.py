@@ -16,7 +16,7 @@ import orjson
 
 from mmsb.model.chances import LIKELIEST, chances
 from mmsb.model.chat import BROKEN_FINISHES, FINISHES, filtered, without_thoughts
-from mmsb.schemas import Malformed, Usage, parse_completion, shown_bytes
+from mmsb.replies import Malformed, Usage, parse_completion, shown_bytes
 from mmsb.types import How, Prompt, Response, clean
 
 

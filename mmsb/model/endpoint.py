@@ -24,7 +24,7 @@ from mmsb.errors import DataError, ModelError, StoreError
 from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
-from mmsb.schemas import Malformed
+from mmsb.replies import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:

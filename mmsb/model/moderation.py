@@ -11,7 +11,7 @@ import orjson
 from mmsb.config import settings
 from mmsb.model.chat import content
 from mmsb.model.openai import OpenAI
-from mmsb.schemas import parse_moderation
+from mmsb.replies import parse_moderation
 from mmsb.types import Prompt, Response, clean
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 import aiohttp
 import openai
 
-from mmsb.schemas import Malformed
+from mmsb.replies import Malformed
 
 AGAIN = (408, 409, 429)
 MOVED = (301, 302, 303, 307, 308)
