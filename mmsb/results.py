@@ -107,6 +107,18 @@ class Results:
             raise StoreError.writing(self.path, error) from error
 
 
+def claimed(folder: Path) -> bool:
+    """Whether a run is writing to the folder now."""
+    try:
+        with (folder / ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def _claimed(folder: Path) -> IO[bytes]:
     """The folder's lock, held as long as it is open: a process that dies lets go of it.
 

@@ -44,7 +44,8 @@ class SweepCallback(Callback):
         tracker: Tracker = build(config.tracker, Tracker)  # type: ignore[type-abstract]
         _trackers[str(folder)] = tracker
         name = config.hydra.runtime.choices.get("experiment") or "sweep"
-        sweep = Sweep(folder, name, _identity(config))
+        count = os.environ.get(COUNT_VARIABLE)
+        sweep = Sweep(folder, name, _identity(config), int(count) if count else None)
         sweep.save()
         try:
             tracker.open_sweep(sweep)

@@ -17,10 +17,10 @@ from mmsb.calls import LIVE as LIVE_CALLS
 from mmsb.calls import Calls
 from mmsb.errors import ConfigError
 from mmsb.flow import Call
+from mmsb.report.progress import Going, run_folders
 from mmsb.results import FILE, LIVE, Results
 from mmsb.scenario import official_scenarios
 from mmsb.types import Failure, Prompt, Question, Response, Result, Sample, Verdict
-from mmsb.view.progress import Going, run_folders
 from mmsb.view.server import Server, View
 from tests.browser import Browser, chromium
 from tests.reporting import Made

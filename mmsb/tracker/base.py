@@ -30,15 +30,17 @@ class Sweep:
         folder: where its runs lie.
         name: of the experiment, or "sweep".
         identity: digest of what was asked for.
+        runs: how many there will be; None where the sweeper decides that on its way.
     """
 
     folder: Path
     name: str
     identity: str
+    runs: int | None = None
 
     def save(self) -> None:
         """Write it down in its folder, for its runs and for whoever records it later."""
-        values = {"name": self.name, "identity": self.identity}
+        values = {"name": self.name, "identity": self.identity, "runs": self.runs}
         write_atomically(self.folder / SWEEP_FILE, json.dumps(values) + "\n")
 
     @classmethod
@@ -53,7 +55,7 @@ class Sweep:
             return None
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(folder, str(values["name"]), str(values["identity"]))
+            return cls(folder, str(values["name"]), str(values["identity"]), values.get("runs"))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
 

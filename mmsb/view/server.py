@@ -20,7 +20,7 @@ from mmsb.errors import ConfigError, MmsbError
 from mmsb.paths import PACKAGE
 from mmsb.report import page
 from mmsb.report.columns import named
-from mmsb.view.progress import Going, run_folders
+from mmsb.report.progress import Going, run_folders
 
 LOOPBACK = "127.0.0.1"
 MOST = 40  # runs that the list shows

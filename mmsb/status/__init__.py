@@ -1,0 +1,1 @@
+"""Which runs go on, which are left, what failed."""

@@ -1,0 +1,83 @@
+"""What runs, what is left and what failed, of every run in an output folder, read from what the runs have written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import PositiveInt
+from rich.markup import escape
+from rich.table import Table
+
+from mmsb.cli import ERROR_FILE
+from mmsb.config import settings
+from mmsb.prices import duration, money
+from mmsb.report.progress import Going, run_folders
+from mmsb.results import claimed
+from mmsb.run import short_name
+from mmsb.terminal import LEFT, console
+from mmsb.tracker.base import Sweep
+
+
+@settings
+class Status:
+    """Settings of a look.
+
+    Attributes:
+        output_dir: where the runs are.
+        newest: how many sweeps and single runs are shown, the newest first.
+    """
+
+    output_dir: Path = Path("outputs")
+    newest: PositiveInt = 10
+    trusted_packages: tuple[str, ...] = ()
+
+    def print(self) -> None:
+        """Print a line a run, and below them what a sweep has left."""
+        places = list(run_folders(self.output_dir).items())[: self.newest]
+        if not places:
+            print(f"no run in {self.output_dir} yet")
+            return
+        table = Table(title=f"Runs in {escape(str(self.output_dir))}", title_style="bold", **LEFT)
+        for heading in ("run", "state", "samples", "failed", "left", "spent"):
+            table.add_column(heading, overflow="fold", justify="left" if heading in ("run", "state") else "right")
+        notes = []
+        for name, folders in places:
+            table.add_section()
+            for folder in folders:
+                table.add_row(*map(escape, self._row(folder)))
+            notes += list(self._left(name, folders))
+        console().print(table)
+        for note in notes:
+            print(note)
+
+    def _row(self, folder: Path) -> list[str]:
+        going = Going(folder)
+        now = going.look()
+        total = f"{now['total']:,}" if now["total"] is not None else "?"
+        running = claimed(folder)
+        left = duration(now["left"]) if running and now["left"] else ""
+        name = folder.relative_to(self.output_dir).as_posix()
+        named = short_name(going.run.name) if now["finished"] else ""
+        return [
+            f"{name}\n{named}".strip(),
+            "finished" if now["finished"] else "running" if running else "stopped",
+            f"{now['done']:,}/{total}",
+            f"{now['failed']:,}",
+            left,
+            money(now["dollars"]) if now["dollars"] else "",
+        ]
+
+    def _left(self, name: str, folders: list[Path]) -> Iterator[str]:
+        """What a person would do about what is not finished."""
+        errors = [folder for folder in folders if (folder / ERROR_FILE).is_file()]
+        for folder in errors:
+            yield f"{folder}: {(folder / ERROR_FILE).read_text(encoding='utf-8').splitlines()[0]}"
+        place = self.output_dir / name
+        sweep = Sweep.at(place)
+        begun = len(folders)
+        if sweep and sweep.runs and begun < sweep.runs:
+            yield f"{place}: {sweep.runs - begun} of {sweep.runs} runs have not begun"
+        stopped = [folder for folder in folders if not Going(folder).finished and not claimed(folder)]
+        if stopped:
+            yield f"{place}: {len(stopped)} stopped before the end; the same command again goes on from the store"

@@ -1,0 +1,70 @@
+"""Which runs go on, which are left, which are dead; and removing those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmsb.clean.dead import Clean
+from mmsb.results import Results
+from mmsb.status.table import Status
+from mmsb.tracker.base import Sweep
+from tests.reporting import Made
+from tests.test_view import unfinished
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A sweep of four: one run finished, one going on, one dead; one has not begun. And a single dead run."""
+    folder = tmp_path / "outputs"
+    sweep = folder / "sweeps/2026"
+    Made("text_only").write(sweep / "0")
+    for place in (sweep / "1", sweep / "2", folder / "runs/2026"):
+        unfinished(place, 5)
+    (sweep / "2/error.txt").write_text("the endpoint went away\n")
+    Sweep(sweep, "mine", "0" * 32, runs=4).save()
+    return folder
+
+
+def test_status_tells_running_stopped_and_left_apart(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Results(outputs / "sweeps/2026/1"):
+        unfinished_rows = outputs / "sweeps/2026/1/.results.jsonl.live"
+        unfinished_rows.write_bytes((outputs / "sweeps/2026/2/.results.jsonl.live").read_bytes())
+        Status(output_dir=outputs).print()
+    out = capsys.readouterr().out
+    states = {
+        line.split("│")[1].strip(): line.split("│")[2].strip()
+        for line in out.splitlines()
+        if "2026" in line and "│" in line
+    }
+    assert states == {
+        "sweeps/2026/0": "finished",
+        "sweeps/2026/1": "running",
+        "sweeps/2026/2": "stopped",
+        "runs/2026": "stopped",
+    }
+    assert "5/16" in out
+    assert "the endpoint went away" in out
+    assert "1 of 4 runs have not begun" in out
+    assert "1 stopped before the end" in out
+
+
+def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (outputs / "store").mkdir()
+    with Results(outputs / "sweeps/2026/1"):
+        Clean(output_dir=outputs).clean()
+        assert "remove=true" in capsys.readouterr().out
+        assert (outputs / "runs/2026").is_dir()
+        Clean(output_dir=outputs, remove=True).clean()
+    assert [path.name for path in sorted((outputs / "sweeps/2026").glob("*/"))] == ["0", "1"]
+    assert list((outputs / "runs").iterdir()) == []
+    assert (outputs / "store").is_dir()
+
+
+def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Status(output_dir=tmp_path / "none").print()
+    Clean(output_dir=tmp_path / "none").clean()
+    out = capsys.readouterr().out
+    assert "no run in" in out
+    assert "0 runs did not come to their end" in out
