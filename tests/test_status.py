@@ -22,6 +22,8 @@ def outputs(tmp_path: Path) -> Path:
     Made("text_only").write(sweep / "0")
     for place in (sweep / "1", sweep / "2", folder / "runs/2026"):
         unfinished(place, 5)
+        (place / ".lock").touch()  # whoever died let go of it
+    (folder / "runs/starting/.hydra").mkdir(parents=True)
     (sweep / "2/error.txt").write_text("the endpoint went away\n")
     Sweep(sweep, "mine", "0" * 32, runs=4).save()
     return folder
@@ -33,11 +35,8 @@ def test_status_tells_running_stopped_and_left_apart(outputs: Path, capsys: pyte
         unfinished_rows.write_bytes((outputs / "sweeps/2026/2/.results.jsonl.live").read_bytes())
         Status(output_dir=outputs).print()
     out = capsys.readouterr().out
-    states = {
-        line.split("│")[1].strip(): line.split("│")[2].strip()
-        for line in out.splitlines()
-        if "2026" in line and "│" in line
-    }
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines() if "│" in line]
+    states = {row[1]: row[2] for row in rows if "2026" in row[1]}
     assert states == {
         "sweeps/2026/0": "finished",
         "sweeps/2026/1": "running",
@@ -58,7 +57,7 @@ def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.Cap
         assert (outputs / "runs/2026").is_dir()
         Clean(output_dir=outputs, remove=True).clean()
     assert [path.name for path in sorted((outputs / "sweeps/2026").glob("*/"))] == ["0", "1"]
-    assert list((outputs / "runs").iterdir()) == []
+    assert [path.name for path in (outputs / "runs").iterdir()] == ["starting"]
     assert (outputs / "store").is_dir()
 
 
@@ -67,4 +66,4 @@ def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     Clean(output_dir=tmp_path / "none").clean()
     out = capsys.readouterr().out
     assert "no run in" in out
-    assert "0 runs did not come to their end" in out
+    assert "no run is dead come to their end" in out

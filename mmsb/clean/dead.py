@@ -40,8 +40,11 @@ class Clean:
             print(f"{'removed' if self.remove else 'dead'}: {folder}")
             if self.remove:
                 _remove(folder)
-        print(f"{len(found)} runs did not come to their end. What was answered stays in {self.output_dir / 'store'}.")
-        if found and not self.remove:
+        if not found:
+            print(f"no run is dead in {self.output_dir}")
+            return
+        print(f"dead runs: {len(found)}. What was answered stays in {self.output_dir / 'store'}.")
+        if not self.remove:
             print(f"To remove them: python -m mmsb.clean output_dir={self.output_dir} remove=true")
 
 
