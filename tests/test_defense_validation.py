@@ -79,3 +79,11 @@ def test_a_classifier_of_answers_is_refused_in_front_of_the_model(mmsb: Run) -> 
     done = mmsb("defense=input_guard", "+judge@defense.input_guard.judge=harmbench", "dataset.limit=1", "tracker=none")
     assert done.returncode != 0
     assert "reads answers" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["ecso", "eta", "mllm_protector", "bluesuffix"])
+def test_a_check_that_says_nothing_readable_is_counted_by_every_method(name: str, tmp_path: Path) -> None:
+    """Else a defense whose checks never work looks like one that finds nothing."""
+    with target(tmp_path, lambda text, image: "Hmm.") as (model, _):
+        found = ask_one(model, option(name))
+    assert roles(found).count(UNREADABLE) == 1

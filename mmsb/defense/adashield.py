@@ -136,7 +136,7 @@ class AdaShieldAdaptive:
         attempt = Prompt(self.placed(shield.text, shield.query), TypedText(shield.phrase))
         reply = await ask.model(attempt, "attempt")
         if read(reply.text, reply.finish).refusal:
-            return shield
+            return shield  # it works already; another wording could only lose that
         rewrite = Prompt(fill(self.refine, answer=reply.text, **asdict(shield)))
         better = await ask.helper(self.defender or ask.target, rewrite, "rewrite")
         return replace(shield, text=better.text.strip() or shield.text)

@@ -237,6 +237,13 @@ def says_yes(reply: Response) -> bool:
     return bool(YES.match(final_answer(reply.text)))
 
 
+def heard_yes(reply: Response, asked: str, ask: Ask) -> bool:
+    """Whether the reply to a check begins with a yes. One that says neither yes nor no passes, and is counted."""
+    if not (says_yes(reply) or says_no(reply)):
+        ask.unreadable(asked, reply.text)
+    return says_yes(reply)
+
+
 def says_no(reply: Response) -> bool:
     """Whether a reply begins with a no."""
     return bool(NO.match(final_answer(reply.text)))

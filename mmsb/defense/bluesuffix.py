@@ -67,6 +67,8 @@ class BlueSuffix:
         asked = Prompt(fill(self.wording, query=prompt.text), repeat=prompt.repeat)
         told = await ask.helper(self.purifier or ask.target, asked, "purified")
         marked = MARKED.search(told.text)
+        if marked is None:  # the query passes as it was, as in the authors' code: no defense then
+            ask.unreadable(asked.text, told.text)
         purified = marked[1].strip() if marked else ""
         text = "\n".join(filter(None, [purified or prompt.text, self.suffix]))
         return await ask(replace(prompt, text=text), "answer")

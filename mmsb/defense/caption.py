@@ -31,7 +31,7 @@ class CaptionThenAnswer:
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer, its own description before its eyes."""
-        if prompt.image is None:
+        if prompt.image is None:  # a description of nothing would be the model's invention
             return await ask(prompt, "answer")
         asked = fill(self.caption, query=prompt.text)
         caption = await ask.model(replace(prompt, text=asked), "caption")

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill
+from mmsb.defense.base import Ask, fill, heard_yes
 from mmsb.defense.original import constants
 from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
@@ -78,6 +78,7 @@ class Ecso:
             return answer
         check = fill(texts.check, query=query, answer=answer.text[: self.shown])
         told = await ask.model(replace(prompt, text=check), "is it harmful?")
+        heard_yes(told, check, ask)  # counts what is neither yes nor no; the trigger is stricter than a yes
         if final_answer(told.text).lower() not in TRIGGERS:
             return answer
         caption = await ask.model(replace(prompt, text=fill(texts.caption, query=query)), "caption")

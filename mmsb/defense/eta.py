@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.defense.base import Ask, fill, heard_yes
 from mmsb.flow import gather
 from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
@@ -64,15 +64,16 @@ class Eta:
         if prompt.image is None:  # nothing to look at
             return answer
         asked = Prompt(fill(self.check, answer=answer.text), repeat=prompt.repeat)
-        if not says_yes(await ask.helper(judge, asked, "is the answer harmful?")):
+        if not heard_yes(await ask.helper(judge, asked, "is the answer harmful?"), asked.text, ask):
             return answer
         seen = replace(prompt, text=self.look, system=None)
-        if not says_yes(await ask.helper(judge, seen, "is the picture harmful?")):
+        if not heard_yes(await ask.helper(judge, seen, "is the picture harmful?"), seen.text, ask):
             return answer
         return await self._aligned(prompt, ask, judge)
 
     async def _aligned(self, prompt: Prompt, ask: Ask, judge: Engine) -> Response:
         wanted = replace(prompt, text=fill(self.begin, query=prompt.text))
+        # A model that samples gives each draw another answer; the store would give the same one five times.
         draws = [replace(wanted, repeat=prompt.repeat * self.candidates + n) for n in range(self.candidates)]
         drawn = await gather(*(ask(draw, f"candidate {n}") for n, draw in enumerate(draws, 1)))
         asked = [Prompt(fill(self.grade, answer=one.text), repeat=prompt.repeat) for one in drawn]

@@ -69,6 +69,7 @@ class Check:
         if self.judge:
             label: str = await ask.screen(self.judge, prompt, reply, CHECK)
             return label == "unsafe" or (label != "safe" and self.unread(text, label, ask))
+        # An answer is checked as it will be read: without the picture that led to it.
         image = prompt.image if reply is None else None
         said = await ask.model(replace(prompt, text=fill(self.question, text=text), image=image), CHECK)
         return says_yes(said) or (not says_no(said) and self.unread(text, said.text, ask))

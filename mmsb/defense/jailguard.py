@@ -66,6 +66,7 @@ class JailGuard:
             return await ask(prompt, "answer")
         copies = [replace(prompt, image=Mutated(picture, self.mutator, n)) for n in range(self.variants)]
         replies = await gather(*(ask(copy, f"variant {n}") for n, copy in enumerate(copies, 1)))
+        # An attack that fails on every copy is one that the model sees through: no divergence would show it.
         declined = all(read(reply.text, reply.finish).refusal for reply in replies)
         if declined or divergence(similarities([reply.text[: self.shown] for reply in replies])) > self.threshold:
             return Response(self.refusal)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill, says_yes
+from mmsb.defense.base import Ask, fill, heard_yes
 from mmsb.judge.base import Judge
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
@@ -58,8 +58,12 @@ class Protector:
         return replace(better, text=better.text.strip() or self.refusal, sent=answer.sent)
 
     async def _harmful(self, text: str, repeat: int, ask: Ask) -> bool:
+        # The detector is trained on answers alone: the request would be read as part of one.
         alone = Prompt("", repeat=repeat)
         if self.detector:
-            return await ask.screen(self.detector, alone, text, "is it harmful?") == "unsafe"
+            label = await ask.screen(self.detector, alone, text, "is it harmful?")
+            if label not in ("safe", "unsafe"):
+                ask.unreadable(text, label)
+            return label == "unsafe"
         asked = replace(alone, text=fill(self.question, answer=text))
-        return says_yes(await ask.model(asked, "is it harmful?"))
+        return heard_yes(await ask.model(asked, "is it harmful?"), asked.text, ask)
