@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
+TOOLS := .venv/tools
 # Each process takes files from one end, so that what a file builds and imports is built and imported once.
 TEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format bench proof setup clean
+.PHONY: demo test check format bench proof lock sbom setup clean
 
 demo: $(SETUP)
 	$(BIN)/python -m mmsb experiment=demo
@@ -33,12 +34,30 @@ proof: $(SETUP)
 
 setup: $(SETUP)
 
-# torch comes first and alone: everything else is then satisfied by it and pulls in no other build.
-$(SETUP): pyproject.toml constraints.txt
+# After a change of pyproject.toml or constraints.txt: digests of every file of every package, for all machines.
+lock: $(TOOLS)/.ready
+	$(TOOLS)/bin/uv pip compile --quiet pyproject.toml tools/lock/needed.in --extra dev --constraint constraints.txt \
+		--override tools/lock/no_torch.txt --generate-hashes --universal --python-version 3.11 --no-annotate --no-header \
+		--output-file requirements.lock
+
+# What is installed, as a bill of materials (CycloneDX).
+sbom: $(SETUP) $(TOOLS)/.ready
+	mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o dist/sbom.json $(BIN)/python
+
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet uv==0.13.9 cyclonedx-bom==7.5.0
+	touch $(TOOLS)/.ready
+
+# Everything but torch is locked by digest; torch's builds differ by machine (CPU, CUDA), so its version alone is pinned.
+# The last line finds everything there; what is declared and not locked yet, it still gets (and a test says so).
+$(SETUP): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmsb needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
 	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $(SETUP)
 
 clean:
