@@ -15,7 +15,9 @@ from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import TrackingError
 from mmsb.experiment import Experiment, Notes, evaluate
+from mmsb.gpus import claim
 from mmsb.metrics.summary import Summary
+from mmsb.model.base import Batched, engines_in
 from mmsb.report import judge_error, members
 from mmsb.results import FILE
 from mmsb.run import Run, SavedRun
@@ -47,6 +49,7 @@ def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:
         MmsbError: what made the whole run impossible.
     """
     experiment = build(config, Experiment, (*TARGET_PACKAGES, *config.trusted_packages))
+    take_place(experiment)
     run = describe(config)
     with warnings.catch_warnings():
         warnings.simplefilter("once")
@@ -60,6 +63,18 @@ def record(experiment: Experiment, run: Run) -> None:
             say(line)
     except TrackingError as error:
         show(error)
+
+
+def take_place(experiment: Experiment) -> None:
+    """Have a GPU of its own where runs of a sweep go on side by side; Ray and Slurm see to it themselves.
+
+    Raises:
+        ConfigError: there are more runs at a time than GPUs.
+    """
+    launcher = HydraConfig.get().runtime.choices.get("hydra/launcher")
+    local = any(isinstance(engine, Batched) or getattr(engine, "serve", False) for engine in engines_in(experiment))
+    if local and launcher in ("joblib", "submitit_local"):
+        claim(wait=launcher == "submitit_local")
 
 
 def describe(config: DictConfig) -> Run:

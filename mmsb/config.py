@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmsb import resolvers as resolvers  # registers what YAML interpolates
 from mmsb import targets, texts
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.gpus import side_by_side
 from mmsb.paths import PACKAGE
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ OmegaConf.register_new_resolver("mmsb.token", lambda: secrets.token_hex(2), repl
 OmegaConf.register_new_resolver(
     "mmsb.placed", lambda placement, own: own if placement == "own" else placement, replace=True
 )
+OmegaConf.register_new_resolver("mmsb.side_by_side", side_by_side, replace=True)
 OmegaConf.register_new_resolver("mmsb.texts", texts.rows, replace=True)
 
 

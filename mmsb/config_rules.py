@@ -34,6 +34,11 @@ ONE = (
 SEVERAL = ("scenario", "defense")  # each stands under its own name, so that several can be chosen
 CALLBACKS = ("mmsb", "hydra", "hydra_plugins")
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")
+EXTRAS = {  # by what their targets begin with: the package that a launcher needs, and the extra that brings it
+    "hydra_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "hydra_submitit_launcher": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "mmsb_ray_launcher": ("ray", "ray"),
+}
 FACTORIES = ("()", "class")  # how a logging configuration names code
 
 
@@ -79,6 +84,10 @@ def refuse_foreign_code(hydra: DictConfig) -> None:
         elif not (group in ("launcher", "sweeper") and not rest and targets.within(str(target), PLUGINS)):
             raise ConfigError(
                 f"{key}._target_={target} is not allowed", "Hydra builds its own plugins and our callbacks, no more."
+            )
+        elif (extra := EXTRAS.get(str(target).split(".")[1])) and targets.spec_of(extra[0]) is None:
+            raise ConfigError(
+                f"this launcher needs {extra[0]}, which is not installed", f"pip install 'mmsb[{extra[1]}]'"
             )
     for group in ("job_logging", "hydra_logging"):
         for name in FACTORIES:

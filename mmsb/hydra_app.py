@@ -22,6 +22,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_app, create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -198,12 +199,20 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
     hydra = CheckedHydra.create_main_hydra2("mmsb", path)
     assert isinstance(hydra, CheckedHydra)
     hydra.config_loader, hydra.before = Loader(path), before
+    _take_launchers_over()
     try:
         _dispatch(hydra, args, args.config_name or config_name, task)
     except NotStarted:
         pass
     finally:
         GlobalHydra.instance().clear()
+
+
+def _take_launchers_over() -> None:
+    """Have our launchers' files count: Hydra would check them against the plugins' own options of the same names."""
+    theirs = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        theirs.pop(file.name, None)
 
 
 def _refuse_options(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import secrets
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 from mmsb import __version__
 from mmsb.digest import digest, write_atomically
 from mmsb.errors import DataError
+from mmsb.gpus import VISIBLE
 from mmsb.paths import PACKAGE
 from mmsb.results import FILE as RESULTS
 from mmsb.results import read_rows
@@ -149,6 +151,7 @@ def environment() -> dict[str, Any]:
         "packages": versions,
         "platform": platform.platform(),
         "gpus": _gpus(),
+        "visible_gpus": os.environ.get(VISIBLE),
     }
 
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmsb.cli import ERROR_FILE, say, show
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
+from mmsb.gpus import SWEEPS, visible_gpus
 
 if TYPE_CHECKING:
     from mmsb.report.finished import Finished
@@ -38,6 +39,7 @@ class SweepCallback(Callback):
         folder = Path(config.hydra.sweep.dir).absolute()
         os.environ[SWEEP_VARIABLE] = str(folder)
         axes = _axes(config)
+        os.environ[SWEEPS] = ",".join(visible_gpus())
         os.environ[SWEPT_VARIABLE] = ",".join(axes)
         if config.hydra.runtime.choices.get("hydra/sweeper") == "basic":  # others decide on their way how many
             os.environ[COUNT_VARIABLE] = str(math.prod(axes.values()))
@@ -85,7 +87,7 @@ def finish_sweep() -> int:
         1 if one of its runs did not finish or had samples that failed, else 0.
     """
     name = os.environ.pop(SWEEP_VARIABLE, None)
-    for variable in (SWEPT_VARIABLE, COUNT_VARIABLE):
+    for variable in (SWEPT_VARIABLE, COUNT_VARIABLE, SWEEPS):
         os.environ.pop(variable, None)
     if name is None:
         return 0

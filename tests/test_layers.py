@@ -62,8 +62,9 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
-    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers", "gpus"),
+    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "texts", "digest"),
+    ("gpus",),
     ("paths", "errors"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -22,6 +22,7 @@ from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
 from mmsb.types import Outcome, Prompt, Response
+from tests.conftest import Run
 from tests.small_diffusion import SIDE, save_small_sdxl
 
 ray = pytest.importorskip("ray")
@@ -69,6 +70,22 @@ def by_text(replies: Iterable[Reply]) -> dict[tuple[str, bool], Outcome]:
 
 def pixels(drawn: Iterable[Drawn]) -> dict[str, bytes]:
     return {item.name: np.asarray(image).tobytes() for item, image in drawn if isinstance(image, Image.Image)}
+
+
+def test_runs_of_a_sweep_are_spread_over_the_nodes(mmsb_process: Run, tmp_path: Path, nodes: Any) -> None:
+    done = mmsb_process(
+        "model=tiny",
+        "image_mode=text_only,typo,sd",
+        "dataset.limit=1",
+        "scenario=[fraud]",
+        "tracker=none",
+        "hydra/launcher=ray",
+        "-m",
+        RAY_ADDRESS=nodes.address,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.rglob("run.json"))) == 3
+    assert "Sweep of 3 runs" in done.stdout
 
 
 def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(

@@ -24,8 +24,8 @@ class Room:
 
     setting: str = field(compare=False)
     replicas: int
-    cpus: int
-    gpus: int
+    cpus: float
+    gpus: float
 
     def check(self) -> None:
         """Whether the cluster can hold them.
@@ -41,13 +41,13 @@ class Room:
             if each * self.replicas > has:
                 fit = int(has // each)
                 raise ConfigError(
-                    f"{self.setting}={self.replicas} needs {each * self.replicas} {kind}s; the cluster has {has:g}",
+                    f"{self.setting}={self.replicas} needs {each * self.replicas:g} {kind}s; the cluster has {has:g}",
                     f"{self.setting}={fit}, or start more nodes first." if fit else "Start more nodes first.",
                 )
 
 
-def begin(setting: str) -> None:
-    """Join the cluster, or begin one.
+def begin(setting: str, shown: bool = False) -> None:
+    """Join the cluster, or begin one; `shown` says whether its processes print here.
 
     Raises:
         ConfigError: Ray is not installed; names the setting that needs it.
@@ -55,9 +55,9 @@ def begin(setting: str) -> None:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError(f"{setting} above 1 needs Ray, which is not installed", "pip install 'mmsb[ray]'") from error
+        raise ConfigError(f"{setting} needs Ray, which is not installed", "pip install 'mmsb[ray]'") from error
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+        ray.init(log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
 
 
 def room_for(setting: str, replicas: int, device: str, cpus: int = 1, spread_out: bool = False) -> Room:

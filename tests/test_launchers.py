@@ -1,0 +1,100 @@
+"""Sweeps in several processes: a GPU for each, one parent run, one plan, and errors where they belong."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsb import gpus
+from mmsb.errors import ConfigError
+from tests.commanding import Composed
+from tests.conftest import Run
+
+SWEEP = ("model=tiny", "image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
+
+
+def saved(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.rglob("run.json"))]
+
+
+def test_runs_side_by_side_have_a_gpu_each_and_one_parent(mmsb_process: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    done = mmsb_process(*SWEEP, "hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    runs = saved(tmp_path / "outputs" / "sweeps")
+    assert [run["name"] for run in runs] == ["image_mode=text_only", "image_mode=typo"]
+    assert {run["record"]["environment"]["visible_gpus"] for run in runs} <= {"6", "7"}
+    with sqlite3.connect(next(tmp_path.rglob("*.db"))) as database:
+        parents = database.execute("select value from tags where key = 'mlflow.parentRunId'").fetchall()
+    database.close()
+    assert len(parents) == 2
+    assert len(set(parents)) == 1
+
+
+def test_submitit_runs_each_in_a_process_and_waits_for_a_gpu(mmsb_process: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    arguments = (*SWEEP, "tracker=none", "hydra/launcher=submitit_local")
+    done = mmsb_process(*arguments, CUDA_VISIBLE_DEVICES="3", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert [run["record"]["environment"]["visible_gpus"] for run in saved(tmp_path)] == ["3", "3"]
+    assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 2
+    assert "Sweep of 2 runs" in done.stdout
+
+
+def test_no_two_claims_get_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    locks, seen = [], []
+    for _ in range(2):
+        monkeypatch.setenv(gpus.VISIBLE, "GPU-a,GPU-b")
+        held: dict[str, Any] = {}
+        monkeypatch.setattr(gpus, "_held", held)
+        gpus.claim(wait=False)
+        gpus.claim(wait=False)  # a process keeps what it has
+        locks.append(held)
+        seen.append(gpus.visible_gpus())
+    assert seen == [["GPU-a"], ["GPU-b"]]
+    monkeypatch.setenv(gpus.VISIBLE, "GPU-a,GPU-b")
+    monkeypatch.setattr(gpus, "_held", {})
+    with pytest.raises(ConfigError, match="all 2 GPUs") as refused:
+        gpus.claim(wait=False)
+    assert refused.value.remedy == "hydra.launcher.n_jobs=2"
+    for held in locks:
+        for lock in held.values():
+            lock.close()
+
+
+def test_a_launcher_whose_extra_is_missing_says_which(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsb.targets.spec_of", lambda module: None)
+    _, done = composed("image_mode=sd,typo", "hydra/launcher=submitit_slurm", "-m")
+    assert done.code == 1
+    assert "pip install 'mmsb[slurm]'" in done.err
+
+
+def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What submitit hands to sbatch and back: an array, a signal before the end, and itself again to be resubmitted."""
+    launcher = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.submitit_launcher")
+    submitit = importlib.import_module("submitit")
+    seen: dict[str, Any] = {}
+
+    class Executor(submitit.AutoExecutor):  # type: ignore[misc, name-defined]
+        def map_array(self, job: Any, *columns: Any) -> list[Any]:
+            inner = self._executor
+            seen.update(text=inner._make_submission_file_text("python -m job", "1"), again=job.checkpoint(["a"]))
+            seen["timeouts"] = inner.max_num_timeout
+            return []
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Executor)
+    monkeypatch.setattr("submitit.slurm.slurm.SlurmExecutor.affinity", lambda *_: 2)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    composed("image_mode=sd,typo", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "-m")
+    assert "#SBATCH --partition=gpu" in seen["text"]
+    assert "#SBATCH --gpus-per-node=1" in seen["text"]
+    assert "--signal=USR2@120" in seen["text"]
+    assert seen["timeouts"] == 20
+    assert isinstance(seen["again"], submitit.helpers.DelayedSubmission)
+    assert launcher.SlurmLauncher._EXECUTOR == "slurm"
