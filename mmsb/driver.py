@@ -40,7 +40,7 @@ class Driver:
     def __init__(self, store: Store, engines: Iterable[Engine] = ()) -> None:
         """Name all engines that will be asked: those at one endpoint share its strictest limit from the start."""
         self.store = store
-        self._endpoints = Endpoints(engines)
+        self._endpoints = Endpoints(engines, store.shelf)
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
         self._sessions: dict[str, Session] = {}

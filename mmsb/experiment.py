@@ -30,7 +30,7 @@ from mmsb.image_mode import ImageMode
 from mmsb.judge.base import GRADER, Judge, judged
 from mmsb.metrics.summary import Score, Summary, summarize
 from mmsb.model.base import Engine, engines_in
-from mmsb.prices import Prices, money
+from mmsb.prices import Prices, batched, money
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
 from mmsb.results import FILE, Results
@@ -192,7 +192,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         comparable=comparable(experiment, run.choices, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
-        cost=noted.costs.record(experiment.prices),
+        cost=noted.costs.record(experiment.prices and experiment.prices.through_batches(batched(run.config))),
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )

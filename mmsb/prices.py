@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -37,12 +38,23 @@ class Prices:
         source: where.
         llm: by the model's name at its endpoint.
         pictures: by the generator's name at its endpoint, or its hub id.
+        batch: what a token costs through a batch interface, as a share.
     """
 
     date: date
     source: str
     llm: dict[str, TokenPrice]
     pictures: dict[str, PicturePrice]
+    batch: NonNegativeFloat = 1.0
+
+    def through_batches(self, models: Set[str]) -> Prices:
+        """The table where these models are asked through batch interfaces."""
+        reduced = {
+            name: replace(price, input=self.batch * price.input, output=self.batch * price.output)
+            for name, price in self.llm.items()
+            if name in models
+        }
+        return replace(self, llm=self.llm | reduced)
 
     def dollars(self, model: str, given: int | None, came: int | None) -> tuple[float, float] | None:
         """What tokens cost, in US dollars: those given to a model, and those that came from it.
@@ -66,7 +78,25 @@ def recorded_prices(config: Mapping[str, Any]) -> Prices | None:
     values = config.get("prices")
     if not values:
         return None
-    return Prices(**{key: value for key, value in values.items() if key != "_target_"})
+    prices = Prices(**{key: value for key, value in values.items() if key != "_target_"})
+    return prices.through_batches(batched(config))
+
+
+def batched(config: object) -> Set[str]:
+    """The models in a resolved configuration that are asked through batch interfaces and in no other way."""
+    ways = list(_ways(config))
+    return {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
+
+
+def _ways(config: object) -> Iterator[tuple[str, bool]]:
+    if isinstance(config, Mapping):
+        if "batch" in config and isinstance(config.get("name"), str):
+            yield config["name"], bool(config["batch"])
+        for value in config.values():
+            yield from _ways(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _ways(value)
 
 
 def money(dollars: float) -> str:

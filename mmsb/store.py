@@ -134,6 +134,12 @@ class Shelf:
             self._index[bytes.fromhex(key)] = (len(self._files) - 1, offset, len(line))
         return response
 
+    def sync(self) -> None:
+        """Bring what was written to the disk now."""
+        with self._lock:
+            if self._writer:
+                os.fsync(self._writer.descriptor)
+
     def close(self) -> None:
         """Bring what was written to the disk and let go of the files."""
         with self._lock:

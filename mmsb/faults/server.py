@@ -94,8 +94,7 @@ class ChatServer:
 
     async def _listen(self) -> None:
         app = web.Application(client_max_size=1 << 30)
-        app.router.add_post("/v1/chat/completions", self._handle)
-        app.router.add_post("/v1/completions", self._handle)
+        self.routes(app.router)
         runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, HOST, self._port, backlog=1024, ssl_context=self._tls)
@@ -108,6 +107,11 @@ class ChatServer:
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+
+    def routes(self, router: web.UrlDispatcher) -> None:
+        """What it serves."""
+        router.add_post("/v1/chat/completions", self._handle)
+        router.add_post("/v1/completions", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self._under_way += 1

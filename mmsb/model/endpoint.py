@@ -94,9 +94,9 @@ class Requests:
         try:
             body = await self._body(prompt)
         except DataError as error:
-            return Failure("image_too_large" if isinstance(error, TooLarge) else "unreadable_image", error.problem)
+            return unsent(error)
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_worth_another), wait=_wait, stop=self._stop, before_sleep=_note, reraise=True
+            retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
         )
         try:
             return await retrying(self._once, body, prompt)
@@ -161,7 +161,7 @@ class Requests:
 
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""
-        met = _met(state)
+        met = met_by(state)
         if self._settings.dead():
             return True
         if met.unreachable and self._endpoint.heard is None:
@@ -213,22 +213,30 @@ class Requests:
         return f"Check the key in the environment variable {variable}, and what it is allowed to use."
 
 
-def _met(state: RetryCallState) -> RequestError:
+def unsent(error: DataError) -> Failure:
+    """A prompt whose picture cannot be sent."""
+    return Failure("image_too_large" if isinstance(error, TooLarge) else "unreadable_image", error.problem)
+
+
+def met_by(state: RetryCallState) -> RequestError:
+    """What the last attempt ran into."""
     assert state.outcome is not None
     error = state.outcome.exception()
     assert isinstance(error, RequestError)
     return error
 
 
-def _worth_another(error: BaseException) -> bool:
+def worth_another(error: BaseException) -> bool:
+    """Whether asking again may help."""
     return isinstance(error, RequestError) and error.again
 
 
-def _wait(state: RetryCallState) -> float:
+def wait(state: RetryCallState) -> float:
     """What the server asks for, if it does, else longer each time."""
-    after = _met(state).after
+    after = met_by(state).after
     return back_off(state) if after is None else after + random.uniform(0, JITTER)
 
 
-def _note(state: RetryCallState) -> None:
-    log.info("%s; asking again in %.1f s", _met(state), state.upcoming_sleep)
+def note(state: RetryCallState) -> None:
+    """Tell the log of an attempt that brought nothing."""
+    log.info("%s; asking again in %.1f s", met_by(state), state.upcoming_sleep)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from mmsb.errors import StoreError
     from mmsb.model.base import Engine
     from mmsb.model.endpoint import Endpoint
+    from mmsb.store import Shelf
+
+TOGETHER = 50_000  # prompts that wait for batches at a time: a whole file
 
 
 @runtime_checkable
@@ -26,6 +29,11 @@ class Remote(Protocol):
         ...
 
     @property
+    def batch(self) -> bool:
+        """Whether prompts are submitted in batches."""
+        ...
+
+    @property
     def url(self) -> str:
         """The endpoint."""
         ...
@@ -38,18 +46,21 @@ class Remote(Protocol):
 class Endpoints:
     """The endpoints of a run. Engines with the same URL and key share one, with the strictest of their limits."""
 
-    def __init__(self, engines: Iterable[Engine] = ()) -> None:
-        """`engines`: all that will ask, as far as they are known."""
+    def __init__(self, engines: Iterable[Engine], shelf: Callable[[Engine], Shelf]) -> None:
+        """`engines`: all that will ask, as far as they are known; `shelf`: where the answers of one are kept."""
+        self.shelf = shelf
+        self._batched = 0
         self._limits: dict[tuple[str, str | None], tuple[int, float | None]] = {}
         self._open: dict[tuple[str, str | None], Endpoint] = {}
         for engine in engines:
             if isinstance(engine, Remote):
                 self._expect(engine)
+                self._batched += engine.batch
 
     @property
     def at_a_time(self) -> int:
-        """Requests that may be under way at all endpoints together."""
-        return sum(concurrency for concurrency, _ in self._limits.values())
+        """Prompts that may be under way at all endpoints together."""
+        return sum(concurrency for concurrency, _ in self._limits.values()) + self._batched * TOGETHER
 
     def of(self, engine: Remote) -> Endpoint:
         """The engine's endpoint."""

@@ -59,6 +59,7 @@ class OpenAI:
         detail: OpenAI's image detail.
         max_image_side: pixels; larger pictures are scaled down to it and sent as JPEG. None: as they are.
         max_image_bytes: a picture whose file is larger fails, unsent. None: no limit.
+        batch: whether prompts go through the batch interface (files, batches): half the price, within a day.
         extra_body: further fields of the request, e.g. chat_template_kwargs of vLLM.
         repeats: how many times each prompt is asked; above 1 only with sampling.
         card: licence and what has been checked, where a preset gives it; changes no answer.
@@ -81,6 +82,7 @@ class OpenAI:
     detail: Literal["low", "high", "auto"] | None = None
     max_image_side: PositiveInt | None = None
     max_image_bytes: PositiveInt | None = None
+    batch: bool = False
     extra_body: dict[str, Any] = Field(default_factory=dict)
     repeats: PositiveInt = 1
     card: Card | None = None
@@ -116,12 +118,18 @@ class OpenAI:
         """Refuse what would change nothing.
 
         Raises:
-            ConfigError: repeats of one answer, limits on sampling without it, or a server that nobody can start.
+            ConfigError: repeats of one answer, limits on sampling without it, a server that nobody can start, or
+                batches where they cannot be.
         """
         if self.serve and self.server is None:
             raise ConfigError(
                 "serve=true, but this preset has no server that could be started",
                 "Use model=vllm, sglang, transformers_serve or ollama.",
+            )
+        if self.batch and (self.serve or self.requests_per_second):
+            raise ConfigError(
+                "batch=true submits files to a provider's batch interface: serve and requests_per_second mean nothing",
+                "Leave them out, or set batch=false.",
             )
         check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)
 
@@ -162,6 +170,12 @@ class OpenAI:
         """What answers prompts, through the client and within the limits that all engines at this endpoint share."""
         from mmsb.model.endpoint import Requests
 
+        if self.batch:
+            from mmsb.model.batches import Batches
+
+            async with Batches(self, endpoints.of(self), endpoints.shelf(self)) as batches:
+                yield batches.ask
+            return
         async with serving(self.server, self.name) if self.serve and self.server else nullcontext():
             yield Requests(self, endpoints.of(self)).ask
 

@@ -1,0 +1,129 @@
+"""The lines of a batch: requests as they are uploaded, and what comes back.
+
+{"custom_id": "<key>", "method": "POST", "url": "/v1/chat/completions", "body": {"model": ...}}
+
+{"custom_id": "<key>", "response": {"status_code": 200, "body": {"choices": ...}}, "error": null}
+{"custom_id": "<key>", "response": null, "error": {"code": "batch_expired", "message": "..."}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mmsb.errors import DataError, StoreError
+from mmsb.model.chat import filtered
+from mmsb.model.endpoint import unsent
+from mmsb.model.request_errors import RequestError
+from mmsb.schemas import Malformed, shown_bytes
+from mmsb.types import Failure, Outcome, Prompt, Response
+
+URL = "/v1/chat/completions"  # whatever the base URL is
+LINES, BYTES = 50_000, 200_000_000  # of a file at OpenAI; others allow as much or more
+
+
+@dataclass
+class Written:
+    """A file of requests.
+
+    Attributes:
+        keys: of its prompts.
+        unsent: prompts that are in no file, and why.
+        rest: prompts for which there was no room.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    unsent: dict[str, Failure] = field(default_factory=dict)
+    rest: Sequence[Prompt] = ()
+
+
+def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Prompt], bytes]) -> Written:
+    """Write as many prompts as one file may hold.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    written, size = Written(), 0
+    try:
+        with path.open("wb") as file:
+            for number, prompt in enumerate(prompts):
+                try:
+                    line = _line(prompt, request)
+                except DataError as error:
+                    written.unsent[prompt.key] = unsent(error)
+                    continue
+                if len(line) > BYTES:
+                    written.unsent[prompt.key] = Failure("request_too_large", f"more than {BYTES:,} bytes")
+                    continue
+                if len(written.keys) == LINES or size + len(line) > BYTES:
+                    written.rest = prompts[number:]
+                    break
+                file.write(line)
+                written.keys.append(prompt.key)
+                size += len(line)
+    except OSError as error:
+        raise StoreError.writing(path, error) from error
+    return written
+
+
+def _line(prompt: Prompt, request: Callable[[Prompt], bytes]) -> bytes:
+    parts = (prompt.key.encode(), URL.encode(), request(prompt))
+    return b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % parts
+
+
+class _Reply(msgspec.Struct):
+    status_code: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Answered(msgspec.Struct):
+    custom_id: str
+    response: _Reply | None = None
+    error: dict[str, Any] | None = None
+
+
+def read_answers(path: Path, read: Callable[[bytes], Response], key: str | None) -> Iterator[tuple[str, Outcome]]:
+    """What came back, line by line; the API key is blotted out where a server repeats it.
+
+    Raises:
+        Malformed: a line that is none, as where the file broke off.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                try:
+                    answered = msgspec.json.decode(line, type=_Answered)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise Malformed(f"not a line of a batch: {shown_bytes(line)}") from error
+                yield answered.custom_id, _outcome(answered, read, key)
+
+
+def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | None) -> Outcome:
+    response, error = answered.response, answered.error
+    if response is not None and response.status_code == 200 and not error:
+        try:
+            return read(bytes(response.body))
+        except Malformed as malformed:
+            return _failure("malformed", str(malformed), key)
+    if response is not None and not error:
+        body = msgspec.json.decode(response.body)
+        error = body.get("error", body) if isinstance(body, dict) else {"message": str(body)}
+        error = error if isinstance(error, dict) else {"message": str(error)}
+        if filtered(error):
+            return Response("", "content_filter")
+        status = response.status_code
+        cause = "rate_limit" if status == 429 else f"http_{status}"
+        return _failure(cause, str(error.get("message") or error), key)
+    if filtered(error):
+        return Response("", "content_filter")
+    error = error or {}
+    return _failure(str(error.get("code") or "batch_error"), str(error.get("message") or "no reason given"), key)
+
+
+def _failure(cause: str, message: str, key: str | None) -> Failure:
+    shown = RequestError(cause, message.replace(key, "[key]") if key else message)
+    return Failure(shown.cause, shown.message)

@@ -1,0 +1,304 @@
+"""Prompts through a batch interface: a file is uploaded, submitted as a batch, and its answers fetched within a day.
+
+    flows ask -> nobody asks any more -> file -> batch ............ answers -> store -> flows go on
+                 (`QUIET` seconds)         every step is in the ledger before the next begins
+
+Ctrl-C leaves batches at the server. The same command finds them in the ledger (`mmsb.model.ledger`) and collects them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import aiohttp
+import httpx2
+import msgspec
+import openai
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from mmsb.console import say
+from mmsb.errors import ModelError
+from mmsb.model.batch_lines import URL, read_answers, write_requests
+from mmsb.model.endpoint import MALFORMED_TRIES, START_TRIES, Endpoint, Requests, met_by, note, wait, worth_another
+from mmsb.model.ledger import Ledger, Record
+from mmsb.model.request_errors import RequestError, request_error
+from mmsb.schemas import Malformed
+from mmsb.types import Failure, Outcome, Prompt, Response
+
+if TYPE_CHECKING:
+    from openai.types import Batch
+
+    from mmsb.model.openai import OpenAI
+    from mmsb.store import Shelf
+
+T = TypeVar("T")
+QUIET = 1.0  # seconds without a new prompt, after which those that wait are submitted
+SETTLED = 30.0  # seconds after which a server lists a batch that it accepted
+FIRST_POLL, LAST_POLL = 2.0, 60.0  # seconds between two looks at a batch: more and more
+TOLD = 600.0  # seconds after which an unchanged batch is told of again
+REFUSED = (400, 404, 405, 413, 422, 501)  # no batch was made
+ENDED = ("completed", "failed", "expired", "cancelled")
+
+
+class Batches:
+    """What one engine has at its endpoint's batch interface."""
+
+    def __init__(self, settings: OpenAI, endpoint: Endpoint, shelf: Shelf) -> None:
+        """Nothing is sent yet."""
+        self._settings = settings
+        self._endpoint = endpoint
+        self._shelf = shelf
+        self._ledger = Ledger(shelf.folder / "batches")
+        self._live = Requests(settings, endpoint)
+        self._new: list[Prompt] = []
+        self._known: set[str] = set()  # keys that are in a batch
+        self._failed: dict[str, Failure] = {}
+        self._waiting: dict[str, asyncio.Future[Outcome]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = asyncio.Event()
+        self._stopped: Exception | None = None
+
+    async def __aenter__(self) -> Batches:
+        """Take up what is under way.
+
+        Raises:
+            ModelError: another run does.
+        """
+        self._ledger.__enter__()
+        for record in self._ledger.records():
+            self._known.update(record.keys)
+            self._begin(self._follow(record, again=True))
+        self._begin(self._gather())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._ledger.__exit__()
+
+    async def ask(self, prompt: Prompt) -> Outcome:
+        """Answer a prompt out of a batch, or say why there is no answer.
+
+        What is no plain chat is asked at once: guards with a format of their own, moderation.
+
+        Raises:
+            ModelError: the batch interface cannot be used.
+        """
+        if prompt.how or not URL.endswith(self._settings.path_of(prompt)):
+            return await self._live.ask(prompt)
+        if self._stopped:
+            raise self._stopped
+        if prompt.key in self._shelf:
+            return self._shelf.get(prompt.key)
+        if failure := self._failed.get(prompt.key):
+            return failure
+        reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[prompt.key] = reply
+        if prompt.key not in self._known:
+            self._known.add(prompt.key)
+            self._new.append(prompt)
+            self._asked.set()
+        return await reply
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # whoever waits is told, else they would wait for ever
+                self._stopped = self._stopped or error
+                for reply in self._waiting.values():
+                    if not reply.done():
+                        reply.set_exception(error)
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _gather(self) -> None:
+        """Submit what has come whenever nothing more comes."""
+        while await self._asked.wait():
+            while self._asked.is_set():
+                self._asked.clear()
+                await asyncio.sleep(QUIET)
+            prompts, self._new = self._new, []
+            while prompts:
+                prompts = await self._submit(prompts)
+
+    async def _submit(self, prompts: list[Prompt]) -> list[Prompt]:
+        """Upload one file and have it followed; give back those for which there was no room."""
+        name = f"{int(time.time())}-{secrets.token_hex(4)}"
+        path = self._ledger.folder / f"{name}.jsonl"
+        written = await asyncio.to_thread(write_requests, path, prompts, self._settings.request)
+        for key, failure in written.unsent.items():
+            self._settle(key, failure)
+        if written.keys:
+
+            async def upload() -> str:
+                with path.open("rb") as file:
+                    sent = (f"mmsb-{name}.jsonl", file, "application/jsonl")
+                    return (await self._endpoint.client.files.create(file=sent, purpose="batch")).id
+
+            file = await self._patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
+            record = self._ledger.write(Record(name, written.keys, file))
+            self._begin(self._follow(record, again=False))
+        path.unlink()
+        return list(written.rest)
+
+    async def _follow(self, record: Record, again: bool) -> None:
+        """Bring one record to its end; `again`: another run may have submitted it."""
+        if record.batch is None:
+            batch = await self._submitted(record, again)
+            record = self._ledger.write(msgspec.structs.replace(record, batch=batch))
+        ended = await self._ended(record)
+        self._keep(record, ended.status, await self._answers(record, ended))
+
+    async def _submitted(self, record: Record, again: bool) -> str:
+        """The batch of a record. After any doubt it is looked for before it is submitted once more."""
+        since = record.at if again else None
+
+        async def once() -> str:
+            nonlocal since
+            if since is not None and (found := await self._found(record, since)):
+                return found
+            since = time.time()
+            try:
+                made = await self._endpoint.client.batches.create(
+                    input_file_id=record.file, endpoint="/v1/chat/completions", completion_window="24h"
+                )
+            except openai.APIStatusError as error:
+                if error.status_code in REFUSED:  # else the next run would meet the same, even with another setting
+                    self._ledger.drop(record)
+                raise
+            return made.id
+
+        return await self._patiently(once, f"{self._ledger.place(record)} may or may not have been submitted")
+
+    async def _found(self, record: Record, since: float) -> str | None:
+        """A batch with this file; a server may list it some time after it accepted it."""
+        while True:
+            settled = time.time() - since >= SETTLED
+            async for batch in self._endpoint.client.batches.list(limit=100):
+                if batch.input_file_id == record.file:
+                    return batch.id
+            if settled:
+                return None
+            await asyncio.sleep(min(2.0, SETTLED))
+
+    async def _ended(self, record: Record) -> Batch:
+        """Wait for the end of a batch, and tell of it."""
+        assert record.batch is not None
+        seconds, last, told = FIRST_POLL, "", 0.0
+        while True:
+            batch = await self._patiently(
+                lambda: self._endpoint.client.batches.retrieve(record.batch or ""), f"batch {record.batch} is there"
+            )
+            line = self._line(record, batch)
+            if line != last or time.monotonic() - told > TOLD:
+                say(line)
+                last, told = line, time.monotonic()
+            if batch.status in ENDED:
+                return batch
+            await asyncio.sleep(seconds)
+            seconds = min(1.5 * seconds, LAST_POLL)
+
+    def _line(self, record: Record, batch: Batch) -> str:
+        counts = batch.request_counts
+        done = f", {counts.completed:,} answered, {counts.failed:,} failed" if counts else ""
+        line = f"batch {batch.id} at {self._settings.shown_url}: {len(record.keys):,} prompts, {batch.status}{done}"
+        return line if batch.status in ENDED else f"{line} (Ctrl-C leaves it there; the same command collects it)"
+
+    async def _answers(self, record: Record, batch: Batch) -> dict[str, Outcome]:
+        """What the batch brought, by key.
+
+        Raises:
+            ModelError: it was refused as a whole, or its files cannot be had.
+        """
+        if batch.status == "failed" and not batch.output_file_id:
+            self._ledger.drop(record)
+            said = "; ".join(str(error.message) for error in (batch.errors and batch.errors.data) or ())
+            raise ModelError(
+                f"{self._settings.shown_url} refused batch {batch.id}: {said or 'no reason given'}",
+                "Nothing of it was answered. Change what it names; the same command submits these prompts again.",
+            )
+        path = self._ledger.folder / f"{record.name}.answers"
+        outcomes: dict[str, Outcome] = {}
+
+        async def fetch(file: str, atleast: int) -> None:
+            async with self._endpoint.client.files.with_streaming_response.content(file) as content:
+                await content.stream_to_file(path)
+            found = dict(read_answers(path, lambda body: self._settings.read(body, Prompt("")), self._endpoint.key))
+            if len(found) < atleast:
+                raise Malformed(f"{len(found):,} of {atleast:,} lines")
+            outcomes.update(found)
+
+        completed = batch.request_counts.completed if batch.request_counts else 0
+        for name, atleast in ((batch.error_file_id, 0), (batch.output_file_id, completed)):
+            if name:
+                await self._patiently(
+                    lambda name=name, atleast=atleast: fetch(name, atleast),  # type: ignore[misc]
+                    f"the answers of batch {batch.id} are at the server",
+                )
+        path.unlink(missing_ok=True)
+        return outcomes
+
+    def _keep(self, record: Record, status: str, outcomes: dict[str, Outcome]) -> None:
+        """Store the answers, forget the batch, and let the flows go on: in this order, and nothing in between."""
+        lost = Failure(f"batch_{status}", f"batch {record.batch} ended as {status} without this prompt")
+        settled: dict[str, Outcome] = {}
+        for key in record.keys:
+            outcome = outcomes.get(key, lost)
+            settled[key] = self._shelf.add(key, outcome) if isinstance(outcome, Response) else outcome
+        self._shelf.sync()
+        self._ledger.drop(record)
+        for key, outcome in settled.items():
+            self._settle(key, outcome)
+
+    def _settle(self, key: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Failure):
+            self._failed[key] = outcome
+        reply = self._waiting.pop(key, None)
+        if reply and not reply.done():
+            reply.set_result(outcome)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]], state: str) -> T:
+        """Make a call of the batch interface, again and again within patience.
+
+        Raises:
+            ModelError: it is refused, or there is no reply; `state` says what that leaves.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
+        )
+        try:
+            return await retrying(self._once, call)
+        except RequestError as met:
+            raise ModelError(
+                f"the batch interface of {self._settings.shown_url} does not serve: {met} ({state})",
+                "Check base_url, key and account, then run the same command: it goes on where this ended. Many servers "
+                "have no batch interface: set batch=false.",
+            ) from met
+
+    async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            result = await call()
+        except (openai.APIError, Malformed) as error:
+            if isinstance(error, openai.APIStatusError):
+                self._endpoint.heard = time.monotonic()
+            raise request_error(error, self._endpoint.key) from error
+        except (aiohttp.ClientError, httpx2.RequestError) as error:  # while a body is read
+            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
+        self._endpoint.heard = time.monotonic()
+        return result
+
+    def _stop(self, state: RetryCallState) -> bool:
+        met = met_by(state)
+        if met.unreachable and self._endpoint.heard is None:
+            return state.attempt_number >= START_TRIES
+        if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
+            return True
+        return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience

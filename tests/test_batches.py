@@ -1,0 +1,158 @@
+"""Batch interfaces, against a server that has one: what was submitted is never submitted twice and never lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from mmsb.errors import ConfigError, ModelError
+from mmsb.model import batch_lines, batches
+from mmsb.model.ledger import Ledger
+from mmsb.model.openai import OpenAI
+from mmsb.store import Store
+from mmsb.types import Failure, Outcome, Response
+from tests.asking import answered, named
+from tests.batching import BatchServer, ask_and_die, model
+
+TEXTS = ["one", "two", "three"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("QUIET", 0.05), ("SETTLED", 0.2), ("FIRST_POLL", 0.02)):
+        monkeypatch.setattr(batches, name, seconds)
+
+
+@pytest.fixture
+def server() -> Iterator[BatchServer]:
+    with BatchServer() as server:
+        yield server
+
+
+def asked(server: BatchServer, folder: Path, texts: list[str] = TEXTS, **settings: object) -> dict[str, Outcome]:
+    return answered(model(server.url, **settings), [named(text, text) for text in texts], folder)
+
+
+def left(folder: Path, url: str) -> list[str]:
+    """What the ledger's folder still holds."""
+    return [path.name for path in (Store(folder).shelf(model(url)).folder / "batches").iterdir() if path.name != "lock"]
+
+
+def test_answers_land_where_the_plain_endpoint_puts_them(server: BatchServer, tmp_path: Path) -> None:
+    outcomes = asked(server, tmp_path)
+    assert {text: out.text for text, out in outcomes.items() if isinstance(out, Response)} == {
+        text: f"echo: {text}" for text in TEXTS
+    }
+    assert len(server.batches) == 1
+    assert server.requests == []
+    assert asked(server, tmp_path, batch=False) == outcomes
+    assert server.requests == []
+    assert left(tmp_path, server.url) == []
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("upload", "before", 1), ("upload", "after", 1), ("record", "before", 1), ("record", "after", 1)],
+        [("submit", "before", 1), ("submit", "after", 1), ("record", "before", 2), ("record", "after", 2)],
+        [("poll", "after", 1), ("store", "before", 1), ("store", "after", 2), ("forget", "before", 1)],
+        [("forget", "after", 1)],
+    ],
+    ids=lambda steps: steps[0][0],
+)
+def test_a_kill_at_any_step_submits_nothing_twice_and_loses_nothing(
+    steps: list[tuple[str, str, int]], tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.batching"])
+    for number, step in enumerate(steps):
+        with BatchServer() as server:
+            folder = tmp_path / str(number)
+            child = context.Process(target=ask_and_die, args=(server.url, folder, TEXTS, *step))
+            child.start()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL, step
+            outcomes = asked(server, folder)
+            assert all(isinstance(outcome, Response) for outcome in outcomes.values()), step
+            assert Counter(server.asked) == Counter(TEXTS), step
+            assert left(folder, server.url) == [], step
+
+
+def test_a_batch_whose_reply_was_lost_is_found_not_submitted_again(server: BatchServer, tmp_path: Path) -> None:
+    server.hidden = 2
+    server.act = lambda what: web.Response(status=500) if what == "after" else None
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+    assert len(server.batches) == 1
+
+
+def test_failed_lines_are_failures_with_a_reason_and_asked_again(server: BatchServer, tmp_path: Path) -> None:
+    def refused(status: int, **error: str) -> dict[str, object]:
+        return {"response": {"status_code": status, "body": {"error": error}}, "error": None}
+
+    server.status = "expired"
+    server.lines = {
+        "bad": refused(400, message="no such thing"),
+        "late": {"response": None, "error": {"code": "batch_expired", "message": "too late"}},
+        "gone": None,
+        "odd": {"response": {"status_code": 200, "body": {"choices": []}}, "error": None},
+        "filtered": refused(400, message="no", code="content_policy_violation"),
+    }
+    outcomes = asked(server, tmp_path, [*TEXTS, *server.lines])
+    causes = {text: outcome.cause for text, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    assert causes == {"bad": "http_400", "late": "batch_expired", "gone": "batch_expired", "odd": "malformed"}
+    filtered = outcomes["filtered"]
+    assert isinstance(filtered, Response)
+    assert filtered.finish == "content_filter"
+    again, server.lines, server.asked, server.status = list(server.lines), {}, [], "completed"
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path, [*TEXTS, *again]).values())
+    assert sorted(server.asked) == sorted(causes)
+
+
+def test_a_file_holds_no_more_than_the_interface_takes(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_lines, "LINES", 2)
+    asked(server, tmp_path / "lines")
+    assert [len(server.files[batch["input_file_id"]].splitlines()) for batch in server.batches.values()] == [2, 1]
+    monkeypatch.setattr(batch_lines, "LINES", 50_000)
+    monkeypatch.setattr(batch_lines, "BYTES", 300)
+    server.batches.clear()
+    outcomes = asked(server, tmp_path / "bytes", [*TEXTS, "x" * 300])
+    assert max(len(server.files[batch["input_file_id"]]) for batch in server.batches.values()) <= 300
+    assert isinstance(outcomes["x" * 300], Failure)
+
+
+def test_what_is_refused_ends_the_run_and_can_be_submitted_again(server: BatchServer, tmp_path: Path) -> None:
+    server.act = lambda what: web.Response(status=400) if what == "before" else None
+    with pytest.raises(ModelError, match="http_400"):
+        asked(server, tmp_path)
+    assert left(tmp_path, server.url) == []
+    server.act = lambda what: None
+    asked(server, tmp_path)
+    assert len(server.batches) == 1
+
+
+def test_answers_that_break_off_are_fetched_again(server: BatchServer, tmp_path: Path) -> None:
+    torn = [web.Response(body=b'{"custom_id": "'), web.Response(body=b"")]
+    server.act = lambda what: torn.pop() if what == "content" and torn else None
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+
+
+def test_one_run_at_a_time(server: BatchServer, tmp_path: Path) -> None:
+    with (
+        Ledger(Store(tmp_path).shelf(model(server.url)).folder / "batches"),
+        pytest.raises(ModelError, match="another"),
+    ):
+        asked(server, tmp_path)
+    assert server.files == {}
+
+
+def test_batches_and_what_they_have_not_exclude_one_another() -> None:
+    with pytest.raises(ConfigError, match="batch=true"):
+        OpenAI(name="x", batch=True, requests_per_second=1)
