@@ -150,6 +150,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     """
     started, noted = time.monotonic(), Notes()
     total = check(experiment)
+    prices = experiment.prices and experiment.prices.through_batches(batched(run.config))
     store = Store(experiment.output_dir / "store")
     with (
         Driver(store, engines_in(experiment)) as driver,
@@ -171,7 +172,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             return result
 
         answers = driver.run(noting(experiment.samples(), noted), answer, judge)
-        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(experiment.prices)):
+        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(prices)):
             results.add(result)
             told(result)
             note(result, noted)
@@ -192,7 +193,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         comparable=comparable(experiment, run.choices, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
-        cost=noted.costs.record(experiment.prices and experiment.prices.through_batches(batched(run.config))),
+        cost=noted.costs.record(prices),
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openai.resources.batches
+import openai.resources.files  # both: the client imports them when they are first used
 import orjson
 from aiohttp import web
 
@@ -20,10 +22,10 @@ from tests.asking import answered, named
 
 Line = dict[str, Any]
 STEPS = {  # of the client, by name: what it calls
-    "upload": ("openai.resources.files", "AsyncFiles", "create"),
+    "upload": (openai.resources.files.__name__, "AsyncFiles", "create"),
     "record": (ledger.__name__, "Ledger", "write"),
-    "submit": ("openai.resources.batches", "AsyncBatches", "create"),
-    "poll": ("openai.resources.batches", "AsyncBatches", "retrieve"),
+    "submit": (openai.resources.batches.__name__, "AsyncBatches", "create"),
+    "poll": (openai.resources.batches.__name__, "AsyncBatches", "retrieve"),
     "store": (Shelf.__module__, "Shelf", "add"),
     "forget": (ledger.__name__, "Ledger", "drop"),
 }
@@ -125,7 +127,7 @@ class BatchServer(ChatServer):
 
 def quick() -> None:
     """Take the seconds out of the waiting; what comes after what stays as it is."""
-    batches.QUIET, batches.SETTLED, batches.FIRST_POLL = 0.05, 0.2, 0.02
+    batches.QUIET, batches.SETTLED, batches.FIRST_POLL, batches.LOOK = 0.05, 0.2, 0.02, 0.05
 
 
 def ask_and_die(url: str, folder: Path, texts: list[str], step: str, when: str, count: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,17 +17,19 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.model import batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
+from mmsb.prices import batched
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Response
 from tests.asking import answered, named
 from tests.batching import BatchServer, ask_and_die, model
+from tests.conftest import Run
 
 TEXTS = ["one", "two", "three"]
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("QUIET", 0.05), ("SETTLED", 0.2), ("FIRST_POLL", 0.02)):
+    for name, seconds in (("QUIET", 0.05), ("SETTLED", 0.2), ("FIRST_POLL", 0.02), ("LOOK", 0.05)):
         monkeypatch.setattr(batches, name, seconds)
 
 
@@ -56,35 +60,38 @@ def test_answers_land_where_the_plain_endpoint_puts_them(server: BatchServer, tm
     assert left(tmp_path, server.url) == []
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        [("upload", "before", 1), ("upload", "after", 1), ("record", "before", 1), ("record", "after", 1)],
-        [("submit", "before", 1), ("submit", "after", 1), ("record", "before", 2), ("record", "after", 2)],
-        [("poll", "after", 1), ("store", "before", 1), ("store", "after", 2), ("forget", "before", 1)],
-        [("forget", "after", 1)],
-    ],
-    ids=lambda steps: steps[0][0],
-)
-def test_a_kill_at_any_step_submits_nothing_twice_and_loses_nothing(
-    steps: list[tuple[str, str, int]], tmp_path: Path
-) -> None:
+STEPS = [
+    *(("upload", "before", 1), ("upload", "after", 1), ("record", "after", 1), ("submit", "after", 1)),
+    *(("record", "after", 2), ("poll", "after", 1), ("store", "before", 1), ("store", "after", 2)),
+    *(("forget", "before", 1), ("forget", "after", 1)),
+]
+
+
+def test_a_kill_at_any_step_submits_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.batching"])
-    for number, step in enumerate(steps):
-        with BatchServer() as server:
-            folder = tmp_path / str(number)
-            child = context.Process(target=ask_and_die, args=(server.url, folder, TEXTS, *step))
+    with ExitStack() as open_:
+        servers = [open_.enter_context(BatchServer()) for _ in STEPS]
+        folders = [tmp_path / str(number) for number in range(len(STEPS))]
+        dying = [
+            context.Process(target=ask_and_die, args=(server.url, folder, TEXTS, *step))
+            for server, folder, step in zip(servers, folders, STEPS, strict=True)
+        ]
+        for child in dying:
             child.start()
+        for child, server, folder, step in zip(dying, servers, folders, STEPS, strict=True):
             child.join()
             assert child.exitcode == -signal.SIGKILL, step
-            outcomes = asked(server, folder)
+            outcomes = asked(server, folder, [*TEXTS, "four"])
             assert all(isinstance(outcome, Response) for outcome in outcomes.values()), step
-            assert Counter(server.asked) == Counter(TEXTS), step
+            assert Counter(server.asked) == Counter([*TEXTS, "four"]), step
             assert left(folder, server.url) == [], step
 
 
-def test_a_batch_whose_reply_was_lost_is_found_not_submitted_again(server: BatchServer, tmp_path: Path) -> None:
+def test_a_batch_whose_reply_was_lost_is_found_not_submitted_again(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "SETTLED", 60.0)
     server.hidden = 2
     server.act = lambda what: web.Response(status=500) if what == "after" else None
     assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
@@ -156,3 +163,24 @@ def test_one_run_at_a_time(server: BatchServer, tmp_path: Path) -> None:
 def test_batches_and_what_they_have_not_exclude_one_another() -> None:
     with pytest.raises(ConfigError, match="batch=true"):
         OpenAI(name="x", batch=True, requests_per_second=1)
+
+
+def test_a_run_through_batches_costs_half_as_the_table_says(mmsb: Run, tmp_path: Path) -> None:
+    with BatchServer() as server:
+        done = mmsb(
+            *("model=vllm", "model.name=gpt-4o", f"model.base_url={server.url}", "model.batch=true"),
+            *("scenario=fraud", "dataset.limit=2", "tracker=none"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert (len(server.asked), server.requests) == (2, [])
+    record = json.loads(next(tmp_path.glob("outputs/runs/*/run.json")).read_text())["record"]
+    line = record["cost"]["lines"][0]
+    full = (line["input_tokens"] * 2.5 + line["output_tokens"] * 10) / 1e6
+    assert line["dollars"] == pytest.approx(full / 2)
+    assert "the same command collects it" in done.stderr
+
+
+def test_a_model_that_is_also_asked_in_another_way_has_its_full_price() -> None:
+    through = {"name": "gpt-4o", "batch": True}
+    assert batched({"model": through, "judge": {"members": [{"name": "y", "batch": True}]}}) == {"gpt-4o", "y"}
+    assert batched({"model": through, "judge": {"model": {"name": "gpt-4o", "batch": False}}}) == set()

@@ -11,21 +11,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
 
-import aiohttp
-import httpx2
 import msgspec
 import openai
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mmsb.console import say
 from mmsb.errors import ModelError
+from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
-from mmsb.model.endpoint import MALFORMED_TRIES, START_TRIES, Endpoint, Requests, met_by, note, wait, worth_another
+from mmsb.model.endpoint import Endpoint, Requests
 from mmsb.model.ledger import Ledger, Record
-from mmsb.model.request_errors import RequestError, request_error
 from mmsb.schemas import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -35,9 +32,9 @@ if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI
     from mmsb.store import Shelf
 
-T = TypeVar("T")
 QUIET = 1.0  # seconds without a new prompt, after which those that wait are submitted
 SETTLED = 30.0  # seconds after which a server lists a batch that it accepted
+LOOK = 2.0  # seconds between two looks for it
 FIRST_POLL, LAST_POLL = 2.0, 60.0  # seconds between two looks at a batch: more and more
 TOLD = 600.0  # seconds after which an unchanged batch is told of again
 REFUSED = (400, 404, 405, 413, 422, 501)  # no batch was made
@@ -53,6 +50,7 @@ class Batches:
         self._endpoint = endpoint
         self._shelf = shelf
         self._ledger = Ledger(shelf.folder / "batches")
+        self._calls = BatchCalls(settings, endpoint)
         self._live = Requests(settings, endpoint)
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
@@ -105,7 +103,7 @@ class Batches:
             self._asked.set()
         return await reply
 
-    def _begin(self, work: Awaitable[None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
         async def guarded() -> None:
             try:
                 await work
@@ -143,7 +141,7 @@ class Batches:
                     sent = (f"mmsb-{name}.jsonl", file, "application/jsonl")
                     return (await self._endpoint.client.files.create(file=sent, purpose="batch")).id
 
-            file = await self._patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
+            file = await self._calls.patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
             record = self._ledger.write(Record(name, written.keys, file))
             self._begin(self._follow(record, again=False))
         path.unlink()
@@ -176,7 +174,7 @@ class Batches:
                 raise
             return made.id
 
-        return await self._patiently(once, f"{self._ledger.place(record)} may or may not have been submitted")
+        return await self._calls.patiently(once, f"{self._ledger.place(record)} may or may not have been submitted")
 
     async def _found(self, record: Record, since: float) -> str | None:
         """A batch with this file; a server may list it some time after it accepted it."""
@@ -187,14 +185,14 @@ class Batches:
                     return batch.id
             if settled:
                 return None
-            await asyncio.sleep(min(2.0, SETTLED))
+            await asyncio.sleep(LOOK)
 
     async def _ended(self, record: Record) -> Batch:
         """Wait for the end of a batch, and tell of it."""
         assert record.batch is not None
         seconds, last, told = FIRST_POLL, "", 0.0
         while True:
-            batch = await self._patiently(
+            batch = await self._calls.patiently(
                 lambda: self._endpoint.client.batches.retrieve(record.batch or ""), f"batch {record.batch} is there"
             )
             line = self._line(record, batch)
@@ -239,7 +237,7 @@ class Batches:
         completed = batch.request_counts.completed if batch.request_counts else 0
         for name, atleast in ((batch.error_file_id, 0), (batch.output_file_id, completed)):
             if name:
-                await self._patiently(
+                await self._calls.patiently(
                     lambda name=name, atleast=atleast: fetch(name, atleast),  # type: ignore[misc]
                     f"the answers of batch {batch.id} are at the server",
                 )
@@ -264,41 +262,3 @@ class Batches:
         reply = self._waiting.pop(key, None)
         if reply and not reply.done():
             reply.set_result(outcome)
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]], state: str) -> T:
-        """Make a call of the batch interface, again and again within patience.
-
-        Raises:
-            ModelError: it is refused, or there is no reply; `state` says what that leaves.
-        """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
-        )
-        try:
-            return await retrying(self._once, call)
-        except RequestError as met:
-            raise ModelError(
-                f"the batch interface of {self._settings.shown_url} does not serve: {met} ({state})",
-                "Check base_url, key and account, then run the same command: it goes on where this ended. Many servers "
-                "have no batch interface: set batch=false.",
-            ) from met
-
-    async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
-            result = await call()
-        except (openai.APIError, Malformed) as error:
-            if isinstance(error, openai.APIStatusError):
-                self._endpoint.heard = time.monotonic()
-            raise request_error(error, self._endpoint.key) from error
-        except (aiohttp.ClientError, httpx2.RequestError) as error:  # while a body is read
-            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
-        self._endpoint.heard = time.monotonic()
-        return result
-
-    def _stop(self, state: RetryCallState) -> bool:
-        met = met_by(state)
-        if met.unreachable and self._endpoint.heard is None:
-            return state.attempt_number >= START_TRIES
-        if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
-            return True
-        return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience

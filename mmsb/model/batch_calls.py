@@ -1,0 +1,69 @@
+"""Calls of a batch interface: repeated with patience; refused or unanswered, they say what that leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import aiohttp
+import httpx2
+import openai
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from mmsb.errors import ModelError
+from mmsb.model.endpoint import MALFORMED_TRIES, START_TRIES, Endpoint, met_by, note, wait, worth_another
+from mmsb.model.request_errors import RequestError, request_error
+from mmsb.schemas import Malformed
+
+if TYPE_CHECKING:
+    from mmsb.model.openai import OpenAI
+
+T = TypeVar("T")
+
+
+class BatchCalls:
+    """What makes them, for one engine."""
+
+    def __init__(self, settings: OpenAI, endpoint: Endpoint) -> None:
+        """Nothing is sent yet."""
+        self._settings = settings
+        self._endpoint = endpoint
+
+    async def patiently(self, call: Callable[[], Awaitable[T]], state: str) -> T:
+        """Make a call of the batch interface, again and again within patience.
+
+        Raises:
+            ModelError: it is refused, or there is no reply; `state` says what that leaves.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
+        )
+        try:
+            return await retrying(self._once, call)
+        except RequestError as met:
+            raise ModelError(
+                f"the batch interface of {self._settings.shown_url} does not serve: {met} ({state})",
+                "Check base_url, key and account, then run the same command: it goes on where this ended. Many servers "
+                "have no batch interface: set batch=false.",
+            ) from met
+
+    async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            result = await call()
+        except (openai.APIError, Malformed) as error:
+            if isinstance(error, openai.APIStatusError):
+                self._endpoint.heard = time.monotonic()
+            raise request_error(error, self._endpoint.key) from error
+        except (aiohttp.ClientError, httpx2.RequestError) as error:  # while a body is read
+            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
+        self._endpoint.heard = time.monotonic()
+        return result
+
+    def _stop(self, state: RetryCallState) -> bool:
+        met = met_by(state)
+        if met.unreachable and self._endpoint.heard is None:
+            return state.attempt_number >= START_TRIES
+        if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
+            return True
+        return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
