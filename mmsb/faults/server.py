@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from aiohttp import web
@@ -75,7 +75,7 @@ class ChatServer:
         """Its base URL."""
         return f"{'https' if self._tls else 'http'}://{HOST}:{self._port}/v1"
 
-    def __enter__(self) -> ChatServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait()
         if self._broken:
