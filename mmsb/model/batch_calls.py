@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from mmsb.errors import ModelError
 from mmsb.model.endpoint import MALFORMED_TRIES, START_TRIES, Endpoint, met_by, note, wait, worth_another
 from mmsb.model.request_errors import RequestError, request_error
-from mmsb.schemas import Malformed
+from mmsb.replies import Malformed
 
 if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI

@@ -19,7 +19,7 @@ from mmsb.errors import DataError, StoreError
 from mmsb.model.chat import filtered
 from mmsb.model.endpoint import unsent
 from mmsb.model.request_errors import RequestError
-from mmsb.schemas import Malformed, shown_bytes
+from mmsb.replies import Malformed, shown_bytes
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 URL = "/v1/chat/completions"  # whatever the base URL is

@@ -23,7 +23,7 @@ from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
 from mmsb.model.endpoint import Endpoint, Requests
 from mmsb.model.ledger import Ledger, Record
-from mmsb.schemas import Malformed
+from mmsb.replies import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
