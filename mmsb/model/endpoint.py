@@ -22,6 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from mmsb.errors import DataError, ModelError, StoreError
 from mmsb.model.chat import TooLarge, filtered
+from mmsb.model.governor import Breaker, Gate
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
 from mmsb.replies import Malformed
@@ -46,7 +47,8 @@ class Endpoint:
     """One endpoint (URL and key): its client, and what all engines that ask there have to share.
 
     Attributes:
-        slots: requests that may be under way at a time.
+        gate: lets so many requests through at a time as the server bears.
+        breaker: knows when the server fails everything.
         turn: lets one request begin after the other, where a rate is set.
         heard: when the server last replied, be it with an error; None before it did.
         stopped: why nothing more is sent, whoever asks; None while it is.
@@ -61,7 +63,8 @@ class Endpoint:
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
         )
-        self.slots = asyncio.Semaphore(concurrency)
+        self.gate = Gate(concurrency)
+        self.breaker = Breaker()
         self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, UNEVEN / rate) if rate else nullcontext()
         self.heard: float | None = None
         self.stopped: StoreError | None = None
@@ -85,7 +88,7 @@ class Requests:
             ModelError: no prompt could get an answer here.
             StoreError: no answer can be written down.
         """
-        async with self._endpoint.slots:
+        async with self._endpoint.gate.place():
             if stopped := self._stopped or self._endpoint.stopped:
                 raise stopped
             return await self._outcome(prompt)
@@ -99,7 +102,7 @@ class Requests:
             retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
         )
         try:
-            return await retrying(self._once, body, prompt)
+            return await retrying(self._once, body, prompt, time.monotonic() + self._settings.patience)
         except RequestError as met:
             if hopeless := self._hopeless(met):
                 self._stopped = self._stopped or hopeless
@@ -112,8 +115,31 @@ class Requests:
             return self._settings.request(prompt)
         return await asyncio.to_thread(self._settings.request, prompt)
 
-    async def _once(self, body: bytes, prompt: Prompt) -> Response:
-        """One attempt."""
+    async def _once(self, body: bytes, prompt: Prompt, deadline: float) -> Response:
+        """One attempt, once the endpoint may be asked; what it meets is known to all who ask there."""
+        gate, breaker = self._endpoint.gate, self._endpoint.breaker
+        await breaker.admit(deadline, self._settings.give_up)
+        started = time.monotonic()
+        try:
+            response = await self._attempt(body, prompt)
+        except RequestError as met:
+            if met.busy:
+                gate.busy()
+            if met.broken:
+                breaker.failed(started)
+            elif met.status != 429:  # a server that only ever says it is busy has not shown that it works
+                breaker.works()
+            else:
+                breaker.dropped()
+            raise
+        except BaseException:
+            breaker.dropped()
+            raise
+        gate.answered()
+        breaker.works()
+        return response
+
+    async def _attempt(self, body: bytes, prompt: Prompt) -> Response:
         async with self._endpoint.turn:
             started = time.monotonic()
         try:
@@ -162,7 +188,7 @@ class Requests:
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""
         met = met_by(state)
-        if self._settings.dead():
+        if self._settings.dead() or self._endpoint.breaker.given_up(self._settings.give_up):
             return True
         if met.unreachable and self._endpoint.heard is None:
             return state.attempt_number >= START_TRIES
@@ -181,10 +207,17 @@ class Requests:
             )
         if died := model.dead():
             return died
-        if met.unreachable and self._silent():
+        given_up = self._endpoint.breaker.given_up(model.give_up)
+        if met.unreachable and (self._silent() or given_up):
             command = model.server.start_command(model.name) if model.server else None
             start = f"Start the server, e.g. {command} (serve=true does it), or set" if command else "Check"
             return ModelError(f"nothing answers at base_url={url} ({met.message})", f"{start} base_url.")
+        if given_up:
+            return ModelError(
+                f"{url} has failed everything for {model.give_up:g} s ({met.cause}: {met.message})",
+                "See that server's log, or its provider's status page. What was answered is stored: the same command "
+                "goes on from here. model.give_up=SECONDS waits longer.",
+            )
         if not met.fatal(self._answered):
             return None
         said = f"(HTTP {met.status}: {met.message})"

@@ -51,6 +51,7 @@ class OpenAI:
         requests_per_second: at most so many are started; None for no limit.
         timeout: seconds for one request.
         patience: seconds within which a prompt is asked again; then it fails.
+        give_up: seconds after which an endpoint that fails everything (not refuses) ends the run.
         max_tokens: the longest answer, in tokens, thinking included.
         max_tokens_parameter: what the endpoint calls it.
         temperature: None leaves it to the endpoint (some models take no other).
@@ -74,6 +75,7 @@ class OpenAI:
     requests_per_second: PositiveFloat | None = None
     timeout: PositiveFloat = 300
     patience: PositiveFloat = 900
+    give_up: PositiveFloat = 60
     max_tokens: PositiveInt = 512
     max_tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     temperature: float | None = 0

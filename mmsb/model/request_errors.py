@@ -24,6 +24,7 @@ from mmsb.replies import Malformed
 
 AGAIN = (408, 409, 429)
 MOVED = (301, 302, 303, 307, 308)
+BUSY = (429, 503, 529)  # the last is what some providers say when they are overloaded
 FATAL, FATAL_AT_START = (401, 402), (*MOVED, 403, 404)
 FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
 LIMITS = ("requests", "tokens")
@@ -71,6 +72,16 @@ class RequestError(Exception):
         if self.status is None:
             return True
         return self.code not in FATAL_CODES and (self.status in AGAIN or self.status >= 500)
+
+    @property
+    def busy(self) -> bool:
+        """The server has too much to do, and says so."""
+        return self.status in BUSY
+
+    @property
+    def broken(self) -> bool:
+        """The server, or the way there, does not work: it says nothing of this prompt."""
+        return self.status is None or self.status >= 500
 
     def fatal(self, answered: bool) -> bool:
         """Whether every prompt would meet it. `answered`: some prompt has had an answer already."""

@@ -1,0 +1,120 @@
+"""What keeps one endpoint within what it bears: how many requests at a time, and whether it is worth asking at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+FALL, CALM = 0.7, 1.0  # the share that stays after a 429; seconds before another one counts, as they come in swarms
+IN_A_ROW = 8  # failures after which an endpoint is probed instead of asked; fewer may be bad luck
+PROBE_SECONDS, LOOK_SECONDS = 2.0, 0.1  # between two probes; between two looks whether it is one's turn
+
+
+class Gate:
+    """Lets a number of requests through at a time: fewer after the endpoint was busy, more again while it answers.
+
+    Attributes:
+        places: how many now; at most `most`, and at least one.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Nobody is inside yet."""
+        self.places = float(most)
+        self._most = most
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._fell = 0.0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place, and hold it."""
+        if self._inside >= int(self.places) or self._waiting:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn  # who lets in has counted it already
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._leave()
+                raise
+        else:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < int(self.places):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
+
+    def busy(self) -> None:
+        """The endpoint says that it has too much to do."""
+        now = time.monotonic()
+        if now - self._fell > CALM:
+            self._fell = now
+            self.places = max(1.0, self.places * FALL)
+
+    def answered(self) -> None:
+        """It answered a request: once it has answered as many as are let in, one more is."""
+        if self.places < self._most:
+            self.places = min(self._most, self.places + 1 / self.places)
+            self._let_in()
+
+
+class Breaker:
+    """Knows an endpoint that fails everything: it is then probed by one request at a time, and given up after a while.
+
+    Only what says that the server is broken counts: lost connections, timeouts, 5xx, malformed replies. One that is
+    busy (429) is not broken, and one that refuses a request (400) works.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has failed yet."""
+        self.failures = 0
+        self._since = 0.0
+        self._probing = False
+        self._next = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether it is only probed."""
+        return self.failures >= IN_A_ROW
+
+    def given_up(self, seconds: float) -> bool:
+        """Whether it has failed everything for so long."""
+        return self.open and time.monotonic() - self._since >= seconds
+
+    async def admit(self, deadline: float, seconds: float) -> None:
+        """Wait until it may be asked: at once, or as a probe; not beyond the deadline, or once it is given up."""
+        while self.open and not self.given_up(seconds) and (now := time.monotonic()) < deadline:
+            if not self._probing and now >= self._next:
+                self._probing = True
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def failed(self, started: float) -> None:
+        """An attempt that began at `started` met a broken server."""
+        if not self.failures:
+            self._since = started
+        self.failures += 1
+        self._probing = False
+        self._next = time.monotonic() + PROBE_SECONDS
+
+    def works(self) -> None:
+        """It replied as a server that works does."""
+        self.failures, self._probing = 0, False
+
+    def dropped(self) -> None:
+        """The attempt was cancelled and tells nothing; another may probe."""
+        self._probing = False

@@ -1,0 +1,109 @@
+"""What one endpoint bears: fewer requests while it is busy, probes while it is broken, an end where it stays so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mmsb.errors import ModelError
+from mmsb.model.governor import IN_A_ROW, Breaker, Gate
+from mmsb.types import Failure, Response
+from tests.endpoint import CUT, GARBAGE, Act, ChatServer, error
+from tests.test_openai import asked
+
+TEXTS = [str(number) for number in range(500)]
+
+
+@pytest.mark.parametrize("act", [error(500, "oops"), error(503, "down"), CUT, GARBAGE])
+def test_an_endpoint_that_fails_everything_ends_the_run(act: Act) -> None:
+    with ChatServer(act=lambda *_: act) as server, pytest.raises(ModelError) as caught:
+        asked(server, TEXTS, give_up=1, patience=900)
+    assert f"{server.url} has failed everything for 1 s" in caught.value.problem
+    assert "the same command goes on" in caught.value.remedy
+    assert len(server.requests) <= 3 * IN_A_ROW  # it was probed, not stormed
+
+
+def test_an_endpoint_that_recovers_is_asked_again_and_nothing_is_lost() -> None:
+    def act(text: str, attempt: int) -> Act | None:
+        return error(500, "restarting") if len(server.requests) <= 3 * IN_A_ROW else None
+
+    with ChatServer(act=act) as server:
+        outcomes = asked(server, TEXTS[:60], give_up=60, patience=60)
+    assert all(isinstance(outcome, Response) for outcome in outcomes.values())
+
+
+def test_a_busy_endpoint_and_one_that_refuses_requests_are_not_broken() -> None:
+    acts = {"busy": error(429, "later", retry_after="0"), "wrong": error(400, "no")}
+    for kind, act in acts.items():
+        with ChatServer(act=lambda *_, act=act: act) as server:
+            outcomes = asked(server, TEXTS[:20], give_up=0.1, patience=1)
+        causes = {outcome.cause for outcome in outcomes.values() if isinstance(outcome, Failure)}
+        assert causes == {{"busy": "rate_limit", "wrong": "http_400"}[kind]}
+        assert len(outcomes) == 20
+
+
+def test_a_busy_endpoint_gets_fewer_requests_at_a_time_and_more_again() -> None:
+    gate = Gate(10)
+    gate.busy()
+    gate.busy()  # of the same swarm
+    assert gate.places == 7
+    for _ in range(8):
+        gate.answered()
+    assert 8 <= gate.places < 9
+    for _ in range(100):
+        gate.answered()
+    assert gate.places == 10
+
+
+async def inside(gate: Gate, people: int, on_entering: Any) -> int:
+    """The most that were inside at a time."""
+    here = most = 0
+
+    async def visit() -> None:
+        nonlocal here, most
+        async with gate.place():
+            here += 1
+            most = max(most, here)
+            on_entering(here)
+            await asyncio.sleep(0)
+            here -= 1
+
+    await asyncio.gather(*(visit() for _ in range(people)))
+    return most
+
+
+def test_no_more_go_in_than_there_are_places_and_all_get_their_turn() -> None:
+    assert asyncio.run(inside(Gate(3), 50, lambda here: None)) == 3
+
+
+def test_who_gives_up_waiting_leaves_its_place_to_the_next() -> None:
+    async def cancelled() -> bool:
+        gate = Gate(1)
+        async with gate.place():
+            waiting = [asyncio.create_task(inside(gate, 1, lambda here: None)) for _ in range(2)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+        await asyncio.wait(waiting)
+        return waiting[1].result() == 1
+
+    assert asyncio.run(cancelled())
+
+
+def test_one_request_at_a_time_probes_an_endpoint_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsb.model.governor.PROBE_SECONDS", 0.0)
+
+    async def probes() -> list[bool]:
+        breaker = Breaker()
+        for _ in range(IN_A_ROW):
+            breaker.failed(0)
+        first = asyncio.create_task(breaker.admit(float("inf"), float("inf")))
+        second = asyncio.create_task(breaker.admit(float("inf"), float("inf")))
+        await asyncio.sleep(0.05)
+        let_in = [first.done(), second.done()]
+        breaker.works()
+        await second
+        return let_in
+
+    assert asyncio.run(probes()) == [True, False]
