@@ -15,6 +15,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mmsb.budget import BudgetReached
 from mmsb.config_rules import check_job, refuse_lists
 from mmsb.console import say, show
 from mmsb.digest import write_atomically
@@ -27,8 +28,9 @@ from mmsb.usage import usage
 
 __all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "raising", "run_command", "say", "show"]
 
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+EXIT_ERROR, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 3, 130
 ERROR_FILE = "error.txt"
+STOPPED_FILE = "stopped.txt"  # in its place, of a run that its budget ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
 Task = Callable[[DictConfig], None]
 
@@ -67,6 +69,8 @@ def run_command(
         except ERRORS as error:
             show(readable(error, given), trace)
             return EXIT_ERROR
+    if failed and all(isinstance(error, BudgetReached) for error in failed):
+        return EXIT_STOPPED
     return EXIT_ERROR if failed else 0
 
 
@@ -81,8 +85,10 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
         except BrokenPipeError:
             raise
         except ERRORS as error:
-            failed.append(readable(error, arguments))
-            show(failed[-1], trace)
+            told = readable(error, arguments)
+            if not isinstance(told, BudgetReached) or not any(isinstance(one, BudgetReached) for one in failed):
+                show(told, trace)  # of a spent budget once: every further run of a sweep meets it
+            failed.append(told)
             _record(failed[-1])
 
     return guarded
@@ -103,7 +109,7 @@ def raising() -> Iterator[bool]:
 
 
 def _record(error: MmsbError) -> None:
-    """Leave the error in the run's folder, where the end of a sweep finds it whatever process ran it."""
+    """Leave in the run's folder why it ended, where the end of a sweep finds it whatever process ran it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     with suppress(OSError):  # a full disk, say: the error itself was shown
-        write_atomically(folder / ERROR_FILE, str(error) + "\n")
+        write_atomically(folder / (STOPPED_FILE if isinstance(error, BudgetReached) else ERROR_FILE), str(error) + "\n")

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, cast
 
+from mmsb.budget import BudgetReached, Purse
 from mmsb.errors import StoreError
 from mmsb.flow import Call, Flow
 from mmsb.model.base import Batched, Engine, Live
@@ -37,17 +38,26 @@ class Driver:
         store: every answer that comes is written down there before a flow sees it.
     """
 
-    def __init__(self, store: Store, engines: Iterable[Engine] = ()) -> None:
-        """Name all engines that will be asked: those at one endpoint share its strictest limit from the start."""
+    def __init__(self, store: Store, engines: Iterable[Engine] = (), purse: Purse | None = None) -> None:
+        """Name all engines that will be asked: those at one endpoint share its strictest limit from the start.
+
+        Args:
+            store: of all answers.
+            engines: that will be asked.
+            purse: pays for every call; None where nothing is counted.
+        """
         self.store = store
-        self._endpoints = Endpoints(engines, store.shelf)
+        self._purse = purse
+        self._endpoints = Endpoints(engines, store.shelf, purse.begin if purse else lambda: None)
+        self._out = 0  # calls of endpoints that have not come back
+        self._back = asyncio.Event()
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
         self._sessions: dict[str, Session] = {}
         self._opening = asyncio.Lock()
         self._under_way: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
         self._pipelines: list[Pipeline] = []
-        self._worker = Worker(store, self._runner.get_loop(), self._fail)
+        self._worker = Worker(store, self._runner.get_loop(), self._fail, purse.begin if purse else None)
         self._asked = 0
 
     def __enter__(self) -> Driver:
@@ -127,11 +137,13 @@ class Driver:
                     raise  # it is this flow that was cancelled, not the one that asked
         self._under_way[key] = reply = asyncio.get_running_loop().create_future()
         try:
-            outcome = await (await self._session(engine, shelf))(prompt)
+            outcome = await self._asked_now(engine, shelf, prompt)
             if isinstance(outcome, Response):
                 # What is given on is what the store holds: a later run reads exactly this, cleaned of halves of
                 # characters, or the first of two answers.
                 outcome = shelf.add(prompt.key, outcome)
+            if self._purse and counted:
+                self._purse.pay(engine.name, outcome)
         except BaseException as error:
             if isinstance(error, StoreError):
                 self._endpoints.stop(error)
@@ -146,6 +158,27 @@ class Driver:
         self._asked += counted
         reply.set_result(outcome)
         return outcome
+
+    async def _asked_now(self, engine: Engine, shelf: Shelf, prompt: Prompt) -> Outcome:
+        """Ask. Where the budget is spent, what is under way is waited for first: it will be paid, so it is kept."""
+        self._out += 1
+        try:
+            outcome = await (await self._session(engine, shelf))(prompt)
+        except BudgetReached:
+            self._returned()
+            while self._out:
+                self._back.clear()
+                await self._back.wait()
+            raise
+        except BaseException:
+            self._returned()
+            raise
+        self._returned()
+        return outcome
+
+    def _returned(self) -> None:
+        self._out -= 1
+        self._back.set()
 
     async def _session(self, engine: Engine, shelf: Shelf) -> Session:
         """What asks the engine; opened once, which may take minutes where a server starts."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
@@ -36,6 +37,7 @@ from mmsb.resolvers import AUTHORS
 from mmsb.results import FILE, Results
 from mmsb.run import Run, environment, short_name
 from mmsb.scenario import Scenario
+from mmsb.spending import purse_of
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Failure, Outcome, Question, Response, Result, Sample
@@ -59,6 +61,7 @@ class Experiment:
     protocol: str = AUTHORS  # which the model follows, by interpolation
     defense_text: Path | None = None  # read by conf/defense/*.yaml, like the next
     defense_placement: str = "own"
+    budget: Budget = field(default_factory=Budget)
     dry_run: bool = False  # only check and plan, see `mmsb.preflight`
     withhold: Withhold = "nothing"  # from the page that a sweep ends with, and from the tracker
 
@@ -153,7 +156,8 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     prices = experiment.prices and experiment.prices.through_batches(batched(run.config))
     store = Store(experiment.output_dir / "store")
     with (
-        Driver(store, engines_in(experiment)) as driver,
+        purse_of(experiment.budget, experiment.prices, experiment.output_dir, run) as purse,
+        Driver(store, engines_in(experiment), purse) as driver,
         Results(run.folder) as results,
         Calls(run.folder) as calls,
         experiment.tracker.follow(run, total) as told,
@@ -293,20 +297,10 @@ def note(result: Result, noted: Notes) -> None:
     """Count a finished sample."""
     question, verdict = result.sample.question, result.verdict
     noted.labels[verdict.label] += 1
-    noted.scores.append(
-        Score(
-            question.scenario,
-            question.id,
-            verdict.label,
-            verdict.refusal,
-            question.benign,
-            verdict.comprehended,
-            verdict.details.get("comprehended") == "estimate",
-            question.solution is not None,
-            verdict.correct,
-            question.solution.together if question.solution else "",
-        )
-    )
+    estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
+    told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)
+    graded = (solution is not None, verdict.correct, solution.together if solution else "")
+    noted.scores.append(Score(*told, estimated, *graded))
     if isinstance(result.outcome, Response):
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0

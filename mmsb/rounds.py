@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from mmsb.budget import BudgetReached
 from mmsb.flow import Flow
 from mmsb.model.base import Batch, Batched
 from mmsb.processes import LOCAL_MODELS
@@ -127,15 +128,18 @@ class Worker:
         store: answers that are there already are not asked for again.
         loop: where the flows run.
         failed: told what made a model unusable.
+        begin_batch: called with the number of prompts before a batch; raises where nothing more may be spent.
         asked: how many prompts went to a model.
     """
 
     store: Store
     loop: asyncio.AbstractEventLoop
     failed: Callable[[BaseException], None]
+    begin_batch: Callable[[int], None] | None = None
     asked: int = 0
     _rounds: SimpleQueue[list[Waiting] | None] = field(default_factory=SimpleQueue)
     _stopping: bool = False
+    _reached: BudgetReached | None = None
     _thread: threading.Thread | None = None
 
     def begin(self, calls: list[Waiting]) -> None:
@@ -187,10 +191,18 @@ class Worker:
             if isinstance(outcome, Response):
                 outcome = shelf.add(prompt.key, outcome)
             self._tell(_settle, group[prompt.key], outcome)
+        if self._reached:
+            raise self._reached
 
     def _counted(self, batches: list[Batch]) -> Iterator[Batch]:
         for batch in batches:
             if self._stopping:
+                return
+            try:
+                if self.begin_batch:
+                    self.begin_batch(len(batch))
+            except BudgetReached as reached:  # said once the batch that is being answered now has its answers
+                self._reached = reached
                 return
             self.asked += len(batch)
             yield batch

@@ -26,7 +26,7 @@ from mmsb.results import read_rows
 from mmsb.schemas import parse_run
 
 FILE = "run.json"
-NOT_MEASURED = ("dry_run", "output_dir", "prices", "tracker", "trusted_packages", "withhold")
+NOT_MEASURED = ("budget", "dry_run", "output_dir", "prices", "tracker", "trusted_packages", "withhold")
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
 
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from mmsb.cli import ERROR_FILE, say, show
+from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, say, show
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
@@ -84,7 +84,7 @@ def finish_sweep() -> int:
     """Print the comparison of a sweep's runs, if this was a sweep.
 
     Returns:
-        1 if one of its runs did not finish or had samples that failed, else 0.
+        1 if one of its runs did not finish or had samples that failed, 3 if the budget stopped one, else 0.
     """
     name = os.environ.pop(SWEEP_VARIABLE, None)
     for variable in (SWEPT_VARIABLE, COUNT_VARIABLE, SWEEPS):
@@ -106,8 +106,11 @@ def finish_sweep() -> int:
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
-    _close(folder, runs, not errors, written)
-    return 1 if errors else 0
+    stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
+    if stopped:
+        say(f"{len(stopped)} runs were stopped by the budget, and are not in the table: {_numbers(stopped)}")
+    _close(folder, runs, not (errors or stopped), written)
+    return 1 if errors else EXIT_STOPPED if stopped else 0
 
 
 def _show_page(runs: Sequence[Finished], folder: Path) -> Withhold | None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -49,13 +50,17 @@ class Endpoint:
     Attributes:
         gate: lets so many requests through at a time as the server bears.
         breaker: knows when the server fails everything.
+        begin: called before a prompt is asked; raises where nothing more may be spent.
         turn: lets one request begin after the other, where a rate is set.
         heard: when the server last replied, be it with an error; None before it did.
         stopped: why nothing more is sent, whoever asks; None while it is.
     """
 
-    def __init__(self, url: str, key: str | None, concurrency: int, rate: float | None) -> None:
+    def __init__(
+        self, url: str, key: str | None, concurrency: int, rate: float | None, begin: Callable[[], None]
+    ) -> None:
         """Open the client; nothing is sent yet."""
+        self.begin = begin
         self.key = key
         self.client = openai.AsyncOpenAI(
             base_url=url,
@@ -91,6 +96,7 @@ class Requests:
         async with self._endpoint.gate.place():
             if stopped := self._stopped or self._endpoint.stopped:
                 raise stopped
+            self._endpoint.begin()  # here, since who waits for a place has spent nothing yet
             return await self._outcome(prompt)
 
     async def _outcome(self, prompt: Prompt) -> Outcome:

@@ -46,10 +46,22 @@ class Remote(Protocol):
 class Endpoints:
     """The endpoints of a run. Engines with the same URL and key share one, with the strictest of their limits."""
 
-    def __init__(self, engines: Iterable[Engine], shelf: Callable[[Engine], Shelf]) -> None:
-        """`engines`: all that will ask, as far as they are known; `shelf`: where the answers of one are kept."""
+    def __init__(
+        self,
+        engines: Iterable[Engine],
+        shelf: Callable[[Engine], Shelf],
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is open yet.
+
+        Args:
+            engines: all that will ask, as far as they are known.
+            shelf: where the answers of one are kept.
+            begin: called before a request; it may refuse that.
+        """
         self.shelf = shelf
         self._batched = 0
+        self._begin = begin
         self._limits: dict[tuple[str, str | None], tuple[int, float | None]] = {}
         self._open: dict[tuple[str, str | None], Endpoint] = {}
         for engine in engines:
@@ -69,7 +81,7 @@ class Endpoints:
             from mmsb.model.endpoint import Endpoint
 
             self._expect(engine)
-            self._open[place] = Endpoint(*place, *self._limits[place])
+            self._open[place] = Endpoint(*place, *self._limits[place], self._begin)
         return self._open[place]
 
     def stop(self, error: StoreError) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
 
+from mmsb.budget import BEGAN, COMMAND, check_prices
 from mmsb.cli import say
+from mmsb.errors import MmsbError
 from mmsb.hydra_app import Planned
+from mmsb.model.base import engines_in
+from mmsb.model.local import Local
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.parts import Cell, cell
 from mmsb.preflight.problems import Problems
@@ -29,11 +37,25 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     cells = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)]
     checks = Checks(cells)
     checks.run()
+    for one in cells:
+        one.errors.extend(_unpriced(one))
     tell(cells)
+    os.environ.setdefault(COMMAND, shlex.join(sys.argv[1:]))  # for what a spent budget says, in whatever process
+    os.environ.setdefault(BEGAN, str(time.time()))
     if bool(config.dry_run):
         say(f"dry run: {len(cells):,} runs, {sum(checks.samples.values()):,} samples; nothing was asked.")
         return False
     return True
+
+
+def _unpriced(one: Cell) -> Iterator[MmsbError]:
+    """That a limit of money cannot be kept, for want of a price."""
+    if one.experiment is not None:
+        remote = [engine.name for engine in engines_in(one.experiment) if not isinstance(engine, Local)]
+        try:
+            check_prices(one.experiment.budget, one.experiment.prices, remote)
+        except MmsbError as error:
+            yield error
 
 
 def tell(cells: Sequence[Cell]) -> None:

@@ -1,0 +1,156 @@
+"""A budget: what a command may spend over all its tries. Reached, it stops cleanly; with a higher one it goes on.
+
+What was spent stands in a file of its own (outputs/budget/), changed under a lock with every call, so that the runs of
+a sweep in several processes keep one budget together, and a command that was killed knows what it spent before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import PositiveFloat, PositiveInt
+
+from mmsb.config import settings
+from mmsb.errors import ConfigError, MmsbError, ModelError
+from mmsb.prices import Prices, money
+from mmsb.types import Outcome, Response
+
+FOLDER = "budget"
+BEGAN, COMMAND = "MMSB_BEGAN", "MMSB_COMMAND"  # in the environment, for the processes of a sweep
+
+
+class BudgetReached(MmsbError):
+    """The budget is spent; what was asked by then is answered and stored."""
+
+
+@settings
+class Budget:
+    """What a command may take.
+
+    Attributes:
+        money: US dollars, over all its tries; by the price table.
+        calls: of models, over all its tries.
+        time: seconds, of this try.
+    """
+
+    money: PositiveFloat | None = None
+    calls: PositiveInt | None = None
+    time: PositiveFloat | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return any(limit is not None for limit in (self.money, self.calls, self.time))
+
+
+@dataclass
+class Purse:
+    """Keeps to a budget.
+
+    Attributes:
+        budget: its limits.
+        path: the file of what was spent.
+        prices: what tokens cost.
+    """
+
+    budget: Budget
+    path: Path
+    prices: Prices | None
+
+    def __post_init__(self) -> None:
+        """Open the file; nothing is spent yet, or what earlier tries spent."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._threads = threading.Lock()  # the file's lock keeps processes apart, not threads
+        self._began = float(os.environ.get(BEGAN, time.time()))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+    def begin(self, calls: int = 1) -> None:
+        """Take calls that are about to be made from the budget. What comes back of them is paid later.
+
+        Raises:
+            BudgetReached: there is not enough left; nothing was taken.
+        """
+        limits = self.budget
+        with self._locked() as spent:
+            if limits.calls is not None and spent["calls"] + calls > limits.calls:
+                raise self._reached("calls", f"{limits.calls}", spent, 2 * limits.calls)
+            if limits.money is not None and spent["dollars"] >= limits.money:
+                raise self._reached("money", f"{limits.money:g}", spent, 2 * limits.money)
+            if limits.time is not None and time.time() - self._began >= limits.time:
+                raise self._reached("time", f"{limits.time:g}", spent, limits.time)
+            spent["calls"] += calls
+
+    def pay(self, model: str, outcome: Outcome) -> None:
+        """Pay for a reply.
+
+        Raises:
+            ModelError: nobody knows what it costs, so that a limit of money could not be kept.
+        """
+        if self.budget.money is None or not isinstance(outcome, Response):
+            return
+        counted = outcome.input_tokens, outcome.output_tokens
+        cost = self.prices.dollars(model, *counted) if self.prices else None
+        if cost is None:
+            raise ModelError(
+                f"{model} does not say how many tokens a call took: budget.money cannot be kept",
+                "Set budget.calls instead.",
+            )
+        with self._locked() as spent:
+            spent["dollars"] += sum(cost)
+
+    @contextmanager
+    def _locked(self) -> Iterator[dict[str, float]]:
+        """What was spent, to be changed; written back unless an error ends it."""
+        self._threads.acquire()
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            spent = {"calls": 0, "dollars": 0.0, **json.loads(os.pread(self._file, 200, 0) or b"{}")}
+            yield spent
+            # of one length, so that one write replaces it whole
+            os.pwrite(self._file, json.dumps(spent).ljust(100).encode(), 0)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._threads.release()
+
+    def _reached(self, name: str, limit: str, spent: dict[str, float], more: float) -> BudgetReached:
+        told = f"{int(spent['calls']):,} calls" + (f", {money(spent['dollars'])}" if self.budget.money else "")
+        return BudgetReached(
+            f"budget.{name}={limit} is reached ({told} so far): stopped, not finished",
+            f"What was answered is stored. Go on: {command(name, f'{more:g}')}",
+        )
+
+
+def command(name: str, value: str) -> str:
+    """The command that goes on: this one, with another limit."""
+    given = [part for part in shlex.split(os.environ.get(COMMAND, "")) if not part.startswith(f"budget.{name}=")]
+    return shlex.join(["python", "-m", "mmsb", *given, f"budget.{name}={value}"])
+
+
+def check_prices(budget: Budget, prices: Prices | None, models: Iterable[str]) -> None:
+    """See that a limit of money can be kept.
+
+    Raises:
+        ConfigError: naming the models whose price is not known.
+    """
+    if budget.money is None:
+        return
+    unknown = sorted({model for model in models if prices is None or model not in prices.llm})
+    if unknown:
+        raise ConfigError(
+            f"budget.money={budget.money:g}: no price is known for {', '.join(unknown)}",
+            f"Give it, in dollars for a million tokens: '+prices.llm.\"{unknown[0]}\"={{input: 1, output: 2}}', or set "
+            "budget.calls.",
+        )

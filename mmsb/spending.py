@@ -1,0 +1,29 @@
+"""Which budget a run pays from: one for all runs of its sweep, and for all tries of the same command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmsb.budget import FOLDER, Budget, Purse
+from mmsb.digest import digest
+from mmsb.prices import Prices
+from mmsb.run import NOT_MEASURED, Run
+from mmsb.tracker.base import Sweep
+
+
+@contextmanager
+def purse_of(budget: Budget, prices: Prices | None, output_dir: Path, run: Run) -> Iterator[Purse | None]:
+    """What pays for the run; None where nothing limits it, so that nothing is written with every call."""
+    if not budget.limited:
+        yield None
+        return
+    sweep = Sweep.at(run.sweep) if run.sweep else None
+    measured = {key: value for key, value in run.config.items() if key not in NOT_MEASURED}
+    identity = sweep.identity if sweep else digest(measured)
+    purse = Purse(budget, output_dir / FOLDER / f"{identity}.json", prices)
+    try:
+        yield purse
+    finally:
+        purse.close()

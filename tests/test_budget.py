@@ -1,0 +1,96 @@
+"""A budget: reached, the command stops cleanly; the same command with a higher one goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.endpoint import ChatServer
+
+RUN = ("model=openai", "model.name=x", "model.concurrency=4", "judge=refusal", "tracker=none", "image_mode=text_only")
+SMALL = ("scenario=[fraud,sex,malware_generation]",)  # 8 questions each
+PRICE = "+prices.llm.x={input: 1000000, output: 0}"  # a dollar a token; the server counts 7 a call
+
+
+def command(server: ChatServer, *more: str) -> tuple[str, ...]:
+    return (*RUN, *SMALL, f"model.base_url={server.url}", *more)
+
+
+def test_a_budget_of_calls_is_kept_exactly_and_a_higher_one_goes_on(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer(delay=0.01) as server:
+        assert mmsb(*command(server, "output_dir=whole")).returncode == 0
+        total = len(server.requests)
+        stopped = mmsb(*command(server, "budget.calls=10"))
+        assert len(server.requests) == total + 10
+        again = mmsb(*command(server, "budget.calls=10"))  # over all tries
+        assert len(server.requests) == total + 10
+        done = mmsb(*command(server, f"budget.calls={total}"))
+        assert len(server.requests) == 2 * total
+    assert (stopped.returncode, again.returncode, done.returncode) == (3, 3, 0)
+    assert "error: budget.calls=10 is reached (10 calls so far): stopped, not finished" in stopped.stderr
+    assert "Go on: python -m mmsb model=openai" in stopped.stderr
+    assert "budget.calls=20" in stopped.stderr
+    (expected,) = tmp_path.glob("whole/runs/*/results.jsonl")
+    (found,) = tmp_path.glob("outputs/runs/*/results.jsonl")  # a stopped run has none
+    assert found.read_bytes() == expected.read_bytes()
+    assert len(list(tmp_path.glob("outputs/runs/*/stopped.txt"))) == 2
+
+
+def test_money_is_not_overshot_by_more_than_what_is_under_way(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer(delay=0.05) as server:
+        done = mmsb(*command(server, PRICE, "budget.money=35"))
+        asked = len(server.requests)
+    assert done.returncode == 3, done.stderr
+    assert 5 <= asked <= 5 + 4
+    (spent,) = tmp_path.glob("outputs/budget/*.json")
+    assert json.loads(spent.read_text()) == {"calls": asked, "dollars": 7.0 * asked}  # all that left came back
+    (shelf,) = tmp_path.glob("outputs/store/x-*/*.jsonl")
+    assert len(shelf.read_text().splitlines()) == asked  # and was kept
+
+
+def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        sweep = command(server, "-m", "image_mode=text_only,typo,sd")
+        stopped = mmsb(*sweep, "budget.calls=30")
+        asked = len(server.requests)
+        done = mmsb(*sweep, "budget.calls=72")
+    assert stopped.returncode == 3, stopped.stderr
+    assert asked == 30
+    assert stopped.stderr.count("is reached") == 1
+    assert "2 runs were stopped by the budget, and are not in the table: 1, 2" in stopped.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(server.requests) == 72
+
+
+def test_a_budget_of_calls_is_kept_by_a_local_model_batch_by_batch(
+    mmsb: Run, tmp_path: Path, small_llava: Path
+) -> None:
+    local = (f"model.name_or_path={small_llava}", "model.max_new_tokens=2", "model.batch_size=8", *RUN[3:], *SMALL)
+    stopped = mmsb(*local, "budget.calls=17")
+    assert stopped.returncode == 3, stopped.stderr
+    (shelf,) = tmp_path.glob("outputs/store/tiny-*/*.jsonl")
+    assert len(shelf.read_text().splitlines()) == 16
+    assert mmsb(*local, "budget.calls=24").returncode == 0
+
+
+def test_time_that_is_over_stops_before_anything_is_asked(mmsb: Run) -> None:
+    with ChatServer() as server:
+        done = mmsb(*command(server, "budget.time=1"), MMSB_BEGAN="1")
+    assert (done.returncode, len(server.requests)) == (3, 0)
+    assert "budget.time=1 is reached" in done.stderr
+
+
+def test_money_without_a_price_is_refused_before_anything_is_asked(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        done = mmsb(*command(server, "budget.money=5"))
+    assert (done.returncode, len(server.requests)) == (1, 0)
+    assert "budget.money=5: no price is known for x" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", ["budget.money=-1", "budget.calls=0", "budget.calls=1.5", "budget.tokens=3"])
+def test_a_wrong_budget_is_refused(wrong: str, mmsb: Run) -> None:
+    assert mmsb(wrong, "tracker=none").returncode == 1
