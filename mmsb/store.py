@@ -58,13 +58,21 @@ class Store:
                 known = self._by_engine[id(engine)] = (engine, self._opened(engine))
             return known[1]
 
+    def has_answers(self, engine: Engine) -> bool:
+        """Whether an engine ever answered, found without reading what."""
+        folder = self._folder(engine, digest(dict(engine.fingerprint())))
+        return any(path.stat().st_size for path in folder.glob("*.jsonl"))
+
     def _opened(self, engine: Engine) -> Shelf:
         fingerprint = dict(engine.fingerprint())
         key = digest(fingerprint)
         if key not in self._shelves:
-            slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
-            self._shelves[key] = Shelf(self.root / f"{slug}-{key[:12]}", fingerprint, isinstance(engine, Batched))
+            self._shelves[key] = Shelf(self._folder(engine, key), fingerprint, isinstance(engine, Batched))
         return self._shelves[key]
+
+    def _folder(self, engine: Engine, key: str) -> Path:
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
+        return self.root / f"{slug}-{key[:12]}"
 
     def close(self) -> None:
         """Bring everything written to the disk."""

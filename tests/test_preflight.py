@@ -11,7 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mmsb.hydra_app import one_of_each
 from mmsb.preflight import disk
 from tests.conftest import Run
+from tests.endpoint import Act, ChatServer, completion, error
 
+CANARY = "sk-canary-0123456789abcdefghij"
 QUIET = ("tracker=none", "scenario=fraud", "dataset.limit=1")
 
 
@@ -82,6 +84,42 @@ def test_a_remote_endpoint_without_its_key_is_told_even_where_no_model_is_chosen
     assert "NO_SUCH_KEY" not in mmsb(*remote, "judge.model.base_url=http://127.0.0.1:9/v1").stderr
     set_now = mmsb(*remote, "judge.model.base_url=https://127.0.0.1:9/v1", NO_SUCH_KEY="k-1")
     assert "NO_SUCH_KEY" not in set_now.stderr
+
+
+@pytest.mark.parametrize(
+    ("act", "problem", "remedy"),
+    [
+        (error(401, f"Incorrect key {CANARY}"), "refuses x (HTTP 401: Incorrect key [key])", "MY_KEY"),
+        (error(404, "no such model"), "has no model name=x", "/v1/models"),
+        (error(400, "no temperature", "unsupported_value"), "refuses every request to x", "setting"),
+    ],
+)
+def test_a_wrong_key_name_or_setting_is_found_by_one_call(
+    act: Act, problem: str, remedy: str, mmsb: Run, tmp_path: Path
+) -> None:
+    with ChatServer(act=lambda *_: act) as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", "model.api_key_env=MY_KEY")
+        done = mmsb("-m", *model, "image_mode=sd,typo", *QUIET, MY_KEY=CANARY)
+    assert len(server.requests) == 1
+    assert f"{problem}" in done.stderr
+    assert remedy in done.stderr
+    assert "(all 2 runs)" in done.stderr
+    assert CANARY not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer(act=lambda text, _: Act(body=completion("OK")) if "OK" in text else None) as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}")
+        done = mmsb("-m", *model, "image_mode=text_only,typo", *QUIET)
+        assert done.returncode == 0, done.stderr
+        assert [body["messages"][0]["content"] for body in server.requests[:1]] == ["Reply with the word OK."]
+        assert len(server.requests) == 3
+        again = mmsb("-m", *model, "image_mode=text_only,typo", *QUIET)
+        assert again.returncode == 0, again.stderr
+        assert len(server.requests) == 3  # nothing is left to ask, so nobody is called
+    configs = [path.read_text() for path in sorted(tmp_path.glob("outputs/sweeps/*/*/.hydra/overrides.yaml"))]
+    assert ["image_mode=text_only" in configs[0], "image_mode=typo" in configs[1]] == [True, True]
 
 
 def test_a_full_disk_is_seen_before_the_start(mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,12 @@ from mmsb.errors import MmsbError
 from mmsb.experiment import check
 from mmsb.model.base import Engine, engines_in
 from mmsb.model.local import Local
+from mmsb.model.openai import OpenAI
 from mmsb.preflight import engines
 from mmsb.preflight.disk import check_disk
 from mmsb.preflight.parts import NEEDED, Cell
+from mmsb.preflight.probe import probe
+from mmsb.store import Store
 
 AT_A_TIME = 8  # questions to the hub
 
@@ -50,6 +53,20 @@ class Checks:
             if error := engines.memory(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(error)
         self._disk()
+
+    def probe(self) -> None:
+        """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known."""
+        wanted: dict[str, OpenAI] = {}
+        for cell, engine in self._engines():
+            assert cell.experiment is not None
+            if isinstance(engine, OpenAI) and not engine.serve and repr(engine) not in wanted:
+                store = Store(cell.experiment.output_dir / "store")
+                if not store.has_answers(engine):
+                    wanted[repr(engine)] = engine
+        found = probe(list(wanted.values()))
+        for cell, engine in self._engines():
+            if error := found.get(repr(engine)):
+                cell.errors.append(error)
 
     def _engines(self) -> Iterator[tuple[Cell, Engine]]:
         for cell in self.cells:

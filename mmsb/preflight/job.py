@@ -32,7 +32,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
         Whether to start them: not in a dry run.
 
     Raises:
-        MmsbError: some cannot be run; equal errors are one. Nothing was written, and nobody was asked.
+        MmsbError: some cannot be run; equal errors are one. Nothing was written.
     """
     cells = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)]
     checks = Checks(cells)
@@ -40,10 +40,13 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     for one in cells:
         one.errors.extend(_unpriced(one))
     tell(cells)
+    if len(cells) > 1 or config.dry_run:  # a single run asks its endpoint a moment later itself
+        checks.probe()
+        tell(cells)
     os.environ.setdefault(COMMAND, shlex.join(sys.argv[1:]))  # for what a spent budget says, in whatever process
     os.environ.setdefault(BEGAN, str(time.time()))
     if bool(config.dry_run):
-        say(f"dry run: {len(cells):,} runs, {sum(checks.samples.values()):,} samples; nothing was asked.")
+        say(f"dry run: {len(cells):,} runs, {sum(checks.samples.values()):,} samples. Nothing is written.")
         return False
     return True
 
