@@ -58,11 +58,11 @@ def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path
         asked = len(server.requests)
         done = mmsb(*sweep, "budget.calls=72")
     assert stopped.returncode == 3, stopped.stderr
-    assert asked == 30
+    assert asked == 1 + 30  # and the word that a sweep begins with
     assert stopped.stderr.count("is reached") == 1
     assert "2 runs were stopped by the budget, and are not in the table: 1, 2" in stopped.stderr
     assert done.returncode == 0, done.stderr
-    assert len(server.requests) == 72
+    assert len(server.requests) == 1 + 72
 
 
 def test_a_budget_of_calls_is_kept_by_a_local_model_batch_by_batch(

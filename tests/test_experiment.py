@@ -99,18 +99,28 @@ def answered(folder: Path) -> list[bytes]:
 
 
 def test_a_sweep_compares_its_runs_and_survives_a_bad_one(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
+    broken = tmp_path / "broken"  # a folder that looks like a checkpoint until it is loaded
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
     done = mmsb(
-        f"model.name_or_path={small_llava}",
+        f"model.name_or_path={small_llava},{broken}",
         *SETTINGS,
         "image_mode=text_only,typo",
         "model.max_new_tokens=8,4",
-        "dataset.limit=2,-1",
+        "dataset.limit=2",
         "-m",
     )
     assert done.returncode == 1
-    assert "dataset.limit=-1" in done.stderr
-    assert "Sweep of 4 runs" in done.stdout
+    assert f"{broken}" in done.stderr
+    assert "Sweep of 4 runs" in done.stdout, done.stderr
     assert len(results(tmp_path)) == 4
+
+
+def test_a_sweep_with_a_wrong_setting_is_not_begun(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
+    done = mmsb(f"model.name_or_path={small_llava}", *SETTINGS, "dataset.limit=2,-1", "-m")
+    assert done.returncode == 1
+    assert "(1 of 2 runs: dataset.limit=-1)" in done.stderr
+    assert not results(tmp_path)
 
 
 def test_a_broken_picture_is_listed_as_failed_and_retried(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
