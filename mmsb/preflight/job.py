@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mmsb.budget import BEGAN, COMMAND, check_prices
 from mmsb.cli import say
-from mmsb.errors import MmsbError
+from mmsb.errors import ConfigError, MmsbError
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
 from mmsb.model.local import Local
@@ -54,6 +54,13 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
 def _unpriced(one: Cell) -> Iterator[MmsbError]:
     """That a limit of money cannot be kept, for want of a price."""
     if one.experiment is not None:
+        if one.experiment.budget.limited and any(
+            getattr(engine, "batch", False) for engine in engines_in(one.experiment)
+        ):
+            yield ConfigError(  # a batch is paid as a whole: nothing could stop in the middle of it
+                "a budget cannot be kept with model.batch=true",
+                "Set the provider's own limit, or take one of them out.",
+            )
         remote = [engine.name for engine in engines_in(one.experiment) if not isinstance(engine, Local)]
         try:
             check_prices(one.experiment.budget, one.experiment.prices, remote)

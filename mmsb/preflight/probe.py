@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mmsb.errors import MmsbError, ModelError
+from mmsb.model.base import Engine
 from mmsb.model.endpoints import Endpoints
 from mmsb.model.openai import OpenAI
+from mmsb.store import Shelf
 from mmsb.types import Failure, Prompt
 
 WORD = Prompt("Reply with the word OK.")
@@ -27,16 +29,20 @@ def probe(engines: Sequence[OpenAI]) -> dict[str, MmsbError | None]:
 
 
 async def _all(engines: list[OpenAI]) -> list[MmsbError | None]:
-    endpoints = Endpoints(engines)
+    endpoints = Endpoints(engines, _nowhere)
     try:
         return await asyncio.gather(*(_one(engine, endpoints) for engine in engines))
     finally:
         await endpoints.close()
 
 
+def _nowhere(engine: Engine) -> Shelf:
+    raise AssertionError("what a probe brings is kept nowhere")
+
+
 async def _one(engine: OpenAI, endpoints: Endpoints) -> MmsbError | None:
     seconds = min(SECONDS, engine.timeout)
-    asked = replace(engine, timeout=seconds, patience=min(seconds, engine.patience))
+    asked = replace(engine, batch=False, timeout=seconds, patience=min(seconds, engine.patience))
     try:
         async with asked.session(endpoints) as ask:
             outcome = await ask(WORD)
