@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import TrackingError
-from mmsb.experiment import Experiment, Notes, evaluate
+from mmsb.experiment import Experiment, evaluate
 from mmsb.gpus import claim
 from mmsb.metrics.summary import Summary
 from mmsb.model.base import Batched, engines_in
+from mmsb.notes import Notes
 from mmsb.report import judge_error, members
 from mmsb.results import FILE
 from mmsb.run import Run, SavedRun

@@ -8,39 +8,36 @@ is judged. Run again after any interruption, it asks only what is missing.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.cost import Costs
-from mmsb.cost import total as total_cost
 from mmsb.dataset.base import Dataset, OwnScenarios
-from mmsb.defense.base import UNREADABLE, Ask, Defense, Prepared, defended
+from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
-from mmsb.errors import ConfigError, DataError, MissingPicture, ModelError
+from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
 from mmsb.judge.base import GRADER, Judge, judged
-from mmsb.metrics.summary import Score, Summary, summarize
+from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import Engine, engines_in
-from mmsb.prices import Prices, batched, money
+from mmsb.notes import Notes, note, noting
+from mmsb.prices import Prices, batched
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
-from mmsb.results import FILE, Results
+from mmsb.results import Results
 from mmsb.run import Run, environment, short_name
 from mmsb.scenario import Scenario
 from mmsb.spending import purse_of
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
-from mmsb.types import Failure, Outcome, Question, Response, Result, Sample
+from mmsb.types import Outcome, Question, Result, Sample
 from mmsb.withholding import Withhold
 
 
@@ -105,41 +102,6 @@ class Experiment:
                 name = f"{question.scenario}/{question.id}/{self.image_mode.name}" + (f"#{repeat}" if repeat else "")
                 prompt = self.image_mode.prompt(question, self.dataset, repeat)
                 yield Sample(name, prompt, question, scenarios[question.scenario])
-
-
-TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
-
-
-@dataclass
-class Notes:
-    """What the loop notes on its way: the order of samples, a digest of what was asked, and the price."""
-
-    order: list[str] = field(default_factory=list)
-    shown: Any = field(default_factory=hashlib.sha256)
-    scores: list[Score] = field(default_factory=list)
-    labels: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[str, Failure]] = field(default_factory=list)
-    totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
-    costs: Costs = field(default_factory=Costs)
-
-    def so_far(self, prices: Prices | None) -> Iterator[str]:
-        """What a progress line says beside how far it is."""
-        if rated := self.labels["safe"] + self.labels["unsafe"]:
-            yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
-        if self.failures:
-            yield f"{len(self.failures)} failed"
-        spent = total_cost(self.costs.record(prices))["dollars"]
-        if spent:
-            yield money(spent)
-
-    def failed(self, folder: Path) -> ModelError:
-        """What to say when some samples failed; there must be one."""
-        name, failure = self.failures[0]
-        return ModelError(
-            f"{len(self.failures)} of {len(self.order)} samples failed, e.g. {name}: {failure.cause}: "
-            f"{failure.message}",
-            f"They are listed in {folder / FILE} and in no rate. The same command asks only them again.",
-        )
 
 
 def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
@@ -283,27 +245,3 @@ def check_test(question: Question, experiment: Experiment) -> None:
         )
     if not question.solution.options and not getattr(experiment.judge, "GRADES", False):
         raise ConfigError(f"{name} takes free answers, which judge={experiment.judge.name} cannot grade", GRADER)
-
-
-def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
-    """Pass the samples on, noting their order and what they show."""
-    for sample in samples:
-        noted.order.append(sample.id)
-        noted.shown.update(sample.prompt.key.encode())
-        yield sample
-
-
-def note(result: Result, noted: Notes) -> None:
-    """Count a finished sample."""
-    question, verdict = result.sample.question, result.verdict
-    noted.labels[verdict.label] += 1
-    estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
-    told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)
-    graded = (solution is not None, verdict.correct, solution.together if solution else "")
-    noted.scores.append(Score(*told, estimated, *graded))
-    if isinstance(result.outcome, Response):
-        for total in TOTALS:
-            noted.totals[total] += getattr(result.outcome, total) or 0
-        noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
-    else:
-        noted.failures.append((result.sample.id, result.outcome))

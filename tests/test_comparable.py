@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 
 from mmsb.comparable import comparable, heading, sentence
 from mmsb.config import build
-from mmsb.experiment import TOTALS, Experiment
+from mmsb.experiment import Experiment
 from mmsb.font import LIBERATION, font_digest
 from mmsb.metrics.summary import Score, summarize
+from mmsb.notes import TOTALS
 from mmsb.paths import conf_dir
 from mmsb.report.published import published, published_asr, remark
 from mmsb.run import Run

@@ -140,5 +140,5 @@ def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: nothing answers at base_url={DEAD} (Connection refused)",
-        "  try: Start the server, e.g. vllm serve some/model, or set base_url.",
+        "  try: Start the server, e.g. vllm serve some/model (serve=true does it), or set base_url.",
     ]

@@ -37,7 +37,7 @@ LAYERS = (
     ("labels", "report", "tracker"),
     ("terminal",),
     ("experiment", "judge.finished"),
-    ("comparable", "spending"),
+    ("comparable", "notes", "spending"),
     ("defense",),
     ("judge",),
     ("convert.conversion",),

@@ -15,13 +15,13 @@ from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError
-from mmsb.experiment import Notes, note
 from mmsb.flow import Flow
 from mmsb.judge.authors_files import AuthorsFiles, export
 from mmsb.judge.base import Judge, judged
 from mmsb.judge.finished import Finished, FinishedRun
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import engines_in
+from mmsb.notes import Notes, note
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
 from mmsb.run import Run, environment, short_name

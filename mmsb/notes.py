@@ -1,0 +1,77 @@
+"""What the loop of a run notes on its way: the order of samples, what was shown, labels, failures, and the price."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmsb.cost import Costs
+from mmsb.cost import total as total_cost
+from mmsb.defense.base import UNREADABLE
+from mmsb.errors import ModelError
+from mmsb.metrics.summary import Score
+from mmsb.prices import Prices, money
+from mmsb.results import FILE
+from mmsb.types import Failure, Response, Result, Sample
+
+TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
+
+
+@dataclass
+class Notes:
+    """What the loop notes on its way: the order of samples, a digest of what was asked, and the price."""
+
+    order: list[str] = field(default_factory=list)
+    shown: Any = field(default_factory=hashlib.sha256)
+    scores: list[Score] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
+    costs: Costs = field(default_factory=Costs)
+
+    def so_far(self, prices: Prices | None) -> Iterator[str]:
+        """What a progress line says beside how far it is."""
+        if rated := self.labels["safe"] + self.labels["unsafe"]:
+            yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
+        if self.failures:
+            yield f"{len(self.failures)} failed"
+        spent = total_cost(self.costs.record(prices))["dollars"]
+        if spent:
+            yield money(spent)
+
+    def failed(self, folder: Path) -> ModelError:
+        """What to say when some samples failed; there must be one."""
+        name, failure = self.failures[0]
+        return ModelError(
+            f"{len(self.failures)} of {len(self.order)} samples failed, e.g. {name}: {failure.cause}: "
+            f"{failure.message}",
+            f"They are listed in {folder / FILE} and in no rate. The same command asks only them again.",
+        )
+
+
+def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
+    """Pass the samples on, noting their order and what they show."""
+    for sample in samples:
+        noted.order.append(sample.id)
+        noted.shown.update(sample.prompt.key.encode())
+        yield sample
+
+
+def note(result: Result, noted: Notes) -> None:
+    """Count a finished sample."""
+    question, verdict = result.sample.question, result.verdict
+    noted.labels[verdict.label] += 1
+    estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
+    told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)
+    graded = (solution is not None, verdict.correct, solution.together if solution else "")
+    noted.scores.append(Score(*told, estimated, *graded))
+    if isinstance(result.outcome, Response):
+        for total in TOTALS:
+            noted.totals[total] += getattr(result.outcome, total) or 0
+        noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
+    else:
+        noted.failures.append((result.sample.id, result.outcome))
