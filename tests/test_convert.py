@@ -54,9 +54,8 @@ def test_a_run_without_the_weights_says_how_to_get_them(mmsb: Callable[..., Any]
     assert ran.returncode == 1
     lines = ran.stderr.strip().splitlines()
     assert lines == [
-        "error: model.name_or_path=checkpoints/minigpt4 is not there: "
-        "minigpt4 is converted once from its published files",
-        "  try: python -m mmsb.convert model=minigpt4 says which files it needs and where they come from.",
+        "error: minigpt4 has no converted checkpoint at checkpoints/minigpt4",
+        "  try: Make it: python -m mmsb.convert model=minigpt4 download=true",
     ]
 
 
