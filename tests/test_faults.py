@@ -30,7 +30,7 @@ OUTCOMES = {"again": "answered", "read": "answered", "failed": "failed", "filter
 
 
 def arguments(server: ChatServer, folder: Path) -> list[str]:
-    model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "model.timeout=2", "model.patience=12"]
+    model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "model.timeout=2", "model.patience=60"]
     return [*model, "image_mode=text_only", "judge=refusal", "tracker=none", f"output_dir={folder}"]
 
 
@@ -92,7 +92,10 @@ def test_what_every_request_would_meet_stops_the_run_and_the_same_command_asks_o
     assert len(again.requests) == 104 - 49
 
 
-def test_a_certificate_that_nobody_knows_is_refused_with_its_reason(mmsb: Run, tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_knows_is_refused_with_its_reason(
+    mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
     with ExitStack() as stack:
         faults = Faults(port=0, tls=True)
         server = stack.enter_context(faults.server(faults.plan(), self_signed(stack)))
