@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from types import TracebackType
 from typing import Any, cast
 
@@ -137,13 +137,20 @@ class Driver:
                     raise  # it is this flow that was cancelled, not the one that asked
         self._under_way[key] = reply = asyncio.get_running_loop().create_future()
         try:
-            outcome = await self._asked_now(engine, shelf, prompt)
-            if isinstance(outcome, Response):
-                # What is given on is what the store holds: a later run reads exactly this, cleaned of halves of
-                # characters, or the first of two answers.
-                outcome = shelf.add(prompt.key, outcome)
-            if self._purse and counted:
-                self._purse.pay(engine.name, outcome)
+            # Of batches one process at a time has the ledger; and reading by rules is done sooner than waited for.
+            alone = shelf.claim(prompt.key) if counted and not getattr(engine, "batch", False) else nullcontext()
+            async with alone:
+                if prompt.key in shelf:
+                    outcome: Outcome = shelf.get(prompt.key)
+                else:
+                    outcome = await self._asked_now(engine, shelf, prompt)
+                    self._asked += counted
+                    if isinstance(outcome, Response):
+                        # What is given on is what the store holds: a later run reads exactly this, cleaned of halves
+                        # of characters, or the first of two answers.
+                        outcome = shelf.add(prompt.key, outcome)
+                    if self._purse and counted:
+                        self._purse.pay(engine.name, outcome)
         except BaseException as error:
             if isinstance(error, StoreError):
                 self._endpoints.stop(error)
@@ -155,7 +162,6 @@ class Driver:
             raise
         finally:
             del self._under_way[key]
-        self._asked += counted
         reply.set_result(outcome)
         return outcome
 

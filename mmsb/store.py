@@ -6,7 +6,8 @@
 
 Lines are appended in one write, so that a kill loses nothing that was written, and reach the disk within
 `SYNC_SECONDS`, so that a power cut loses next to nothing. A torn last line is dropped; a corrupt line
-anywhere else is an error that names file and line. There are no locks: processes write files of their own.
+anywhere else is an error that names file and line. Processes write files of their own, without locks; what one asks
+for, another waits for (`mmsb.claims`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import threading
 import time
 import warnings
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
 
+from mmsb.claims import Claims
 from mmsb.digest import digest
 from mmsb.errors import StoreError
 from mmsb.model.base import Batched, Engine
@@ -95,16 +99,30 @@ class Shelf:
         self._index: dict[bytes, tuple[int, int, int]] = {}  # key -> file number, offset, length
         self._files: list[int] = []
         self._paths: list[Path] = []  # of these files
+        self._read_to: dict[Path, tuple[int, int]] = {}  # files of others: their number, how far they were read
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
-        for path in sorted(folder.glob("*.jsonl")):
-            self._read(path)
+        self._claims = Claims(folder)
+        self._read_new()
 
     def __contains__(self, key: str) -> bool:
         return bytes.fromhex(key) in self._index
 
     def __len__(self) -> int:
         return len(self._index)
+
+    @asynccontextmanager
+    async def claim(self, key: str) -> AsyncIterator[None]:
+        """Be the only one of all processes that asks for this; what others stored until then is here.
+
+        Raises:
+            StoreError: what they wrote is corrupt, or cannot be read.
+        """
+        async with self._claims.claim(key) as news:
+            if news and key not in self:
+                with self._lock:
+                    self._read_new()
+            yield
 
     def get(self, key: str) -> Response:
         """The stored answer."""
@@ -133,13 +151,15 @@ class Shelf:
             response = dataclasses.replace(response, text=clean(response.text), at=time.time())
             line = _line(key, response)
             if self._writer is None:
-                self._writer = _Writer(self.folder, self._fingerprint)
+                self._writer = _Writer(self.folder, self._fingerprint, len(self._files))
                 # The writer's own file is read through the same descriptor: what this run adds is found like what lay
                 # there.
                 self._files.append(self._writer.descriptor)
                 self._paths.append(self._writer.path)
             offset = self._writer.append(line)
-            self._index[bytes.fromhex(key)] = (len(self._files) - 1, offset, len(line))
+            self._index[bytes.fromhex(key)] = (self._writer.number, offset, len(line))
+            if not self.batched:  # nobody else waits for what a local model is asked
+                self._claims.tell()
         return response
 
     def sync(self) -> None:
@@ -154,35 +174,54 @@ class Shelf:
             if self._writer:
                 self._writer.close()
                 self._writer = None
+            self._claims.close()
             for descriptor in self._files:
                 os.close(descriptor)
             self._files.clear()
             self._paths.clear()
             self._index.clear()
 
+    def _read_new(self) -> None:
+        """Read what files hold that was not read yet, but what this shelf wrote itself."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            if self._writer is None or path != self._writer.path:
+                self._read(path)
+
     def _read(self, path: Path) -> None:
-        number, offset = len(self._files), 0
+        first = path not in self._read_to
+        number, offset = self._read_to.get(path, (len(self._files), 0))
         try:
             with path.open("rb") as file:
-                self._files.append(os.open(path, os.O_RDONLY))
-                self._paths.append(path)
-                for count, line in enumerate(file, 1):
+                if first:
+                    self._files.append(os.open(path, os.O_RDONLY))
+                    self._paths.append(path)
+                file.seek(offset)
+                for line in file:
                     match = LINE.fullmatch(line)
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:
                         # The first answer wins, as in `add`. Two jobs may have asked the same; files are read in the
                         # order of their names.
                         self._index.setdefault(bytes.fromhex(match[1].decode()), (number, offset, len(line)))
-                    # Only the very end of a file can be torn by a kill. Anywhere else it is damage, and guessing
-                    # would lose answers.
+                        offset += len(line)
+                    # Only the very end of a file can be torn by a kill, or not be there yet. Anywhere else it is
+                    # damage, and guessing would lose answers.
                     elif not line.endswith(b"\n") and not file.read(1):
-                        warnings.warn(f"{path}: dropped a torn last line", stacklevel=2)
+                        if first:
+                            warnings.warn(f"{path}: dropped a torn last line", stacklevel=2)
                     else:
                         raise StoreError(
-                            f"{path}, line {count}, is corrupt", "Delete that line: its answer will be asked for again."
+                            f"{path}, line {_count(path, offset)}, is corrupt",
+                            "Delete that line: its answer will be asked for again.",
                         )
-                    offset += len(line)
+                self._read_to[path] = number, offset
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", "Check the file's permissions.") from error
+
+
+def _count(path: Path, offset: int) -> int:
+    """The number of the line that begins there."""
+    with path.open("rb") as file:
+        return file.read(offset).count(b"\n") + 1
 
 
 def _line(key: str, response: Response) -> bytes:
@@ -197,7 +236,8 @@ def _line(key: str, response: Response) -> bytes:
 class _Writer:
     """Appends whole lines to a file of this process; a thread brings them to the disk."""
 
-    def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
+    def __init__(self, folder: Path, fingerprint: dict[str, object], number: int) -> None:
+        self.number = number  # among the files of its shelf
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         name = f"{stamp}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
         self.path = folder / name

@@ -65,7 +65,7 @@ LAYERS = (
     ("replicas",),
     ("hub", "picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "texts", "digest"),
-    ("gpus",),
+    ("claims", "gpus"),
     ("paths", "errors"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}
