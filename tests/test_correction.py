@@ -149,6 +149,7 @@ def test_open_labels_count_against_both_ends() -> None:
     assert known.value.value == pytest.approx(0.5)
     assert half_open.value.low < known.value.low - 0.05
     assert half_open.value.high > known.value.high + 0.05
+    assert half_open.value.n == known.value.n == 60
 
 
 def test_answers_that_were_all_skipped_say_that_nothing_is_known() -> None:

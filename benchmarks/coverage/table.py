@@ -32,8 +32,8 @@ def tables(
         [
             f"{replications:,} replications a cell, {sum(line.cells for line in lines):,} cells, fixed seeds. "
             f"Intervals of no width or with an end outside the range: {sum(line.broken for line in lines)}. Ends that "
-            f"fell when a value rose: {found} in {designs:,} drawn designs. The usual method (macro, changes: "
-            "percentile bootstrap; micro: Wilson) ran on every fourth cell.",
+            f"fell when a value rose: {found} in {designs:,} drawn designs. The usual method (micro: Wilson; the "
+            "others: percentile bootstrap) ran on every fourth cell of its lines.",
             "",
             *rows,
             "",

@@ -69,7 +69,9 @@ def simulated(cell: Outside, replications: int, seed: int) -> Held:
         with numpy.errstate(divide="ignore", invalid="ignore"):  # where the judge seems no better than chance
             ends = fieller(observed, found, alarms), fieller(observed, found, alarms, cell.allowed)
         parts.append((len(group) / SCENARIOS, *ends))
-    _, low, high = (found[useful].clip(0, 1) for found in together(parts))
+    with numpy.errstate(invalid="ignore"):
+        everything = together(parts)
+    _, low, high = (found[useful].clip(0, 1) for found in everything)
     truth = p.mean()
     held = (low - 1e-9 <= truth) & (truth <= high + 1e-9)
     return Held(cell, float(held.mean()), float(numpy.median(high - low)))

@@ -133,7 +133,7 @@ def labels_wanted(labels: Labels, runs: Sequence[Answers], points: float) -> str
     pair = len(runs) == 2
     found = by_scope(changes(labels, runs), drawn, -1.0) if pair else by_scope(units(labels, runs, 0), drawn)
     macro, what = found["macro"], "difference" if pair else "average"
-    if macro is None:
+    if macro is None or not macro.value.n:
         return f"For +/- {100 * points:g} points about {(Z * FIRST_GUESS / points) ** 2:.0f} labels are wanted."
     half = 50 * (macro.value.high - macro.value.low)
     more = labels_needed(macro, points)

@@ -13,7 +13,7 @@ class Corrected:
 
     Attributes:
         observed: as judged; None where nothing was.
-        value: corrected, with its interval; `n` counts the labels.
+        value: corrected, with its interval; `n` counts the labels that say something: no skipped answers.
         unclipped: before clipping to the range; outside of it the labels and the run do not fit together well.
         unlabelled: the share of the run in cells without a label, or with skipped ones only: taken as judged in the
             value, open in the interval.

@@ -57,7 +57,7 @@ def from_own_labels(
         lowest: the smallest possible value: 0 for rates, -1 for differences.
 
     Returns:
-        None where none is labelled.
+        None where none is labelled; skipped answers are labelled, but not counted as labels.
     """
     sample = [unit for unit in units if unit.label is not None]
     if not sample:
@@ -76,12 +76,13 @@ def from_own_labels(
     # labels tell the judge's errors on these answers; that other questions could have been asked is a doubt apart
     run = Z * _run_variance(units, weighting, coarse) ** 0.5
     below, above = max(0.0, value - low), max(0.0, high - value)
-    seen = {_cell(unit, fine) for unit in sample if unit.label and unit.label[0] == unit.label[1]}
+    decided = [unit for unit in sample if unit.label and unit.label[0] == unit.label[1]]
+    seen = {_cell(unit, fine) for unit in decided}
     judged = gathered((unit.scenario, unit.question, unit.judged) for unit in units if unit.judged is not None)
     ends = (max(lowest, value - (below**2 + run**2) ** 0.5), min(1.0, value + (above**2 + run**2) ** 0.5))
     return Corrected(
         judged.value(weighting),
-        Rate(value, *ends, len(sample)),
+        Rate(value, *ends, len(decided)),
         value,
         sum(weight for unit, weight in zip(units, weights, strict=True) if _cell(unit, fine) not in seen),
         (below + above) / 2,
