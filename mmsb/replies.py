@@ -119,6 +119,7 @@ class Moderation(msgspec.Struct, frozen=True):
     results: Annotated[list[Moderated], msgspec.Meta(min_length=1)]
 
 
+Answered = TypeVar("Answered", Chat, Completion)
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
 _chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
@@ -131,10 +132,7 @@ def parse_chat(content: bytes) -> Chat:
     Raises:
         Malformed: it is neither, or a value is of the wrong type.
     """
-    chat = _reply(_chat, content, "a chat completion")
-    if not chat.choices and not chat.error:
-        raise Malformed(f"not a chat completion (no choices): {shown_bytes(content)}")
-    return chat
+    return _answered(_chat, content, "a chat completion")
 
 
 def parse_tokens(content: bytes) -> list[Token]:
@@ -153,10 +151,7 @@ def parse_completion(content: bytes) -> Completion:
     Raises:
         Malformed: it is neither, or a value is of the wrong type.
     """
-    completion = _reply(_completion, content, "a completion")
-    if not completion.choices and not completion.error:
-        raise Malformed(f"not a completion (no choices): {shown_bytes(content)}")
-    return completion
+    return _answered(_completion, content, "a completion")
 
 
 def parse_moderation(content: bytes) -> Moderated:
@@ -166,6 +161,13 @@ def parse_moderation(content: bytes) -> Moderated:
         Malformed: there is none, or a value is of the wrong type.
     """
     return _reply(_moderation, content, "a moderation").results[0]
+
+
+def _answered(decode: Callable[[bytes], Answered], content: bytes, what: str) -> Answered:
+    reply = _reply(decode, content, what)
+    if not reply.choices and not reply.error:
+        raise Malformed(f"not {what} (no choices): {shown_bytes(content)}")
+    return reply
 
 
 def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:

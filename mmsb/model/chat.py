@@ -11,20 +11,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
 
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
-from mmsb.replies import Malformed, Usage, parse_chat, parse_tokens, shown_bytes
+from mmsb.replies import Choice, Malformed, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
 from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
+AnyChoice = TypeVar("AnyChoice", Choice, TextChoice)
 
 
 class TooLarge(DataError):
@@ -93,11 +94,9 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
         Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
     """
     chat = parse_chat(body)
-    if filtered(chat.error):
+    choice, usage = first_choice(chat.choices, chat.error, body), chat.usage or Usage()
+    if choice is None:
         return Response("", "content_filter")
-    if not chat.choices or chat.choices[0].finish_reason in BROKEN_FINISHES:
-        raise Malformed(f"not an answer: {shown_bytes(body)}")
-    choice, usage = chat.choices[0], chat.usage or Usage()
     finish = FINISHES.get(choice.finish_reason or "", "stop")
     found = None
     if how and how.words:
@@ -106,6 +105,19 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
         found = chances(likely, how)
     text = without_thoughts(choice.message.text)
     return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)
+
+
+def first_choice(choices: Sequence[AnyChoice] | None, error: object, body: bytes) -> AnyChoice | None:
+    """The answer of a chat or of a completion; None where a content filter refused the request.
+
+    Raises:
+        Malformed: no choices, an error in place of an answer, or a server that gave up half way.
+    """
+    if filtered(error):
+        return None
+    if not choices or choices[0].finish_reason in BROKEN_FINISHES:
+        raise Malformed(f"not an answer: {shown_bytes(body)}")
+    return choices[0]
 
 
 def without_thoughts(text: str) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from mmsb.model.chances import LIKELIEST, chances
-from mmsb.model.chat import BROKEN_FINISHES, FINISHES, filtered, without_thoughts
-from mmsb.replies import Malformed, Usage, parse_completion, shown_bytes
+from mmsb.model.chat import FINISHES, first_choice, without_thoughts
+from mmsb.replies import Usage, parse_completion
 from mmsb.types import How, Prompt, Response, clean
 
 
@@ -54,11 +54,9 @@ def read_completion(body: bytes, how: How) -> Response:
         Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
     """
     completion = parse_completion(body)
-    if filtered(completion.error):
+    choice, usage = first_choice(completion.choices, completion.error, body), completion.usage or Usage()
+    if choice is None:
         return Response("", "content_filter")
-    if not completion.choices or completion.choices[0].finish_reason in BROKEN_FINISHES:
-        raise Malformed(f"not an answer: {shown_bytes(body)}")
-    choice, usage = completion.choices[0], completion.usage or Usage()
     found = None
     if how.words and (tokens := choice.logprobs):
         found = chances(
