@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -119,9 +120,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def hush_loading_bars() -> None:
-    """Keep transformers' own bars off where nobody watches."""
+def hush_loading_bars(package: str = "transformers") -> None:
+    """Keep the own bars of transformers, or of diffusers, off where nobody watches."""
     if not sys.stderr.isatty():
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
+        import_module(f"{package}.utils.logging").disable_progress_bar()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mmsb.config import build
 from mmsb.defense.base import Ask, Defense, Prepared, defended
@@ -38,6 +38,11 @@ class Target:
 def option(name: str, **changes: object) -> Any:
     """The defense of conf/defense/NAME.yaml, with some settings changed."""
     loaded = OmegaConf.load(conf_dir() / "defense" / f"{name}.yaml")
+    assert isinstance(loaded, DictConfig)
+    for part in loaded.pop("defaults", []):
+        for key, preset in part.items() if isinstance(part, DictConfig) else ():
+            group, _, place = key.strip("/").partition("@")
+            OmegaConf.update(loaded, place, OmegaConf.load(conf_dir() / group / f"{preset}.yaml"), merge=False)
     whole = OmegaConf.create({"defense_text": None, "defense_placement": "own", "defense": loaded})
     for key, value in changes.items():
         OmegaConf.update(whole.defense[name], key, value)

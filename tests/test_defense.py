@@ -21,10 +21,10 @@ from tests.endpoint import Act, ChatServer, error
 NAMES = sorted(path.stem for path in (conf_dir() / "defense").glob("*.yaml"))
 
 
-LOCAL = "coca"  # needs logits, which an endpoint does not give: tests/test_defense_coca.py
+LOCAL = ("coca", "cider")  # need logits or weights: tests/test_defense_coca.py, test_defense_cider.py
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != LOCAL])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LOCAL])
 def test_every_option_answers_with_and_without_an_image_and_says_what_it_is(name: str, tmp_path: Path) -> None:
     changes = {"text": "Be careful."} if name == "prompt" else {}
     defense = option(name, **changes)

@@ -21,6 +21,7 @@ from mmsb.generator.replica import drawings
 from mmsb.hub import use_cache_where_unreachable
 from mmsb.model.device import pick_device, release_memory
 from mmsb.model.loaded import LOADED
+from mmsb.progress import hush_loading_bars
 from mmsb.types import Failure
 
 Checker = Literal["none", "drop", "keep"]
@@ -110,6 +111,7 @@ class Diffusers:
         from diffusers import DiffusionPipeline
 
         use_cache_where_unreachable()
+        hush_loading_bars("diffusers")
         options = {"safety_checker": None, "requires_safety_checker": False} if self.safety_checker == "drop" else {}
         try:
             pipeline = DiffusionPipeline.from_pretrained(

@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from mmsb.errors import ConfigError, MmsbError, ModelError
 from mmsb.judge.official import WHERE
 from mmsb.model.base import Engine
+from mmsb.model.denoised import Denoised
 from mmsb.model.loaded import KEPT_LOADED
 from mmsb.model.local import Local
 from mmsb.model.memory_check import GB, free, needed, options
 from mmsb.model.openai import OPENAI_URL
+from mmsb.model.text import Text
 from mmsb.preflight.disk import free_bytes
 
 HUB_SECONDS = 10.0  # for one question to the hub
@@ -33,7 +35,12 @@ def weights(engine: Local, preset: str | None) -> MmsbError | None:
             return None
         command = f"python -m mmsb.convert model={preset} download=true" if preset else "python -m mmsb.convert --help"
         return ModelError(f"{engine.name} has no converted checkpoint at {engine.name_or_path}", f"Make it: {command}")
-    return None if folder else _on_the_hub(engine)
+    found = None if folder else _on_the_hub(engine)
+    if found is None and isinstance(
+        engine, Denoised
+    ):  # two models in one, and the second may be the one that is missing
+        return weights(Text(name=engine.name, name_or_path=engine.denoiser, revision=engine.denoiser_revision), None)
+    return found
 
 
 def _on_the_hub(engine: Local) -> MmsbError | None:
