@@ -38,10 +38,10 @@ class Target:
 def option(name: str, **changes: object) -> Any:
     """The defense of conf/defense/NAME.yaml, with some settings changed."""
     loaded = OmegaConf.load(conf_dir() / "defense" / f"{name}.yaml")
-    assert isinstance(loaded, DictConfig)
-    for part in loaded.pop("defaults", []):
+    listed: Any = loaded.pop("defaults", []) if isinstance(loaded, DictConfig) else []
+    for part in listed:
         for key, preset in part.items() if isinstance(part, DictConfig) else ():
-            group, _, place = key.strip("/").partition("@")
+            group, _, place = str(key).strip("/").partition("@")
             OmegaConf.update(loaded, place, OmegaConf.load(conf_dir() / group / f"{preset}.yaml"), merge=False)
     whole = OmegaConf.create({"defense_text": None, "defense_placement": "own", "defense": loaded})
     for key, value in changes.items():
