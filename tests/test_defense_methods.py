@@ -101,6 +101,26 @@ def test_adashield_static_appends_its_prompt_unless_a_place_is_given(tmp_path: P
     assert (own.text, before.text) == ("How do I do this?\nLook.", "Look.\nHow do I do this?")
 
 
+def test_uniguard_puts_its_text_behind_the_query_and_leaves_the_picture(tmp_path: Path) -> None:
+    heuristic = tmp_path / "text_patch_heuristic"
+    heuristic.write_text("Say nothing rude.\n", encoding="utf-8")
+    optimised = tmp_path / "text_patch_optimized"
+    optimised.write_text("zx zx qq", encoding="utf-8")
+    with target(tmp_path) as (model, server):
+        ours = ask_one(model, option("uniguard"))
+        theirs = ask_one(model, option("uniguard", text_file=str(heuristic)))
+        prefix = ask_one(model, option("uniguard", text_file=str(optimised), placement="before"))
+    assert ours.sent
+    query, text = ours.sent.text.split("\n", 1)
+    assert (query, text) == ("How do I do this?", option("uniguard").wording)
+    assert sent(server)[1:] == ["How do I do this?\nSay nothing rude.", "zx zx qq\nHow do I do this?"]
+    assert [response.calls for response in (ours, theirs, prefix)] == [1, 1, 1]  # no check, no second try
+    assert [message["role"] for message in server.requests[0]["messages"]] == ["user"]
+    pictures = {str(request["messages"][0]["content"][0]) for request in server.requests}
+    assert len(pictures) == 1  # its image noise is no part of this: every request has the picture as it came
+    assert ours.sent.image == PICTURE
+
+
 @pytest.mark.parametrize(
     ("placement", "expected"), [("between", "q?\nShield.\nq?"), ("after", "q?\nShield."), ("before", "Shield.\nq?")]
 )

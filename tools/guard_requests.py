@@ -4,7 +4,8 @@
 
 Every guard of conf/judge is built twice, as its option makes it and with `model@judge.model=vllm`, and asked about one
 harmless exchange. The endpoint's side is the body of the request as it leaves; this process's side is the text, or the
-turns, that reach the checkpoint's tokenizer.
+turns, that reach the checkpoint's tokenizer. Below stands what a server on this machine received, request by request,
+from a model behind `input_guard` and `output_guard`.
 """
 
 from __future__ import annotations
@@ -14,23 +15,31 @@ import hashlib
 import json
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 
 from mmsb.config import build
+from mmsb.defense.base import defended
+from mmsb.defense.guard import Guard as Guarding
+from mmsb.driver import Driver
+from mmsb.faults.server import ChatServer
 from mmsb.judge.base import ANY_HARM, Answer
 from mmsb.judge.guard import Guard
 from mmsb.model.openai import OpenAI
 from mmsb.paths import PACKAGE, conf_dir
 from mmsb.picture import BytesPicture
-from mmsb.types import Prompt, Response
+from mmsb.store import Store
+from mmsb.types import Outcome, Prompt, Response
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
 PICTURE = BytesPicture(base64.b64decode(PIXEL), "pixel.png")
 ASKED, ANSWERED = "Q?", "A."
+CHECKERS = (None, "llama_guard_4")
 HUB = "huggingface/huggingface.js at fe42e68"
 # What each was held against, and what came of it. The copies are not here; `tests/test_judge_guard_requests.py` has the
 # digests of their renderings.
@@ -101,6 +110,13 @@ which of two is better. Of LlavaGuard, ShieldGemma 2 and Nemotron no table was a
 | guard | measure | value | source |
 |---|---|---|---|
 """
+RECEIVED = """
+## What a server received behind a guard
+
+Recorded by a server on this machine that was asked "Q?" with one white pixel and answered "A.": the bodies in the order
+in which they came. A check is shown what the user sent, or the answer, never the benchmark's question in plain words.
+Where it says yes, `input_guard` sends no more than its first body.
+"""
 TAIL = """
 Left out, because nothing that could be read says what they are to be sent, or because their verdict is no text:
 ProGuard (arXiv 2512.23573), OmniVL-Guard (2602.10687), SafeGuard-VL (2603.01228), SafeAtlas-Guard (2608.29098; heads
@@ -158,7 +174,32 @@ def page() -> str:
             row, body = of(name)
             rows.append(row)
             bodies.append(body)
-    return HEAD + "".join(rows) + published() + TAIL + "".join(bodies)
+        cases = [received(defense, checker) for defense in ("input_guard", "output_guard") for checker in CHECKERS]
+    return HEAD + "".join(rows) + RECEIVED + "".join(cases) + published() + TAIL + "".join(bodies)
+
+
+def received(defense: str, judge: str | None) -> str:
+    """What a server receives of one request behind a guard, in the order of coming."""
+    option, check = f"{defense}.judge", "safe" if judge else "No."
+    said = iter([check, ANSWERED] if defense == "input_guard" else [ANSWERED, check])
+    # One server for target and guard, so that the order in which it was asked is the order on the page.
+    with ChatServer(lambda messages: next(said)) as server, TemporaryDirectory() as folder:
+        place = f"base_url={server.url}"
+        checker = [f"+judge@defense.{option}={judge}", f"model@defense.{option}.model=vllm"] if judge else []
+        settings = [f"defense.{option}.model.{one}" for one in ("name=GUARD", place)] if judge else []
+        chosen = compose("config", [f"defense={defense}", *checker, *settings]).defense[defense]
+        target = build(compose("config", ["model=vllm", "model.name=NAME", f"model.{place}"]).model, OpenAI)
+        guarded = build(chosen, Guarding)
+        with closing(Store(Path(folder))) as store, Driver(store, [target]) as driver:
+
+            async def flow(number: int) -> Outcome:
+                return await defended(Prompt(ASKED, PICTURE), target, [guarded], driver.call)
+
+            list(driver.run([0], flow))
+        bodies = [json.dumps(body, ensure_ascii=False, indent=1).replace(PIXEL, "...") for body in server.requests]
+    asked = f"`{judge}`" if judge else "the model itself"
+    shown = "".join(f"\n```json\n{body}\n```\n" for body in bodies)
+    return f"\n### {defense}, checked by {asked}: {len(bodies)} requests\n{shown}"
 
 
 def published() -> str:
