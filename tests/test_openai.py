@@ -16,6 +16,7 @@ import pytest
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.flow import gather
+from mmsb.model.governor import Breaker
 from mmsb.model.openai import OpenAI
 from mmsb.model.request_errors import retry_after
 from mmsb.picture import BytesPicture
@@ -202,6 +203,22 @@ def test_an_unreachable_endpoint_stops_the_run_and_says_how_to_start_it() -> Non
     assert DEAD in caught.value.problem
     assert "vllm serve x" in caught.value.remedy  # and how it is started for the run
     assert "serve=true" in caught.value.remedy
+
+
+def test_an_endpoint_that_was_never_there_is_given_up_after_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[float] = []
+    probes: list[float] = []
+    failed = Breaker.failed
+
+    def noted(self: Breaker, started: float) -> None:
+        probes.extend([started] * any(started > when for when in opened))  # the others were under way by then
+        failed(self, started)
+        opened.extend([time.monotonic()] * self.open)
+
+    monkeypatch.setattr(Breaker, "failed", noted)
+    with pytest.raises(ModelError, match="nothing answers"):
+        asked(DEAD, [str(i) for i in range(64)], concurrency=32)
+    assert len(probes) <= 2  # they are two seconds apart
 
 
 def test_a_server_that_dies_on_the_way_stops_the_run_after_the_patience() -> None:

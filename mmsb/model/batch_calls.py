@@ -12,7 +12,7 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mmsb.errors import ModelError
-from mmsb.model.endpoint import MALFORMED_TRIES, START_TRIES, Endpoint, met_by, note, wait, worth_another
+from mmsb.model.endpoint import MALFORMED_TRIES, Endpoint, met_by, note, wait, worth_another
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.replies import Malformed
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI
 
 T = TypeVar("T")
+START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 
 
 class BatchCalls:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI
 
 CONNECT_SECONDS = 10.0
-START_TRIES = 3  # attempts to reach an endpoint that has never been heard
+FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost packet is sent again after 1 and 3
+START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
 MALFORMED_TRIES = 3  # each may cost money
 UNEVEN = 1.02  # requests do not arrive as evenly as they leave; a server that counts seconds must not see one more
 REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
@@ -82,7 +83,6 @@ class Requests:
         """Nothing is sent yet."""
         self._settings = settings
         self._endpoint = endpoint
-        self._timeout = httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
         self._answered = False
         self._stopped: ModelError | None = None  # what every other prompt would meet too
 
@@ -176,7 +176,7 @@ class Requests:
             self._settings.path_of(prompt),
             content=body,
             cast_to=httpx2.Response,
-            options={"timeout": self._timeout, "headers": UNREAD},
+            options={"timeout": self._timeout(), "headers": UNREAD},
         )
         try:
             pieces, size = [], 0
@@ -191,13 +191,19 @@ class Requests:
         finally:
             await received.aclose()
 
+    def _timeout(self) -> httpx2.Timeout:
+        seconds = self._settings.timeout
+        connect = FIRST_CONNECT_SECONDS if self._endpoint.heard is None else CONNECT_SECONDS
+        return httpx2.Timeout(seconds, connect=min(connect, seconds))
+
     def _stop(self, state: RetryCallState) -> bool:
         """Whether this prompt has been tried long enough."""
         met = met_by(state)
         if self._settings.dead() or self._endpoint.breaker.given_up(self._settings.give_up):
             return True
         if met.unreachable and self._endpoint.heard is None:
-            return state.attempt_number >= START_TRIES
+            # Of the endpoint, not of this prompt: once it is only probed, one prompt's third try comes late.
+            return self._endpoint.breaker.failing_for >= START_SECONDS
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience

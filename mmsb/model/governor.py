@@ -93,7 +93,12 @@ class Breaker:
 
     def given_up(self, seconds: float) -> bool:
         """Whether it has failed everything for so long."""
-        return self.open and time.monotonic() - self._since >= seconds
+        return self.open and self.failing_for >= seconds
+
+    @property
+    def failing_for(self) -> float:
+        """Seconds since the first of the failures in a row; 0 where the last attempt did not fail."""
+        return time.monotonic() - self._since if self.failures else 0.0
 
     async def admit(self, deadline: float, seconds: float) -> None:
         """Wait until it may be asked: at once, or as a probe; not beyond the deadline, or once it is given up."""
