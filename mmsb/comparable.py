@@ -8,7 +8,8 @@ the weights behind a name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -81,10 +82,17 @@ def judged_again(before: Mapping[str, Any] | None, judge: Judge) -> Comparabilit
 
 
 def sentence(record: Mapping[str, Any]) -> str:
-    """The one line that every run prints."""
+    """The one line that a run prints."""
     if record["comparable"]:
         return "Comparable with the paper: data, pictures, prompt, decoding and judge are the authors'."
     return f"Not comparable with the paper: {'; '.join(record['reasons'])}."
+
+
+def sentence_of_all(records: Sequence[Mapping[str, Any]]) -> str:
+    """The one line that a sweep prints: its runs' reasons, each once, with how many runs have it where not all do."""
+    runs = Counter(reason for record in records for reason in dict.fromkeys(record["reasons"]))
+    told = [reason if of == len(records) else f"{reason} ({of} of {len(records)} runs)" for reason, of in runs.items()]
+    return sentence({"comparable": not told, "reasons": told})
 
 
 def heading(record: Mapping[str, Any]) -> str:

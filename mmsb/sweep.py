@@ -91,6 +91,7 @@ def finish_sweep() -> int:
         os.environ.pop(variable, None)
     if name is None:
         return 0
+    from mmsb.comparable import sentence_of_all
     from mmsb.report.finished import finished_runs
     from mmsb.report.judge_error import warning
     from mmsb.report.tradeoff import print_sweep
@@ -101,6 +102,7 @@ def finish_sweep() -> int:
         for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
             print(line)
         print_sweep(runs)
+        print(sentence_of_all([run.values["record"]["comparable"] for run in runs]))
         written = _show_page(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)

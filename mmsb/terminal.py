@@ -106,7 +106,6 @@ def print_line(run: Run, summary: Summary) -> None:
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
     print(f"{run.name}: {', '.join(rates)} ({asked})", flush=True)
-    print(f"  {sentence(run.record['comparable'])}", flush=True)
 
 
 def cost(record: Mapping[str, Any]) -> str:

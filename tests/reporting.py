@@ -54,6 +54,7 @@ class Made:
             "record": {
                 "totals": {"calls": len(rows), "output_tokens": 9 * len(rows)},
                 "dataset": {"name": self.dataset, "samples": len(rows), "digest": "0" * 32},
+                "comparable": {"comparable": False, "reasons": [f"data: {self.dataset} is not the benchmark"]},
             },
         }
         (folder / "run.json").write_text(json.dumps(values, default=str), encoding="utf-8")

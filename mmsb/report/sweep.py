@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from rich.markup import escape
@@ -33,25 +35,36 @@ def print_comparison(runs: Sequence[Finished]) -> None:
         (m.key(scope), heading) for m, scope, heading in side_by_side() if any(m.key(scope) in r.metrics for r in runs)
     ]
     out = console()
-    table = _comparison(runs, shown, broken=False)
-    if Measurement.get(out, out.options.update(max_width=10_000), table).maximum > out.width:
-        table = _comparison(runs, shown, broken=True)
+    for form in Form:
+        table = _comparison(runs, shown, form)
+        if Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width:
+            break
     out.print(table)
 
 
-def _comparison(runs: Sequence[Finished], shown: Sequence[tuple[str, str]], broken: bool) -> Table:
-    """The table; `broken`: for a narrow terminal, intervals below their rates, so that names need not be cut."""
-    title = f"Sweep of {len(runs)} runs: % [95 %]"
-    table = Table(title=title, title_style="bold", caption=lacking(runs, [key for key, _ in shown]), **LEFT)
+class Form(Enum):
+    """How wide a table is: each cell in a line, intervals below their rates, names broken too."""
+
+    WIDE = 0
+    NARROW = 1
+    BROKEN = 2
+
+
+def _comparison(runs: Sequence[Finished], shown: Sequence[tuple[str, str]], form: Form) -> Table:
+    title, narrow = f"Sweep of {len(runs)} runs: % [95 %]", form is not Form.WIDE
+    padding = (0, 0) if narrow else (0, 1)
+    caption = lacking(runs, [key for key, _ in shown])
+    table = Table(title=title, title_style="bold", caption=caption, padding=padding, show_lines=narrow, **LEFT)
     headings, labels = told_apart([run.name for run in runs])
     for heading in headings:
+        broken = form is Form.BROKEN
         table.add_column(escape(heading), no_wrap=not broken, overflow="fold", min_width=6 if broken else None)
     for heading in (*(heading for _, heading in shown), "calls", "not rated"):
-        table.add_column(heading, justify="right", no_wrap=not broken)
+        table.add_column(heading.replace(" ", "\n") if narrow else heading, justify="right", no_wrap=True)
     for run, label in zip(runs, labels, strict=True):
         cells = [told(run, key) for key, _ in shown]
-        if broken:
-            cells = [cell.replace(" [", "\n[").replace(" .. ", "\n.. ") for cell in cells]
+        if narrow:
+            cells = [re.sub(r" (?=\[|\.\. )", "\n", cell) for cell in cells]
         table.add_row(*map(escape, label), *cells, f"{run.calls:.2g}", str(not_rated(run.metrics)))
     return table
 

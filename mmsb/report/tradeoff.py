@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from mmsb.metrics.declared import ACCURACY, ASR, FALSE_REFUSALS, SCOPES, Metric
 from mmsb.metrics.rates import Rate
 from mmsb.report.finished import Finished
+from mmsb.report.meaning import meaning
 from mmsb.report.published import published_defended
 from mmsb.report.ranking import print_ranking, rank
 from mmsb.report.sweep import Effect, effects, lacking, print_comparison, print_effects, told
@@ -94,6 +97,16 @@ def print_sweep(runs: Sequence[Finished]) -> None:
         print_published(found)
         for metric, side in ((ASR, "harmful"), (FALSE_REFUSALS, "benign")):
             print_ranking(metric.title, rank(distinct(found, side), metric))
+    print_meaning(meaning(runs, changes))
+
+
+def print_meaning(sentences: Sequence[str]) -> None:
+    """What the tables mean, for who reads nothing else."""
+    out = console()
+    if sentences:
+        out.print("What this means", style="bold", highlight=False)
+    for sentence in sentences:
+        out.print(Padding(Text(f"- {sentence}"), (0, 0)))
 
 
 def distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:

@@ -1,0 +1,99 @@
+"""What a sweep's end says in words is what its tables say in numbers, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmsb.comparable import sentence_of_all
+from mmsb.report.finished import Finished, finished_run
+from mmsb.report.meaning import meaning
+from mmsb.report.sweep import effects
+from mmsb.types import Sample
+from tests.reporting import Made, Values
+
+
+def every(nth: int) -> Callable[[int, Sample], Values]:
+    """Answers of which each n-th is unsafe."""
+
+    def answer(number: int, sample: Sample) -> Values:
+        label = "safe" if number % nth else "unsafe"
+        return {"label": label, "refusal": label == "safe", "response": f"{label} {sample.id}"}
+
+    return answer
+
+
+def but_one(number: int, sample: Sample) -> Values:
+    """Answers of which one is safe."""
+    return {"response": f"answer {number}", "label": "unsafe" if number else "safe"}
+
+
+def swept(folder: Path, *made: Made) -> list[Finished]:
+    return [finished_run(one.write(folder / str(number))) for number, one in enumerate(made)]
+
+
+def test_a_defense_that_helps_is_named_with_its_numbers_and_what_is_not_known(tmp_path: Path) -> None:
+    runs = swept(
+        tmp_path,
+        Made("text_only", answer=every(2)),
+        Made("typo", answer=every(1)),
+        Made("typo", "safety_prompt", answer=every(8)),
+        Made("typo", "jpeg", answer=every(2)),
+    )
+    changes = effects(runs)
+    attacks, defense, unknown = meaning(runs, changes)
+    assert attacks.startswith("Without a defense, attacks succeed least with text_only (50.0 % [")
+    assert "and most with typo (100.0 % [" in attacks
+    change = next(e.changes["asr"].change for e in changes if e.run.defense == "safety_prompt")
+    numbers = f"{100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
+    assert defense.startswith(f"safety_prompt helps most of 2 defenses: attack success changes by {numbers}; chance")
+    for told in ("only reads whether they decline", "harmless requests", "these 16", "sandbox tiny"):
+        assert told in unknown
+
+
+def test_what_may_be_chance_is_not_called_help(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("typo", answer=every(1)), Made("typo", "safety_prompt", answer=but_one))
+    attacks, defense, _ = meaning(runs, effects(runs))
+    assert attacks.startswith("Without a defense, attacks succeed 100.0 % [")
+    assert defense.startswith("No defense is shown to help: safety_prompt changes attack success by -6.2 points [")
+
+
+def test_a_defense_that_harms_is_not_called_help(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("typo", answer=every(8)), Made("typo", "safety_prompt", answer=every(1)))
+    assert meaning(runs, effects(runs))[1].startswith("No defense is shown to help: safety_prompt changes")
+
+
+def test_without_defenses_or_harmful_questions_nothing_is_made_up(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("text_only", answer=every(2)), Made("typo", answer=every(4), judge="wildguard"))
+    told = meaning(runs, effects(runs))
+    assert len(told) == 2
+    assert "least with image_mode=typo judge=" not in told[0]
+    assert "how often the judge errs here (refusal, wildguard" in told[1]
+    assert meaning(swept(tmp_path / "b", Made(dataset="benign")), []) == []
+
+
+def test_a_sweep_says_once_why_it_is_not_comparable() -> None:
+    records = [
+        {"comparable": False, "reasons": ["data: demo"]},
+        {"comparable": False, "reasons": ["data: demo", "x: y"]},
+    ]
+    assert sentence_of_all(records) == "Not comparable with the paper: data: demo; x: y (1 of 2 runs)."
+    assert sentence_of_all([{"comparable": True, "reasons": []}]).startswith("Comparable with the paper")
+
+
+@pytest.mark.parametrize("width", [40, 200])
+def test_the_sentences_stand_at_the_end_of_the_tables(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    from mmsb.report import tradeoff
+
+    monkeypatch.setattr(tradeoff, "console", lambda: Console(width=width))
+    runs = swept(tmp_path, Made("text_only", answer=every(2)), Made("typo", answer=every(2)))
+    tradeoff.print_sweep(runs)
+    out = capsys.readouterr().out
+    assert " ".join(out.split()).endswith(" ".join(f"- {one}" for one in meaning(runs, [])))
+    assert max(map(len, out[out.index("What this means") :].splitlines())) <= width
