@@ -21,6 +21,7 @@ from mmsb.budget import BudgetReached, Purse
 from mmsb.errors import StoreError
 from mmsb.flow import Call, Flow
 from mmsb.model.base import Batched, Engine, Live
+from mmsb.model.endpoints import FOLDER as ENDPOINTS
 from mmsb.model.endpoints import Endpoints
 from mmsb.pipeline import Pipeline, Stage
 from mmsb.rounds import Block, Worker
@@ -48,7 +49,8 @@ class Driver:
         """
         self.store = store
         self._purse = purse
-        self._endpoints = Endpoints(engines, store.shelf, purse.begin if purse else lambda: None)
+        begin = purse.begin if purse else lambda: None
+        self._endpoints = Endpoints(engines, store.shelf, store.root / ENDPOINTS, begin)
         self._out = 0  # calls of endpoints that have not come back
         self._back = asyncio.Event()
         self._runner = asyncio.Runner()

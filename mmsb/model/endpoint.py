@@ -11,19 +11,20 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx2
 import openai
-from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from mmsb.errors import DataError, ModelError, StoreError
 from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.governor import Breaker, Gate
+from mmsb.model.limits import Limits, Shared
+from mmsb.model.pace import Estimate, Pace
 from mmsb.model.request_errors import RequestError, request_error
 from mmsb.picture import FilePicture
 from mmsb.replies import Malformed
@@ -36,7 +37,6 @@ CONNECT_SECONDS = 10.0
 FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost packet is sent again after 1 and 3
 START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
 MALFORMED_TRIES = 3  # each may cost money
-UNEVEN = 1.02  # requests do not arrive as evenly as they leave; a server that counts seconds must not see one more
 REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
 UNREAD = {"X-Stainless-Raw-Response": "stream"}  # has the client hand a reply over before its body is read
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
@@ -52,15 +52,13 @@ class Endpoint:
         gate: lets so many requests through at a time as the server bears.
         breaker: knows when the server fails everything.
         begin: called before a prompt is asked; raises where nothing more may be spent.
-        turn: lets one request begin after the other, where a rate is set.
+        pace: lets one request begin after the other, where a rate is set.
         heard: when the server last replied, be it with an error; None before it did.
         stopped: why nothing more is sent, whoever asks; None while it is.
     """
 
-    def __init__(
-        self, url: str, key: str | None, concurrency: int, rate: float | None, begin: Callable[[], None]
-    ) -> None:
-        """Open the client; nothing is sent yet."""
+    def __init__(self, url: str, key: str | None, limits: Limits, folder: Path, begin: Callable[[], None]) -> None:
+        """Open the client; nothing is sent yet. `folder` is where processes that ask here share the limits."""
         self.begin = begin
         self.key = key
         self.client = openai.AsyncOpenAI(
@@ -69,11 +67,18 @@ class Endpoint:
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
         )
-        self.gate = Gate(concurrency)
+        self._shared = Shared(folder, limits)
+        self.gate = Gate(limits.places, self._shared.share)
         self.breaker = Breaker()
-        self.turn: AbstractAsyncContextManager[None] = AsyncLimiter(1, UNEVEN / rate) if rate else nullcontext()
+        self.pace = Pace(self._shared)
         self.heard: float | None = None
         self.stopped: StoreError | None = None
+
+    async def close(self) -> None:
+        """Let go of the client, and of what processes share."""
+        self.gate.close()
+        self._shared.close()
+        await self.client.close()
 
 
 class Requests:
@@ -83,6 +88,7 @@ class Requests:
         """Nothing is sent yet."""
         self._settings = settings
         self._endpoint = endpoint
+        self._estimate = Estimate(settings.max_tokens)
         self._answered = False
         self._stopped: ModelError | None = None  # what every other prompt would meet too
 
@@ -146,8 +152,8 @@ class Requests:
         return response
 
     async def _attempt(self, body: bytes, prompt: Prompt) -> Response:
-        async with self._endpoint.turn:
-            started = time.monotonic()
+        await self._endpoint.pace.turn(expected := self._estimate.of(prompt))
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout):  # the client's own begins anew with every byte
                 content = await self._content(body, prompt)
@@ -164,6 +170,8 @@ class Requests:
         except aiohttp.ClientError as error:  # what the openai client lets pass
             raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
         self._answered = True
+        self._endpoint.pace.correct(expected, response)
+        self._estimate.learn(prompt, response)
         return replace(response, seconds=time.monotonic() - started)
 
     async def _content(self, body: bytes, prompt: Prompt) -> bytes:

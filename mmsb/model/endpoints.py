@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from mmsb.digest import digest
+from mmsb.model.limits import Limits
 
 if TYPE_CHECKING:
     from mmsb.errors import StoreError
@@ -11,6 +15,7 @@ if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
     from mmsb.store import Shelf
 
+FOLDER = "endpoints"  # in a store: who shares answers shares limits
 TOGETHER = 50_000  # prompts that wait for batches at a time: a whole file
 
 
@@ -29,6 +34,11 @@ class Remote(Protocol):
         ...
 
     @property
+    def tokens_per_minute(self) -> float | None:
+        """Tokens of prompts and answers in a minute; None for no limit."""
+        ...
+
+    @property
     def batch(self) -> bool:
         """Whether prompts are submitted in batches."""
         ...
@@ -44,12 +54,16 @@ class Remote(Protocol):
 
 
 class Endpoints:
-    """The endpoints of a run. Engines with the same URL and key share one, with the strictest of their limits."""
+    """The endpoints of a run. Engines with the same URL and key share one, with the strictest of their limits.
+
+    So do all processes that share the folder.
+    """
 
     def __init__(
         self,
         engines: Iterable[Engine],
         shelf: Callable[[Engine], Shelf],
+        folder: Path,
         begin: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is open yet.
@@ -57,12 +71,14 @@ class Endpoints:
         Args:
             engines: all that will ask, as far as they are known.
             shelf: where the answers of one are kept.
+            folder: of what processes share about endpoints.
             begin: called before a request; it may refuse that.
         """
         self.shelf = shelf
+        self._folder = folder
         self._batched = 0
         self._begin = begin
-        self._limits: dict[tuple[str, str | None], tuple[int, float | None]] = {}
+        self._limits: dict[tuple[str, str | None], Limits] = {}
         self._open: dict[tuple[str, str | None], Endpoint] = {}
         for engine in engines:
             if isinstance(engine, Remote):
@@ -72,7 +88,7 @@ class Endpoints:
     @property
     def at_a_time(self) -> int:
         """Prompts that may be under way at all endpoints together."""
-        return sum(concurrency for concurrency, _ in self._limits.values()) + self._batched * TOGETHER
+        return sum(limits.places for limits in self._limits.values()) + self._batched * TOGETHER
 
     def of(self, engine: Remote) -> Endpoint:
         """The engine's endpoint."""
@@ -81,7 +97,8 @@ class Endpoints:
             from mmsb.model.endpoint import Endpoint
 
             self._expect(engine)
-            self._open[place] = Endpoint(*place, *self._limits[place], self._begin)
+            folder = self._folder / digest(place)[:16]
+            self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin)
         return self._open[place]
 
     def stop(self, error: StoreError) -> None:
@@ -92,14 +109,12 @@ class Endpoints:
     async def close(self) -> None:
         """Close all clients."""
         for endpoint in self._open.values():
-            await endpoint.client.close()
+            await endpoint.close()
 
     def _expect(self, engine: Remote) -> None:
         place = _place(engine)
-        known, known_rate = self._limits.get(place, (engine.concurrency, None))
-        rates = [rate for rate in (known_rate, engine.requests_per_second) if rate]
-        # The strictest of all who ask there: a judge that is set to 4 at a time is not drowned by a target set to 32.
-        self._limits[place] = (min(known, engine.concurrency), min(rates, default=None))
+        limits = Limits(engine.concurrency, engine.requests_per_second, engine.tokens_per_minute)
+        self._limits[place] = limits.strictest(self._limits.get(place, limits))
 
 
 def _place(engine: Remote) -> tuple[str, str | None]:

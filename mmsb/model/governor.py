@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from mmsb.errors import StoreError
 
 FALL, CALM = 0.7, 1.0  # the share that stays after a 429; seconds before another one counts, as they come in swarms
 IN_A_ROW = 8  # failures after which an endpoint is probed instead of asked; fewer may be bad luck
+BEAT = 0.05  # seconds between two looks at what other processes want
 PROBE_SECONDS, LOOK_SECONDS = 2.0, 0.1  # between two probes; between two looks whether it is one's turn
 
 
@@ -18,20 +21,41 @@ class Gate:
 
     Attributes:
         places: how many now; at most `most`, and at least one.
+        inside: how many are under way.
     """
 
-    def __init__(self, most: int) -> None:
-        """Nobody is inside yet."""
+    def __init__(self, most: int, share: Callable[[int, int], int] | None = None) -> None:
+        """Nobody is inside yet.
+
+        Args:
+            most: places, whatever others want.
+            share: of how many that are wanted and how many are inside, how many this process may fill beside others.
+        """
         self.places = float(most)
+        self.inside = 0
         self._most = most
-        self._inside = 0
+        self._share = share
+        self._allowed = most if share is None else 0
+        self._beat: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._fell = 0.0
 
+    @property
+    def wanted(self) -> int:
+        """Requests that are under way or wait."""
+        return self.inside + len(self._waiting)
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, and hold it."""
-        if self._inside >= int(self.places) or self._waiting:
+        """Wait for a place, and hold it.
+
+        Raises:
+            StoreError: what processes share cannot be written.
+        """
+        if self._share and self._beat is None:
+            self._allowed = self._share(1, 0)
+            self._beat = asyncio.get_running_loop().call_later(BEAT, self._look)
+        if self._full or self._waiting:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -41,21 +65,43 @@ class Gate:
                     self._leave()
                 raise
         else:
-            self._inside += 1
+            self.inside += 1
         try:
             yield
         finally:
             self._leave()
 
+    @property
+    def _full(self) -> bool:
+        return self.inside >= min(int(self.places), self._allowed)
+
     def _leave(self) -> None:
-        self._inside -= 1
+        self.inside -= 1
+        if self._share and self.inside >= self._allowed:  # a place that others wait for
+            self._renew(self._share)
         self._let_in()
 
+    def close(self) -> None:
+        """Look no more."""
+        if self._beat:
+            self._beat.cancel()
+
+    def _look(self) -> None:
+        """Again and again while there is anything to do: others may have come, gone, or died."""
+        assert self._share
+        self._renew(self._share)
+        self._beat = asyncio.get_running_loop().call_later(BEAT, self._look) if self.wanted else None
+        self._let_in()
+
+    def _renew(self, share: Callable[[int, int], int]) -> None:
+        with suppress(StoreError):  # whoever cannot write his answers down will say so; until then it is as it was
+            self._allowed = share(min(self.wanted, self._most), self.inside)
+
     def _let_in(self) -> None:
-        while self._waiting and self._inside < int(self.places):
+        while self._waiting and not self._full:
             turn = self._waiting.popleft()
             if not turn.done():
-                self._inside += 1
+                self.inside += 1
                 turn.set_result(None)
 
     def busy(self) -> None:

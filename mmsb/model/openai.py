@@ -49,6 +49,7 @@ class OpenAI:
         server: how it is started; told when nothing answers.
         concurrency: requests at a time.
         requests_per_second: at most so many are started; None for no limit.
+        tokens_per_minute: of prompts and answers, guessed before and corrected by what replies count.
         timeout: seconds for one request.
         patience: seconds within which a prompt is asked again; then it fails.
         give_up: seconds after which an endpoint that fails everything (not refuses) ends the run.
@@ -73,6 +74,7 @@ class OpenAI:
     server: Server | None = None
     concurrency: PositiveInt = 32
     requests_per_second: PositiveFloat | None = None
+    tokens_per_minute: PositiveFloat | None = None
     timeout: PositiveFloat = 300
     patience: PositiveFloat = 900
     give_up: PositiveFloat = 60
@@ -128,9 +130,10 @@ class OpenAI:
                 "serve=true, but this preset has no server that could be started",
                 "Use model=vllm, sglang, transformers_serve or ollama.",
             )
-        if self.batch and (self.serve or self.requests_per_second):
+        if self.batch and (self.serve or self.requests_per_second or self.tokens_per_minute):
             raise ConfigError(
-                "batch=true submits files to a provider's batch interface: serve and requests_per_second mean nothing",
+                "batch=true submits files to a provider's batch interface: serve, requests_per_second and "
+                "tokens_per_minute mean nothing",
                 "Leave them out, or set batch=false.",
             )
         check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)

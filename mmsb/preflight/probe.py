@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmsb.errors import MmsbError, ModelError
 from mmsb.model.base import Engine
@@ -29,11 +31,13 @@ def probe(engines: Sequence[OpenAI]) -> dict[str, MmsbError | None]:
 
 
 async def _all(engines: list[OpenAI]) -> list[MmsbError | None]:
-    endpoints = Endpoints(engines, _nowhere)
-    try:
-        return await asyncio.gather(*(_one(engine, endpoints) for engine in engines))
-    finally:
-        await endpoints.close()
+    # Nothing is left in output_dir by what may be refused: one word is within any limit that others keep there.
+    with TemporaryDirectory() as folder:
+        endpoints = Endpoints(engines, _nowhere, Path(folder))
+        try:
+            return await asyncio.gather(*(_one(engine, endpoints) for engine in engines))
+        finally:
+            await endpoints.close()
 
 
 def _nowhere(engine: Engine) -> Shelf:
