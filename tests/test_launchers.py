@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,44 @@ import pytest
 from mmsb import gpus
 from mmsb.errors import ConfigError
 from tests.commanding import Composed
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 
-SWEEP = ("model=tiny", "image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
+# A local model that needs neither torch nor transformers, which each process of a sweep would import for seconds.
+ECHO = """
+from mmsb.config import settings
+from mmsb.model.hf import HF
+from mmsb.types import Response
+
+
+@settings
+class Echo(HF):
+    def check(self):
+        pass
+
+    def generate(self, batches):
+        for batch in batches:
+            for prompt in batch:
+                yield prompt, Response(f"echo: {prompt.text}")
+"""
+SWEEP = ("model=tiny", "model._target_=echoing.Echo", "trusted_packages=[echoing]", "judge=refusal")
+SWEEP += ("image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
+
+
+@pytest.fixture
+def sweep(mmsb_process: Run, tmp_path: Path) -> Run:
+    """Run `SWEEP` with more settings, in a process of its own that sees some GPUs."""
+    (tmp_path / "echoing.py").write_text(ECHO, encoding="utf-8")
+    there = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "TMPDIR": str(tmp_path)}
+    return partial(mmsb_process, *SWEEP, **there)
 
 
 def saved(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.rglob("run.json"))]
 
 
-def test_runs_side_by_side_have_a_gpu_each_and_one_parent(mmsb_process: Run, tmp_path: Path) -> None:
+def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = mmsb_process(*SWEEP, "hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7", TMPDIR=str(tmp_path))
+    done = sweep("hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
     assert done.returncode == 0, done.stderr
     runs = saved(tmp_path / "outputs" / "sweeps")
     assert [run["name"] for run in runs] == ["image_mode=text_only", "image_mode=typo"]
@@ -36,10 +64,9 @@ def test_runs_side_by_side_have_a_gpu_each_and_one_parent(mmsb_process: Run, tmp
     assert len(set(parents)) == 1
 
 
-def test_submitit_runs_each_in_a_process_and_waits_for_a_gpu(mmsb_process: Run, tmp_path: Path) -> None:
+def test_submitit_runs_each_in_a_process_and_waits_for_a_gpu(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    arguments = (*SWEEP, "tracker=none", "hydra/launcher=submitit_local")
-    done = mmsb_process(*arguments, CUDA_VISIBLE_DEVICES="3", TMPDIR=str(tmp_path))
+    done = sweep("tracker=none", "hydra/launcher=submitit_local", CUDA_VISIBLE_DEVICES="3")
     assert done.returncode == 0, done.stderr
     assert [run["record"]["environment"]["visible_gpus"] for run in saved(tmp_path)] == ["3", "3"]
     assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 2

@@ -23,6 +23,7 @@ from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
 from mmsb.types import Outcome, Prompt, Response
 from tests.conftest import Run
+from tests.endpoint import ChatServer
 from tests.small_diffusion import SIDE, save_small_sdxl
 
 ray = pytest.importorskip("ray")
@@ -73,16 +74,10 @@ def pixels(drawn: Iterable[Drawn]) -> dict[str, bytes]:
 
 
 def test_runs_of_a_sweep_are_spread_over_the_nodes(mmsb_process: Run, tmp_path: Path, nodes: Any) -> None:
-    done = mmsb_process(
-        "model=tiny",
-        "image_mode=text_only,typo,sd",
-        "dataset.limit=1",
-        "scenario=[fraud]",
-        "tracker=none",
-        "hydra/launcher=ray",
-        "-m",
-        RAY_ADDRESS=nodes.address,
-    )
+    with ChatServer() as server:  # each run has a process of its own, and importing a local model takes seconds
+        model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "judge=refusal"]
+        cells = ["image_mode=text_only,typo,sd", "dataset.limit=1", "scenario=[fraud]", "tracker=none"]
+        done = mmsb_process(*model, *cells, "hydra/launcher=ray", "-m", RAY_ADDRESS=nodes.address)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.rglob("run.json"))) == 3
     assert "Sweep of 3 runs" in done.stdout
