@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
+from tests.endpoint import impatient  # noqa: F401
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)

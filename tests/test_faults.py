@@ -39,6 +39,7 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kinds", [IN_THE_WAY, IN_THE_REPLY], ids=["in the way", "in the reply"])
 def test_every_sample_is_accounted_for_once_whatever_the_endpoint_does(
     kinds: tuple[str, ...], mmsb: Run, tmp_path: Path

@@ -13,14 +13,15 @@ from mmsb.types import Failure, Response
 from tests.endpoint import CUT, GARBAGE, Act, ChatServer, error
 from tests.test_openai import asked
 
+pytestmark = pytest.mark.usefixtures("impatient")
 TEXTS = [str(number) for number in range(500)]
 
 
 @pytest.mark.parametrize("act", [error(500, "oops"), error(503, "down"), CUT, GARBAGE])
 def test_an_endpoint_that_fails_everything_ends_the_run(act: Act) -> None:
     with ChatServer(act=lambda *_: act) as server, pytest.raises(ModelError) as caught:
-        asked(server, TEXTS, give_up=1, patience=900)
-    assert f"{server.url} has failed everything for 1 s" in caught.value.problem
+        asked(server, TEXTS, give_up=0.2, patience=900)
+    assert f"{server.url} has failed everything for 0.2 s" in caught.value.problem
     assert "the same command goes on" in caught.value.remedy
     assert len(server.requests) <= 3 * IN_A_ROW  # it was probed, not stormed
 
@@ -38,7 +39,7 @@ def test_a_busy_endpoint_and_one_that_refuses_requests_are_not_broken() -> None:
     acts = {"busy": error(429, "later", retry_after="0"), "wrong": error(400, "no")}
     for kind, act in acts.items():
         with ChatServer(act=lambda *_, act=act: act) as server:
-            outcomes = asked(server, TEXTS[:20], give_up=0.1, patience=1)
+            outcomes = asked(server, TEXTS[:20], give_up=0.1, patience=0.3)
         causes = {outcome.cause for outcome in outcomes.values() if isinstance(outcome, Failure)}
         assert causes == {{"busy": "rate_limit", "wrong": "http_400"}[kind]}
         assert len(outcomes) == 20
