@@ -34,8 +34,8 @@ class Echo(HF):
             for prompt in batch:
                 yield prompt, Response(f"echo: {prompt.text}")
 """
-SWEEP = ("model=tiny", "model._target_=echoing.Echo", "trusted_packages=[echoing]", "judge=refusal")
-SWEEP += ("image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
+OWN = ("model=tiny", "model._target_=echoing.Echo", "trusted_packages=[echoing]", "judge=refusal")
+SWEEP = (*OWN, "image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
 
 
 @pytest.fixture
