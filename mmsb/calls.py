@@ -88,7 +88,12 @@ def _values(call: Call) -> dict[str, Any]:
         came: dict[str, Any] = {"response": None, "cause": outcome.cause, "message": clean(outcome.message)}
     else:
         came = {"response": clean(outcome.text), "finish": outcome.finish, "seconds": outcome.seconds}
-        came |= {"input_tokens": outcome.input_tokens, "output_tokens": outcome.output_tokens, "at": outcome.at}
+        came |= {
+            "calls": outcome.calls,
+            "input_tokens": outcome.input_tokens,
+            "output_tokens": outcome.output_tokens,
+            "at": outcome.at,
+        }
     about = {"stage": call.stage, "role": call.role, "engine": call.engine, "counted": call.counted}
     return {**about, **shown, **came, "started": call.started, "ended": call.ended}
 

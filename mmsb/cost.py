@@ -54,7 +54,7 @@ class Costs:
         reply: Outcome = Failure("failed", "")
         if "cause" not in call:
             given, came = call["input_tokens"], call["output_tokens"]
-            reply = Response("", input_tokens=given, output_tokens=came, seconds=call["seconds"])
+            reply = Response("", "stop", given, came, call["seconds"], call["calls"])
         who = (call["stage"], call["role"], call["engine"])
         self.add([Call(*who, Prompt(""), reply, call["started"], call["ended"], call["counted"])])
 
@@ -63,7 +63,7 @@ class Costs:
         if isinstance(reply, Failure):
             line.failed += 1
             return
-        line.calls += 1
+        line.calls += reply.calls  # two where a late request got a second one beside it
         line.input_tokens += reply.input_tokens or 0
         line.output_tokens += reply.output_tokens or 0
         line.uncounted += reply.input_tokens is None or reply.output_tokens is None

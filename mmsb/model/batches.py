@@ -23,6 +23,7 @@ from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
 from mmsb.model.endpoint import Endpoint, Requests
 from mmsb.model.ledger import Ledger, Record
+from mmsb.model.route import Servers
 from mmsb.replies import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -51,7 +52,7 @@ class Batches:
         self._shelf = shelf
         self._ledger = Ledger(shelf.folder / "batches")
         self._calls = BatchCalls(settings, endpoint)
-        self._live = Requests(settings, endpoint)
+        self._live = Requests(settings, Servers([endpoint]))
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
         self._failed: dict[str, Failure] = {}

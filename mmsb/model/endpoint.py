@@ -23,9 +23,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from mmsb.errors import DataError, ModelError, StoreError
 from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.governor import Breaker, Gate
+from mmsb.model.hedge import hedged
+from mmsb.model.hopeless import hopeless
 from mmsb.model.limits import Limits, Shared
 from mmsb.model.pace import Estimate, Pace
 from mmsb.model.request_errors import RequestError, request_error
+from mmsb.model.route import Route, Servers
 from mmsb.picture import FilePicture
 from mmsb.replies import Malformed
 from mmsb.types import Failure, Outcome, Prompt, Response
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost packet is sent again after 1 and 3
 START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
+WELL_SECONDS = 5.0  # for the list of its models
 MALFORMED_TRIES = 3  # each may cost money
 REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
 UNREAD = {"X-Stainless-Raw-Response": "stream"}  # has the client hand a reply over before its body is read
@@ -49,6 +53,7 @@ class Endpoint:
     """One endpoint (URL and key): its client, and what all engines that ask there have to share.
 
     Attributes:
+        url: of it.
         gate: lets so many requests through at a time as the server bears.
         breaker: knows when the server fails everything.
         begin: called before a prompt is asked; raises where nothing more may be spent.
@@ -59,6 +64,7 @@ class Endpoint:
 
     def __init__(self, url: str, key: str | None, limits: Limits, folder: Path, begin: Callable[[], None]) -> None:
         """Open the client; nothing is sent yet. `folder` is where processes that ask here share the limits."""
+        self.url = url
         self.begin = begin
         self.key = key
         self.client = openai.AsyncOpenAI(
@@ -74,6 +80,19 @@ class Endpoint:
         self.heard: float | None = None
         self.stopped: StoreError | None = None
 
+    async def well(self) -> bool:
+        """Whether it answers anything at all; asked for its models, which costs nothing."""
+        headers = {"Authorization": f"Bearer {self.key or 'none'}"}
+        timeout = aiohttp.ClientTimeout(total=WELL_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=True) as session,
+                session.get(f"{self.url}/models", allow_redirects=False) as reply,
+            ):
+                return reply.status < 500
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
     async def close(self) -> None:
         """Let go of the client, and of what processes share."""
         self.gate.close()
@@ -82,14 +101,13 @@ class Endpoint:
 
 
 class Requests:
-    """What one engine asks of its endpoint."""
+    """What one engine asks of its servers: mostly one."""
 
-    def __init__(self, settings: OpenAI, endpoint: Endpoint) -> None:
+    def __init__(self, settings: OpenAI, servers: Servers) -> None:
         """Nothing is sent yet."""
         self._settings = settings
-        self._endpoint = endpoint
+        self._servers = servers
         self._estimate = Estimate(settings.max_tokens)
-        self._answered = False
         self._stopped: ModelError | None = None  # what every other prompt would meet too
 
     async def ask(self, prompt: Prompt) -> Outcome:
@@ -99,26 +117,30 @@ class Requests:
             ModelError: no prompt could get an answer here.
             StoreError: no answer can be written down.
         """
-        async with self._endpoint.gate.place():
-            if stopped := self._stopped or self._endpoint.stopped:
+        async with self._servers.route() as route:
+            if stopped := self._stopped or route.endpoint.stopped:
                 raise stopped
-            self._endpoint.begin()  # here, since who waits for a place has spent nothing yet
-            return await self._outcome(prompt)
+            route.endpoint.begin()  # here, since who waits for a place has spent nothing yet
+            return await self._outcome(prompt, route)
 
-    async def _outcome(self, prompt: Prompt) -> Outcome:
+    async def _outcome(self, prompt: Prompt, route: Route) -> Outcome:
         try:
             body = await self._body(prompt)
         except DataError as error:
             return unsent(error)
         retrying = AsyncRetrying(
-            retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
+            retry=retry_if_exception(worth_another),
+            wait=lambda state: route.wait(state.attempt_number) and wait(state),
+            stop=lambda state: self._stop(state, route),
+            before_sleep=note,
+            reraise=True,
         )
         try:
-            return await retrying(self._once, body, prompt, time.monotonic() + self._settings.patience)
+            return await retrying(self._once, body, prompt, route, time.monotonic() + self._settings.patience)
         except RequestError as met:
-            if hopeless := self._hopeless(met):
-                self._stopped = self._stopped or hopeless
-                raise hopeless from met
+            if ends := hopeless(met, self._settings, self._servers, route.endpoint):
+                self._stopped = self._stopped or ends
+                raise ends from met
             return Failure(met.cause, met.message)
 
     async def _body(self, prompt: Prompt) -> bytes:
@@ -127,13 +149,28 @@ class Requests:
             return self._settings.request(prompt)
         return await asyncio.to_thread(self._settings.request, prompt)
 
-    async def _once(self, body: bytes, prompt: Prompt, deadline: float) -> Response:
-        """One attempt, once the endpoint may be asked; what it meets is known to all who ask there."""
-        gate, breaker = self._endpoint.gate, self._endpoint.breaker
-        await breaker.admit(deadline, self._settings.give_up)
-        started = time.monotonic()
+    async def _once(self, body: bytes, prompt: Prompt, route: Route, deadline: float) -> Response:
+        """One attempt, once a server may be asked; with a second one beside it where that is wanted."""
+        await route.turn()
         try:
-            response = await self._attempt(body, prompt)
+            await route.endpoint.breaker.admit(deadline, self._settings.give_up)
+            if self._settings.hedge_after is None:
+                return await self._noted(route.endpoint, body, prompt)
+            return await hedged(
+                lambda endpoint: self._noted(endpoint, body, prompt),
+                route.endpoint,
+                self._servers,
+                self._settings.hedge_after,
+            )
+        except RequestError:
+            route.failed()
+            raise
+
+    async def _noted(self, endpoint: Endpoint, body: bytes, prompt: Prompt) -> Response:
+        """One request; what it meets is known to all who ask there."""
+        gate, breaker, started = endpoint.gate, endpoint.breaker, time.monotonic()
+        try:
+            response = await self._attempt(endpoint, body, prompt)
         except RequestError as met:
             if met.busy:
                 gate.busy()
@@ -149,42 +186,42 @@ class Requests:
             raise
         gate.answered()
         breaker.works()
+        self._servers.answered[endpoint.url] += 1
         return response
 
-    async def _attempt(self, body: bytes, prompt: Prompt) -> Response:
-        await self._endpoint.pace.turn(expected := self._estimate.of(prompt))
+    async def _attempt(self, endpoint: Endpoint, body: bytes, prompt: Prompt) -> Response:
+        await endpoint.pace.turn(expected := self._estimate.of(prompt))
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout):  # the client's own begins anew with every byte
-                content = await self._content(body, prompt)
-            self._endpoint.heard = time.monotonic()
+                content = await self._content(endpoint, body, prompt)
+            endpoint.heard = time.monotonic()
             response = self._settings.read(content, prompt)
         except TimeoutError as error:
             raise RequestError("timeout", f"no whole reply within {self._settings.timeout:g} s") from error
         except (openai.APIError, Malformed) as error:
             if isinstance(error, openai.APIStatusError):
-                self._endpoint.heard = time.monotonic()
+                endpoint.heard = time.monotonic()
                 if filtered(error.body):
-                    return Response("", "content_filter", seconds=self._endpoint.heard - started)
-            raise request_error(error, self._endpoint.key) from error
+                    return Response("", "content_filter", seconds=endpoint.heard - started)
+            raise request_error(error, endpoint.key) from error
         except aiohttp.ClientError as error:  # what the openai client lets pass
-            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
-        self._answered = True
-        self._endpoint.pace.correct(expected, response)
+            raise request_error(Malformed(f"not HTTP: {error}"), endpoint.key) from error
+        endpoint.pace.correct(expected, response)
         self._estimate.learn(prompt, response)
         return replace(response, seconds=time.monotonic() - started)
 
-    async def _content(self, body: bytes, prompt: Prompt) -> bytes:
+    async def _content(self, endpoint: Endpoint, body: bytes, prompt: Prompt) -> bytes:
         """The body of the reply, read in pieces.
 
         Raises:
             Malformed: it is longer than any answer.
         """
-        received = await self._endpoint.client.post(
+        received = await endpoint.client.post(
             self._settings.path_of(prompt),
             content=body,
             cast_to=httpx2.Response,
-            options={"timeout": self._timeout(), "headers": UNREAD},
+            options={"timeout": self._timeout(endpoint), "headers": UNREAD},
         )
         try:
             pieces, size = [], 0
@@ -199,71 +236,22 @@ class Requests:
         finally:
             await received.aclose()
 
-    def _timeout(self) -> httpx2.Timeout:
+    def _timeout(self, endpoint: Endpoint) -> httpx2.Timeout:
         seconds = self._settings.timeout
-        connect = FIRST_CONNECT_SECONDS if self._endpoint.heard is None else CONNECT_SECONDS
+        connect = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
         return httpx2.Timeout(seconds, connect=min(connect, seconds))
 
-    def _stop(self, state: RetryCallState) -> bool:
+    def _stop(self, state: RetryCallState, route: Route) -> bool:
         """Whether this prompt has been tried long enough."""
-        met = met_by(state)
-        if self._settings.dead() or self._endpoint.breaker.given_up(self._settings.give_up):
+        met, servers = met_by(state), self._servers
+        if self._settings.dead() or servers.given_up(self._settings.give_up):
             return True
-        if met.unreachable and self._endpoint.heard is None:
-            # Of the endpoint, not of this prompt: once it is only probed, one prompt's third try comes late.
-            return self._endpoint.breaker.failing_for >= START_SECONDS
+        if met.unreachable and servers.heard is None:
+            # Of the servers, not of this prompt: once they are only probed, one prompt's third try comes late.
+            return servers.failing_for >= START_SECONDS
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
-
-    def _hopeless(self, met: RequestError) -> ModelError | None:
-        """The error that ends the run, where every other prompt would meet the same."""
-        model, url = self._settings, self._settings.shown_url
-        if met.cause == "tls" and self._silent():
-            return ModelError(
-                f"no safe connection to base_url={url} ({met.message})",
-                "Check whether base_url begins with http:// or https://; for a certificate of your own, set "
-                "SSL_CERT_FILE to the file of its authority.",
-            )
-        if died := model.dead():
-            return died
-        given_up = self._endpoint.breaker.given_up(model.give_up)
-        if met.unreachable and (self._silent() or given_up):
-            command = model.server.start_command(model.name) if model.server else None
-            start = f"Start the server, e.g. {command} (serve=true does it), or set" if command else "Check"
-            return ModelError(f"nothing answers at base_url={url} ({met.message})", f"{start} base_url.")
-        if given_up:
-            return ModelError(
-                f"{url} has failed everything for {model.give_up:g} s ({met.cause}: {met.message})",
-                "See that server's log, or its provider's status page. What was answered is stored: the same command "
-                "goes on from here. model.give_up=SECONDS waits longer.",
-            )
-        if not met.fatal(self._answered):
-            return None
-        said = f"(HTTP {met.status}: {met.message})"
-        if met.moved:
-            return ModelError(
-                f"{url} sends requests elsewhere {said}", "Set base_url to that address, if you trust it with the data."
-            )
-        if met.status == 404:
-            return ModelError(
-                f"{url} has no model name={model.name}, or is no chat endpoint {said}",
-                f"Check name and base_url; most endpoints list their models at {url}/models.",
-            )
-        if met.status in (401, 403):
-            return ModelError(f"{url} refuses {model.name} {said}", self._about_the_key())
-        return ModelError(f"{url} refuses every request to {model.name} {said}", "Change that setting or account.")
-
-    def _silent(self) -> bool:
-        return self._endpoint.heard is None or time.monotonic() - self._endpoint.heard > self._settings.patience
-
-    def _about_the_key(self) -> str:
-        variable = self._settings.api_key_env
-        if variable is None:
-            return "Name the environment variable that holds the key: api_key_env=..."
-        if not self._endpoint.key:
-            return f"Set the environment variable {variable} to the key: it is not set."
-        return f"Check the key in the environment variable {variable}, and what it is allowed to use."
 
 
 def unsent(error: DataError) -> Failure:

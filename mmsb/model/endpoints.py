@@ -44,8 +44,8 @@ class Remote(Protocol):
         ...
 
     @property
-    def url(self) -> str:
-        """The endpoint."""
+    def urls(self) -> tuple[str, ...]:
+        """Its servers: mostly one."""
         ...
 
     def key(self) -> str | None:
@@ -90,16 +90,16 @@ class Endpoints:
         """Prompts that may be under way at all endpoints together."""
         return sum(limits.places for limits in self._limits.values()) + self._batched * TOGETHER
 
-    def of(self, engine: Remote) -> Endpoint:
-        """The engine's endpoint."""
-        place = _place(engine)
-        if place not in self._open:
-            from mmsb.model.endpoint import Endpoint
+    def of(self, engine: Remote) -> list[Endpoint]:
+        """The engine's endpoints, one a server."""
+        from mmsb.model.endpoint import Endpoint
 
-            self._expect(engine)
-            folder = self._folder / digest(place)[:16]
-            self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin)
-        return self._open[place]
+        self._expect(engine)
+        for place in _places(engine):
+            if place not in self._open:
+                folder = self._folder / digest(place)[:16]
+                self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin)
+        return [self._open[place] for place in _places(engine)]
 
     def stop(self, error: StoreError) -> None:
         """Send nothing more: an answer could not be written down, and the next would be paid for and lost."""
@@ -112,11 +112,11 @@ class Endpoints:
             await endpoint.close()
 
     def _expect(self, engine: Remote) -> None:
-        place = _place(engine)
         limits = Limits(engine.concurrency, engine.requests_per_second, engine.tokens_per_minute)
-        self._limits[place] = limits.strictest(self._limits.get(place, limits))
+        for place in _places(engine):
+            self._limits[place] = limits.strictest(self._limits.get(place, limits))
 
 
-def _place(engine: Remote) -> tuple[str, str | None]:
+def _places(engine: Remote) -> list[tuple[str, str | None]]:
     """What makes two engines ask the same endpoint: URL (a slash at its end is none) and key."""
-    return engine.url.rstrip("/"), engine.key()
+    return [(url.rstrip("/"), engine.key()) for url in engine.urls]

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from mmsb.errors import StoreError
 
@@ -52,9 +52,7 @@ class Gate:
         Raises:
             StoreError: what processes share cannot be written.
         """
-        if self._share and self._beat is None:
-            self._allowed = self._share(1, 0)
-            self._beat = asyncio.get_running_loop().call_later(BEAT, self._look)
+        self._begin()
         if self._full or self._waiting:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -70,6 +68,21 @@ class Gate:
             yield
         finally:
             self._leave()
+
+    def spare(self) -> AbstractAsyncContextManager[None] | None:
+        """A place that nobody waits for, to be entered at once; None where there is none.
+
+        Raises:
+            StoreError: what processes share cannot be written.
+        """
+        self._begin()
+        return None if self._full or self._waiting else self.place()
+
+    def _begin(self) -> None:
+        """Ask for places, if that is not done again and again already."""
+        if self._share and self._beat is None:
+            self._allowed = self._share(1, 0)
+            self._beat = asyncio.get_running_loop().call_later(BEAT, self._look)
 
     @property
     def _full(self) -> bool:

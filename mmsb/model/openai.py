@@ -19,11 +19,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
+from mmsb.console import say
 from mmsb.digest import digest_folder
 from mmsb.errors import ConfigError, ModelError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
+from mmsb.model.route import Servers, shown
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
 from mmsb.serve.running import running, serving
@@ -43,7 +45,8 @@ class OpenAI:
 
     Attributes:
         name: the model's name at the endpoint.
-        base_url: the endpoint, usually ending in /v1; None: the variable OPENAI_BASE_URL, or OpenAI itself.
+        base_url: the endpoint, usually ending in /v1; None: the variable OPENAI_BASE_URL, or OpenAI itself. A list:
+            servers of one and the same model, which share the prompts; answers are stored under the first.
         api_key_env: the NAME of the environment variable that holds the key; None where no key is needed.
         serve: whether the server is started for the run, on a free port of this machine, and stopped with it.
         server: how it is started; told when nothing answers.
@@ -52,6 +55,7 @@ class OpenAI:
         tokens_per_minute: of prompts and answers, guessed before and corrected by what replies count.
         timeout: seconds for one request.
         patience: seconds within which a prompt is asked again; then it fails.
+        hedge_after: seconds after which a request without an answer gets a second one beside it; None: never.
         give_up: seconds after which an endpoint that fails everything (not refuses) ends the run.
         max_tokens: the longest answer, in tokens, thinking included.
         max_tokens_parameter: what the endpoint calls it.
@@ -68,7 +72,7 @@ class OpenAI:
     """
 
     name: str
-    base_url: str | None = None
+    base_url: str | tuple[str, ...] | None = None
     api_key_env: str | None = "OPENAI_API_KEY"
     serve: bool = False
     server: Server | None = None
@@ -77,6 +81,7 @@ class OpenAI:
     tokens_per_minute: PositiveFloat | None = None
     timeout: PositiveFloat = 300
     patience: PositiveFloat = 900
+    hedge_after: PositiveFloat | None = None
     give_up: PositiveFloat = 60
     max_tokens: PositiveInt = 512
     max_tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -104,18 +109,22 @@ class OpenAI:
 
     @field_validator("base_url")
     @classmethod
-    def _is_a_plain_url(cls, value: str | None) -> str | None:
-        """Refuse what is no URL, and user names and passwords in one."""
-        if value is None:
+    def _is_a_plain_url(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        """Refuse what is no URL, user names and passwords in one, and a list without or with equal ones."""
+        urls = (value,) if isinstance(value, str) else value
+        if urls is None:
             return None
-        parts = urlsplit(value)
-        if "@" in parts.netloc or parts.query:
-            raise ConfigError(
-                "base_url must hold no user name, password or query; its value is not shown here",
-                "Put the key into an environment variable and name that in model.api_key_env.",
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"base_url={value} is not a URL", "Give it like http://localhost:8000/v1.")
+        if not urls or len({url.rstrip("/") for url in urls}) < len(urls):
+            raise ConfigError(f"base_url={list(urls)}: nothing, or a server twice", "Name each server once.")
+        for url in urls:
+            parts = urlsplit(url)
+            if "@" in parts.netloc or parts.query:
+                raise ConfigError(
+                    "base_url must hold no user name, password or query; its value is not shown here",
+                    "Put the key into an environment variable and name that in model.api_key_env.",
+                )
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
         return value
 
     def __post_init__(self) -> None:
@@ -130,31 +139,35 @@ class OpenAI:
                 "serve=true, but this preset has no server that could be started",
                 "Use model=vllm, sglang, transformers_serve or ollama.",
             )
-        if self.batch and (self.serve or self.requests_per_second or self.tokens_per_minute):
+        several = not isinstance(self.base_url, str | None)
+        if self.batch and (self.serve or self.requests_per_second or self.tokens_per_minute or several):
             raise ConfigError(
-                "batch=true submits files to a provider's batch interface: serve, requests_per_second and "
-                "tokens_per_minute mean nothing",
+                "batch=true submits files to one provider's batch interface: serve, requests_per_second, "
+                "tokens_per_minute and several URLs mean nothing",
                 "Leave them out, or set batch=false.",
             )
+        if self.batch and self.hedge_after:
+            raise ConfigError("batch=true makes no requests that could be late", "Leave hedge_after out.")
         check_endpoint(self.temperature, self.top_p, self.repeats, self.extra_body)
 
     @property
-    def url(self) -> str:
-        """The URL that is asked."""
+    def urls(self) -> tuple[str, ...]:
+        """The URLs that are asked: mostly one."""
         if self.serve and self.server:
-            return running(self.server, self.name).url
-        return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+            return (running(self.server, self.name).url,)
+        given = self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        return (given,) if isinstance(given, str) else given
 
     @property
     def shown_url(self) -> str:
-        """The URL for people: no user name, no password, no query, no slash at its end."""
-        return f"{urlsplit(self.url).scheme}://{self._place}"
+        """The first URL for people."""
+        return shown(self.urls[0])
 
     @property
     def _place(self) -> str:
-        # It stands in run.json and in tables: without user and password.
-        parts = urlsplit(self.url)
-        return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+        # It stands in run.json and in tables. The first server stands for all: which one answers changes nothing, and
+        # adding one asks nothing again.
+        return self.shown_url.partition("://")[2]
 
     def key(self) -> str | None:
         """The key, from the environment."""
@@ -178,11 +191,16 @@ class OpenAI:
         if self.batch:
             from mmsb.model.batches import Batches
 
-            async with Batches(self, endpoints.of(self), endpoints.shelf(self)) as batches:
+            async with Batches(self, endpoints.of(self)[0], endpoints.shelf(self)) as batches:
                 yield batches.ask
             return
-        async with serving(self.server, self.name) if self.serve and self.server else nullcontext():
-            yield Requests(self, endpoints.of(self)).ask
+        async with (
+            serving(self.server, self.name) if self.serve and self.server else nullcontext(),
+            Servers(endpoints.of(self)) as servers,
+        ):
+            yield Requests(self, servers).ask
+            if len(servers.endpoints) > 1:
+                say(f"{self.name} was answered by {servers.told()}")
 
     def dead(self) -> ModelError | None:
         """Why the server that was started for this does not run any more."""

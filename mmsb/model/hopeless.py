@@ -1,0 +1,72 @@
+"""What ends a run: an error that every other prompt would meet too, with what to do about it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mmsb.errors import ModelError
+from mmsb.model.request_errors import RequestError
+from mmsb.model.route import Servers, shown
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoint import Endpoint
+    from mmsb.model.openai import OpenAI
+
+
+def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpoint) -> ModelError | None:
+    """The error that ends the run; None where another prompt may well be answered.
+
+    Args:
+        met: what a prompt ran into in the end.
+        model: the engine's settings.
+        servers: all that it may ask.
+        endpoint: the one that was asked last.
+    """
+    url = shown(endpoint.url)
+    silent = servers.heard is None or time.monotonic() - servers.heard > model.patience
+    if met.cause == "tls" and silent:
+        return ModelError(
+            f"no safe connection to base_url={url} ({met.message})",
+            "Check whether base_url begins with http:// or https://; for a certificate of your own, set "
+            "SSL_CERT_FILE to the file of its authority.",
+        )
+    if died := model.dead():
+        return died
+    given_up = servers.given_up(model.give_up)
+    if met.unreachable and (silent or given_up):
+        command = model.server.start_command(model.name) if model.server else None
+        start = f"Start the server, e.g. {command} (serve=true does it), or set" if command else "Check"
+        return ModelError(f"nothing answers at base_url={url} ({met.message})", f"{start} base_url.")
+    if given_up:
+        return ModelError(
+            f"{url} has failed everything for {model.give_up:g} s ({met.cause}: {met.message})",
+            "See that server's log, or its provider's status page. What was answered is stored: the same command "
+            "goes on from here. model.give_up=SECONDS waits longer.",
+        )
+    # Of this server: one of several that never answered would else fail its share of the prompts, one by one.
+    return _refused(met, model, endpoint, url) if met.fatal(bool(servers.answered[endpoint.url])) else None
+
+
+def _refused(met: RequestError, model: OpenAI, endpoint: Endpoint, url: str) -> ModelError:
+    said = f"(HTTP {met.status}: {met.message})"
+    if met.moved:
+        return ModelError(
+            f"{url} sends requests elsewhere {said}", "Set base_url to that address, if you trust it with the data."
+        )
+    if met.status == 404:
+        return ModelError(
+            f"{url} has no model name={model.name}, or is no chat endpoint {said}",
+            f"Check name and base_url; most endpoints list their models at {url}/models.",
+        )
+    if met.status in (401, 403):
+        return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))
+    return ModelError(f"{url} refuses every request to {model.name} {said}", "Change that setting or account.")
+
+
+def _about_the_key(variable: str | None, key: str | None) -> str:
+    if variable is None:
+        return "Name the environment variable that holds the key: api_key_env=..."
+    if not key:
+        return f"Set the environment variable {variable} to the key: it is not set."
+    return f"Check the key in the environment variable {variable}, and what it is allowed to use."

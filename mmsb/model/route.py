@@ -1,0 +1,154 @@
+"""Where a prompt is sent, when a model has several servers: to the least busy one of those that work.
+
+A server that fails twice in a row is left out. It is asked for its list of models every few seconds, which costs
+nothing, and comes back once it answers. What it failed goes to another server at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from mmsb.model.governor import BEAT, PROBE_SECONDS
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoint import Endpoint
+
+TWICE = 2  # failures in a row, after which a server is left out where there are others
+
+
+class Servers:
+    """The servers of one model. Most have one, which is then asked whatever it does.
+
+    Attributes:
+        answered: how many prompts each has answered.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        """Nothing is sent yet."""
+        self.endpoints = endpoints
+        self.answered: Counter[str] = Counter({endpoint.url: 0 for endpoint in endpoints})
+        self._watched: dict[Endpoint, asyncio.Task[None]] = {}
+        self._line = asyncio.Lock()
+        self._left = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._watched.values():
+            task.cancel()
+        await asyncio.gather(*self._watched.values(), return_exceptions=True)
+
+    @asynccontextmanager
+    async def route(self) -> AsyncIterator[Route]:
+        """A place at the least busy server that works, once there is any."""
+        async with AsyncExitStack() as places:
+            route = Route(self, self.endpoints[0], places)
+            if len(self.endpoints) == 1:
+                await route.enter(route.endpoint, route.endpoint.gate.place())
+            else:
+                # One line for all: who waited in the line of one server would not see that another one is quicker.
+                async with self._line:
+                    await route.enter(*(await self._spare()))
+            try:
+                yield route
+            finally:
+                self._left.set()
+
+    async def _spare(self) -> tuple[Endpoint, AbstractAsyncContextManager[None]]:
+        while True:
+            for endpoint in self._by_load([one for one in self.endpoints if self._works(one)] or self.endpoints):
+                if place := endpoint.gate.spare():
+                    return endpoint, place
+            self._left.clear()
+            # Also when nobody left here: other engines and other processes leave places too.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), BEAT)
+
+    def another(self, than: Endpoint) -> Endpoint | None:
+        """The least busy of the others that work; None where there is none."""
+        others = self._by_load([one for one in self.endpoints if one is not than and self._works(one)])
+        return others[0] if others else None
+
+    def given_up(self, seconds: float) -> bool:
+        """Whether all have failed everything for so long."""
+        return all(endpoint.breaker.given_up(seconds) for endpoint in self.endpoints)
+
+    @property
+    def heard(self) -> float | None:
+        """When one of them last replied; None before any did."""
+        return max((endpoint.heard for endpoint in self.endpoints if endpoint.heard is not None), default=None)
+
+    @property
+    def failing_for(self) -> float:
+        """Seconds since any of them last worked."""
+        return min(endpoint.breaker.failing_for for endpoint in self.endpoints)
+
+    def told(self) -> str:
+        """How many prompts each has answered, for people."""
+        return ", ".join(f"{shown(url)} {count:,}" for url, count in self.answered.items())
+
+    def _by_load(self, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        return sorted(endpoints, key=lambda one: (one.gate.wanted / one.gate.places, self.answered[one.url]))
+
+    def _works(self, endpoint: Endpoint) -> bool:
+        if len(self.endpoints) == 1 or endpoint.breaker.failures < TWICE:
+            return True
+        if endpoint not in self._watched or self._watched[endpoint].done():
+            self._watched[endpoint] = asyncio.create_task(self._watch(endpoint))
+        return False
+
+    async def _watch(self, endpoint: Endpoint) -> None:
+        """Wait until the server is well again."""
+        while endpoint.breaker.failures >= TWICE:
+            await asyncio.sleep(PROBE_SECONDS)
+            if await endpoint.well():
+                endpoint.breaker.works()
+
+
+class Route:
+    """One prompt's place at a server; at another one, once the first has failed.
+
+    Attributes:
+        endpoint: the server.
+    """
+
+    def __init__(self, servers: Servers, endpoint: Endpoint, places: AsyncExitStack) -> None:
+        """No place is taken yet."""
+        self.endpoint = endpoint
+        self._servers = servers
+        self._places = places
+        self._failed = False
+
+    async def enter(self, endpoint: Endpoint, place: AbstractAsyncContextManager[None]) -> None:
+        """Take a place at a server."""
+        self.endpoint, self._failed = endpoint, False
+        await self._places.enter_async_context(place)
+
+    def failed(self) -> None:
+        """The server has just failed this prompt, or is too busy for it."""
+        self._failed = True
+
+    def wait(self, attempts: int) -> bool:
+        """Whether to wait before the next attempt: not while there is a server that this prompt has not tried."""
+        return attempts >= len(self._servers.endpoints) or self._servers.another(self.endpoint) is None
+
+    async def turn(self) -> None:
+        """Go to another server, if the last attempt failed here and there is one that works."""
+        if self._failed and (other := self._servers.another(self.endpoint)):
+            await self._places.aclose()
+            await self.enter(other, other.gate.place())
+
+
+def shown(url: str) -> str:
+    """A URL for people and for files: no user name, no password, no query, no slash at its end."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
