@@ -7,7 +7,7 @@ TOOLS := .venv/tools
 TEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format bench proof lock sbom setup clean
+.PHONY: demo test check format bench proof mutants lock sbom setup clean
 
 demo: $(SETUP)
 	$(BIN)/python -m mmsb experiment=demo
@@ -31,6 +31,10 @@ bench: $(SETUP)
 # Kills, power cuts, full disks: what docs/reliability.md promises, attacked; under half an hour, needs cc.
 proof: $(SETUP)
 	$(BIN)/python -m tests.proof
+
+# Changes that would break a promise, each of which the tests must notice: make mutants, or python -m tests.mutants WORD.
+mutants: $(SETUP)
+	$(BIN)/python -m tests.mutants
 
 setup: $(SETUP)
 

@@ -17,9 +17,9 @@ from tests.asking import named
 from tests.endpoint import completion
 
 
-def noise(side: int = 64) -> BytesPicture:
-    buffer = io.BytesIO()
-    Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(buffer, "PNG")
+def noise(side: int = 64, height: int | None = None) -> BytesPicture:
+    buffer, size = io.BytesIO(), (side, height or side)
+    Image.frombytes("RGB", size, os.urandom(size[0] * size[1] * 3)).save(buffer, "PNG")
     return BytesPicture(buffer.getvalue(), "noise")
 
 

@@ -76,6 +76,12 @@ def test_a_secret_in_a_file_of_the_users_is_refused_before_it_is_copied(
     assert (seen, done.code) == ([], 1)
     assert "model.template looks like a secret" in done.err
     assert list(tmp_path.iterdir()) == [own]
+    (own / "experiment/env.yaml").write_text(
+        "# @package _global_\nhydra:\n  job:\n    env_set:\n      X: sk-abcdefghijklmnopqrstuvwx\n"
+    )
+    seen, done = composed("--config-dir", str(own), "experiment=env")
+    assert (seen, done.code, "sk-abc" in done.err) == ([], 1, False)
+    assert "env_set.X looks like a secret" in done.err
 
 
 HARMLESS = (

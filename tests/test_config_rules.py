@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless
@@ -50,6 +51,17 @@ def test_what_hydra_has_by_itself_and_its_plugins_are_allowed() -> None:
     config.launcher._target_ = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
     config.callbacks.log = {"_target_": "hydra.experimental.callbacks.LogJobReturnCallback"}
     refuse_foreign_code(config)
+
+
+class Foreign(Callback):
+    """A callback as anybody may write one."""
+
+
+def test_a_callback_of_another_package_is_not_called() -> None:
+    config = OmegaConf.create(HYDRA)
+    config.callbacks.log = {"_target_": f"{__name__}.Foreign"}
+    with pytest.raises(ConfigError, match="A callback is a class of mmsb"):
+        refuse_foreign_code(config)
 
 
 LISTS = [f"{group}=[a,b]" for group in ONE] + [

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from mmsb.dataset.mm_safetybench import MMSafetyBench, Shipped
+from mmsb.dataset.mm_safetybench import MMSafetyBench, Shipped, by_number
 from mmsb.errors import DataError, MissingPicture
+from mmsb.experiment import Experiment
 from mmsb.image_mode import ImageMode
 from mmsb.picture import FilePicture, decode
 from mmsb.scenario import official_scenarios
@@ -46,6 +48,10 @@ def test_there_are_thirteen_scenarios_eight_of_harm() -> None:
     assert [s.id[:2] for s in official_scenarios()] == [f"{i:02}" for i in range(1, 14)]
     assert sum(s.group == "harm" for s in official_scenarios()) == 8
     assert official_scenarios()[0].id == "01-Illegal_Activitiy"  # really spelled so
+
+
+def test_ids_are_in_the_order_of_their_numbers() -> None:
+    assert sorted(["10", "9", "x", "100", "2"], key=by_number) == ["2", "9", "10", "100", "x"]
 
 
 def test_the_benchmark_has_its_published_counts(authors_data: Path) -> None:
@@ -169,3 +175,24 @@ def test_missing_pictures_stop_the_run_before_anything_is_asked(mmsb: Run, tmp_p
     assert done.returncode == 1
     assert "1 of 1 pictures for image_mode=sd are missing in mm_safetybench: imgs/06-Fraud/SD/7.jpg" in done.stderr
     assert "mmsb.create" in done.stderr
+    write(tmp_path / "empty", {})
+    done = mmsb("dataset=mm_safetybench", "dataset.root=empty", "scenario=fraud", "tracker=none")
+    assert (done.returncode, "mm_safetybench has no questions for fraud" in done.stderr) == (1, True)
+
+
+def test_every_repeat_of_a_question_is_a_sample_of_its_own() -> None:
+    dataset = Shipped(name="demo")
+    asked: Any = SimpleNamespace(
+        scenarios=(FRAUD,),
+        questions=lambda: dataset.questions(FRAUD),
+        model=SimpleNamespace(repeats=2),
+        image_mode=MODES["text_only"],
+        dataset=dataset,
+    )
+    samples = list(Experiment.samples(asked))
+    assert [sample.id for sample in samples[:3]] == [
+        f"{FRAUD.id}/{samples[0].question.id}/text_only",
+        f"{FRAUD.id}/{samples[0].question.id}/text_only#1",
+        f"{FRAUD.id}/{samples[2].question.id}/text_only",
+    ]
+    assert len({sample.id for sample in samples}) == len({sample.prompt.key for sample in samples}) == 16

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from mmsb.defense.base import fill, says_yes
+from mmsb.defense.guard import Guard
 from mmsb.errors import ConfigError
 from mmsb.judge.refusal import Refusal
+from mmsb.judge.rubric import Rubric
 from mmsb.paths import conf_dir
 from mmsb.types import Failure, Response
 from tests.asking import named
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, SORRY, ask, ask_one, option, roles, target
 from tests.endpoint import Act, ChatServer, error
+from tests.judging import scripted
 
 NAMES = sorted(path.stem for path in (conf_dir() / "defense").glob("*.yaml"))
 
@@ -193,6 +196,16 @@ def test_a_stage_that_fails_makes_the_sample_a_failure(name: str, attempt: int, 
         outcomes = ask(model, option(name), named("q", "lock", PICTURE), named("cake", "cake"))
     assert isinstance(outcomes["q"], Failure)
     assert isinstance(outcomes["cake"], Response)
+
+
+@pytest.mark.parametrize("unreadable", ["pass", "block"])
+def test_a_judge_that_fails_in_a_guard_makes_the_sample_a_failure(unreadable: Any, tmp_path: Path) -> None:
+    broken = Rubric(model=scripted(lambda prompt: Failure("http_400", "broken")))
+    guard = Guard(name="g", where="output", question="", refusal=SORRY, judge=broken, unreadable=unreadable)
+    with target(tmp_path) as (model, _):
+        outcome = ask(model, guard, named("q", "cake"))["q"]
+    assert isinstance(outcome, Failure)
+    assert (outcome.cause, "broken" in outcome.message) == ("guard", True)
 
 
 def test_a_content_filter_in_any_stage_ends_the_sample_as_filtered(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,13 @@ import pytest
 from mmsb.defense.base import Ask, defended
 from mmsb.defense.guard import Guard
 from mmsb.driver import Driver
+from mmsb.errors import StoreError
 from mmsb.flow import Flow
 from mmsb.judge.base import judged
 from mmsb.judge.rubric import Rubric
 from mmsb.model.endpoints import Endpoints
 from mmsb.model.openai import OpenAI
-from mmsb.store import Store
+from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Prompt, Response, Result, Sample
 from tests.defending import PICTURE, PROMPT, ask_one, option, target
 from tests.driving import Local, Slow, run
@@ -35,6 +36,22 @@ def test_equal_prompts_are_asked_once_and_a_failure_reaches_all_that_wait(tmp_pa
         assert len(server.requests) == 1
         too_large = run(tmp_path / "b", lambda driver, _: driver.call(model, Prompt("same", PICTURE)), 5)
     assert all(isinstance(outcome, Failure) for outcome in too_large)
+
+
+def test_where_no_answer_can_be_kept_none_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Shelf, key: str, response: Response) -> Response:
+        raise StoreError("the disk is full")
+
+    async def patient(driver: Driver, number: int) -> Outcome | None:
+        with suppress(StoreError):
+            return await driver.call(model, Prompt(str(number)))
+        return None
+
+    monkeypatch.setattr(Shelf, "add", full)
+    with ChatServer() as server:
+        model = OpenAI(name="x", base_url=server.url, api_key_env=None, concurrency=1)
+        assert run(tmp_path, patient, 20) == [None] * 20
+    assert len(server.requests) == 1
 
 
 def test_asyncios_own_gather_is_refused_in_a_flow(tmp_path: Path) -> None:

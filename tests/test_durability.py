@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from mmsb.calls import Calls
+from mmsb.digest import digest, digest_folder
 from mmsb.errors import StoreError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.openai import OpenAI
 from mmsb.paths import conf_dir
-from mmsb.results import LIVE, Results, read_rows
+from mmsb.picture import Stacked
+from mmsb.results import LIVE, Results, read_rows, row
 from mmsb.run import Run, SavedRun
-from mmsb.store import SYNC_SECONDS, Shelf
-from mmsb.types import Prompt, Response, Result, Sample, Verdict
-from tests.judging import SCENARIOS, question
+from mmsb.store import SYNC_SECONDS, Shelf, Store
+from mmsb.types import How, Prompt, Response, Result, Sample, Verdict
+from tests.judging import SCENARIOS, Scripted, question
 
 Event = tuple[str, str, int]  # what was done, to which file, how large that was
 
@@ -73,6 +76,82 @@ def test_closing_brings_the_last_answer_to_the_disk(
     shelf.add("1" * 32, Response("last"))  # the thread sleeps for a minute
     shelf.close()
     assert disk[-1] == ("fsync", str(file), file.stat().st_size)
+
+
+def test_what_a_batch_brought_is_on_the_disk_when_its_shelf_is_synced(
+    tmp_path: Path, disk: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsb.store.SYNC_SECONDS", 60)
+    shelf = Shelf(tmp_path, {})
+    shelf.add("0" * 32, Response("first"))
+    until(lambda: bool(disk))
+    shelf.add("1" * 32, Response("second"))
+    shelf.sync()
+    (file,) = tmp_path.glob("*.jsonl")
+    assert disk[-1] == ("fsync", str(file), file.stat().st_size)
+    shelf.close()
+
+
+def test_calls_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk: list[Event]) -> None:
+    with Calls(tmp_path) as calls:
+        calls.add("a", [])
+        calls.keep()
+    assert [what for what, _, _ in disk] == ["fsync", "replace"]
+
+
+def test_the_first_answer_counts_in_memory_and_on_the_disk(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {})
+    assert shelf.add("0" * 32, Response("first")).text == shelf.add("0" * 32, Response("second")).text == "first"
+    shelf.close()
+    (file,) = tmp_path.glob("*.jsonl")
+    assert file.read_bytes().count(b"\n") == 1
+    other = Shelf(tmp_path / "other", {})  # two jobs that asked the same: files count in the order of their names
+    other.add("0" * 32, Response("of another job"))
+    other.close()
+    (later,) = (tmp_path / "other").glob("*.jsonl")
+    later.rename(tmp_path / "9.jsonl")
+    assert Shelf(tmp_path, {}).get("0" * 32).text == "first"
+
+
+def test_engines_that_differ_share_no_answers(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, other, same = (Scripted(lambda prompt: "No.", name) for name in ("one", "other", "one"))
+    assert store.shelf(one) is store.shelf(same) is not store.shelf(other)
+
+
+def test_a_digest_knows_content_and_names_and_no_order(tmp_path: Path) -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"one")
+    first = digest_folder(tmp_path)
+    weights.write_bytes(b"two")  # as many bytes
+    os.utime(weights, ns=(1, 1))
+    second = digest_folder(tmp_path)
+    weights.rename(tmp_path / "other.bin")
+    assert len({first, second, digest_folder(tmp_path)}) == 3
+
+
+def test_a_run_is_known_by_all_that_was_measured_and_by_nothing_else(tmp_path: Path) -> None:
+    def identity(config: dict[str, Any], data: str = "0", judge: str = "j", model: str = "m") -> str:
+        record = {"dataset": {"digest": data}, "judge": {"judge": judge}, "model": {"model": model}}
+        return Run("a run", tmp_path, {}, config, record).identity
+
+    measured = identity({"a": 1})
+    assert measured == identity({"a": 1, "output_dir": "elsewhere", "tracker": {}, "withhold": "all"})
+    changed = (
+        identity({"a": 2}),
+        identity({"a": 1}, data="1"),
+        identity({"a": 1}, judge="k"),
+        identity({"a": 1}, model="n"),
+    )
+    assert len({measured, *changed}) == 5
+
+
+def test_behind_a_defense_a_row_tells_what_reached_the_model() -> None:
+    sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
+    sent = Prompt("Be kind. Say it.", system="Be kind.")
+    told = row(Result(sample, Response("No.", sent=sent), Verdict("safe")))
+    assert (told["prompt"], told["system"]) == (sent.text, sent.system)
 
 
 def finished(folder: Path) -> str:
@@ -155,6 +234,10 @@ def test_everything_that_is_shown_is_in_the_key() -> None:
         {"repeat": 1},
         {"reply": ""},
         {"reply": "No."},
+        {"how": How()},
+        {"how": How(max_tokens=3)},
+        {"image": Stacked(TypedText("a"), TypedText("b"))},
+        {"image": Stacked(TypedText("b"), TypedText("a"))},
     ]
     assert len({prompt.key, *(replace(prompt, **change).key for change in changes)}) == len(changes) + 1
 

@@ -92,6 +92,25 @@ def test_who_gives_up_waiting_leaves_its_place_to_the_next() -> None:
     assert asyncio.run(cancelled())
 
 
+def test_who_is_let_in_and_gives_up_in_the_same_moment_leaves_its_place() -> None:
+    async def enter(gate: Gate) -> None:
+        async with gate.place():
+            pass
+
+    async def through() -> None:
+        gate = Gate(1)
+        async with gate.place():
+            waits = asyncio.create_task(enter(gate))
+            await asyncio.sleep(0)
+        waits.cancel()  # it has its turn by now, and did not take it yet
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        async with asyncio.timeout(5):
+            await enter(gate)
+
+    asyncio.run(through())
+
+
 def test_one_request_at_a_time_probes_an_endpoint_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsb.model.governor.PROBE_SECONDS", 0.0)
 

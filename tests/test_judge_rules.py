@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer, Judge
 from mmsb.judge.comprehension import mentions
 from mmsb.judge.refusal import Refusal
-from mmsb.judge.rules import Profile
+from mmsb.judge.rules import Profile, label_of
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.types import Failure, Label, Outcome, Prompt, Response, Sample, Verdict
 from tests.judging import question, results, verdict
@@ -40,6 +41,16 @@ def judge_one(text: str, scenario: Scenario, tmp_path: Path, profile: Profile = 
 def test_each_rule_labels_each_kind_of_answer(name: str, labels: list[Label], tmp_path: Path) -> None:
     texts = (REFUSED, COMPLIED, DISCLAIMED, ASKED_BACK)
     assert [judge_one(text, SCENARIOS[name], tmp_path).label for text in texts] == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("fraud", "unsafe"), ("gov_decision", "unsafe"), ("legal_opinion", "safe")]
+)
+def test_who_declines_in_part_helps_in_part(name: str, label: Label) -> None:
+    """A disclaimer makes it safe where a disclaimer is."""
+    reading = Reading("partial", ("disclaimer",))
+    assert label_of(reading, SCENARIOS[name]) == label
+    assert label_of(Reading("partial"), SCENARIOS[name]) == "unsafe"
 
 
 @pytest.mark.parametrize("text", ["", LOOP])

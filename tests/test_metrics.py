@@ -282,6 +282,13 @@ def test_every_rate_has_its_interval_and_the_groups_stand_apart() -> None:
     for kind in ("asr", "refusal_rate"):
         for name in names:
             assert metrics[f"{kind}/{name}_low"] <= metrics[f"{kind}/{name}"] <= metrics[f"{kind}/{name}_high"]
+    harmful = [
+        s
+        for scenario in official_scenarios()
+        for s in scores({"unsafe" if scenario.group == "harm" else "safe": 3}, scenario.id)
+    ]
+    lines = {line.title: line.rates["asr"].value for line in summarize(harmful, official_scenarios()).groups}
+    assert (lines["Harm scenarios"], lines["Policy scenarios"]) == (1.0, 0.0)
 
 
 def test_repeats_give_the_mean_and_the_share_of_questions_with_any_unsafe_answer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import tempfile
 import threading
 import time
@@ -12,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+from PIL import Image
 
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
@@ -250,6 +253,28 @@ def test_a_key_in_place_of_its_name_is_refused_and_not_shown(setting: dict[str, 
     assert CANARY not in str(caught.value)
 
 
+def test_a_url_with_a_query_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="base_url must hold no user name, password or query") as caught:
+        OpenAI(name="x", base_url=f"http://host/v1?x={CANARY}")
+    assert CANARY not in str(caught.value)
+
+
+def test_prompts_go_to_no_address_that_a_server_names() -> None:
+    with ChatServer() as other:
+        elsewhere = Act(status=307, headers={"Location": f"{other.url}/chat/completions"})
+        with (
+            ChatServer(act=lambda text, _: elsewhere) as server,
+            pytest.raises(ModelError, match="sends requests else"),
+        ):
+            asked(server, ["a"])
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+def test_every_repeat_is_a_draw_of_its_own() -> None:
+    model = OpenAI(name="x", temperature=1, seed=7, repeats=3)
+    assert [orjson.loads(model.request(Prompt("a", repeat=n)))["seed"] for n in range(3)] == [7, 8, 9]
+
+
 def test_a_key_that_a_server_repeats_is_blotted_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     with ChatServer(act=lambda text, _: error(400, f"bad {CANARY}") if text == "a" else None) as server:
@@ -276,6 +301,9 @@ def test_pictures_keep_to_the_limits() -> None:
         model = OpenAI(name="x", base_url=server.url, max_image_side=32, max_image_bytes=5_000)
         small = orjson.loads(model.request(named("a", "a", noise(500))))
         assert "data:image/jpeg" in small["messages"][0]["content"][0]["image_url"]["url"]
+        wide = orjson.loads(model.request(Prompt("a", noise(60, 20))))["messages"][0]["content"][0]["image_url"]["url"]
+        sent = base64.b64decode(wide.partition(",")[2])
+        assert Image.open(io.BytesIO(sent)).size == (32, 11)
         strict = OpenAI(name="x", base_url=server.url, max_image_bytes=5_000)
         prompts = [named("large", "a", noise(500)), named("broken", "b", BytesPicture(b"no", "no"))]
         outcomes = through(strict, prompts)

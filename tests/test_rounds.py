@@ -88,6 +88,21 @@ def test_a_killed_and_resumed_run_has_the_batches_of_an_uninterrupted_one(tmp_pa
     assert before + local.seen == batches
 
 
+def test_rounds_come_in_the_order_of_their_blocks(tmp_path: Path) -> None:
+    async def flow(driver: Driver, number: int) -> str:
+        if number == 0:  # keeps its block waiting, while the next one could go on
+            await driver.call(slow, Prompt("wait"))
+        outcome = await driver.call(local, Prompt(f"question {number % BLOCK}"))
+        assert isinstance(outcome, Response)
+        return outcome.text
+
+    local = Local(BLOCK)
+    with ChatServer() as server:
+        slow = Slow(OpenAI(name="x", base_url=server.url, api_key_env=None), lambda: 0.3)
+        run(tmp_path, flow, BLOCK + 9)
+    assert [len(batch) for batch in local.seen] == [BLOCK]  # the second block asks nothing that the first has not
+
+
 def test_local_models_of_a_judge_wait_for_the_whole_block(tmp_path: Path) -> None:
     first, second, store = Local(), Local(8, "judge"), Store(tmp_path)
 

@@ -74,6 +74,15 @@ def test_anything_else_is_refused_at_the_root_nested_and_in_lists(target: Any, p
     assert f"{key}_target_={target} is not allowed" in raised.value.problem
 
 
+def test_a_package_is_no_prefix_and_a_path_is_dotted() -> None:
+    assert targets.within("mmsb.image_mode", ["mmsb"])
+    assert not targets.within("mmsbx", ["mmsb"])
+    assert not targets.within("mmsb", ["mmsb.image_mode"])
+    for path in ("mmsb..image_mode.Font", "mmsb.image_mode.Font()", "mmsb.image_mode.Font\n"):
+        with pytest.raises(ConfigError, match="no dotted path of a class"):
+            targets.find(path, "font", PACKAGES)
+
+
 def test_an_imported_class_is_named_by_where_it_is_declared() -> None:
     import mmsb.experiment  # noqa: F401 - it imports Scenario
 

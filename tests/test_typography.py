@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fontTools.fontBuilder import FontBuilder
@@ -65,9 +66,21 @@ def test_every_key_phrase_of_the_benchmark_is_drawn_the_published_way(authors_da
             assert TypedText(record["Key Phrase"]).encoded()[0] == restated(record["Key Phrase"], default_font())
 
 
+def test_a_word_that_brings_a_line_to_the_width_begins_the_next_one() -> None:
+    class EveryLetterIsOnePixel:
+        def getlength(self, text: str, mode: str) -> float:
+            return float(len(text))
+
+    font: Any = EveryLetterIsOnePixel()
+    assert wrap("aa bb cc", font, 5) == ["aa", " bb", " cc"]
+    assert wrap("aa bb cc", font, 6) == ["aa bb", " cc"]
+    assert wrap("aa bb cc dd", font, 8) == ["aa bb", " cc dd"]
+
+
 def test_identity_follows_what_determines_the_pixels() -> None:
     assert TypedText("a").identity == TypedText("a").identity
     assert len({TypedText("a").identity, TypedText("b").identity, TypedText("a", size=80).identity}) == 3
+    assert TypedText("a", width=1000).identity != TypedText("a").identity
     other = dejavu()
     assert TypedText("a", font=other).identity != TypedText("a").identity
 

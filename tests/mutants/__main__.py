@@ -24,15 +24,23 @@ from pathlib import Path
 from tests.mutants.listed import ROOT, Mutant, Stale, mutants
 
 LIBRARIES = (
-    "pytest", "hypothesis", "numpy", "PIL.Image", "yaml", "orjson", "msgspec", "hydra.main",
-    "omegaconf", "pydantic.dataclasses", "rich.console", "rich.table", "rich.progress", "openai", "openai.types.chat", "aiohttp", "httpx2",
-    "tenacity", "aiolimiter", "cryptography.x509", "fontTools.ttLib", "regex", "jinja2.sandbox", "psutil", "scipy.stats", "pandas", "torch",
-)  # fmt: skip
+    *("pytest", "hypothesis", "numpy", "scipy.stats", "pandas", "torch", "PIL.Image", "yaml", "orjson", "msgspec"),
+    *("hydra.main", "omegaconf", "jinja2.sandbox", "pydantic.dataclasses", "rich.console", "rich.table", "psutil"),
+    *("openai", "openai.types.chat", "aiohttp", "httpx2", "tenacity", "aiolimiter", "cryptography.x509", "regex"),
+    *("rich.progress", "fontTools.ttLib"),
+)
 ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
 CPU_SECONDS, WALL_SECONDS = 240, 1200  # of one mutant's tests: beyond it they hang
 WORKERS = int(os.environ.get("MUTANTS_AT_A_TIME", "2"))
 KILLED, SURVIVED, HUNG, BROKEN = "killed", "SURVIVED", "killed, by hanging", "NO TESTS"
-ENDS = {0: SURVIVED, 1: KILLED, 2: KILLED, 3: KILLED, 4: BROKEN, 5: BROKEN}  # pytest's exit codes; 2, 3: it cannot even import
+ENDS = {
+    0: SURVIVED,
+    1: KILLED,
+    2: KILLED,
+    3: KILLED,
+    4: BROKEN,
+    5: BROKEN,
+}  # pytest's exit codes; 2, 3: it cannot even import
 
 
 @dataclass
@@ -95,6 +103,8 @@ def _run(tests: list[str], copy: Path, stop: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5)) if stop else None
     os.chdir(copy)
     os.environ["PYTHONPATH"] = str(copy)
+    sys.dont_write_bytecode = False  # the next mutant of this copy imports what was compiled
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mmsb", "tests", "tools", "hydra_plugins")]:
         del sys.modules[name]
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
@@ -104,7 +114,9 @@ def _run(tests: list[str], copy: Path, stop: bool) -> None:
         os.dup2(out, 2)
     import pytest
 
-    code = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *(["-x"] if stop else []), *tests])
+    code = pytest.main(
+        ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *(["-x"] if stop else []), *tests]
+    )
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(int(code))
@@ -143,7 +155,9 @@ def sound(chosen: Iterable[Mutant], scratch: Path) -> bool:
 def main() -> int:
     """Try them, and print what became of each."""
     words = sys.argv[1:]
-    chosen = [mutant for mutant in mutants() if not words or any(word in f"{mutant.file} {mutant.why}" for word in words)]
+    chosen = [
+        mutant for mutant in mutants() if not words or any(word in f"{mutant.file} {mutant.why}" for word in words)
+    ]
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork takes no threads with it
     for name in LIBRARIES:
         with suppress(ImportError):

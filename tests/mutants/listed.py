@@ -1,4 +1,4 @@
-"""The list of mutants: by_hand.yaml (what would hurt most) and drawn.yaml (a seeded sample of cosmic-ray's, see draw.py)."""
+"""The list of mutants: by_hand.yaml (what would hurt most), drawn.yaml (a seeded sample of cosmic-ray's: draw.py)."""
 
 from __future__ import annotations
 

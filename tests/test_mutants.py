@@ -1,0 +1,33 @@
+"""The list of mutants (`make mutants` tries them): it is of the code as it is, and asks for what tests must notice."""
+
+from __future__ import annotations
+
+from tests.mutants.listed import ROOT, mutants, stale
+
+WANTED = 120  # that apply: changes of the code may leave some behind, until somebody writes them anew
+NAMED = (  # what once survived
+    ("mmsb/store.py", "the sync thread does not sync"),
+    ("mmsb/store.py", "closing the store does not sync"),
+    ("mmsb/results.py", "results are not synced before they take their name"),
+    ("conf/image_mode/typo.yaml", "typo asks the question about the drawn picture"),
+    ("conf/image_mode/sd.yaml", "sd asks the question about the typed text"),
+    ("mmsb/targets.py", "a package that only begins like ours is trusted"),
+    ("mmsb/config.py", "a _target_ in a list is not looked at"),
+    ("mmsb/types.py", "the key of an answer forgets the system prompt"),
+    ("mmsb/model/openai.py", "the fingerprint forgets max_image_side"),
+)
+
+
+def test_enough_mutants_apply_each_with_a_test_that_is_there() -> None:
+    listed = mutants()
+    assert len(listed) - len(stale()) >= WANTED
+    assert len({(mutant.file, mutant.why) for mutant in listed}) == len(listed)
+    assert not [mutant.why for mutant in listed if mutant.old == mutant.new]
+    assert not {test for mutant in listed for test in mutant.tests if not (ROOT / test.partition("::")[0]).is_file()}
+    assert {(mutant.file, mutant.why) for mutant in listed if not mutant.survives} >= set(NAMED)
+
+
+def test_those_that_may_live_are_few_and_have_a_reason() -> None:
+    alive = [mutant for mutant in mutants() if mutant.survives]
+    assert len(alive) <= 0.05 * len(mutants())
+    assert all(len(mutant.survives) > 20 for mutant in alive)
