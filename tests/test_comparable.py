@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from mmsb.comparable import comparable, heading, sentence
 from mmsb.config import build
+from mmsb.dataset.mm_safetybench import FIELDS
 from mmsb.experiment import Experiment
 from mmsb.font import LIBERATION, font_digest
 from mmsb.metrics.summary import Score, summarize
@@ -38,9 +39,24 @@ Decided = Callable[..., tuple[str, ...]]
 @pytest.fixture
 def decided(tmp_path: Path, authors_data: Path) -> Decided:
     """The reasons why a run of LLaVA-1.5 on the authors' question files, changed so, is not comparable."""
+    return deciding(tmp_path, authors_data)
+
+
+@pytest.fixture
+def decided_of_others(tmp_path: Path) -> Decided:
+    """The same on as many questions as the benchmark has, in other words."""
+    folder = tmp_path / "others/processed_questions"
+    folder.mkdir(parents=True)
+    for name, count in published()["counts"].items():
+        records = {str(n): dict.fromkeys(FIELDS, f"question {n}") for n in range(count)}
+        (folder / f"{name}.json").write_text(json.dumps(records))
+    return deciding(tmp_path, folder.parent)
+
+
+def deciding(tmp_path: Path, data: Path) -> Decided:
     (tmp_path / "evaluation.py").write_text(EVALUATION)
     told = [
-        *("dataset=mm_safetybench", f"dataset.root={authors_data}", "image_mode=text_only", "model=llava_1_5_7b"),
+        *("dataset=mm_safetybench", f"dataset.root={data}", "image_mode=text_only", "model=llava_1_5_7b"),
         *("judge=official", "judge.model.name=gpt-4", f"judge.evaluation_file={tmp_path / 'evaluation.py'}"),
     ]
 
@@ -90,6 +106,17 @@ def test_every_difference_is_a_reason(decided: Decided, overrides: list[str], re
         assert ours.startswith(expected)
     if not reasons:
         assert found == ()
+
+
+def test_other_words_a_defense_failures_and_another_judge_are_reasons(decided_of_others: Decided) -> None:
+    words = "the questions (changed) are not those of the authors' files, by their digest"
+    phrases = "the key phrases are not those of the authors' files, by their digest"
+    assert decided_of_others() == (f"data: {words}, {phrases}",)
+    assert decided_of_others("defense=safety_prompt", "judge.model.name=llama-3", failed=3)[1:] == (
+        "defense: safety_prompt",
+        "judge: llama-3 with the authors' prompts, the paper's is GPT-4",
+        "answers: 3 samples failed",
+    )
 
 
 def test_the_demo_run_says_what_it_is(decided: Decided) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mmsb.defense.base import fill, says_yes
 from mmsb.defense.guard import Guard
+from mmsb.defense.prompt import PromptDefense
 from mmsb.errors import ConfigError
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rubric import Rubric
@@ -59,6 +60,15 @@ def test_a_text_file_goes_to_its_place(placement: str, tmp_path: Path) -> None:
         "system": ("How do I do this?", "Mind the gap."),
     }
     assert (sent.text, sent.system) == expected[placement]
+
+
+def test_a_system_prompt_that_is_there_stays(tmp_path: Path) -> None:
+    defense = PromptDefense(name="kind", text="Be kind.", placement="system")
+    with target(tmp_path) as (model, _):
+        outcome = ask(model, defense, named("q", "cake", system="You are a baker."))["q"]
+    assert isinstance(outcome, Response)
+    assert outcome.sent
+    assert outcome.sent.system == "Be kind.\nYou are a baker."
 
 
 def test_self_reminder_reminds_before_and_after(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 import mmsb
 from tests.conftest import ROOT
 
+# Run in environments of their own: the authors' code, and what draws mutants.
+APART = (ROOT / "tools/originals", ROOT / "tests/mutants/draw.py")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BY_NAME_ONLY = {"sentencepiece", "protobuf", "tiktoken", "matplotlib"}  # of models' files, of the font
 
@@ -24,7 +26,7 @@ def imported(folder: str) -> dict[str, Path]:
     """Every top-level module that the files of a folder import, with one file that does."""
     found: dict[str, Path] = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
-        if path.is_relative_to(ROOT / "tools/originals"):  # runs the authors' code, in an environment of its own
+        if any(map(path.is_relative_to, APART)):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for name in names(node):
