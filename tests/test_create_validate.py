@@ -83,6 +83,19 @@ def test_a_whole_demo_passes(whole: Path) -> None:
     assert report.passed, report.lines
 
 
+def test_small_letters_are_not_taken_for_changed_ones(whole: Path, tmp_path: Path) -> None:
+    """What JPEG does to letters of 22 pixels, twice in a stack, is more than one letter does to large ones."""
+    root, font = tmp_path / "data", Font(path=dejavu(), size=22, width=256)
+    shutil.copytree(whole / "processed_questions", root / "processed_questions")
+    shutil.copytree(whole / HOME / "SD", root / HOME / "SD")
+    (root / HOME / "SD/3.jpg").unlink()  # more typed texts than stacks: the texts settle which font it is
+    write_typed(Folder(root), [FRAUD], font, 1)
+    report = validate(Folder(root), 1, font)
+    assert not report.errors[ANOTHER_TEXT], report.lines
+    edit_phrase(root)
+    assert validate(Folder(root), 1, font).errors[ANOTHER_TEXT] == [f"{FRAUD.id}/TYPO/3"]
+
+
 @pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "without"])
 @pytest.mark.parametrize(("spoil", "what", "where"), SPOILT.values(), ids=SPOILT.keys())
 def test_a_spoilt_set_is_found(

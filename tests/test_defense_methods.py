@@ -238,11 +238,14 @@ def test_shieldlm_refuses_by_its_label(label: str, strict: bool, text: str, tmp_
         assert ask_one(model, option("shieldlm", refuses_controversial=strict)).text == text
 
 
-def test_a_shieldlm_reply_without_a_label_is_a_failure_and_no_answer(tmp_path: Path) -> None:
+def test_a_shieldlm_reply_without_a_label_is_a_failure_unless_settings_say_what_it_means(tmp_path: Path) -> None:
     with target(tmp_path, lambda said, image: "I think it is unsafe." if "User:" in said else "sure") as (model, _):
         outcome = ask(model, option("shieldlm"), PROMPT)["q"]
+        passed, blocked = (ask_one(model, option("shieldlm", unreadable=then)) for then in ("pass", "block"))
     assert isinstance(outcome, Failure)
-    assert "no label" in outcome.message
+    assert "cannot be read: 'I think it is unsafe.'" in outcome.message
+    assert (passed.text, blocked.text) == ("sure", SORRY)
+    assert [roles(response)[-1] for response in (passed, blocked)] == ["unreadable check"] * 2  # counted either way
 
 
 def eta_reply(answer_harmful: str, picture_harmful: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mmsb.report.cards import cards
 from mmsb.report.columns import columns
 from mmsb.report.content import differences, findings, judges, missing, paper, tables, unfinished
 from mmsb.report.files import write_chart, write_table
-from mmsb.report.finished import finished_runs
+from mmsb.report.finished import Bounded, finished_runs
 from mmsb.report.job import Report
 from mmsb.report.page import figures, write_page
 from mmsb.report.pictures import Recorded, original, small
@@ -130,6 +131,10 @@ def test_what_failed_is_named_by_its_cause(tmp_path: Path) -> None:
     folder = Made(answer=lambda number, sample: failed if number < 2 else {}).write(tmp_path / "run")
     (row,) = missing(columns([folder])).rows
     assert row[1:6] == [16, 0, 0, 2, "timeout: 2"]
+    named = {table.name: table for table in tables(columns([folder]), [])}
+    for name in ("rates", "scenarios"):  # beside the rate itself: who copies a table must not lose them
+        assert re.search(r"\] \(\d+\.\d \.\. 100\.0\)$", named[name].shown()[0][1]), name
+        assert "In parentheses" in named[name].caption
 
 
 def test_judges_that_differ_in_their_model_alone_are_two_judges(tmp_path: Path) -> None:
@@ -211,6 +216,19 @@ def test_tables_neutralise_what_csv_markdown_and_latex_would_run(tmp_path: Path)
     assert "\0" not in latex
     markdown = (tmp_path / "t.md").read_text()
     assert r"a\|b &lt;b&gt;\*c\*&lt;/b&gt; | 50.0 \[25.0, 75.0\] |" in markdown
+
+
+def test_a_rates_bounds_stand_beside_it_in_every_form(tmp_path: Path) -> None:
+    whole, lacking = Rate(0.5, 0.25, 0.75, 4), Bounded(Rate(0.25, 0.0, 0.5, 4), 0.125, 0.625)
+    table = Table("t", "T", "", ["run", "ASR"], [["a", whole], ["b", lacking]])
+    assert table.shown() == [["a", "50.0 [25.0, 75.0]"], ["b", "25.0 [0.0, 50.0] (12.5 .. 62.5)"]]
+    assert table.csv().splitlines() == [
+        "run,ASR,ASR low,ASR high,ASR least,ASR most",
+        "a,0.5,0.25,0.75,,",
+        "b,0.25,0.0,0.5,0.125,0.625",
+    ]
+    assert r"25.0 \[0.0, 50.0\] (12.5 .. 62.5)" in table.markdown()
+    assert "(12.5 .. 62.5)" in table.latex()
 
 
 def test_numbers_below_zero_stay_numbers_in_csv() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmsb.picture import decode, jpeg
+
 SAME, ALIKE = 0.05, 0.42  # distances of typed text: the same font; the same phrase in another font of the same widths
 SAME_PICTURE = 6.0  # mean distance of two pictures, of 255: saved as JPEG once more they stay below 2
 NEAR_BLANK, BLACK, BLURRED = 3.0, 6.0, 5.0  # of 255: spread; mean; spread of the second derivative
@@ -39,6 +41,13 @@ def typing_distance(shown: Image.Image, expected: Image.Image, size: int) -> flo
     one, other = _ink(shown, cells), _ink(expected, cells)
     apart, both = _windows(np.abs(one - other)), _windows(np.maximum(one, other))
     return float((apart / (both + 4)).max())
+
+
+def saved(image: Image.Image, times: int) -> Image.Image:
+    """The picture as it reads back after it was saved as JPEG that often."""
+    for _ in range(times):
+        image = decode(jpeg(image), "typed text")
+    return image
 
 
 def _ink(image: Image.Image, cells: tuple[int, int]) -> Array:

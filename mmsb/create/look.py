@@ -15,6 +15,7 @@ from mmsb.create.compare import (
     likeness,
     picture_distance,
     reduced,
+    saved,
     typing_distance,
 )
 from mmsb.create.folder import KINDS, Folder
@@ -108,8 +109,10 @@ def _check_drawing(seen: Seen, folder: Folder, image: Image.Image | None) -> boo
 def _check_typed(seen: Seen, kind: ImageKind, shown: Image.Image) -> None:
     """How far the typed text is from this phrase, in the font that fits best."""
     best = (float("inf"), Path())
+    saves = TYPED.index(kind) + 1  # a stack is made from the typed text's own file, and saved once more
     for typed in seen.case.typed:
-        distance = typing_distance(shown, typed.draw(), typed.size)
+        # Saved as often as what is shown: what JPEG does to letters of 20 pixels would else count as a changed one.
+        distance = typing_distance(shown, saved(typed.draw(), saves), typed.size)
         best = min(best, (distance, typed.fonts[0]))
         if best[0] <= SAME:
             break

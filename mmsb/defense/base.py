@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from mmsb.flow import Flow, Unanswered, answered
 from mmsb.judge.answers import final_answer
@@ -24,6 +24,7 @@ from mmsb.model.base import Engine
 from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
 
 PLACE = re.compile(r"\{(\w+)\}")
+Then = Literal["pass", "block", "fail"]  # what follows from a check whose reply cannot be read
 UNREADABLE = "unreadable check"  # the role of the step that notes one
 YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b", re.IGNORECASE)
 NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b", re.IGNORECASE)
@@ -171,9 +172,19 @@ class Ask:
         notes.append(Step(role, prompt.text if reply is None else reply, verdict.label))
         return verdict.label
 
-    def unreadable(self, asked: str, said: str) -> None:
-        """Note that the reply to a check could not be read; the summary counts these."""
+    def unreadable(self, asked: str, said: str, then: Then = "pass") -> bool:
+        """Note that the reply to a check could not be read; the summary counts these.
+
+        Returns:
+            Whether what was checked is refused.
+
+        Raises:
+            Unanswered: it makes the sample a failure.
+        """
         self.notes.append(Step(UNREADABLE, asked, said))
+        if then == "fail":
+            raise Unanswered(Failure("guard", f"the reply to a check cannot be read: {said[:200]!r}"))
+        return then == "block"
 
     async def _noted(self, engine: Engine, prompt: Prompt, role: str | None) -> Response:
         notes: Notes = []

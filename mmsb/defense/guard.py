@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Literal
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill, says_no, says_yes
+from mmsb.defense.base import Ask, Then, fill, says_no, says_yes
 from mmsb.errors import ConfigError
-from mmsb.flow import Unanswered
 from mmsb.judge.base import Judge
-from mmsb.types import Failure, Prompt, Response
+from mmsb.types import Prompt, Response
 
 CHECK = "is it harmful?"
 
@@ -38,7 +37,7 @@ class Check:
     question: str
     refusal: str
     judge: Judge | None = None
-    unreadable: Literal["pass", "block", "fail"] = "pass"
+    unreadable: Then = "pass"
 
     def __post_init__(self) -> None:
         """Refuse a check of nothing.
@@ -68,22 +67,11 @@ class Check:
         text = prompt.text if reply is None else reply
         if self.judge:
             label: str = await ask.screen(self.judge, prompt, reply, CHECK)
-            return label == "unsafe" or (label != "safe" and self.unread(text, label, ask))
+            return label == "unsafe" or (label != "safe" and ask.unreadable(text, label, self.unreadable))
         # An answer is checked as it will be read: without the picture that led to it.
         image = prompt.image if reply is None else None
         said = await ask.model(replace(prompt, text=fill(self.question, text=text), image=image), CHECK)
-        return says_yes(said) or (not says_no(said) and self.unread(text, said.text, ask))
-
-    def unread(self, text: str, said: str, ask: Ask) -> bool:
-        """What a check without a readable reply means, noted.
-
-        Raises:
-            Unanswered: it makes the sample a failure.
-        """
-        ask.unreadable(text, said)
-        if self.unreadable == "fail":
-            raise Unanswered(Failure("guard", f"{CHECK} The reply is neither yes nor no: {said[:200]!r}"))
-        return self.unreadable == "block"
+        return says_yes(said) or (not says_no(said) and ask.unreadable(text, said.text, self.unreadable))
 
 
 @settings

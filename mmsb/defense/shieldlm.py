@@ -12,12 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from mmsb.config import settings
-from mmsb.defense.base import Ask, fill
+from mmsb.defense.base import Ask, Then, fill
 from mmsb.defense.original import formatted
 from mmsb.errors import ConfigError
-from mmsb.flow import Unanswered
 from mmsb.model.base import Engine
-from mmsb.types import Failure, Prompt, Response
+from mmsb.types import Prompt, Response
 
 LABEL = re.compile(r"\[answer\]\s*(unsafe|safe|controversial)\b", re.IGNORECASE)
 
@@ -34,6 +33,7 @@ class ShieldLM:
         original: the authors' infer_shieldlm.py, for their words in place of ours. What they wrap around them for each
             base model is the endpoint's chat template.
         refuses_controversial: whether "controversial" counts as unsafe. They leave that to the user.
+        unreadable: what a reply without a label leads to: "fail", as their code stops there, "pass" or "block".
     """
 
     name: str
@@ -42,6 +42,7 @@ class ShieldLM:
     detector: Engine | None = None
     original: Path | None = None
     refuses_controversial: bool = False
+    unreadable: Then = "fail"
 
     @cached_property
     def wording(self) -> str:
@@ -62,19 +63,21 @@ class ShieldLM:
             "detector": dict(self.detector.fingerprint()) if self.detector else None,
             "refusal": self.refusal,
             "refuses_controversial": self.refuses_controversial,
+            "unreadable": self.unreadable,
         }
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer, or the refusal.
 
         Raises:
-            Unanswered: the detector's reply has no label: neither safe nor unsafe, and so no answer either.
+            Unanswered: the detector's reply has no label, and `unreadable` is "fail".
         """
         answer = await ask(prompt, "answer")
         asked = Prompt(fill(self.wording, query=prompt.text, response=answer.text), repeat=prompt.repeat)
         told = await ask.helper(self.detector or ask.target, asked, "is it safe?")
         label = LABEL.search(told.text)
         if label is None:
-            raise Unanswered(Failure("guard", f"is it safe?: no label in {told.text[:200]!r}"))
+            blocked = ask.unreadable(asked.text, told.text, self.unreadable)
+            return Response(self.refusal) if blocked else answer
         refused = ("unsafe", "controversial") if self.refuses_controversial else ("unsafe",)
         return Response(self.refusal) if label[1].lower() in refused else answer

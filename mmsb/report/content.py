@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmsb.report.columns import Column, alike
 from mmsb.report.defenses import beside_published, defenses
 from mmsb.report.published import published, published_asr
 from mmsb.report.sweep import Effect
-from mmsb.report.tables import Cell, Change, Table
+from mmsb.report.tables import BOUNDS, Cell, Change, Table
 from mmsb.report.tradeoff import points
 from mmsb.terminal import change, p_value, reach
 
@@ -25,7 +26,7 @@ def rates(columns: Sequence[Column]) -> Table:
     """Every run's averages with intervals."""
     shown = {m.key(scope): (m, heading) for m, scope, heading in side_by_side()}
     shown = {key: told for key, told in shown.items() if any(key in c.run.metrics for c in columns)}
-    rows: list[list[Cell]] = [[c.label, *(c.run.rate(key) for key in shown)] for c in columns]
+    rows: list[list[Cell]] = [[c.label, *(c.run.rated(key) for key in shown)] for c in columns]
     about = dict.fromkeys(f"{metric.title}: {metric.about}." for metric, _ in shown.values())
     caption = " ".join(
         ["Averages over scenarios in percent, with 95 % intervals.", *about, _incomplete(columns, shown)]
@@ -44,7 +45,7 @@ def by_scenario(columns: Sequence[Column]) -> Table:
     """Attack success of every run by scenario."""
     titles = {name: title for column in columns for name, title in column.titles.items()}
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
-    rows: list[list[Cell]] = [[title, *(c.run.rate(ASR.key(name)) for c in rated)] for name, title in titles.items()]
+    rows: list[list[Cell]] = [[title, *(c.run.rated(ASR.key(name)) for c in rated)] for name, title in titles.items()]
     caption = "Attack success rate in percent, with 95 % intervals."
     return Table(
         "scenarios",
@@ -129,7 +130,7 @@ def paper(columns: Sequence[Column]) -> Table:
         theirs = published_asr(column.run.values["choices"])
         if "macro" in theirs:
             verdict = comparable(column) or "not established: settings, pictures and judge may differ"
-            rows.append([column.label, column.run.rate(ASR.key("macro")), f"{theirs['macro']:.1f}", verdict])
+            rows.append([column.label, column.run.rated(ASR.key("macro")), f"{theirs['macro']:.1f}", verdict])
     caption = f"Attack success, average over scenarios, percent. {published()['source']}"
     return Table("paper", "Beside the paper's numbers", caption, ["run", "ours", "paper", "comparable"], rows)
 
@@ -229,4 +230,8 @@ def tables(columns: Sequence[Column], effects: Sequence[Effect]) -> list[Table]:
         missing(columns),
         unfinished(columns),
     )
-    return [table for table in all_tables if table.rows]
+    return [
+        replace(table, caption=f"{table.caption} {BOUNDS}") if table.bounded else table
+        for table in all_tables
+        if table.rows
+    ]

@@ -19,7 +19,7 @@ def defenses(found: Sequence[Point], changes: Sequence[Effect]) -> Table:
         cells: list[Cell] = [point.defense, point.setting or "-"]
         for metric, side in sides:
             run = getattr(point, side)
-            cells += [run and run.rate(metric.key("macro")), p_of(run, metric, changes) if run else ""]
+            cells += [run and run.rated(metric.key("macro")), p_of(run, metric, changes) if run else ""]
         rows.append([*cells, *(None if value is None else round(value, 4) for value in prices(point))])
     headings = ["defense", "setting", *(text for metric, _ in sides for text in (HEADINGS[metric.name], "p")), *PRICE]
     return Table("defenses", "Defenses", f"{RATES} {COSTS}", headings, rows)
@@ -33,7 +33,7 @@ def beside_published(found: Sequence[Point]) -> Table:
             point.setting or "-",
             SCOPES.get(one.scope, one.scope.replace("_", " ")),
             one.shown,
-            point.harmful.rate(ASR.key(one.scope)),
+            point.harmful.rated(ASR.key(one.scope)),
             one.source,
         ]
         for point in found

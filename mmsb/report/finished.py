@@ -12,6 +12,15 @@ from mmsb.run import SavedRun
 
 
 @dataclass(frozen=True)
+class Bounded:
+    """A rate, and what it would be if none of the answers missing from it counted (`least`), or all (`most`)."""
+
+    rate: Rate
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
 class Finished(SavedRun):
     """A finished run and its rates."""
 
@@ -20,6 +29,11 @@ class Finished(SavedRun):
         if key not in self.metrics:
             return None
         return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], 0)
+
+    def rated(self, key: str) -> Rate | Bounded | None:
+        """A rate for a table: with its bounds where answers are missing from it."""
+        rate, bounds = self.rate(key), self.bounds(key)
+        return Bounded(rate, *bounds) if rate and bounds else rate
 
     def bounds(self, key: str) -> Bounds | None:
         """A rate's bounds from the flat metrics; None where no answer is missing from it."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmsb.metrics.rates import Rate
-from mmsb.terminal import change
+from mmsb.report.finished import Bounded
+from mmsb.terminal import change, reach
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class Change:
     rate: Rate
 
 
-Cell = str | int | float | Rate | Change | None
+Cell = str | int | float | Rate | Bounded | Change | None
+BOUNDS = "In parentheses, where answers are in no rate: what it would be if none of them counted .. if all did."
+ENDS = ("", " low", " high", " least", " most")  # of a rate's columns in CSV
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs when a text begins with it
 
 
@@ -45,19 +48,26 @@ class Table:
         """The cells as people read them."""
         return [[text(cell) for cell in row] for row in self.rows]
 
+    @property
+    def bounded(self) -> bool:
+        """Whether a rate in it has bounds."""
+        return any(isinstance(cell, Bounded) for row in self.rows for cell in row)
+
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers only, and so stands to the right."""
         return all(not isinstance(row[column], str) for row in self.rows)
 
     def csv(self) -> str:
-        """Comma-separated values: a rate takes three columns, in [-1, 1]; no text is a formula."""
-        rates = {n for n in range(len(self.headings)) if any(isinstance(row[n], Rate | Change) for row in self.rows)}
+        """Comma-separated values: a rate takes a column for each of its numbers, in [-1, 1]; no text is a formula."""
+        widths = [max([len(_numbers(row[n])) for row in self.rows], default=1) for n in range(len(self.headings))]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        heads = [[h, f"{h} low", f"{h} high"] if n in rates else [h] for n, h in enumerate(self.headings)]
-        writer.writerow([plain(head) for group in heads for head in group])
+        heads = [
+            f"{heading}{end}" for heading, width in zip(self.headings, widths, strict=True) for end in ENDS[:width]
+        ]
+        writer.writerow(map(plain, heads))
         for row in self.rows:
-            cells = [_three(cell) if n in rates else [cell] for n, cell in enumerate(row)]
+            cells = [[*_numbers(cell), *[None] * width][:width] for cell, width in zip(row, widths, strict=True)]
             writer.writerow([plain(cell) if isinstance(cell, str) else cell for group in cells for cell in group])
         return out.getvalue()
 
@@ -89,6 +99,8 @@ def text(cell: Cell) -> str:
             return "-"
         case Rate():
             return f"{100 * cell.value:.1f} [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
+        case Bounded():
+            return f"{text(cell.rate)} ({reach((cell.least, cell.most))})"
         case Change():
             return change(cell.rate)
         case float():
@@ -103,9 +115,12 @@ def plain(value: str) -> str:
     return "'" + value if value.startswith(FORMULA) else value
 
 
-def _three(cell: Cell) -> list[Cell]:
-    rate = cell.rate if isinstance(cell, Change) else cell
-    return [rate.value, rate.low, rate.high] if isinstance(rate, Rate) else [rate, None, None]
+def _numbers(cell: Cell) -> list[Cell]:
+    """A cell's numbers, in the order of `ENDS`."""
+    rate = cell.rate if isinstance(cell, Change | Bounded) else cell
+    if not isinstance(rate, Rate):
+        return [rate]
+    return [rate.value, rate.low, rate.high, *([cell.least, cell.most] if isinstance(cell, Bounded) else [])]
 
 
 def _in_markdown(value: str) -> str:
