@@ -171,7 +171,9 @@ def _check_records(folder: Folder, name: str, records: Records, report: Report) 
             report.errors["records of another question than questions/ has in this line"].append(where)
     for scenario in official_scenarios():
         if scenario.id == name and len(records) != (count := len(published(name))):
-            report.remarks["scenarios with another number of questions than published"].append(f"{name}: {len(records)}, not {count}")
+            report.remarks["scenarios with another number of questions than published"].append(
+                f"{name}: {len(records)}, not {count}"
+            )
 
 
 def _check_pictures(folder: Folder, name: str, records: Records, report: Report) -> None:

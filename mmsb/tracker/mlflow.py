@@ -29,7 +29,7 @@ from mmsb.tracker.alive import alive, hold, holding, release
 from mmsb.tracker.base import MakePage, Sweep, Told, made
 from mmsb.tracker.files import share_questions, shared_results
 from mmsb.tracker.live import following
-from mmsb.tracker.mlflow_store import StorePlace, experiment_id, without_user
+from mmsb.tracker.mlflow_store import StorePlace, experiment_id, reason_of, without_user
 from mmsb.tracker.page import look, pair_page, save_pair, save_view
 from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACED, TRACES, Records, asked_for, run_identity
 from mmsb.types import Sample
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 # MITRE ATLAS: evade a model, access through its inference API, verify an attack, craft adversarial data.
 TECHNIQUES = "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
+EXPERIMENT = "mmsb"
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5", "#9498a0")
-AGAIN = "The results are complete. Once MLflow works: python -m mmsb.log run={}. Or go without: tracker=none."
 
 
 @settings
@@ -60,7 +60,7 @@ class MLflow:
 
     output_dir: Path
     uri: str | None = None
-    experiment: str = "mmsb"
+    experiment: str = EXPERIMENT
     traces: Literal["all", "unsafe", "none"] | PositiveInt = "all"
     pictures: Literal["thumbnails", "originals"] = "thumbnails"
     live_after: PositiveFloat | None = 30.0
@@ -93,7 +93,7 @@ class MLflow:
 
     def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
         """Record a finished run: parameters, metrics, tags, dataset and files; then the traces."""
-        sweep, remedy = Sweep.at(run.folder.parent), AGAIN.format(run.folder)
+        sweep, remedy = Sweep.at(run.folder.parent), self._again(run.folder)
         with (
             self.opened(remedy) as records,
             self.place.alone_with(digest(run_identity(run))),
@@ -112,7 +112,7 @@ class MLflow:
     def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Give the parent run the comparison of its runs and their page, and end it."""
         try:
-            with self.opened(AGAIN.format(sweep.folder)) as records:
+            with self.opened(self._again(sweep.folder)) as records:
                 parent, client = self.parent(records, sweep), records.client
                 with ended(client, parent, "FINISHED" if finished else "FAILED"):
                     columns, rows, text = form.comparison(runs)
@@ -130,6 +130,16 @@ class MLflow:
                 return look(self.place, records.experiment, pair_page(records))
         finally:
             release(sweep.folder)
+
+    def _again(self, folder: Path) -> str:
+        """What makes up for a record that failed: with what the command was given, or it would go elsewhere."""
+        given = {"tracker.uri": self.uri and without_user(self.uri), "tracker.experiment": self.experiment}
+        if not self.place.given:
+            given["output_dir"] = str(self.output_dir)
+        usual = {"tracker.experiment": EXPERIMENT, "output_dir": "outputs"}
+        more = "".join(f" {key}={value}" for key, value in given.items() if value and value != usual.get(key))
+        command = f"python -m mmsb.log run={folder}{more}"
+        return f"The results are complete. Once MLflow works: {command}. Or go without: tracker=none."
 
     def parent_of(self, records: Records, sweep: Sweep | None) -> str | None:
         """The record that a run belongs to; made now if it was not possible when the sweep began."""
@@ -227,9 +237,7 @@ class MLflow:
                 records = Records(client, experiment_id(client, self.experiment, place.artifacts))
             yield records
         except Exception as error:
-            reason = next(iter(without_user(str(error)).splitlines()), "")[:300]
-            problem = f"MLflow at {place.shown} did not take it: {type(error).__name__}: {reason}"
-            raise TrackingError(problem, remedy) from error
+            raise TrackingError(f"MLflow at {place.shown} did not take it: {reason_of(error)}", remedy) from error
 
 
 @contextmanager

@@ -38,6 +38,19 @@ def without_user(text: str) -> str:
     return re.sub(r"://[^/@\s]+@", "://", text)
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong, in one line for people.
+
+    MLflow's client wraps what its HTTP library wraps: the words that help stand innermost, behind hundreds of others.
+    """
+    said = next(iter(without_user(str(error)).splitlines()), "")
+    request, _, rest = said.partition(" failed with exception ")
+    if cause := re.search(r"Caused by (\w+)\((.*)", rest):
+        inner = re.search(r"[\w ]*[a-z] [\w ]{3,}", cause[2].rpartition("):")[2] or cause[2])
+        return f"{request} failed: {cause[1]}{f' ({inner[0].strip()})' if inner else ''}"
+    return f"{type(error).__name__}: {said[:300]}"
+
+
 @dataclass(frozen=True)
 class StorePlace:
     """Where runs are recorded: a server (or any URI that MLflow takes), or SQLite in the output folder."""
