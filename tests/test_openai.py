@@ -275,6 +275,24 @@ def test_every_repeat_is_a_draw_of_its_own() -> None:
     assert [orjson.loads(model.request(Prompt("a", repeat=n)))["seed"] for n in range(3)] == [7, 8, 9]
 
 
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f"{CANARY}\nx")
+    with ChatServer() as server, pytest.raises(ConfigError, match="line break") as caught:
+        asked(server, ["a"])
+    assert CANARY not in str(caught.value)
+    assert not server.requests
+
+
+def test_a_proxy_of_the_environment_is_gone_through_but_where_it_is_excepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", DEAD)
+    monkeypatch.setenv("no_proxy", "localhost")
+    with ChatServer() as server:
+        with pytest.raises(ModelError, match="nothing answers"):
+            asked(server, ["a"])
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert isinstance(asked(server, ["a"])["a"], Response)
+
+
 def test_a_key_that_a_server_repeats_is_blotted_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     with ChatServer(act=lambda text, _: error(400, f"bad {CANARY}") if text == "a" else None) as server:

@@ -125,13 +125,13 @@ class _Session:
     async def draw(self, order: Order) -> Drawn:
         import openai
 
-        from mmsb.model.request_errors import request_error
+        from mmsb.model.client_errors import client_error
 
         made = self.settings
         try:
             reply = await self._client.images.generate(**made._request(order))
         except openai.APIError as error:
-            met = request_error(error, self._key)
+            met = client_error(error, self._key)
             if moderated(error):
                 return order, Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
             if (met.unreachable and not self.drawn) or met.fatal(self.drawn):

@@ -12,8 +12,9 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mmsb.errors import ModelError
+from mmsb.model.client_errors import client_error
 from mmsb.model.endpoint import MALFORMED_TRIES, Endpoint, met_by, note, wait, worth_another
-from mmsb.model.request_errors import RequestError, request_error
+from mmsb.model.request_errors import RequestError, malformed
 from mmsb.replies import Malformed
 
 if TYPE_CHECKING:
@@ -24,12 +25,22 @@ START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 
 
 class BatchCalls:
-    """What makes them, for one engine."""
+    """What makes them, for one engine.
+
+    Attributes:
+        client: OpenAI's own.
+    """
 
     def __init__(self, settings: OpenAI, endpoint: Endpoint) -> None:
         """Nothing is sent yet."""
         self._settings = settings
         self._endpoint = endpoint
+        self.client = openai.AsyncOpenAI(
+            base_url=endpoint.url,
+            api_key=endpoint.key or "none",
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
+        )
 
     async def patiently(self, call: Callable[[], Awaitable[T]], state: str) -> T:
         """Make a call of the batch interface, again and again within patience.
@@ -52,12 +63,14 @@ class BatchCalls:
     async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             result = await call()
-        except (openai.APIError, Malformed) as error:
+        except openai.APIError as error:
             if isinstance(error, openai.APIStatusError):
                 self._endpoint.heard = time.monotonic()
-            raise request_error(error, self._endpoint.key) from error
+            raise client_error(error, self._endpoint.key) from error
+        except Malformed as error:
+            raise malformed(error, self._endpoint.key) from error
         except (aiohttp.ClientError, httpx2.RequestError) as error:  # while a body is read
-            raise request_error(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
+            raise malformed(Malformed(f"not HTTP: {error}"), self._endpoint.key) from error
         self._endpoint.heard = time.monotonic()
         return result
 

@@ -78,6 +78,7 @@ class Batches:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._calls.client.close()
         self._ledger.__exit__()
 
     async def ask(self, prompt: Prompt) -> Outcome:
@@ -140,7 +141,7 @@ class Batches:
             async def upload() -> str:
                 with path.open("rb") as file:
                     sent = (f"mmsb-{name}.jsonl", file, "application/jsonl")
-                    return (await self._endpoint.client.files.create(file=sent, purpose="batch")).id
+                    return (await self._calls.client.files.create(file=sent, purpose="batch")).id
 
             file = await self._calls.patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
             record = self._ledger.write(Record(name, written.keys, file))
@@ -166,7 +167,7 @@ class Batches:
                 return found
             since = time.time()
             try:
-                made = await self._endpoint.client.batches.create(
+                made = await self._calls.client.batches.create(
                     input_file_id=record.file, endpoint="/v1/chat/completions", completion_window="24h"
                 )
             except openai.APIStatusError as error:
@@ -181,7 +182,7 @@ class Batches:
         """A batch with this file; a server may list it some time after it accepted it."""
         while True:
             settled = time.time() - since >= SETTLED
-            async for batch in self._endpoint.client.batches.list(limit=100):
+            async for batch in self._calls.client.batches.list(limit=100):
                 if batch.input_file_id == record.file:
                     return batch.id
             if settled:
@@ -194,7 +195,7 @@ class Batches:
         seconds, last, told = FIRST_POLL, "", 0.0
         while True:
             batch = await self._calls.patiently(
-                lambda: self._endpoint.client.batches.retrieve(record.batch or ""), f"batch {record.batch} is there"
+                lambda: self._calls.client.batches.retrieve(record.batch or ""), f"batch {record.batch} is there"
             )
             line = self._line(record, batch)
             if line != last or time.monotonic() - told > TOLD:
@@ -228,7 +229,7 @@ class Batches:
         outcomes: dict[str, Outcome] = {}
 
         async def fetch(file: str, atleast: int) -> None:
-            async with self._endpoint.client.files.with_streaming_response.content(file) as content:
+            async with self._calls.client.files.with_streaming_response.content(file) as content:
                 await content.stream_to_file(path)
             found = dict(read_answers(path, lambda body: self._settings.read(body, Prompt("")), self._endpoint.key))
             if len(found) < atleast:

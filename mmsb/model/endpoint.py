@@ -1,4 +1,4 @@
-"""Asking endpoints: requests through the openai client, repeated with patience, at a limited rate.
+"""Asking endpoints: requests, repeated with patience, at a limited rate.
 
 Client, connections and limits belong to the endpoint, so that a target, its judge and its defenses that ask the same
 server stay within one limit together.
@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
-import httpx2
-import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from mmsb.errors import DataError, ModelError, StoreError
@@ -25,9 +23,10 @@ from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.governor import Breaker, Gate
 from mmsb.model.hedge import hedged
 from mmsb.model.hopeless import hopeless
+from mmsb.model.http import Client, Refused
 from mmsb.model.limits import Limits, Shared
 from mmsb.model.pace import Estimate, Pace
-from mmsb.model.request_errors import RequestError, request_error
+from mmsb.model.request_errors import RequestError, lost, malformed, refused
 from mmsb.model.route import Route, Servers
 from mmsb.picture import FilePicture
 from mmsb.replies import Malformed
@@ -41,8 +40,6 @@ FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost 
 START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
 WELL_SECONDS = 5.0  # for the list of its models
 MALFORMED_TRIES = 3  # each may cost money
-REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
-UNREAD = {"X-Stainless-Raw-Response": "stream"}  # has the client hand a reply over before its body is read
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
 back_off = wait_exponential_jitter(multiplier=0.5, max=30, jitter=JITTER)  # seconds between attempts
 
@@ -63,16 +60,11 @@ class Endpoint:
     """
 
     def __init__(self, url: str, key: str | None, limits: Limits, folder: Path, begin: Callable[[], None]) -> None:
-        """Open the client; nothing is sent yet. `folder` is where processes that ask here share the limits."""
+        """Nothing is sent yet. `folder` is where processes that ask here share the limits."""
         self.url = url
         self.begin = begin
         self.key = key
-        self.client = openai.AsyncOpenAI(
-            base_url=url,
-            api_key=key or "none",
-            max_retries=0,
-            http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
-        )
+        self.client = Client(url, key)
         self._shared = Shared(folder, limits)
         self.gate = Gate(limits.places, self._shared.share)
         self.breaker = Breaker()
@@ -82,15 +74,9 @@ class Endpoint:
 
     async def well(self) -> bool:
         """Whether it answers anything at all; asked for its models, which costs nothing."""
-        headers = {"Authorization": f"Bearer {self.key or 'none'}"}
-        timeout = aiohttp.ClientTimeout(total=WELL_SECONDS)
         try:
-            async with (
-                aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=True) as session,
-                session.get(f"{self.url}/models", allow_redirects=False) as reply,
-            ):
-                return reply.status < 500
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            return await self.client.status("/models", WELL_SECONDS) < 500
+        except (aiohttp.ClientError, OSError):
             return False
 
     async def close(self) -> None:
@@ -193,53 +179,30 @@ class Requests:
         await endpoint.pace.turn(expected := self._estimate.of(prompt))
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.timeout):  # the client's own begins anew with every byte
-                content = await self._content(endpoint, body, prompt)
+            async with asyncio.timeout(self._settings.timeout):  # of the whole: a server may send a byte now and then
+                content = await endpoint.client.post(self._settings.path_of(prompt), body, self._connect(endpoint))
             endpoint.heard = time.monotonic()
             response = self._settings.read(content, prompt)
+        except aiohttp.ClientError as error:
+            raise lost(error, endpoint.key) from error
         except TimeoutError as error:
             raise RequestError("timeout", f"no whole reply within {self._settings.timeout:g} s") from error
-        except (openai.APIError, Malformed) as error:
-            if isinstance(error, openai.APIStatusError):
-                endpoint.heard = time.monotonic()
-                if filtered(error.body):
-                    return Response("", "content_filter", seconds=endpoint.heard - started)
-            raise request_error(error, endpoint.key) from error
-        except aiohttp.ClientError as error:  # what the openai client lets pass
-            raise request_error(Malformed(f"not HTTP: {error}"), endpoint.key) from error
+        except Refused as error:
+            endpoint.heard = time.monotonic()
+            if filtered(error.error):
+                return Response("", "content_filter", seconds=endpoint.heard - started)
+            raise refused(error, endpoint.key) from error
+        except Malformed as error:
+            raise malformed(error, endpoint.key) from error
+        except OSError as error:
+            raise lost(error, endpoint.key) from error
         endpoint.pace.correct(expected, response)
         self._estimate.learn(prompt, response)
         return replace(response, seconds=time.monotonic() - started)
 
-    async def _content(self, endpoint: Endpoint, body: bytes, prompt: Prompt) -> bytes:
-        """The body of the reply, read in pieces.
-
-        Raises:
-            Malformed: it is longer than any answer.
-        """
-        received = await endpoint.client.post(
-            self._settings.path_of(prompt),
-            content=body,
-            cast_to=httpx2.Response,
-            options={"timeout": self._timeout(endpoint), "headers": UNREAD},
-        )
-        try:
-            pieces, size = [], 0
-            async for piece in received.aiter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > REPLY_BYTES:
-                    raise Malformed(f"a reply of more than {REPLY_BYTES // 1_000_000} MB")
-            return b"".join(pieces)
-        except httpx2.RequestError as error:
-            raise openai.APIConnectionError(request=received.request) from error
-        finally:
-            await received.aclose()
-
-    def _timeout(self, endpoint: Endpoint) -> httpx2.Timeout:
-        seconds = self._settings.timeout
-        connect = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
-        return httpx2.Timeout(seconds, connect=min(connect, seconds))
+    def _connect(self, endpoint: Endpoint) -> float:
+        seconds = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
+        return min(seconds, self._settings.timeout)
 
     def _stop(self, state: RetryCallState, route: Route) -> bool:
         """Whether this prompt has been tried long enough."""

@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterator, Mapping
 
 import aiohttp
-import openai
 
+from mmsb.model.http import Refused
 from mmsb.replies import Malformed
 
 AGAIN = (408, 409, 429)
@@ -89,23 +89,30 @@ class RequestError(Exception):
         return self.status in stops or self.code in FATAL_CODES
 
 
-def request_error(error: openai.APIError | Malformed, key: str | None) -> RequestError:
-    """An error of the client, sorted; `key` is blotted out where a server repeats it."""
+def refused(reply: Refused, key: str | None) -> RequestError:
+    """A reply that is no success, sorted; `key` is blotted out where a server repeats it, here and below."""
+    body = reply.error if isinstance(reply.error, Mapping) else {}
+    code, status = body.get("code"), reply.status
+    message = _shown(str(body.get("message") or f"Error code: {status}"), key)
+    if status in MOVED:
+        message = f"moved to {reply.headers.get('location', 'an address that it does not name')}"
+    cause = "rate_limit" if status == 429 else f"http_{status}"
+    return RequestError(cause, message, status, None if code is None else str(code), retry_after(reply.headers))
 
-    def shown(message: str) -> str:
-        return message.replace(key, "[key]") if key else message
 
-    if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, Mapping) else {}
-        message = shown(str(body.get("message") or error.message))
-        if error.status_code in MOVED:
-            message = f"moved to {error.response.headers.get('location', 'an address that it does not name')}"
-        cause = "rate_limit" if error.status_code == 429 else f"http_{error.status_code}"
-        return RequestError(cause, message, error.status_code, error.code, retry_after(error.response.headers))
-    if isinstance(error, Malformed):
-        return RequestError("malformed", shown(str(error)))
+def malformed(error: Malformed, key: str | None) -> RequestError:
+    """A reply that is not what the endpoint's protocol says."""
+    return RequestError("malformed", _shown(str(error), key))
+
+
+def lost(error: BaseException, key: str | None) -> RequestError:
+    """No reply, or half of one: what became of the connection."""
     causes = list(_causes(error))
-    return RequestError(_connection(causes), shown(_said(causes)))
+    return RequestError(_connection(causes), _shown(_said(causes), key))
+
+
+def _shown(message: str, key: str | None) -> str:
+    return message.replace(key, "[key]") if key else message
 
 
 def _said(causes: list[BaseException]) -> str:
@@ -117,7 +124,7 @@ def _said(causes: list[BaseException]) -> str:
             return str(getattr(cause, "verify_message", None) or cause.reason or cause)
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
-    return next((str(cause) for cause in causes[1:] if str(cause)), type(causes[-1]).__name__)
+    return next((str(cause) for cause in causes if str(cause)), type(causes[-1]).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -127,14 +134,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _connection(causes: list[BaseException]) -> str:
-    """What became of the connection. The transport's own error says it: the layers above call nearly all a timeout."""
+    """What became of the connection. aiohttp's own error says it: a layer above may call nearly all a timeout."""
     met = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError | TimeoutError)), None)
     if isinstance(met, aiohttp.ClientSSLError):
         return "tls"
     if isinstance(met, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return "unreachable"
-    if met is None:
-        return "timeout" if isinstance(causes[0], openai.APITimeoutError) else "connection"
     return "timeout" if isinstance(met, TimeoutError) else "connection"
 
 

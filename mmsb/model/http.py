@@ -1,0 +1,153 @@
+"""The HTTP of one endpoint: a body that is ready is posted, and the reply is read within limits.
+
+aiohttp alone: a client for all of an API builds, checks and copies what is asked and answered here without need, which
+costs several times what the request itself does.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from os import environ
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from mmsb.errors import ConfigError
+from mmsb.replies import Malformed
+
+REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
+IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
+ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}  # as OpenAI's own client
+
+
+class Refused(Exception):
+    """A reply that is no success.
+
+    Attributes:
+        status: of HTTP.
+        headers: their names in any case.
+        error: what the body says of it: its "error" where it has one, else the whole; text where it is no JSON.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Read the body as far as it can be read."""
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.headers = headers
+        self.error = _error_in(body)
+
+
+class Client:
+    """Posts to one endpoint, over as many connections as are in use."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        """Nothing is opened yet; without a key "none" is sent, since some servers want to see any.
+
+        Raises:
+            ConfigError: no header can hold the key.
+        """
+        if key and not key.isprintable():
+            raise ConfigError(
+                f"the key for {urlsplit(url).netloc} has a line break or another unprintable character in it",
+                "Set its environment variable again, to the key alone; its value is not shown here.",
+            )
+        self._url = url.rstrip("/")
+        self._headers = {
+            "Authorization": f"Bearer {key or 'none'}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"mmsb/{version('mmsb')}",
+            **{header: environ[name] for name, header in ACCOUNT.items() if environ.get(name)},
+        }
+        self._proxy = _proxy(self._url)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: bytes, connect_seconds: float) -> bytes:
+        """Send a body of JSON; give back the reply's. How long it may take as a whole is the caller's to limit.
+
+        Raises:
+            Refused: the status is no success. Redirects are none: nobody chose that other address.
+            Malformed: the reply is longer than any answer.
+            aiohttp.ClientError, OSError: there is no whole reply.
+        """
+        async with self._opened().post(
+            self._url + path,
+            data=body,
+            allow_redirects=False,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(sock_connect=connect_seconds),
+        ) as reply:
+            if 200 <= reply.status < 300:
+                return await _read(reply)
+            content = b""
+            with suppress(aiohttp.ClientError, Malformed):  # the status says enough
+                content = await _read(reply)
+            raise Refused(reply.status, reply.headers, content)
+
+    async def status(self, path: str, seconds: float) -> int:
+        """The status of a GET.
+
+        Raises:
+            aiohttp.ClientError, OSError: there is none within so many seconds.
+        """
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        async with self._opened().get(
+            self._url + path, allow_redirects=False, proxy=self._proxy, timeout=timeout
+        ) as reply:
+            return reply.status
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # No limit of its own, no cookies: how many ask is decided before, and no request depends on another.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ssl=_certificates(self._url))
+            cookies = aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=cookies)
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session:
+            await self._session.close()
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    pieces, size = [], 0
+    async for piece in reply.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > REPLY_BYTES:
+            raise Malformed(f"a reply of more than {REPLY_BYTES // 1_000_000} MB")
+    return b"".join(pieces)
+
+
+def _certificates(url: str) -> ssl.SSLContext | bool:
+    if urlsplit(url).scheme != "https":
+        return True
+    # It knows where each system keeps its certificates, and SSL_CERT_FILE. Only here: it takes memory and time.
+    from httpx2 import create_ssl_context
+
+    return create_ssl_context()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for a URL."""
+    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _error_in(body: bytes) -> object:
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found.get("error", found) if isinstance(found, dict) else found
