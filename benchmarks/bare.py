@@ -14,7 +14,7 @@ from openai import AsyncOpenAI
 
 
 async def main(url: str, folder: Path, concurrency: int) -> None:
-    client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600)
     gate = asyncio.Semaphore(concurrency)
 
     async def ask(picture: Path) -> str:

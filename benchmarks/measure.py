@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,34 +36,44 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took: wall and CPU seconds, peak memory in MB, and what it printed."""
+    """What a command took.
+
+    Attributes:
+        seconds: of the clock.
+        cpu_seconds: of the processor, for all its processes together.
+        own_cpu_seconds: likewise, without those that outlive it (a judge's processes).
+        megabytes: of memory, at its peak, for the command itself.
+        output: what it printed.
+    """
 
     seconds: float
     cpu_seconds: float
+    own_cpu_seconds: float
     megabytes: float
     output: str
 
 
-def run(command: Sequence[str], folder: Path, expect: int = 0) -> Cost:
-    """Run a command of this Python (`-m ...`) in `folder` and measure it.
+def run(command: Sequence[str], folder: Path, expect: int = 0, python: str = sys.executable) -> Cost:
+    """Run a command of this Python (`-m ...`) or another one in `folder` and measure it.
 
     Raises:
         RuntimeError: it ended with another code than expected.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    output = folder / "output.txt"
+    output, took = folder / "output.txt", folder / "took.json"
     with output.open("wb") as file:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.child", str(took), python, *command],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-    text = output.read_text(errors="replace")
-    if process.returncode != expect:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{text[-2000:]}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+    text, found = output.read_text(errors="replace"), json.loads(took.read_text())
+    if (code := found.pop("code")) != expect:
+        raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{text[-2000:]}")
+    return Cost(**found, output=text)
 
 
 def show(figures: Iterable[Figure]) -> bool:
