@@ -57,6 +57,7 @@ def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
     """Pass the samples on, noting their order and what they show."""
     for sample in samples:
         noted.order.append(sample.id)
+        # the key holds text, picture and settings: two runs with one digest asked the very same
         noted.shown.update(sample.prompt.key.encode())
         yield sample
 
@@ -74,4 +75,5 @@ def note(result: Result, noted: Notes) -> None:
             noted.totals[total] += getattr(result.outcome, total) or 0
         noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
     else:
+        # in no total: what failed has cost nothing that anybody counted
         noted.failures.append((result.sample.id, result.outcome))

@@ -25,6 +25,7 @@ LEFT: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
 def console() -> Console:
     """Standard output; of fixed width when it is not a terminal, so that tables do not break."""
     out = Console()
+    # Rich takes 80 columns for a pipe, where a log has room
     return out if out.is_terminal else Console(width=WIDTH_WHEN_PIPED)
 
 
@@ -52,6 +53,7 @@ def change(rate: Rate) -> str:
 
 def p_value(p: float | None) -> str:
     """A p as people print it: never 0."""
+    # a test that was not made is no p of 1
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"

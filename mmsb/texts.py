@@ -29,6 +29,7 @@ def rows(place: str | None) -> str:
         name = f"text_{ODD.sub('_', path.stem)}"
         if name in names:
             raise ConfigError(f"{names[name].name} and {path.name} would both be called {name}", "Rename one of them.")
+        # a launcher's process may run in another folder
         names[name] = path.absolute()
     if not names:
         raise ConfigError(f"defense_text={place} has no .txt files", "Put one text into each file of the folder.")
@@ -39,5 +40,6 @@ def rows(place: str | None) -> str:
             "placement": "${mmsb.placed:${defense_placement},before}",
             "text_file": str(path),
         }
+        # in memory and not as files: conf/ may be read-only, and two sweeps may have files of one name
         ConfigStore.instance().store(name, {name: option}, group="defense", provider="defense_text")
     return "".join(f",{name}" for name in names)

@@ -81,6 +81,7 @@ class Comparing:
             DataError: two runs share no rated question.
         """
         pairs = list(paired(self.opened))
+        # all pairs before any is corrected: Holm needs the whole family
         raw = [compare(a.rows, b.rows, self.metric, {**a.groups, **b.groups}) for a, b in pairs]
         for (a, b), comparison in zip(pairs, raw, strict=True):
             if not comparison.pairs:

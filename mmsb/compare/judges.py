@@ -80,6 +80,7 @@ def answer_sets(runs: Sequence[Compared]) -> list[dict[str, Compared]]:
 def _rank(run: Compared, others: Sequence[Compared], metric: Metric) -> int:
     key = metric.key("macro")
     own = run.finished.metrics.get(key, 0.0)
+    # ties share the better rank
     return 1 + sum(other.finished.metrics.get(key, 0.0) > own for other in others)
 
 

@@ -47,6 +47,7 @@ class Compared:
     def settings(self) -> Mapping[str, str]:
         """The options of its groups and its single settings, as far as they can matter."""
         values = self.finished.values
+        # where results lie and who may load code differ between any two machines, and would bury what matters
         config = {key: value for key, value in values["config"].items() if key not in ELSEWHERE}
         flat = {key: str(value) for key, value in flatten(config) if key not in WHO}
         choices = {group: str(values["choices"][group]) for group in WHO if group in values["choices"]}

@@ -37,6 +37,7 @@ def print_runs(runs: Sequence[Compared]) -> None:
         table.add_row(str(run.number), escape(str(run.folder)), *(escape(run.settings.get(g, "-")) for g in groups))
     console().print(table)
     for key in differing(runs):
+        # by number: paths are long, and the table above has them
         values = "; ".join(f"{run.number}: {run.settings.get(key, '-')}" for run in runs)
         print(f"differs: {key} ({values})")
 

@@ -67,6 +67,7 @@ class Conversion:
                 f"{model.name} needs no conversion", f"Run it as it is: python -m mmsb model={model.name}"
             )
         target = Path(model.name_or_path).expanduser()
+        # the folder gets this name only when it is whole (see `make`)
         if (target / "config.json").is_file():
             print(f"{target} is there already.")
             return
@@ -113,12 +114,14 @@ def make(model: Convertible, sources: Sources, target: Path, made_of: str = "") 
 
     draft = target.with_name(f"{target.name}.converting")
     stamp = draft / STAMP
+    # shards of other files would be taken for this conversion's, since they are known by name alone
     if draft.is_dir() and (stamp.read_text(encoding="utf-8") if stamp.is_file() else "") != made_of:
         shutil.rmtree(draft)
     write_atomically(stamp, made_of)
     size = write_weights(draft, model.convert(sources), model.shapes(sources))
     model.describe(sources, draft)
     stamp.unlink()
+    # a folder under the final name is always whole: nothing loads half of one
     draft.replace(target)
     return size
 

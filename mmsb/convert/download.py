@@ -49,11 +49,13 @@ def fetch(files: Files, entry: str, source: Source, repository: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     record = read_record(files.root)
+    # a branch that moved between two downloads would mix weights of two releases
     pinned = source.revision or record.get(source.path, {}).get("revision")
     place = files.path(entry)
     try:
         found = HfApi().model_info(repository, revision=pinned)
         commit = str(found.sha)
+        # before the first file: an interrupted download is known as one, and goes on at the same commit
         _note(files.root, source.path, {"repository": repository, "revision": commit})
         names = [source.path] if source.is_file else wanted((s.rfilename for s in found.siblings or ()), source.files)
         for name in names:
@@ -75,6 +77,7 @@ def wanted(names: Iterable[str], patterns: tuple[str, ...]) -> list[str]:
     kept = [name for name in names if not any(fnmatch(name, pattern) for pattern in NOT_NEEDED)]
     if patterns:
         return [name for name in kept if any(fnmatch(name, pattern) for pattern in patterns)]
+    # the same weights twice otherwise; safetensors runs no code when it is opened
     if any(name.endswith(".safetensors") for name in kept):
         kept = [name for name in kept if not name.endswith((".bin", ".bin.index.json"))]
     return kept
@@ -102,6 +105,7 @@ def digests(path: Path) -> dict[str, str]:
     """SHA-256 of a file, or of every file of a folder, by name."""
     if path.is_file():
         return {path.name: _sha256(path)}
+    # the hub's client keeps its own notes below .cache, which change with every download
     found = (file for file in sorted(path.rglob("*")) if file.is_file() and ".cache" not in file.parts)
     return {file.relative_to(path).as_posix(): _sha256(file) for file in found}
 

@@ -13,6 +13,7 @@ DELTA = re.compile(r"(.*)\.lora_(A|B)(?:\.\w+)?\.weight")  # with and without th
 
 def merge(weight: Any, down: Any, up: Any, alpha: float) -> Any:
     """`weight` [out, in] + alpha / rank * up [out, rank] @ down [rank, in], computed in float32."""
+    # in half precision the product loses what a small delta changes
     delta = up.float() @ down.float() * (alpha / down.shape[0])
     return (weight.float() + delta).to(weight.dtype)
 
@@ -31,6 +32,7 @@ def adapted(weights: Iterable[tuple[str, Any]], changes: Iterable[tuple[str, Any
         else:
             replaced[key] = tensor
     for key, tensor in weights:
+        # popped: what is left at the end belongs to no weight, and is an error
         tensor = replaced.pop(key, tensor)
         delta = deltas.pop(key, None)
         if delta is None:

@@ -85,6 +85,7 @@ class Files:
 
     def missing(self) -> list[str]:
         """Entries that are not there, or whose download did not end."""
+        # a folder exists from its first file on: the record alone tells a whole download from half a one
         unfinished = {path for path, known in read_record(self.root).items() if "files" not in known}
         return [
             entry for entry, source in self.source.items() if not self.path(entry).exists() or source.path in unfinished
@@ -97,6 +98,7 @@ class Files:
             path = self.path(entry)
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 stat = file.stat()
+                # no digest: of 30 GB it takes minutes, and a conversion asks at each start
                 lines.append(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}")
         return "\n".join(lines)
 
@@ -162,6 +164,7 @@ def weight_files(folder: Path) -> list[Path]:
     for index in INDEXES:
         if (folder / index).is_file():
             names = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+            # the name alone: an index must not lead out of its folder
             return [folder / Path(name).name for name in sorted(names)]
     found = [folder / name for name in SINGLE if (folder / name).is_file()]
     if not found:

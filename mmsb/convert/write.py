@@ -42,6 +42,7 @@ def write_weights(
     for shard in shards(only_new(weights, index, wanted, seen)):
         number += 1
         name = f"model-{number:05d}.safetensors"
+        # a shard under its final name is whole, and is not made again after a kill
         draft = folder / f".{name}.tmp"
         save_file(shard, draft, metadata={"format": "pt"})
         draft.chmod(0o644)  # safetensors writes files that only their owner can read
@@ -70,6 +71,7 @@ def only_new(
     for key, tensor in weights:
         if key not in wanted or key in seen:
             raise ModelError(f"{key} is not a weight of this model" if key not in wanted else f"{key} comes twice")
+        # a wrong file mostly shows here, before gigabytes are written
         if tensor.shape != wanted[key]:
             raise ModelError(f"{key} has shape {list(tensor.shape)}; this model has {list(wanted[key])}")
         seen.add(key)
@@ -82,6 +84,7 @@ def shards(weights: Iterable[tuple[str, Any]]) -> Iterator[dict[str, torch.Tenso
     shard: dict[str, torch.Tensor] = {}
     size = 0
     for key, tensor in weights:
+        # safetensors refuses views that share storage; a clone is freed with its shard
         shard[key] = tensor.clone(memory_format=torch.contiguous_format)
         size += tensor.nbytes
         if size >= SHARD_BYTES:

@@ -87,9 +87,12 @@ class MME(PublicSet):
         answers = [line[-1].strip().lower() for line in lines]
         if len(lines) != 2 or any(len(line) != 2 for line in lines) or not set(answers) <= set(YES_NO):
             raise DataError(f"{text} is not two questions, each with a tab and Yes or No", FROM_SOURCE)
+        # endings differ by kind; a name without a file is told of as a missing picture later
         image = next((path for end in ENDINGS if (path := images / f"{text.stem}{end}").is_file()), images / text.stem)
+        # pictures are named by no rule, and ids become file names
         name = re.sub(r"[^A-Za-z0-9_-]", "_", text.stem)[:60]
         for number, ((question, _), answer) in enumerate(zip(lines, answers, strict=True)):
+            # who misreads a picture mostly fails both of its questions: they are not independent
             solution = Solution(answer, YES_NO, together=name)
             place = str(image.relative_to(self.folder))
             yield Item(f"{name}-{number}", kind, question.strip(), True, place, solution)
@@ -107,6 +110,7 @@ class MMVet(PublicSet):
 
     def read(self) -> Iterator[Item]:
         """One question a record; its answer joins with <AND> what must be there, with <OR> what is enough."""
+        # one category, since a macro average over capabilities would be no published number
         for key, record in read_json(self.folder / self.FILE).items():
             yield Item(key, "all", record["question"], True, record["imagename"], Solution(str(record["answer"])))
 
@@ -165,6 +169,7 @@ class MMMU(PublicSet):
             for row, cell in _rows(file, self.COLUMNS, self.PICTURE)
         ]
         asked = [(item, cell) for item, cell in rows if item is not None]
+        # said, not silent: an accuracy over a part is not the published one
         if len(asked) < len(rows):
             left = f"{len(rows) - len(asked)} of {len(rows)} questions of {self.name} are left out"
             print(f"{left}: without options, or about several pictures", file=sys.stderr)
@@ -188,6 +193,7 @@ def listed(options: Mapping[str, str]) -> str:
 
 def _rows(file: Path, columns: Sequence[str], picture: str) -> Iterator[tuple[dict[str, Any], CellPicture]]:
     whole = opened(file, (*columns, picture))
+    # by row group and without the column of pictures, which would not fit into memory at once
     for group in range(whole.num_row_groups):
         for number, row in enumerate(whole.read_row_group(group, [*columns]).to_pylist()):
             yield row, CellPicture(file, group, number, picture)

@@ -64,6 +64,7 @@ class HubMirror:
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         if self.question_files:
+            # the mirror has no key phrases: with the authors' files at hand pictures that it lacks can be drawn
             authors = MMSafetyBench(root=self.question_files, subset=self.subset, limit=self.limit)
             yield from authors.questions(scenario)
             return
@@ -73,6 +74,7 @@ class HubMirror:
                 "Set dataset.question_files to the authors' folder, or use dataset.limit=13.",
             )
         changed = self._texts(scenario, "Text_only")
+        # all three splits are held against the ids of the first: a question without its twin would skew one mode
         about_picture, about_text = self._texts(scenario, "SD", changed), self._texts(scenario, "TYPO", changed)
         for key in sorted(changed, key=by_number)[: self.limit]:
             texts = {
@@ -92,6 +94,7 @@ class HubMirror:
         file = self._file(self._configs[question.scenario], kind)
         place = places(file).get(question.id)
         if place and picture_bytes(file, *place):
+            # by place and not by bytes: a run of all modes would hold every picture of the benchmark
             return CellPicture(file, *place)
         if not question.key_phrase:
             raise MissingPicture(f"id {question.id} in {file}")
@@ -109,6 +112,7 @@ class HubMirror:
         file = self._file(self._configs[scenario.id], split)
         columns = opened(file).read(["id", "question"]).to_pydict()
         texts = dict(zip(columns["id"], columns["question"], strict=True))
+        # parquet knows nulls, also where a text is meant
         for key in (*texts, *(wanted or ())):
             if not (isinstance(key, str) and ID.fullmatch(key) and isinstance(texts.get(key), str)):
                 raise DataError(f"{file} has no question for id {key!r}", "Get the file again.")
@@ -137,6 +141,7 @@ def _downloaded(name: str, revision: str) -> Path:
     except OSError as error:  # no network, no such revision, no space
         reason = str(error).strip().splitlines()[0] if found else "it cannot be reached, and the cache lacks the file"
         raise DataError(f"{name} of {REPOSITORY} cannot be had from the hub: {reason}", _by_hand("FOLDER")) from error
+    # the cache names its folders by commit; nothing else tells which one a branch stood for
     _commits.setdefault(revision, path.parts[path.parts.index("snapshots") + 1])
     return path
 

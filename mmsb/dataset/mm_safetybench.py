@@ -80,6 +80,7 @@ class MMSafetyBench:
         if not isinstance(records, dict):
             raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
         ids = self._tiny_ids(scenario) if self.subset == "tiny" else list(records)
+        # in every mode, also where the text alone would do: modes are compared on the same questions
         ids = [key for key in ids if f"{scenario.id}/{key}" not in self.gaps]
         for key in sorted(ids, key=by_number)[: self.limit]:
             yield self._question(key, records.get(key), scenario, path)
@@ -110,6 +111,7 @@ class MMSafetyBench:
             raise DataError(f"{path}: {key!r} is not an id", "Ids are letters, digits, '-' and '_'.")
         if not isinstance(record, dict):
             raise DataError(f"{path} has no record {key!r}", "Restore the file from its source.")
+        # checked where it is read: a missing wording would else be asked as an empty prompt, and answered
         lacking = [name for name in FIELDS if not isinstance(record.get(name), str)]
         if lacking:
             raise DataError(
@@ -177,4 +179,5 @@ def read_json(path: Path) -> Any:
 
 def by_number(key: str) -> tuple[int, str]:
     """Order of ids: numbers by value, anything else after them."""
+    # as text 10 would come before 2, and limit= would take other questions than its reader thinks
     return (int(key), key) if key.isdecimal() else (1 << 62, key)

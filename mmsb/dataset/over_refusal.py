@@ -51,6 +51,7 @@ class MOSSBench(PublicSet):
     def read(self) -> Iterator[Item]:
         """One query a record, all harmless; the kind of stimulus is the category."""
         for record in read_json(self.folder / self.FILE).values():
+            # an unknown type is a KeyError, which the base class tells as a broken file
             category = self.TYPES[record["metadata"]["over"]]
             yield Item(str(record["pid"]), category, record["question"], True, record["image"])
 

@@ -72,6 +72,7 @@ def opened(file: Path, columns: Collection[str] = ("id", "question", "image")) -
 def places(file: Path) -> dict[str, tuple[int, int]]:
     """Row group and row of each id."""
     whole = opened(file, ("id",))
+    # ids alone: the pictures of a group are decompressed only when one of them is shown
     groups = (whole.read_row_group(n, ["id"])["id"].to_pylist() for n in range(whole.num_row_groups))
     return {key: (number, row) for number, keys in enumerate(groups) for row, key in enumerate(keys)}
 

@@ -89,6 +89,7 @@ class PublicSet:
         found: dict[tuple[str, str], Item] = {}
         try:
             for item in self.read():
+                # ids become file names and parts of a row's name; twice the same would overwrite an answer
                 if not ID.fullmatch(item.id) or (item.scenario, item.id) in found:
                     raise DataError(
                         f"{self.folder / self.FILE}: {item.id!r} is no id, or is there twice", "Restore the file."
@@ -104,6 +105,7 @@ class PublicSet:
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
         """The set's categories, in the order of their first records."""
+        # reversed, so that of categories that differ in case alone the first one's spelling stays
         titles = {item.scenario: item.category for item in reversed(self.items.values())}
         return tuple(
             Scenario(id=name, name=name, title=titles[name], group="harm", rule="harm", criterion=CRITERION)
@@ -114,6 +116,7 @@ class PublicSet:
         """The category's questions, in the order of the file."""
         members = [item for item in self.items.values() if item.scenario == scenario.id]
         for item in members[: self.limit]:
+            # these sets have one wording; every image mode asks it
             texts = dict.fromkeys(TEXTS, item.text)
             texts |= dict.fromkeys((PLAIN, "changed"), item.told) if item.told else {}
             yield Question(item.id, scenario.id, texts, benign=item.benign, solution=item.solution)
@@ -129,6 +132,7 @@ class PublicSet:
         image = self.items[question.scenario, question.id].image
         if image is None or self.IMAGES is None:
             raise ConfigError(f"{self.name} is text only", "Use image_mode=text_only.")
+        # resolved before it is compared: a link or ".." in a foreign file must not show any picture of this disk
         folder = (self.folder / self.IMAGES).resolve()
         path = (folder / image).resolve()
         if not path.is_relative_to(folder):

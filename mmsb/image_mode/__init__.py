@@ -44,6 +44,7 @@ class Font:
     @pydantic.field_validator("path")
     @classmethod
     def _is_a_font(cls, value: Path | None) -> Path | None:
+        # where settings are read: a run would else draw hundreds of pictures before it met the font
         return value and drawable(value, "font.path")
 
     @pydantic.field_validator("fallback")
@@ -121,6 +122,7 @@ class ImageMode:
         drawing = dataset.picture(question, "SD") if self.image == "SD_TYPO" else None
         if drawing is None:
             raise MissingPicture(f"imgs/{question.scenario}/SD/{question.id}.jpg")
+        # the authors' own TYPO file first: drawn anew with another Pillow, its pixels would differ
         return Stacked(drawing, dataset.picture(question, "TYPO") or self._typed(question, dataset))
 
     def _typed(self, question: Question, dataset: Dataset) -> TypedText:

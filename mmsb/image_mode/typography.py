@@ -54,6 +54,7 @@ def _wrap(text: str, length: Callable[[str], float], width: int) -> list[str]:
     for piece in rest:
         added = length(piece)
         total += added
+        # below and not up to the width, as theirs: a word that fits to the pixel begins a new line
         if total < width:
             lines[-1] += piece
         else:
@@ -65,6 +66,7 @@ def _wrap(text: str, length: Callable[[str], float], width: int) -> list[str]:
 def pieces(text: str) -> list[str]:
     """What a line may be broken between: words with their blanks, letters of scripts without blanks."""
     if text.isascii() or not _without_blanks()[0].search(text):
+        # a phrase in plain letters takes this way alone, so that its pixels stay the authors'
         first, *rest = text.split(" ")
         return [first, *(f" {word}" for word in rest)]
     return [match[0] for match in _without_blanks()[1].finditer(text)]
@@ -122,6 +124,7 @@ class Mixed:
         image = Image.new("L", (width, self.size * (len(lines) + 1)), 255)
         pen, pitch = ImageDraw.Draw(image), first.getbbox("A")[3] + LEADING
         for number, line in enumerate(lines):
+            # base lines, not tops: letters of two fonts stand on one line only by these
             x, base = 0.0, self.size / 2 + first.getmetrics()[0] + number * pitch
             for run, font in self.runs(line):
                 pen.text((x, base), run, 0, font=font, anchor="ls")
