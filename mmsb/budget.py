@@ -40,11 +40,13 @@ class Budget:
         money: US dollars, over all its tries; by the price table.
         calls: of models, over all its tries.
         time: seconds, of this try.
+        confirm: US dollars; a plan that costs more, without a limit of money, is to be confirmed. None: none is.
     """
 
     money: PositiveFloat | None = None
     calls: PositiveInt | None = None
     time: PositiveFloat | None = None
+    confirm: PositiveFloat | None = 20
 
     @property
     def limited(self) -> bool:
@@ -147,7 +149,7 @@ def check_prices(budget: Budget, prices: Prices | None, models: Iterable[str]) -
     """
     if budget.money is None:
         return
-    unknown = sorted({model for model in models if prices is None or model not in prices.llm})
+    unknown = sorted({model for model in models if prices is None or prices.price(model) is None})
     if unknown:
         raise ConfigError(
             f"budget.money={budget.money:g}: no price is known for {', '.join(unknown)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.bill import keep_plan, show_bill
 from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import TrackingError
@@ -36,11 +38,19 @@ def run_once(config: DictConfig) -> None:
     Raises:
         MmsbError: what made the whole run impossible; or, at the end, that some samples failed.
     """
-    experiment, run, summary, notes = measured(config)
-    report(run, summary, notes, experiment.scenarios)
-    record(experiment, run)
-    if notes.failures:
-        raise notes.failed(run.folder)
+    started, folder = time.monotonic(), Path(HydraConfig.get().runtime.output_dir)
+    alone = not os.environ.get(SWEEP_VARIABLE)  # a sweep has one bill, at its end
+    if alone:
+        keep_plan(folder)
+    try:
+        experiment, run, summary, notes = measured(config)
+        report(run, summary, notes, experiment.scenarios)
+        record(experiment, run)
+        if notes.failures:
+            raise notes.failed(run.folder)
+    finally:  # also of a run that was stopped: that is when one wants to know
+        if alone:
+            show_bill([folder], time.monotonic() - started)
 
 
 def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:

@@ -77,7 +77,7 @@ class Costs:
                 spent = prices.dollars(line.model, line.input_tokens, line.output_tokens)
                 line.dollars = sum(spent) if spent else None
         unpriced = sorted({line.model for line in lines if line.dollars is None})
-        date = str(prices.date) if prices else None
+        date = str(prices.read) if prices else None
         return {"lines": [asdict(line) for line in lines], "prices": date, "unpriced": unpriced}
 
 

@@ -39,16 +39,24 @@ class Driver:
         store: every answer that comes is written down there before a flow sees it.
     """
 
-    def __init__(self, store: Store, engines: Iterable[Engine] = (), purse: Purse | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engines: Iterable[Engine] = (),
+        purse: Purse | None = None,
+        count: Callable[[str, Outcome], None] = lambda model, outcome: None,
+    ) -> None:
         """Name all engines that will be asked: those at one endpoint share its strictest limit from the start.
 
         Args:
             store: of all answers.
             engines: that will be asked.
-            purse: pays for every call; None where nothing is counted.
+            purse: pays for every call; None where nothing limits them.
+            count: told of every call that a model answered or failed now: not of what the store had.
         """
         self.store = store
         self._purse = purse
+        self._count = count
         begin = purse.begin if purse else lambda: None
         self._endpoints = Endpoints(engines, store.shelf, store.root / ENDPOINTS, begin)
         self._out = 0  # calls of endpoints that have not come back
@@ -59,7 +67,7 @@ class Driver:
         self._opening = asyncio.Lock()
         self._under_way: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
         self._pipelines: list[Pipeline] = []
-        self._worker = Worker(store, self._runner.get_loop(), self._fail, purse.begin if purse else None)
+        self._worker = Worker(store, self._runner.get_loop(), self._fail, purse.begin if purse else None, count)
         self._asked = 0
 
     def __enter__(self) -> Driver:
@@ -151,6 +159,8 @@ class Driver:
                         # What is given on is what the store holds: a later run reads exactly this, cleaned of halves
                         # of characters, or the first of two answers.
                         outcome = shelf.add(prompt.key, outcome)
+                    if counted:
+                        self._count(engine.name, outcome)
                     if self._purse and counted:
                         self._purse.pay(engine.name, outcome)
         except BaseException as error:

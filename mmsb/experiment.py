@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
+from mmsb.bill import bill_of
 from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.comparable import comparable
@@ -119,7 +120,8 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     store = Store(experiment.output_dir / "store")
     with (
         purse_of(experiment.budget, experiment.prices, experiment.output_dir, run) as purse,
-        Driver(store, engines_in(experiment), purse) as driver,
+        bill_of(run.folder, prices) as bill,
+        Driver(store, engines_in(experiment), purse, bill.add) as driver,
         Results(run.folder) as results,
         Calls(run.folder) as calls,
         experiment.tracker.follow(run, total) as told,
@@ -138,7 +140,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             return result
 
         answers = driver.run(noting(experiment.samples(), noted), answer, judge)
-        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(prices)):
+        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(bill)):
             results.add(result)
             told(result)
             note(result, noted)

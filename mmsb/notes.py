@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsb.bill import Bill
 from mmsb.cost import Costs
-from mmsb.cost import total as total_cost
 from mmsb.defense.base import UNREADABLE
 from mmsb.errors import ModelError
 from mmsb.metrics.summary import Score
-from mmsb.prices import Prices, money
+from mmsb.prices import money
 from mmsb.results import FILE
 from mmsb.types import Failure, Response, Result, Sample
 
@@ -33,14 +33,13 @@ class Notes:
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
-    def so_far(self, prices: Prices | None) -> Iterator[str]:
-        """What a progress line says beside how far it is."""
+    def so_far(self, bill: Bill | None) -> Iterator[str]:
+        """What a progress line says beside how far it is; of money what is spent now, not what the store saved."""
         if rated := self.labels["safe"] + self.labels["unsafe"]:
             yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
         if self.failures:
             yield f"{len(self.failures)} failed"
-        spent = total_cost(self.costs.record(prices))["dollars"]
-        if spent:
+        if bill and (spent := bill.dollars):
             yield money(spent)
 
     def failed(self, folder: Path) -> ModelError:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
-from datetime import date
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import NonNegativeFloat
 
 from mmsb.config import settings
+from mmsb.errors import ConfigError
+
+WANTED = "Give a model_prices_and_context_window.json of litellm, or leave prices.file out."
 
 
 @settings
@@ -34,25 +40,49 @@ class Prices:
     """Prices and times by model.
 
     Attributes:
-        date: when they were read.
+        date: when they were read; None: when `file` was last changed.
         source: where.
         llm: by the model's name at its endpoint.
         pictures: by the generator's name at its endpoint, or its hub id.
         batch: what a token costs through a batch interface, as a share.
+        file: a `model_prices_and_context_window.json` of litellm, for models that `llm` does not name.
     """
 
-    date: date
     source: str
     llm: dict[str, TokenPrice]
     pictures: dict[str, PicturePrice]
+    date: datetime.date | None = None
     batch: NonNegativeFloat = 1.0
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a file that is none of prices.
+
+        Raises:
+            ConfigError: it cannot be read; or nobody says when the prices were read.
+        """
+        if self.file is not None:
+            of_litellm(self.file)
+        elif self.date is None:
+            raise ConfigError("prices.date is missing", "Say when the prices were read: prices.date=2026-01-31.")
+
+    @property
+    def read(self) -> datetime.date | None:
+        """When the prices were read."""
+        if self.date or self.file is None:
+            return self.date
+        return datetime.datetime.fromtimestamp(self.file.stat().st_mtime, datetime.UTC).date()
+
+    def price(self, model: str) -> TokenPrice | None:
+        """A model's price; None where it is not in the table, nor in the file."""
+        return self.llm.get(model) or (listed(model, of_litellm(self.file)) if self.file else None)
 
     def through_batches(self, models: Set[str]) -> Prices:
         """The table where these models are asked through batch interfaces."""
         reduced = {
             name: replace(price, input=self.batch * price.input, output=self.batch * price.output)
-            for name, price in self.llm.items()
-            if name in models
+            for name in models
+            if (price := self.price(name))
         }
         return replace(self, llm=self.llm | reduced)
 
@@ -67,18 +97,54 @@ class Prices:
         Returns:
             None where the table does not know the model or nobody counted: not known is not free.
         """
-        price = self.llm.get(model)
+        price = self.price(model)
         if price is None or given is None or came is None:
             return None
         return given * price.input / 1e6, came * price.output / 1e6
 
 
+@cache
+def of_litellm(file: Path) -> Mapping[str, TokenPrice]:
+    """The prices in a file of litellm's: dollars a token there, for a million here.
+
+    Raises:
+        ConfigError: it cannot be read, or has no prices.
+    """
+    try:
+        entries = json.loads(file.expanduser().read_text(encoding="utf-8"))
+        found = {name: _entry(entry) for name, entry in entries.items() if "input_cost_per_token" in entry}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "not litellm's JSON of prices"
+        raise ConfigError(f"prices.file={file}: {problem}", WANTED) from error
+    if not found:
+        raise ConfigError(f"prices.file={file} has no model with input_cost_per_token", WANTED)
+    return found
+
+
+def _entry(entry: Mapping[str, Any]) -> TokenPrice:
+    return TokenPrice(
+        input=1e6 * float(entry["input_cost_per_token"]), output=1e6 * float(entry.get("output_cost_per_token") or 0)
+    )
+
+
+def listed(model: str, prices: Mapping[str, TokenPrice]) -> TokenPrice | None:
+    """A model's price by its name, or, where all that add a provider in front of it cost the same, by that."""
+    if model in prices:
+        return prices[model]
+    # Providers charge differently for the same model, and its name at an endpoint does not tell which one that is.
+    found = {(price.input, price.output) for name, price in prices.items() if name.endswith(f"/{model}")}
+    return TokenPrice(**dict(zip(("input", "output"), found.pop(), strict=True))) if len(found) == 1 else None
+
+
 def recorded_prices(config: Mapping[str, Any]) -> Prices | None:
-    """The prices that a run's resolved configuration names; None where it names none."""
+    """The prices that a run's resolved configuration names; None where it names none, or they are gone by now."""
     values = config.get("prices")
     if not values:
         return None
-    prices = Prices(**{key: value for key, value in values.items() if key != "_target_"})
+    try:
+        prices = Prices(**{key: value for key, value in values.items() if key != "_target_"})
+    except ConfigError:  # a file that was there when the run was made
+        return None
     return prices.through_batches(batched(config))
 
 

@@ -65,7 +65,8 @@ class Progress:
         counted = f"{self.done:,}/{self.total:,}" if self.total is not None else f"{self.done:,}"
         left = [_clock((self.total - self.done) / rate) + " left"] if rate and self.total else []
         share = [f"{100 * self.done // self.total} %"] if self.total else []
-        return [counted, *left, *self.more(), *share, *([f"{rate:.1f}/s"] if rate else [])]
+        # The share comes last: it says nothing that the count does not, and it is the first to go on a narrow terminal.
+        return [counted, *left, *self.more(), *([f"{rate:.1f}/s"] if rate else []), *share]
 
 
 def track(

@@ -129,6 +129,7 @@ class Worker:
         loop: where the flows run.
         failed: told what made a model unusable.
         begin_batch: called with the number of prompts before a batch; raises where nothing more may be spent.
+        count: told of every call, with the model's name.
         asked: how many prompts went to a model.
     """
 
@@ -136,6 +137,7 @@ class Worker:
     loop: asyncio.AbstractEventLoop
     failed: Callable[[BaseException], None]
     begin_batch: Callable[[int], None] | None = None
+    count: Callable[[str, Outcome], None] = field(default=lambda model, outcome: None)
     asked: int = 0
     _rounds: SimpleQueue[list[Waiting] | None] = field(default_factory=SimpleQueue)
     _stopping: bool = False
@@ -190,6 +192,7 @@ class Worker:
         for prompt, outcome in engine.generate(self._counted(missing)):
             if isinstance(outcome, Response):
                 outcome = shelf.add(prompt.key, outcome)
+            self._tell(self.count, engine.name, outcome)
             self._tell(_settle, group[prompt.key], outcome)
         if self._reached:
             raise self._reached

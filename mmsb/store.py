@@ -22,8 +22,9 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -110,6 +111,11 @@ class Shelf:
 
     def __len__(self) -> int:
         return len(self._index)
+
+    def some(self, count: int) -> Iterator[Response]:
+        """About so many of the answers, or all where there are fewer, from all over the shelf."""
+        for key in islice(list(self._index), 0, None, max(1, len(self._index) // count)):
+            yield self.get(key.hex())
 
     @asynccontextmanager
     async def claim(self, key: str) -> AsyncIterator[None]:

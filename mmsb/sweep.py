@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.budget import BEGAN
 from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, say, show
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
@@ -33,6 +35,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Runs in the main process; what it puts into the environment reaches the workers."""
+        from mmsb.bill import keep_plan
         from mmsb.config import build
         from mmsb.tracker.base import Sweep, Tracker
 
@@ -49,6 +52,7 @@ class SweepCallback(Callback):
         count = os.environ.get(COUNT_VARIABLE)
         sweep = Sweep(folder, name, _identity(config), int(count) if count else None)
         sweep.save()
+        keep_plan(folder)
         try:
             tracker.open_sweep(sweep)
         except TrackingError as error:  # the runs go on, and are logged on their own if that works by then
@@ -91,6 +95,7 @@ def finish_sweep() -> int:
         os.environ.pop(variable, None)
     if name is None:
         return 0
+    from mmsb.bill import show_bill
     from mmsb.comparable import sentence_of_all
     from mmsb.report.finished import finished_runs
     from mmsb.report.judge_error import warning
@@ -111,6 +116,8 @@ def finish_sweep() -> int:
     stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
     if stopped:
         say(f"{len(stopped)} runs were stopped by the budget, and are not in the table: {_numbers(stopped)}")
+    began = os.environ.get(BEGAN)
+    show_bill(sorted(folder.glob("*/")), time.time() - float(began) if began else None)
     _close(folder, runs, not (errors or stopped), written)
     return 1 if errors else EXIT_STOPPED if stopped else 0
 

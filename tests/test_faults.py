@@ -83,7 +83,7 @@ def test_what_every_request_would_meet_stops_the_run_and_the_same_command_asks_o
     plan = faults.plan()
     with faults.server(plan) as server:
         done = mmsb(*arguments(server, tmp_path), "model.concurrency=1")
-        stopped = done.stderr.splitlines()
+        stopped = [line for line in done.stderr.splitlines() if line.startswith(("error", "  try"))]
     assert done.returncode == 1
     assert [line.partition(":")[0].strip() for line in stopped] == ["error", "try"]
     assert len(plan.log) == 50
@@ -102,7 +102,7 @@ def test_a_certificate_that_nobody_knows_is_refused_with_its_reason(
         server = stack.enter_context(faults.server(faults.plan(), self_signed(stack)))
         done = mmsb(*arguments(server, tmp_path))
     assert done.returncode == 1
-    problem, remedy = done.stderr.splitlines()
+    problem, remedy = done.stderr.splitlines()[-2:]
     assert problem == f"error: no safe connection to base_url={server.url} (self-signed certificate)"
     assert "SSL_CERT_FILE" in remedy
     assert server.requests == []

@@ -56,7 +56,7 @@ LAYERS = (
     ("cli",),
     ("error_messages", "hydra_app", "usage"),
     ("config_rules",),
-    ("budget",),
+    ("bill", "budget"),
     ("types",),
     ("prices", "scenario", "withholding"),
     ("serve",),

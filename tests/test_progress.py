@@ -62,7 +62,7 @@ def test_a_log_has_a_plain_line_a_minute(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("mmsb.progress.time.monotonic", lambda: next(now))
     assert list(track(range(7), "sd", 7, more=lambda: ["$0.12"])) == list(range(7))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "sd 3/7  1:40 left  $0.12  42 %  0.0/s"
+    assert lines[0] == "sd 3/7  1:40 left  $0.12  0.0/s  42 %"
     assert [line.split()[1] for line in lines] == ["3/7", "6/7"]
 
 

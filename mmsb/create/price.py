@@ -33,7 +33,7 @@ def show_price(job: Create) -> None:
         table.add_row(step, todo, takes)
     console().print(table)
     if job.prices:
-        console().print(f"prices of {job.prices.date}, {job.prices.source}", markup=False, soft_wrap=True)
+        console().print(f"prices of {job.prices.read}, {job.prices.source}", markup=False, soft_wrap=True)
 
 
 def price_propose(job: Create) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def price_pictures(job: Create) -> tuple[str, str]:
 def model_price(job: Create, calls: int, tokens_in: int, tokens_out: int) -> tuple[float | None, float | None]:
     """Dollars and seconds of calls to the language model, as far as the table knows it."""
     name = getattr(job.model, "name", "")
-    price = job.prices.llm.get(name) if job.prices else None
+    price = job.prices.price(name) if job.prices else None
     if price is None:
         return None, None
     dollars = (tokens_in * price.input + tokens_out * price.output) / 1e6

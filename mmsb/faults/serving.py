@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -24,6 +24,7 @@ from mmsb.faults.replies import Act, Messages, completion, error, text_of
 from mmsb.faults.server import ChatServer
 
 NAMED_STOPS = "stops"
+LETTERS, A_TURN = 4, 8  # that a token has; tokens around a turn
 
 
 class Plan:
@@ -50,7 +51,7 @@ class Plan:
             return self._noted(name, attempt, "limit", error(429, "slow down", "rate_limit_exceeded"))
         if fault is None:
             self.answers[name] += 1
-            return self._noted(name, attempt, None, Act(body=completion(f"echo: {text}")))
+            return self._noted(name, attempt, None, Act(body=counted(completion(f"echo: {text}"), text)))
         if fault.ends == "read":
             self.answers[name] += 1
         self.met[fault.name] += 1
@@ -162,6 +163,12 @@ class Faults:
         lines += [f"  {count:3} {kind:13} {KINDS[kind]}" for kind, count in kinds.items()]
         ask = f"python -m mmsb model=openai model.name=x model.base_url={url} model.timeout=5"
         return [*lines, "try your setup on it, for example:", f"  {ask}", "Ctrl-C ends it and says what came."]
+
+
+def counted(body: dict[str, Any], text: str) -> dict[str, Any]:
+    """A reply that says how many tokens it took: by letters, so that long texts cost more, as at any provider."""
+    given, came = A_TURN + len(text) // LETTERS, 1 + len(body["choices"][0]["message"]["content"]) // LETTERS
+    return {**body, "usage": {"prompt_tokens": given, "completion_tokens": came, "total_tokens": given + came}}
 
 
 def named(messages: Messages) -> str:

@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 
 from omegaconf import DictConfig
 
@@ -17,7 +18,9 @@ from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
 from mmsb.model.local import Local
 from mmsb.preflight.checks import Checks
+from mmsb.preflight.confirm import confirm
 from mmsb.preflight.parts import Cell, cell
+from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
 
 
@@ -43,12 +46,26 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     if len(cells) > 1 or config.dry_run:  # a single run asks its endpoint a moment later itself
         checks.probe()
         tell(cells)
+    planned = made(cells, checks.samples)
+    planned.expected.announce()
+    told = list(planned.told(sum(checks.samples.values())))
+    if bool(config.dry_run):
+        print("\n".join(["dry run: nothing is written", *told]), flush=True)
+        return False
+    if planned.asked:
+        say("\n".join(told))
+    confirm(planned, next(one.experiment.budget for one in cells if one.experiment))
     os.environ.setdefault(COMMAND, shlex.join(sys.argv[1:]))  # for what a spent budget says, in whatever process
     os.environ.setdefault(BEGAN, str(time.time()))
-    if bool(config.dry_run):
-        say(f"dry run: {len(cells):,} runs, {sum(checks.samples.values()):,} samples. Nothing is written.")
-        return False
     return True
+
+
+def made(cells: Sequence[Cell], samples: Mapping[int, int]) -> Plan:
+    """The plan of runs that can all be run."""
+    runs = [(one.experiment, samples[place]) for place, one in enumerate(cells) if one.experiment]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the store and the fonts: the run itself says it
+        return plan(runs, sum(samples.values()))
 
 
 def _unpriced(one: Cell) -> Iterator[MmsbError]:

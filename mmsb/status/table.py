@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 from rich.markup import escape
 from rich.table import Table
 
-from mmsb.cli import ERROR_FILE
+from mmsb.bill import kept_plan, paid, told
+from mmsb.cli import ERROR_FILE, STOPPED_FILE
 from mmsb.config import settings
 from mmsb.prices import duration, money
 from mmsb.report.progress import Going, run_folders
@@ -75,9 +76,16 @@ class Status:
             yield f"{folder}: {(folder / ERROR_FILE).read_text(encoding='utf-8').splitlines()[0]}"
         place = self.output_dir / name
         sweep = Sweep.at(place)
+        ended = [*place.glob(STOPPED_FILE), *place.glob(f"*/{STOPPED_FILE}")]
+        if ended:
+            count = sweep.runs if sweep and sweep.runs else 1
+            yield f"{place}: stopped by the budget: {len(ended)} of {count} runs; the same command with more goes on"
         begun = len(folders)
-        if sweep and sweep.runs and begun < sweep.runs:
-            yield f"{place}: {sweep.runs - begun} of {sweep.runs} runs have not begun"
+        if sweep and sweep.runs and begun + len(ended) < sweep.runs:
+            yield f"{place}: {sweep.runs - begun - len(ended)} of {sweep.runs} runs have not begun"
+        # All folders: of a run that was stopped before its first row only the bill is left.
+        if spent := paid([place, *sorted(place.glob("*/"))]):
+            yield f"{place}: {told(spent, kept_plan(place))}"
         stopped = [folder for folder in folders if not Going(folder).finished and not claimed(folder)]
         if stopped:
             yield f"{place}: {len(stopped)} stopped before the end; the same command again goes on from the store"

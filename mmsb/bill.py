@@ -1,0 +1,184 @@
+"""What a command was going to take, and what it took: the plan and the bill, side by side.
+
+The plan is made before the first run starts, and travels to all processes of a sweep through the environment. The bill
+is what was asked since then: every run keeps its own in its folder, so that one that was killed has a bill too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mmsb.console import say
+from mmsb.digest import write_atomically
+from mmsb.prices import Prices, duration, money
+from mmsb.types import Outcome, Response
+
+PLAN, PLAN_FILE = "MMSB_PLAN", "plan.json"  # in the environment, for the processes of a sweep
+FILE = "bill.json"
+EVERY = 2.0  # seconds between two times that a bill is written down
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A plan in short.
+
+    Attributes:
+        calls: of models.
+        input: tokens, likewise `output`.
+        dollars: None where the price of a model that is asked is not known.
+        seconds: None where nobody knows.
+    """
+
+    calls: float
+    input: float
+    output: float
+    dollars: float | None
+    seconds: float | None
+
+    def announce(self) -> None:
+        """Have the end of this command, and all its processes, know it."""
+        os.environ[PLAN] = json.dumps(asdict(self))
+
+
+def expected() -> Expected | None:
+    """What was announced; None where nothing was planned."""
+    found = os.environ.get(PLAN)
+    return Expected(**json.loads(found)) if found else None
+
+
+def keep_plan(folder: Path) -> None:
+    """Leave what was announced in a folder, for who looks at it later."""
+    if plan := expected():
+        with suppress(OSError):
+            write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan)) + "\n")
+
+
+def kept_plan(folder: Path) -> Expected | None:
+    """What was left there; None where nothing was."""
+    try:
+        return Expected(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+@dataclass
+class Spent:
+    """What one model was asked, and what that took. `uncounted` replies did not say how many tokens."""
+
+    calls: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    uncounted: int = 0
+    dollars: float | None = None
+
+
+@dataclass
+class Bill:
+    """Sums up what is asked now, and keeps it on disk.
+
+    Attributes:
+        path: of the file.
+        prices: what tokens cost.
+    """
+
+    path: Path
+    prices: Prices | None
+    lines: dict[str, Spent] = field(default_factory=dict)
+    _kept: float = 0.0
+
+    def add(self, model: str, outcome: Outcome) -> None:
+        """Count a call that was made: not one that the store answered."""
+        line = self.lines.setdefault(model, Spent())
+        if isinstance(outcome, Response):
+            line.calls += 1
+            line.input_tokens += outcome.input_tokens or 0
+            line.output_tokens += outcome.output_tokens or 0
+            line.uncounted += outcome.input_tokens is None or outcome.output_tokens is None
+        else:
+            line.failed += 1
+        if time.monotonic() - self._kept > EVERY:
+            self.keep()
+
+    @property
+    def dollars(self) -> float:
+        """Of the models whose price is known, so far."""
+        self._price()
+        return sum(line.dollars or 0.0 for line in self.lines.values())
+
+    def _price(self) -> None:
+        for model, line in self.lines.items():
+            spent = self.prices.dollars(model, line.input_tokens, line.output_tokens) if self.prices else None
+            line.dollars = sum(spent) if spent and not line.uncounted else None
+
+    def keep(self) -> None:
+        """Write it down; a disk that is full is said by who writes the answers."""
+        self._kept = time.monotonic()
+        if not self.lines:
+            return
+        self._price()
+        with suppress(OSError):
+            write_atomically(self.path, json.dumps({model: asdict(line) for model, line in self.lines.items()}))
+
+
+@contextmanager
+def bill_of(folder: Path, prices: Prices | None) -> Iterator[Bill]:
+    """The bill of a run, kept in its folder however the run ends."""
+    bill = Bill(folder / FILE, prices)
+    try:
+        yield bill
+    finally:
+        bill.keep()
+
+
+def paid(folders: Sequence[Path]) -> Spent | None:
+    """What runs took together; None where nothing was asked. Money is None where any of it is not known."""
+    total, dollars = Spent(), []
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            for values in json.loads((folder / FILE).read_text(encoding="utf-8")).values():
+                line = Spent(**values)
+                dollars.append(line.dollars)
+                total.calls += line.calls
+                total.failed += line.failed
+                total.input_tokens += line.input_tokens
+                total.output_tokens += line.output_tokens
+                total.uncounted += line.uncounted
+    if not dollars:
+        return None
+    total.dollars = None if None in dollars else sum(filter(None, dollars))
+    return total
+
+
+def told(spent: Spent, plan: Expected | None, seconds: float | None = None) -> str:
+    """The bill beside the plan, in one line: "bill: 96 calls (planned 96), ..."."""
+    parts = [
+        f"{spent.calls:,} calls{_beside(f'{plan.calls:,.0f}' if plan else None)}",
+        f"{spent.input_tokens:,} tokens in{_beside(f'{plan.input:,.0f}' if plan else None)}",
+        f"{spent.output_tokens:,} out{_beside(f'{plan.output:,.0f}' if plan else None)}",
+    ]
+    if spent.dollars is not None:
+        planned = plan.dollars if plan else None
+        parts.append(f"{money(spent.dollars)}{_beside(None if planned is None else money(planned))}")
+    if seconds is not None:
+        planned = plan.seconds if plan else None
+        parts.append(f"{duration(seconds)}{_beside(None if planned is None else duration(planned))}")
+    parts += [f"{spent.failed:,} failed, which may have cost something"] if spent.failed else []
+    parts += [f"{spent.uncounted:,} replies without their tokens"] if spent.uncounted else []
+    return f"bill: {', '.join(parts)}"
+
+
+def show_bill(folders: Sequence[Path], seconds: float | None = None) -> None:
+    """Print the bill of runs, where anything was asked."""
+    if spent := paid(folders):
+        say(told(spent, expected(), seconds))
+
+
+def _beside(planned: str | None) -> str:
+    return f" (planned {planned})" if planned is not None else ""

@@ -1,0 +1,208 @@
+"""What one model will be asked, summed up over runs: calls, tokens, money, time.
+
+What its stored answers took goes before any rule of thumb: their lengths, their seconds, and how many tokens it counted
+for prompts that the rules had put at so many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from mmsb.model.base import Engine
+from mmsb.preflight.tokens import ANSWER, Pictures, of_text
+from mmsb.prices import Prices, TokenPrice
+from mmsb.store import Shelf
+from mmsb.types import Prompt, Response
+
+ENOUGH = 200  # stored answers that tell how long a model's answers are
+SOME = 20  # stored calls that tell how often a judge is shown the same answer again
+MEASURED = 200  # pictures whose size is looked at; the next cost what these do on average
+
+
+@dataclass
+class Mean:
+    """An average of what was seen."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        """One more."""
+        self.total += value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        """None where nothing was."""
+        return self.total / self.count if self.count else None
+
+
+@dataclass
+class Given:
+    """Tokens in, by the rules.
+
+    Attributes:
+        plain: of the words of prompts without a picture.
+        beside: of the words of prompts with one.
+        pictures: of their pictures.
+        count: how many pictures.
+    """
+
+    plain: float = 0.0
+    beside: float = 0.0
+    pictures: float = 0.0
+    count: float = 0.0
+
+    def add(self, other: Given, times: float = 1.0) -> None:
+        """Add others, so many times."""
+        self.plain += times * other.plain
+        self.beside += times * other.beside
+        self.pictures += times * other.pictures
+        self.count += times * other.count
+
+
+@dataclass
+class Learned:
+    """What a model's answers in the store took."""
+
+    output: Mean = field(default_factory=Mean)
+    seconds: Mean = field(default_factory=Mean)
+    texts: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})  # with a picture, without
+    counted: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
+
+    def answer(self, response: Response) -> None:
+        """What came."""
+        if response.output_tokens is not None:
+            self.output.add(response.output_tokens)
+        if response.seconds:
+            self.seconds.add(response.seconds)
+
+    @property
+    def few(self) -> bool:
+        """Whether more prompts would tell more."""
+        return sum(mean.count for mean in self.counted.values()) < 2 * ENOUGH
+
+    def prompt(self, prompt: Prompt, response: Response) -> None:
+        """What a prompt took."""
+        if response.input_tokens is not None:
+            pictured = prompt.image is not None
+            self.texts[pictured].add(of_text(prompt))
+            self.counted[pictured].add(response.input_tokens)
+
+    def tokens(self, given: Given) -> float:
+        """Tokens of prompts, as the model counts them.
+
+        Texts differ from prompt to prompt and pictures hardly do. So words are scaled by what they took in prompts
+        without a picture, and a picture takes what is left of the others.
+        """
+        words = _share(self.counted[False].value, self.texts[False].value)
+        counted, texts = self.counted[True].value, self.texts[True].value
+        if counted is None or texts is None:
+            return words * (given.plain + given.beside) + given.pictures
+        left = counted - words * texts
+        beside = words * given.beside + given.count * left if left > 0 else given.beside * counted / texts
+        return words * given.plain + beside
+
+
+def _share(counted: float | None, texts: float | None) -> float:
+    return counted / texts if counted and texts else 1.0
+
+
+@dataclass
+class Line:
+    """One model's calls in a plan.
+
+    Attributes:
+        engine: the model, by the settings that determine its answers.
+        shelf: its answers so far.
+        stored: calls that they answer.
+        calls: calls that are left, as expected.
+        most: the same, if every check of a defense leads to another call.
+        given: tokens in of these calls by the rules.
+        longest: tokens out, were each answer as long as it may be.
+        seen: calls that are counted already, by a part of their keys.
+        followed: stored calls whose prompts were made of an answer (a judge's); `distinct`: their keys.
+    """
+
+    engine: Engine
+    shelf: Shelf
+    stored: float = 0.0
+    calls: float = 0.0
+    most: float = 0.0
+    given: Given = field(default_factory=Given)
+    longest: float = 0.0
+    seen: set[int] = field(default_factory=set)
+    followed: int = 0
+    distinct: set[int] = field(default_factory=set)
+    learned: Learned = field(default_factory=Learned)
+    _picture: Mean = field(default_factory=Mean)
+
+    def __post_init__(self) -> None:
+        """Look at some of its answers, whatever they were about."""
+        self._pictures = Pictures(self.engine)
+        for response in islice(self.shelf.some(ENOUGH), ENOUGH):
+            self.learned.answer(response)
+
+    def guess(self, prompt: Prompt) -> Given:
+        """Tokens of a prompt by the rules."""
+        words = of_text(prompt)
+        if prompt.image is None:
+            return Given(plain=words)
+        if self._picture.count < MEASURED:
+            self._picture.add(self._pictures.tokens(prompt.image))
+        return Given(beside=words, pictures=self._picture.value or 0.0, count=1)
+
+    def limit(self, prompt: Prompt) -> int:
+        """The longest answer to a prompt, in tokens."""
+        own = prompt.how.max_tokens if prompt.how else None
+        return own or int(getattr(self.engine, "max_tokens", getattr(self.engine, "max_new_tokens", 512)))
+
+    @property
+    def unlike(self) -> float:
+        """The share of prompts made of answers that no other equals: refusals are often word for word the same."""
+        return len(self.distinct) / self.followed if self.followed >= SOME else 1.0
+
+    @property
+    def input(self) -> float:
+        """Tokens in, as expected."""
+        return self.learned.tokens(self.given)
+
+    @property
+    def answer(self) -> float:
+        """Tokens of an answer, as expected."""
+        return self.learned.output.value or ANSWER
+
+    @property
+    def output(self) -> float:
+        """Tokens out, as expected."""
+        return min(self.calls * self.answer, self.longest)
+
+    @property
+    def supposed(self) -> Iterator[str]:
+        """What of it nobody has measured."""
+        if self.learned.output.value is None:
+            yield f"{ANSWER:.0f} tokens an answer"
+        if not any(mean.count for mean in self.learned.counted.values()):
+            yield "4 letters a token"
+        if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
+            yield f"{self._picture.value:.0f} tokens a picture"
+
+    def price(self, prices: Prices | None) -> TokenPrice | None:
+        """What its tokens cost."""
+        return prices.price(self.engine.name) if prices else None
+
+    def dollars(self, prices: Prices | None) -> tuple[float, float] | None:
+        """As expected and at most; None where the table does not know the model."""
+        price = self.price(prices)
+        if price is None:
+            return None
+        more = self.most / self.calls if self.calls else 1.0
+        given = self.input * price.input / 1e6
+        return given + self.output * price.output / 1e6, more * given + self.longest * price.output / 1e6
+
+    def seconds(self, prices: Prices | None) -> float | None:
+        """Of one call; None where nobody knows."""
+        price = self.price(prices)
+        return self.learned.seconds.value or (price.seconds if price else None)

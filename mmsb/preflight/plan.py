@@ -1,0 +1,186 @@
+"""The plan: what runs will take, before the first of them starts. What is answered already is not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mmsb.bill import Expected
+from mmsb.experiment import Experiment
+from mmsb.metrics.significance import effective, smallest_difference
+from mmsb.model.base import Engine, engines_in
+from mmsb.model.openai import OpenAI
+from mmsb.preflight.lines import Line
+from mmsb.preflight.rehearsal import Rehearsal
+from mmsb.prices import Prices, duration, money
+from mmsb.store import Store
+
+MOST = 20_000  # samples that are rehearsed; of more, an even part stands for all
+CHANGED = 0.1  # share of the questions that are supposed to change between two runs; `mmsb.plan` has others
+
+
+@dataclass
+class Plan:
+    """What runs will take.
+
+    Attributes:
+        prices: what tokens cost.
+        lines: what each model is asked, by the folder of its answers.
+        runs: the rehearsals.
+        every: one of so many samples was rehearsed.
+    """
+
+    prices: Prices | None
+    lines: dict[str, Line] = field(default_factory=dict)
+    runs: list[Rehearsal] = field(default_factory=list)
+    every: int = 1
+
+    @property
+    def asked(self) -> list[Line]:
+        """The models that will be asked, the dearest first."""
+        left = [line for line in self.lines.values() if line.most > 0]
+        return sorted(left, key=lambda line: (-(line.dollars(self.prices) or (0.0,))[0], -line.calls))
+
+    @property
+    def dollars(self) -> tuple[float, float] | None:
+        """As expected and at most, of the models whose price is known; None where none is."""
+        known = [spent for line in self.asked if (spent := line.dollars(self.prices))]
+        return (sum(one for one, _ in known), sum(one for _, one in known)) if known else None
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Models behind endpoints whose price nobody knows."""
+        return sorted(
+            {line.engine.name for line in self.asked if _paid(line.engine) and line.dollars(self.prices) is None}
+        )
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the runs one after the other; None where a model that is asked was never timed."""
+        found = [self._seconds(run) for run in self.runs]
+        return None if None in found else sum(filter(None, found))
+
+    def _seconds(self, run: Rehearsal) -> float | None:
+        """Of one run. Its models work side by side, so that the slowest counts."""
+        places: dict[str, float] = {}
+        for name, calls in run.calls.items():
+            line = self.lines[name]
+            each = line.seconds(self.prices)
+            if not calls:
+                continue
+            if each is None or getattr(line.engine, "batch", False):  # a batch comes back when it likes
+                return None
+            tokens = calls / line.calls * (line.input + line.output) if line.calls else 0.0
+            place, taken = _takes(line.engine, calls, each, tokens)
+            places[place] = places.get(place, 0.0) + taken
+        return max(places.values(), default=0.0)
+
+    @property
+    def expected(self) -> Expected:
+        """In short, for the bill."""
+        spent = self.dollars
+        return Expected(
+            round(sum(line.calls for line in self.asked)),
+            round(sum(line.input for line in self.asked)),
+            round(sum(line.output for line in self.asked)),
+            spent[0] if spent and not self.unpriced else None,
+            self.seconds,
+        )
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest change of the average over scenarios two runs show where a tenth of the questions change."""
+        sizes = [run.sizes for run in self.runs if run.sizes]
+        found = [smallest_difference(effective(list(size.values())), CHANGED) for size in sizes]
+        return max((one for one in found if one), default=None)
+
+    def told(self, samples: int) -> Iterator[str]:
+        """The plan for people."""
+        asked, about = self.asked, "about " if self.every > 1 else ""
+        count = f"{_several(len(self.runs), 'run')}, {_several(samples, 'sample')}"
+        stored = sum(line.stored for line in self.lines.values())
+        if not asked:
+            yield f"plan: {count}; every answer is in the store, nothing will be asked"
+            return
+        kept = f" ({about}{stored:,.0f} more are answered in the store)" if stored else ""
+        yield f"plan: {count}; {about}{sum(line.calls for line in asked):,.0f} calls to make{kept}"
+        width = max(len(line.engine.name) for line in asked)
+        for line in asked:
+            yield f"  {line.engine.name:{width}}  {self._line(line)}"
+        yield f"  money: {self._money()}; time: {self._time()}{self._shows()}"
+        supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
+        if supposed:
+            yield f"  supposed, since no answer in the store tells: {'; '.join(supposed)}"
+        for unsure in sorted({one for run in self.runs for one in run.unsure}):
+            yield f"  not in it: {unsure}"
+
+    def _line(self, line: Line) -> str:
+        most = f" (at most {line.most:,.0f})" if round(line.most) > round(line.calls) else ""
+        tokens = f"{line.input:,.0f} tokens in, {line.output:,.0f} out (at most {line.longest:,.0f})"
+        spent = line.dollars(self.prices)
+        told = f", {money(spent[0])} (at most {money(spent[1])})" if spent else ""
+        return f"{line.calls:,.0f} calls{most}, {tokens}{told}"
+
+    def _money(self) -> str:
+        spent, unknown = self.dollars, self.unpriced
+        parts = [f"about {money(spent[0])}, at most {money(spent[1])}"] if spent else []
+        if unknown:
+            parts.append(f"unknown for {', '.join(unknown)}, not in the table of prices")
+        elif not spent:
+            return "none, nothing is paid by tokens"
+        dated = f" (prices of {self.prices.read})" if spent and self.prices else ""
+        return ", and ".join(parts) + dated
+
+    def _time(self) -> str:
+        seconds = self.seconds
+        return "unknown, no call was timed yet" if seconds is None else f"about {duration(seconds)}"
+
+    def _shows(self) -> str:
+        found = self.smallest
+        return f"; shows a change of {100 * found:.1f} points (where 10 % of the questions change)" if found else ""
+
+
+def plan(experiments: Iterable[tuple[Experiment, int]], samples: int) -> Plan:
+    """Rehearse runs.
+
+    Args:
+        experiments: the runs, each with how many samples it has.
+        samples: of all together.
+    """
+    made: Plan | None = None
+    stores: dict[str, Store] = {}
+    for experiment, count in experiments:
+        if made is None:
+            made = Plan(_prices(experiment), every=max(1, -(-samples // MOST)))
+        store = stores.setdefault(str(experiment.output_dir), Store(experiment.output_dir / "store"))
+        rehearsal = Rehearsal(experiment, count, store, made.lines, made.every)
+        rehearsal.run()
+        made.runs.append(rehearsal)
+    for store in stores.values():
+        store.close()
+    return made or Plan(None)
+
+
+def _prices(experiment: Experiment) -> Prices | None:
+    ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(experiment)]
+    batched = {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
+    return experiment.prices and experiment.prices.through_batches(batched)
+
+
+def _paid(engine: Engine) -> bool:
+    """Whether somebody may charge for it: a server that is started for the run is one's own."""
+    return isinstance(engine, OpenAI) and not engine.serve
+
+
+def _takes(engine: Engine, calls: float, each: float, tokens: float) -> tuple[str, float]:
+    """Where the calls go, and how long that place takes for them, its limits included."""
+    if not isinstance(engine, OpenAI):
+        return "here", calls * each / getattr(engine, "replicas", 1)
+    rate, minute = engine.requests_per_second, engine.tokens_per_minute
+    waits = [calls / rate if rate else 0.0, 60 * tokens / minute if minute else 0.0]
+    # Not the URL of a server that is yet to be started: it has none.
+    return engine.name if engine.serve else engine.urls[0], max(calls * each / engine.concurrency, *waits)
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,222 @@
+"""The plan before a command, and the bill after it: what is left to ask, what it takes, and what it took."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections import Counter
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from mmsb.bill import Bill, Expected, paid, told
+from mmsb.budget import Budget
+from mmsb.errors import ConfigError
+from mmsb.faults.serving import Faults
+from mmsb.model.openai import OpenAI
+from mmsb.preflight.confirm import Unconfirmed, confirm
+from mmsb.preflight.plan import Plan
+from mmsb.preflight.tokens import Pictures, size_of
+from mmsb.prices import Prices, listed, of_litellm
+from mmsb.types import Failure, Response
+from tests.conftest import Run
+from tests.endpoint import Act, ChatServer, completion
+
+SMALL = ("scenario=[fraud,sex]", "tracker=none")  # 8 questions each
+DEAR = "+prices.llm.x={input: 1000, output: 10000}"  # a reply of 7 and 3 tokens: 3.7 cents
+
+
+def asks(server: ChatServer, *more: str) -> tuple[str, ...]:
+    return ("model=openai", "model.name=x", f"model.base_url={server.url}", *SMALL, *more)
+
+
+def test_what_defenses_judges_and_repeats_will_ask_is_counted_as_the_server_counts_it(mmsb: Run) -> None:
+    judge = ("judge=rubric", "judge.model.name=judge")
+    more = ("image_mode=text_only,typo", "defense=none,ecso,smoothvlm", "model.temperature=1", "model.repeats=2", "-m")
+    number = count()
+    with ChatServer(reply=lambda messages: f"answer {next(number)}") as server:  # no two alike: each is judged
+        command = asks(server, *judge, f"judge.model.base_url={server.url}", *more)
+        planned = mmsb(*command, "dry_run=true")
+        probes = len(server.requests)
+        done = mmsb(*command)
+        came = Counter(body["model"] for body in server.requests[probes:] if "word OK" not in str(body))
+        again = mmsb(*command, "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    for model, calls in came.items():
+        assert f"  {model:5}  {calls:,} calls" in planned.stdout, planned.stdout
+    assert f"bill: {came.total():,} calls (planned {came.total():,})" in done.stderr
+    assert "every answer is in the store, nothing will be asked" in again.stdout
+    assert "plan: 6 runs, 192 samples; " in done.stderr
+
+
+def test_a_check_that_may_say_yes_is_in_what_is_asked_at_most(mmsb: Run) -> None:
+    with ChatServer(act=lambda text, _: Act(body=completion("Yes.")) if "harmful" in text else None) as server:
+        command = asks(server, "image_mode=typo", "defense=ecso")
+        done = mmsb(*command)
+    assert "  x  32 calls (at most 64)" in done.stderr
+    made = int(done.stderr.partition("bill: ")[2].split(" ")[0])
+    assert made == len(server.requests)
+    assert 32 < made <= 64  # without their pictures some are alike
+
+
+def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        first = mmsb(*asks(server, DEAR, "image_mode=text_only", "dataset.limit=2"))
+        done = mmsb(*asks(server, DEAR, "image_mode=text_only", "dry_run=true"))
+        wrong = mmsb(*asks(server, "image_mode=text_only", "dry_run=true"))
+    assert "supposed, since no answer in the store tells: x: 250 tokens an answer, 4 letters a token" in first.stderr
+    assert "bill: 4 calls (planned 4), 28 tokens in" in first.stderr
+    assert "$0.15 (planned" in first.stderr
+    assert "12 calls to make (4 more are answered in the store)" in done.stdout
+    assert "36 out (at most 6,144), $0.46 (at most $61.54)" in done.stdout  # 12 x (7 + 3 x 10) tenths of a cent: $0.44
+    assert "supposed" not in done.stdout
+    assert "unknown for x, not in the table of prices" in wrong.stdout
+    (bill,) = tmp_path.glob("outputs/runs/*/bill.json")
+    assert json.loads(bill.read_text())["x"]["input_tokens"] == 28
+
+
+def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mmsb: Run, tmp_path: Path) -> None:
+    """Under a server that limits, breaks and recovers; against its own record."""
+    faults = Faults(faults=("rate_limit_milliseconds", "error_500", "reset", "error_503"), share=0.2, port=0)
+    plan = faults.plan()
+    axes = ("image_mode=text_only,typo,sd", "defense=none,safety_prompt,self_reminder,ecso", "-m")
+    with faults.server(plan) as server:
+        command = asks(server, "+prices.llm.x={input: 1000, output: 1000}", "budget.money=1000", *axes)
+        assert mmsb(*command, "dataset.limit=4").returncode == 0  # a pilot: what prompts and answers take
+        before = len(plan.answers)
+        stopped = mmsb(*command, "budget.calls=60")
+        assert len(plan.answers) == before + 60
+        done = mmsb(*command, "budget.calls=1000")
+    assert (stopped.returncode, done.returncode) == (3, 0), done.stderr
+    _, *sweeps = sorted(tmp_path.glob("outputs/sweeps/*"))
+    spent = paid([folder for sweep in sweeps for folder in sweep.glob("*/")])
+    expected = Expected(**json.loads((sweeps[0] / "plan.json").read_text()))
+    assert spent is not None
+    assert spent.calls == expected.calls == len(plan.answers) - before  # as the server has it
+    assert expected.dollars is not None
+    assert spent.dollars == pytest.approx(expected.dollars, rel=0.05)
+    assert f"60 calls (planned {expected.calls})" in stopped.stderr
+    assert f"{expected.calls - 60} calls (planned {expected.calls - 60})" in done.stderr
+    look = mmsb(f"output_dir={tmp_path}/outputs", module="mmsb.status")
+    assert f"60 calls (planned {expected.calls})" in look.stdout
+    assert f"stopped by the budget: {len(list(sweeps[0].glob('*/stopped.txt')))} of 12 runs" in look.stdout
+
+
+def test_a_plan_beyond_the_limit_is_refused_where_nobody_can_confirm_it(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        command = asks(server, DEAR, "image_mode=text_only", "budget.confirm=1")
+        refused = mmsb(*command)
+        assert not server.requests
+        assert not list(tmp_path.iterdir())
+        limited = mmsb(*command, "budget.money=0.01")
+        asked = mmsb(*command[:-1], "budget.confirm=null")
+    assert refused.returncode == 1
+    assert "this is expected to cost $" in refused.stderr
+    assert "no terminal to confirm it on: nothing was started" in refused.stderr
+    assert "try: budget.money=" in refused.stderr
+    assert "stops on its way, and can go on later: budget.money=0.01, and $" in limited.stderr
+    assert (limited.returncode, asked.returncode) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "starts"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
+)
+def test_on_a_terminal_a_person_confirms(said: str, starts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dear(Plan):
+        dollars = (31.0, 40.0)
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(said))
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    if starts:
+        confirm(Dear(None), Budget())
+    else:
+        with pytest.raises(Unconfirmed, match="not confirmed: nothing was started"):
+            confirm(Dear(None), Budget())
+    assert "expected to cost $31.00, more than budget.confirm=20. Start? [y/N]" in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "tokens"),
+    [  # the examples of the providers' own pages
+        ("gpt-4o", (1024, 1024), 765),
+        ("openai/gpt-4o", (2048, 4096), 1105),
+        ("gpt-4o-mini", (1024, 1024), 25501),
+        ("gpt-4.1-mini", (1024, 1024), 1658.88),
+        ("claude-sonnet-4-5", (1000, 1000), 1333.33),
+        ("gemini-2.5-pro", (300, 300), 258),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", (1120, 1120), 1600),
+    ],
+)
+def test_pictures_cost_what_their_providers_say(
+    name: str, size: tuple[int, int], tokens: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsb.preflight.tokens.size_of", lambda picture: size)
+    pictures = Pictures(OpenAI(name=name))
+    assert pictures.known
+    assert pictures.tokens(None) == pytest.approx(tokens, abs=0.01)  # type: ignore[arg-type]
+    low = Pictures(OpenAI(name="gpt-4o", detail="low"))
+    assert low.tokens(None) == 85  # type: ignore[arg-type]
+
+
+def test_the_size_of_a_picture_is_that_of_its_pixels() -> None:
+    from mmsb.image_mode.typography import TypedText
+    from mmsb.picture import Stacked
+
+    typed = TypedText("a rather long phrase that takes more than one line")
+    assert size_of(typed) == typed.draw().size
+    assert size_of(Stacked(typed, typed)) == Stacked(typed, typed).load().size
+
+
+def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> None:
+    entries = {
+        "sample_spec": {"input_cost_per_token": 0.0, "max_tokens": "words"},
+        "x": {"input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3, "litellm_provider": "somebody"},
+        "a/one": {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6},
+        "b/two": {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6},
+        "c/two": {"input_cost_per_token": 2e-6, "output_cost_per_token": 1e-6},
+        "dall-e": {"input_cost_per_pixel": 1e-8},
+    }
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(entries))
+    os.utime(file, (0, 0))
+    table = of_litellm(file)
+    one = listed("one", table)
+    assert one is not None
+    assert one.input == pytest.approx(1)
+    assert listed("two", table) is None  # two providers, two prices: nobody knows which
+    assert listed("dall-e", table) is None
+    with ChatServer() as server:
+        own = ("prices=litellm", f"prices.file={file}")
+        done = mmsb(*asks(server, *own, "image_mode=text_only"))
+        wrong = mmsb(*asks(server, "prices=litellm", "prices.file=nowhere.json"))
+    assert f"${16 * (7e-3 + 3 * 2e-3):.2f} (planned" in done.stderr
+    assert "(prices of 1970-01-01)" in done.stderr
+    assert "prices.file=nowhere.json: No such file or directory" in wrong.stderr
+
+
+def test_prices_without_a_date_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"prices\.date is missing"):
+        Prices(source="a friend", llm={}, pictures={})
+
+
+def test_a_bill_survives_a_kill_and_never_takes_unknown_for_free(tmp_path: Path) -> None:
+    bill = Bill(tmp_path / "bill.json", None)
+    bill.add("x", Response("a", input_tokens=7, output_tokens=3))  # written at once: the first of its two seconds
+    assert json.loads(bill.path.read_text())["x"]["calls"] == 1
+    bill.add("x", Response("a"))
+    bill.add("x", Failure("http_500", "oops"))
+    bill.keep()
+    spent = paid([tmp_path, tmp_path / "nothing"])
+    assert spent is not None
+    assert (spent.calls, spent.failed, spent.uncounted, spent.dollars) == (2, 1, 1, None)
+    assert told(spent, Expected(3, 10, 10, 1.0, 2.0)) == (
+        "bill: 2 calls (planned 3), 7 tokens in (planned 10), 3 out (planned 10), "
+        "1 failed, which may have cost something, 1 replies without their tokens"
+    )
