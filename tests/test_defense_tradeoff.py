@@ -59,8 +59,31 @@ def test_the_chart_shows_what_there_is() -> None:
     (dot,) = tradeoff(points([harmful, benign])).to_dict()["datasets"].values()
     assert dot == [
         {"defense": "none", "setting": "", "asr": 100.0, "value": 100.0, "low": 90.0, "high": 100.0}
-        | {"x": 0.0, "left": 0.0, "right": 10.0}
+        | {"x": 0.0, "left": 0.0, "right": 10.0, "letter": ""}
     ]
+
+
+def test_defenses_in_one_place_are_named() -> None:
+    """What does nothing lies on "none": of a pile of shapes no legend tells which are in it."""
+    rates = {"none": (0.9, 0.05), "jpeg": (0.9, 0.05), "blur": (0.895, 0.05), "ecso": (0.4, 0.05)}
+    runs = [
+        finished(dataset, defense, mode, **{metric: rate})
+        for mode in ("sd_typo", "text_only")
+        for defense, pair in rates.items()
+        for dataset, metric, rate in zip(
+            ("demo", "benign"),
+            ("asr", "false_refusal_rate"),
+            (pair[0] - 0.2 * (mode == "text_only"), pair[1]),
+            strict=True,
+        )
+    ]
+    spec = tradeoff(points(runs)).to_dict()
+    (dots,) = spec["datasets"].values()
+    assert [(dot["defense"], dot["setting"], dot["letter"]) for dot in dots if dot["letter"]] == [
+        ("none", "sd_typo", "a"),
+        ("none", "text_only", "b"),
+    ]
+    assert spec["title"]["subtitle"] == ["a (sd_typo): none, jpeg, blur", "b (text_only): none, jpeg, blur"]
 
 
 FRAUD = next(s for s in official_scenarios() if s.name == "fraud")

@@ -32,6 +32,7 @@ def typing_distance(shown: Image.Image, expected: Image.Image, size: int) -> flo
     Returns:
         0 for the same ink, 1 for ink where there should be none; infinity for another shape (another number of lines).
     """
+    # Another number of lines is another phrase; two in a hundred is what rounding does to a shape.
     if abs(shown.width * expected.height - shown.height * expected.width) > 0.02 * shown.width * expected.height:
         return float("inf")
     cells = (
@@ -40,6 +41,7 @@ def typing_distance(shown: Image.Image, expected: Image.Image, size: int) -> flo
     )  # nine a letter's height
     one, other = _ink(shown, cells), _ink(expected, cells)
     apart, both = _windows(np.abs(one - other)), _windows(np.maximum(one, other))
+    # The worst window, not the mean: one changed letter of forty would be lost in it. 4 keeps specks in white small.
     return float((apart / (both + 4)).max())
 
 

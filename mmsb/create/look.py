@@ -80,6 +80,7 @@ def look(case: Case) -> Seen:
             images[kind] = decode(data, str(path))
         except DataError:
             seen.error("unreadable pictures", kind)
+    # Made small once for all that its looks are judged by: noise of single pixels says nothing there.
     small = reduced(images["SD"]) if "SD" in images else None
     drawn = _check_drawing(seen, folder, small)
     if "TYPO" in images:
@@ -98,6 +99,7 @@ def _check_drawing(seen: Seen, folder: Folder, image: Image.Image | None) -> boo
         level = "remark" if problem.startswith("blurred") else "error"
         seen.findings.append((level, problem, f"{case.scenario}/SD/{case.id}"))
     facts = read_comment(folder.picture(case.scenario, "SD", case.id))
+    # A picture from elsewhere says nothing of itself; its stack may.
     if facts is None:
         return False
     wording = str(facts.get("wording", "{phrase}"))

@@ -143,6 +143,7 @@ def _substitute(folder: Folder, scenario: str, key: str, source: Path) -> int:
     except OSError as error:
         raise DataError(f"{scenario}/{key}: {source} cannot be read: {error.strerror}", HOW) from error
     image = decode(data, str(source))
+    # A JPEG keeps its bytes, and with them what its maker wrote into it.
     data = data if data.startswith(b"\xff\xd8") else jpeg(image)
     target = folder.picture(scenario, "SD", key)
     if target.is_file() and hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(data).digest():

@@ -28,6 +28,7 @@ def create(job: Create) -> None:
 
         show_price(job)
         return
+    # Two commands in one folder would each remove what the other is about to read.
     with job.folder.lock():
         for step in job.steps:
             say(f"{step}: {STEPS[step](job)}")
@@ -119,6 +120,7 @@ def step_phrases(job: Create) -> str:
     done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.instructions, job.attempts)
     store.close()
     list_problems(job.folder, _ids(job), "no key phrase", done.lacking)
+    # Nothing at all was made: the steps that follow would work on an empty set and end well.
     if not done.made + done.kept:
         first = next(iter(done.lacking.items()))
         raise DataError(
@@ -152,6 +154,7 @@ def step_pictures(job: Create) -> str:
     list_problems(job.folder, _ids(job), "no picture", {name: f"no picture: {why}" for name, why in reasons.items()})
     named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
     drawn = len(planned.missing) - len(failed)
+    # One picture that cannot be drawn waits for a decision; if none can, it is the generator.
     if failed and not drawn + planned.there + planned.given:
         raise DataError(
             f"none of {len(planned.missing):,} pictures could be drawn: {named}",

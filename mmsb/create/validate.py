@@ -183,6 +183,7 @@ def _check_pictures(folder: Folder, name: str, records: Records, report: Report)
         there = {path.stem for path in (folder.root / "imgs" / name / kind).glob("[!.]*.jpg")}
         report.counts[name][kind] = len(there)
         missing = [f"{name}/{key}" for key in records if key not in there]
+        # None at all is a choice: the main job draws them. Some and not others is a loss.
         if kind != "SD" and not there:
             report.remarks[f"no {kind} pictures: the main job makes them when it runs"].append(name)
             missing = []
@@ -196,6 +197,7 @@ def _check_pictures(folder: Folder, name: str, records: Records, report: Report)
 def _check_typing(seen: list[Seen], report: Report) -> None:
     """Where most typed text is one font's to the pixel, what is only like it was typed for a phrase that is like it."""
     distances = [(item, kind, *item.typed[kind]) for item in seen for kind in TYPED if kind in item.typed]
+    # One font for a whole set: a picture that is only alike is then another phrase, not another font.
     exact = Counter(font for _, _, distance, font in distances if distance <= SAME)
     settled = exact.total() > len(distances) / 2
     for item, kind, distance, _ in distances:
@@ -217,6 +219,7 @@ def _check_twins(seen: list[Seen], report: Report) -> None:
         case = item.case
         same[item.digests[Folder(case.root).picture(case.scenario, "SD", case.id)]].add((case.phrase, case.name))
         like[item.likeness].add((case.phrase, case.name))
+    # Equal files look the same too: they are told once, as the error.
     told = set()
     for groups, found in (
         (same, report.errors["one picture for different phrases"]),

@@ -143,6 +143,7 @@ class ImageDefense:
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer about the changed picture, or what most answers about several have in common."""
         picture = prompt.image
+        # Named as with a picture, so that the table of costs has one line for both.
         if picture is None:
             return await ask(prompt, "answer" if self.votes == 1 else "vote 1")
         changed = [replace(prompt, image=Transformed(picture, self.how, self.strength, n)) for n in range(self.votes)]
@@ -153,6 +154,7 @@ class ImageDefense:
 
 def majority(replies: Sequence[Response]) -> Response:
     """The first reply of the larger camp, refusals or answers; refusals win a tie."""
+    # An answer that cannot be read is no refusal: unclear votes must not make a defense look strict.
     refused = [read(reply.text, reply.finish).refusal is True for reply in replies]
     winning = 2 * sum(refused) >= len(refused)
     return replies[refused.index(winning)]

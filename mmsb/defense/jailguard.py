@@ -81,6 +81,7 @@ def similarities(texts: Sequence[str]) -> list[list[float]]:
 
 def divergence(matrix: Sequence[Sequence[float]]) -> float:
     """The largest Kullback-Leibler divergence of two rows of a matrix of similarities, in nats."""
+    # As there: a similarity of 0 would make the divergence infinite, and two answers without a common word an attack.
     rows = [[max(value, LEAST) for value in row] for row in matrix]
     rows = [[value / sum(row) for value in row] for row in rows]
     found = (sum(p * math.log(p / q) for p, q in zip(a, b, strict=True)) for a in rows for b in rows)

@@ -44,6 +44,7 @@ def posterize(image: Image.Image, most: float, chance: random.Random) -> Image.I
 def mask(image: Image.Image, share: float, chance: random.Random) -> Image.Image:
     """That share of the pixels black, at random."""
     size = image.width * image.height
+    # Drawn at once: a call for each pixel would be a million calls for a picture of a megapixel.
     lit = Image.frombytes("L", image.size, chance.randbytes(size)).point([255 * (n >= 256 * share) for n in range(256)])
     return Image.composite(image, Image.new("RGB", image.size), lit)
 

@@ -55,6 +55,7 @@ class Protector:
             return Response(self.refusal)
         wanted = Prompt(fill(self.rewrite, answer=answer.text), repeat=prompt.repeat)
         better = await ask.helper(self.detoxifier or ask.target, wanted, "rewritten")
+        # An empty rewriting would be read as an answer that says nothing: neither the harm nor a refusal.
         return replace(better, text=better.text.strip() or self.refusal, sent=answer.sent)
 
     async def _harmful(self, text: str, repeat: int, ask: Ask) -> bool:

@@ -67,6 +67,7 @@ def _header(column: Column) -> dict[str, Any]:
     record, metrics = values["record"], column.run.metrics
     samples = int(metrics.get("n/total", 0))
     identity = digest([column.label, values["config"], record.get("dataset")])[:22]
+    # The rows' own time, so that a run that is exported twice has one date.
     ended = column.rows.stat().st_mtime
     made = datetime.fromtimestamp(ended, UTC).isoformat()
     spec = {
@@ -139,6 +140,7 @@ def _sample(row: Row, model: str, judge: str, picture: str | None) -> dict[str, 
     }
     if row["outcome"] == "failed":
         problem = f"{row['cause']}: {row['message']}"
+        # No output and an error: Inspect then counts the sample as not completed, never as an answer.
         sample["error"] = {"message": problem, "traceback": problem, "traceback_ansi": problem}
     else:
         answer = {"role": "assistant", "content": row["response"], "model": model}

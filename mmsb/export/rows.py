@@ -49,6 +49,7 @@ def _flat(column: Column, row: dict[str, Any]) -> dict[str, Any]:
 def picture_file(run: Recorded, row: dict[str, Any], folder: Path) -> str | None:
     """Write a row's picture into `folder`/pictures, as the model was shown it, and return its path in `folder`."""
     identity = row["image"]
+    # It becomes a file's name, and the row may come from another's machine.
     if not isinstance(identity, str) or not identity.isalnum():
         return None
     (folder / "pictures").mkdir(exist_ok=True)
@@ -59,6 +60,7 @@ def picture_file(run: Recorded, row: dict[str, Any], folder: Path) -> str | None
         if picture is None:
             return None
         data, media = picture.encoded()
+    # The table is worth having without: results outlive their dataset.
     except MmsbError:
         return None
     path = folder / "pictures" / f"{identity}.{ENDINGS[media]}"

@@ -75,6 +75,8 @@ def write_dataset(columns: Sequence[Column], folder: Path) -> str:
     schema = pyarrow.schema(fields, metadata=about)
     with tempfile.TemporaryDirectory() as name:
         beside = Path(name)
+        # Beside, not in the folder: the pictures travel inside the rows, and lying there too they would be shared
+        # twice.
         found = _with_pictures(rows(columns, beside), beside)
         _write(found, folder / "data/test-00000-of-00001.parquet", schema)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
@@ -108,5 +110,6 @@ def _write(found: Iterator[dict[str, Any]], path: Path, schema: pyarrow.Schema) 
     from pyarrow import parquet
 
     with parquet.ParquetWriter(path, schema) as writer:
+        # A part at a time: pictures of a whole run do not fit into memory.
         while batch := list(islice(found, BATCH)):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema))

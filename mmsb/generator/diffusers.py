@@ -127,6 +127,7 @@ class Diffusers:
                 "Name a text-to-image pipeline of diffusers: a hub id and its generator.revision (null: newest), or "
                 "the folder that holds model_index.json.",
             ) from error
+        # Left in by oversight, it would put black pictures into the dataset.
         if self.safety_checker == "none" and getattr(pipeline, "safety_checker", None) is not None:
             raise ConfigError(
                 f"{self.name_or_path} has a safety checker, which turns pictures it dislikes black",
@@ -171,6 +172,7 @@ class Diffusers:
             arguments["negative_prompt"] = [self.negative_prompt] * len(batch)
         result = pipeline(
             prompt=[order.prompt for order in batch],
+            # On the CPU, so that a seed means the same picture on every device.
             generator=[torch.Generator("cpu").manual_seed(order.seed) for order in batch],
             width=self.width,
             height=self.height,
@@ -202,6 +204,7 @@ def newest_commit(repository: str) -> str:
             return str(sha)
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled):
         pass
+    # The commit goes into the fingerprint: without a network it is the one whose files will be loaded.
     cached = Path(constants.HF_HUB_CACHE) / file_download.repo_folder_name(repo_id=repository, repo_type="model")
     if (cached / "refs/main").is_file():
         return str((cached / "refs/main").read_text().strip())

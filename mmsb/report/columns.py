@@ -75,6 +75,7 @@ def columns(folders: Sequence[Path]) -> list[Column]:
         DataError: a folder holds no finished run, its rows are not those of its `run.json`, or a run is named twice.
     """
     runs = [run for folder in folders for run in _runs(folder)]
+    # A run named by its own folder and by its sweep's would stand beside itself.
     places = [run.folder.resolve() for run in runs]
     if twice := [str(place) for place in places if places.count(place) > 1]:
         raise DataError(f"runs= names {twice[0]} twice", "Name each run once.")
@@ -84,6 +85,7 @@ def columns(folders: Sequence[Path]) -> list[Column]:
 def _runs(folder: Path) -> list[Finished]:
     if (folder / RUN).is_file():
         return [finished_run(folder)]
+    # By length first: a sweep's folders are numbers, and 10 comes after 9.
     members = sorted(folder.glob(f"*/{RUN}"), key=lambda path: (len(path.parent.name), path.parent.name))
     found = [finished_run(path.parent) for path in members]
     if not found:
@@ -100,6 +102,7 @@ def named(runs: Sequence[Finished]) -> list[Column]:
     facets = [_facets(run, len(placements) > 1) for run in runs]
     differing = [key for key in FACETS if len({each[key] for each in facets}) > 1] or ["model"]
     labels = [BETWEEN.join(each[key] for key in differing) for each in facets]
+    # From the most telling to the least: the settings that were asked for, the folder, a number.
     labels = _told_apart(labels, [run.name for run in runs])
     labels = _told_apart(labels, [run.folder.name for run in runs])
     labels = _told_apart(labels, [str(number) for number in range(1, len(runs) + 1)])
@@ -116,6 +119,7 @@ def _told_apart(labels: Sequence[str], more: Sequence[str]) -> list[str]:
 
 
 def _facets(run: Finished, placed: bool) -> dict[str, str]:
+    # The model's own name, not the option's: `model=vllm` serves any.
     config, choices = run.values["config"], run.values["choices"]
     found = {key: str(choices.get(key) or "-") for key in FACETS}
     found["model"] = str((config.get("model") or {}).get("name") or found["model"])
@@ -139,6 +143,7 @@ def alike(found: Sequence[Column], but: str) -> list[list[int]]:
     own: list[str] = []
     for number, column in enumerate(found):
         config: Mapping[str, Any] = column.run.values["config"]
+        # The configuration, not the label: two runs of one label may differ in a setting that no label shows.
         rest = {key: config.get(key) for key in MEASURED if key not in free}
         groups[_canonical(rest)].append(number)
         own.append(_canonical([config.get(key) for key in free]))

@@ -44,6 +44,7 @@ def _incomplete(columns: Sequence[Column], keys: Iterable[str]) -> str:
 def by_scenario(columns: Sequence[Column]) -> Table:
     """Attack success of every run by scenario."""
     titles = {name: title for column in columns for name, title in column.titles.items()}
+    # Runs of harmless or test questions alone have no attack success.
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
     rows: list[list[Cell]] = [[title, *(c.run.rated(ASR.key(name)) for c in rated)] for name, title in titles.items()]
     caption = "Attack success rate in percent, with 95 % intervals."
@@ -60,6 +61,7 @@ def findings(effects: Sequence[Effect], columns: Sequence[Column]) -> list[str]:
     """The defenses' effects in words, largest first: on attacks, then on harmless requests; by how much, how sure."""
     labels = {id(column.run): column.label for column in columns}
     measured = [(e, m, e.changes[m.name]) for m in declared.METRICS for e in effects if m.name in e.changes]
+    # Attacks before refusals, whatever their sizes: a defense is bought for the first.
     order = [metric.name for metric in declared.METRICS]
     lines = [
         f"{labels[id(e.run)]}: {m.title} {change(d.change)} points against no defense{_sure(d)}."
@@ -116,6 +118,7 @@ def judges(columns: Sequence[Column]) -> Table:
 def _judged(one: Column, other: Column) -> list[list[Cell]]:
     found = compare(one.run.rows(), other.run.rows(), ASR)
     micro, macro = found.of("micro"), found.of("macro")
+    # Two judges that rated no answer both have nothing in common to compare.
     if micro is None or macro is None:
         return []
     same = micro.change.n - micro.fell - micro.rose
@@ -177,6 +180,7 @@ def _per_sample(totals: Mapping[str, float], data: Mapping[str, Any], key: str) 
 
 def missing(columns: Sequence[Column]) -> Table:
     """What is in no rate, and what the attack success rate would be at worst and at best."""
+    # A column of dashes for a metric that lacks nothing would only widen the table.
     bounded = [m for m in declared.METRICS if m.in_sweeps and any(c.run.bounds(m.key("macro")) for c in columns)]
     rows: list[list[Cell]] = []
     for column in columns:
@@ -204,6 +208,7 @@ def _causes(column: Column) -> str:
 def unfinished(columns: Sequence[Column]) -> Table:
     """The runs of the same sweeps that came to no end, with what stopped them."""
     places = dict.fromkeys(column.run.folder.parent for column in columns)
+    # A folder of single runs is no sweep: its other runs have nothing to do with these.
     sweeps = [place for place in places if (place / "multirun.yaml").is_file()]
     errors = [path for sweep in sweeps for path in sorted(sweep.glob(f"*/{ERROR_FILE}"))]
     rows = [

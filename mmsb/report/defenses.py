@@ -13,6 +13,7 @@ from mmsb.report.tradeoff import COSTS, HEADINGS, PRICE, RATES, Point, measured,
 
 def defenses(found: Sequence[Point], changes: Sequence[Effect]) -> Table:
     """Each defense's rates, the tests against no defense, and its price a sample."""
+    # Only what a run of the sweep measured: without harmless twins there is no column of false refusals.
     sides = measured(found)
     rows: list[list[Cell]] = []
     for point in found:

@@ -28,6 +28,7 @@ class Finished(SavedRun):
         """A rate back from the flat metrics; None where the run has none."""
         if key not in self.metrics:
             return None
+        # How many questions a rate rests on is not among the flat metrics; no table of several runs shows it.
         return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], 0)
 
     def rated(self, key: str) -> Rate | Bounded | None:

@@ -96,7 +96,8 @@ def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
 
 
 def print_effects(effects: Sequence[Effect]) -> None:
-    """Each defense's effect; nothing where the sweep has no pair of runs with and without one."""
+    """Each defense's effect; nothing where the sweep has no pair of runs with and without one that could be rated."""
+    effects = [effect for effect in effects if effect.changes]
     if not effects:
         return
     caption = (

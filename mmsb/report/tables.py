@@ -111,6 +111,7 @@ def text(cell: Cell) -> str:
 
 def plain(value: str) -> str:
     """A text that no spreadsheet takes for a formula, and no CSV reader for the end of the file."""
+    # Some readers of CSV end at a NUL, and what follows it would be lost.
     value = value.replace("\0", "\N{SYMBOL FOR NULL}")
     return "'" + value if value.startswith(FORMULA) else value
 
@@ -124,6 +125,7 @@ def _numbers(cell: Cell) -> list[Cell]:
 
 
 def _in_markdown(value: str) -> str:
+    # Markdown passes HTML through: an answer's <script> would run where the file is shown.
     one_line = " ".join(html.escape(value, quote=False).split())
     for special in "\\`*_[]|":
         one_line = one_line.replace(special, "\\" + special)
@@ -145,4 +147,5 @@ LATEX = str.maketrans(
 
 def _in_latex(value: object) -> str:
     """Text that LaTeX prints as it is: no command, no special letter, no control character."""
+    # TeX calls some controls invalid, and takes others for the end of a line.
     return "".join(letter if letter.isprintable() else " " for letter in str(value)).translate(LATEX)

@@ -19,6 +19,7 @@ def hold(folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        # Another process records here, or this one does already; to wait would stop the run.
         lock.close()
     else:
         _held[folder] = lock
@@ -27,6 +28,7 @@ def hold(folder: Path) -> None:
 def release(folder: Path) -> None:
     """Let go of the folder's lock, if this process holds it."""
     if lock := _held.pop(folder, None):
+        # Removed while it is still held: after the release another may hold the same file.
         Path(lock.name).unlink(missing_ok=True)
         lock.close()
 

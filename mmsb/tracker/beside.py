@@ -34,6 +34,7 @@ def main(lines: Iterable[str]) -> None:
                 status = values["end"]
                 break
             update(records, run, first, values)
+        # An empty status: who logs the results ends the record, with its figures.
         if status:
             records.client.set_terminated(run, status)
             records.end_dead()  # a sweep that was killed with its run cannot end its own record

@@ -31,6 +31,7 @@ def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[st
     """The option of each config group, and each setting by its dotted key."""
     values = {key: value for key, value in config.items() if key not in LEFT_OUT}
     chosen = {key: value for key, value in choices.items() if key not in ("tracker", "prices", "experiment")}
+    # The option's name goes over the settings below it: MLflow sorts and compares by it.
     found = dict(flatten(values)) | chosen | {"scenario": ",".join(config.get("scenario") or {})}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 
@@ -81,6 +82,7 @@ def _name(metric: declared.Metric, scope: str) -> str:
 def spent(cost: Mapping[str, Any]) -> dict[str, float]:
     """What a run cost in all, as few numbers; what nobody counted or knows the price of is in none of them."""
     found = total(cost) if cost["lines"] else {}
+    # The tokens of a part would be read as those of the whole.
     counted = not any(line["uncounted"] for line in cost["lines"])
     names = ("calls", *(("input_tokens", "output_tokens") if counted else ()), "seconds", "dollars")
     return {name.replace("_", " "): value for name in names if (value := found.get(name)) is not None}
@@ -103,6 +105,7 @@ def bill(cost: Mapping[str, Any]) -> str:
 
 def of_sweep(runs: Sequence[SavedRun]) -> dict[str, float]:
     """What a sweep is known by."""
+    # Runs of harmless questions have none; 0 would be the lowest.
     rates = [run.metrics[key] for run in runs if (key := declared.ASR.key("macro")) in run.metrics]
     ends = {HIGHEST: round(max(rates), 4), LOWEST: round(min(rates), 4)} if rates else {}
     return ends | {RUNS: len(runs), SIZE: sum(run.metrics["n/total"] for run in runs)}
@@ -166,6 +169,7 @@ def most_telling(runs: Sequence[SavedRun]) -> tuple[SavedRun, SavedRun] | None:
 def _differing(first: SavedRun, second: SavedRun) -> set[str]:
     """The config groups in which two runs chose differently; or the settings, where the choices are all the same."""
     choices, others = first.values["choices"], second.values["choices"]
+    # An option that differs brings settings that differ: counting those too, no pair would differ in one thing.
     groups = {group for group in choices if choices[group] != others.get(group)}
     if groups:
         return groups

@@ -68,6 +68,7 @@ class Follower:
     def told(self, result: Result) -> None:
         """Count a finished sample."""
         self._done += 1
+        # As the metric counts: what could not be rated is in no rate, also while the run goes on.
         if result.verdict.label in ("safe", "unsafe") and not result.sample.question.benign:
             self._rated += 1
             self._unsafe += result.verdict.label == "unsafe"
@@ -80,6 +81,7 @@ class Follower:
         """Have the process beside end the record with `status`; empty: leave it to whoever logs the results."""
         if self._process is None:
             return
+        # A full pipe drops this: the record then says KILLED until the results are logged.
         with suppress(OSError):
             self._tell({"end": status})
         with suppress(OSError):

@@ -74,6 +74,7 @@ class MLflow:
     def open_sweep(self, sweep: Sweep) -> None:
         """Create the parent run, or take it up again, and with it the store."""
         remedy = "The runs go on and are logged one by one. To go without MLflow: tracker=none."
+        # Held before it is recorded: another start in between would take its record for a dead one's.
         hold(sweep.folder)
         with self.opened(remedy) as records:
             records.end_dead()
@@ -149,6 +150,7 @@ class MLflow:
             return str(found[0].info.run_id)
         parent = self.parent(records, sweep)
         if not alive(sweep.folder):
+            # Recorded afterwards, by `mmsb.log` of a single run: nobody will come to close it.
             records.client.set_terminated(parent, "FINISHED")
         return parent
 
@@ -173,6 +175,7 @@ class MLflow:
             return records.reopen(same[0].info.run_id, tags, name)
         if begun:
             return records.reopen(begun.info.run_id, tags, name)
+        # When the run began, not when it was recorded: MLflow's durations are of the run.
         started = time.time() - values["record"].get("wall_seconds", 0)
         return records.create(name, {**tags, **({PARENT: parent} if parent else {})}, started)
 

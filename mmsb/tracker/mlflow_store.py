@@ -169,8 +169,10 @@ def client_of(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow", "urllib3"):
+    for name in ("alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Its store logs what the database refuses with the whole stack, and raises it too: we tell what was raised.
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
     return MlflowClient(tracking_uri=uri)
 
 
