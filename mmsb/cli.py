@@ -22,6 +22,7 @@ from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
+from mmsb.interrupts import twice_ends_now
 from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
@@ -51,7 +52,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with raising() as trace:
+    with twice_ends_now(), raising() as trace:
         try:
             refuse_secrets(given)
             args = parse(given)

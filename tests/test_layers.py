@@ -63,7 +63,7 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
-    ("hub", "picture", "progress", "processes", "console", "secret", "resolvers"),
+    ("hub", "interrupts", "picture", "progress", "processes", "console", "secret", "resolvers"),
     ("targets", "texts", "digest"),
     ("claims", "gpus"),
     ("paths", "errors"),

@@ -1,0 +1,81 @@
+"""Ctrl-C: once, a command ends cleanly; twice, it ends now, whatever it is at.
+
+The first is Python's own: an exception in the main thread, which lets go of files, servers and records on its way out.
+That way can be long, where a library waits for what never comes. So a thread listens for the second one, through a pipe
+that the system's signal handler writes to even while the main thread is deep inside somebody's C code.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CODE = 130  # of a command that was interrupted
+A_MOMENT = 1.0  # seconds that a clean end takes at most; where it takes longer, that is said
+AGAIN = b"\nending; Ctrl-C again ends at once (what was answered is stored)\n"
+NOW = b"\nEnded at once. Everything answered so far is stored; the same command goes on from here.\n"
+THE_END = b"\0"  # no signal has this number
+
+
+@contextmanager
+def twice_ends_now() -> Iterator[None]:
+    """Have a second Ctrl-C end this process; of no effect in any thread but the main one, which alone gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listener = Listener(*os.pipe())
+    os.set_blocking(listener.writing, False)
+    before = signal.set_wakeup_fd(listener.writing, warn_on_full_buffer=False)
+    listener.start()
+    try:
+        yield
+    finally:
+        if not listener.count:  # else it listens on: the end of an interrupted process may hang too
+            signal.set_wakeup_fd(before)
+            listener.stop()
+
+
+class Listener(threading.Thread):
+    """Waits for two interruptions.
+
+    Attributes:
+        reading: the end of a pipe that numbers of signals come from.
+        writing: its other end.
+        count: interruptions so far.
+    """
+
+    def __init__(self, reading: int, writing: int) -> None:
+        """Nothing has come yet."""
+        super().__init__(name="mmsb-interrupts", daemon=True)
+        self.reading = reading
+        self.writing = writing
+        self.count = 0
+
+    def stop(self) -> None:
+        """Listen no more."""
+        os.write(self.writing, THE_END)
+        self.join()
+        os.close(self.reading)
+        os.close(self.writing)
+
+    def run(self) -> None:
+        """Until the second one, or the end."""
+        told = False
+        while True:
+            patience = A_MOMENT if self.count and not told else None
+            if not select.select([self.reading], [], [], patience)[0]:
+                told = True
+                os.write(2, AGAIN)
+                continue
+            for number in os.read(self.reading, 64):
+                if number == THE_END[0]:
+                    return
+                self.count += number == signal.SIGINT
+            if self.count >= 2:
+                os.write(2, NOW)
+                # Not sys.exit: it would end this thread alone, and atexit waits for what the main thread waits for.
+                os._exit(CODE)

@@ -1,0 +1,183 @@
+"""Ctrl-C on a real terminal: once a command ends cleanly, twice it ends now."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmsb.interrupts import Listener, twice_ends_now
+from tests.conftest import ROOT
+from tests.endpoint import HANG, ChatServer
+from tests.test_endpoint_run import SLOW_MODEL
+
+STUBBORN = """
+import time
+from contextlib import asynccontextmanager
+from mmsb.config import settings
+from mmsb.model.openai import OpenAI
+
+
+@settings
+class Stubborn(OpenAI):
+    @asynccontextmanager
+    async def session(self, endpoints):
+        try:
+            async with super().session(endpoints) as ask:
+                yield ask
+        finally:
+            print("cleaning up", flush=True)
+            while True:
+                try:
+                    time.sleep(600)  # a library that waits, and takes no interruption
+                except KeyboardInterrupt:
+                    pass
+"""
+
+
+class Terminal:
+    """A command that runs on a terminal of its own, and what it shows there."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+
+        def begin() -> None:
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mmsb", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "TERM": "xterm"},
+            preexec_fn=begin,
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        """Read until it shows a text."""
+        while text not in self.shown:
+            try:
+                part = os.read(self._ours, 65536)
+            except OSError:  # Linux's way to say that the other side is closed
+                part = b""
+            assert part, self.shown
+            self.shown += part.decode(errors="replace")
+
+    def press(self, key: bytes) -> None:
+        """As on a keyboard."""
+        os.write(self._ours, key)
+
+    def end(self) -> int:
+        """Its exit code, and all that it shows."""
+        try:
+            while part := os.read(self._ours, 65536):
+                self.shown += part.decode(errors="replace")
+        except OSError:
+            pass
+        return self.process.wait(60)
+
+
+@contextmanager
+def terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
+    made = Terminal(folder, *arguments)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+
+
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    moment = threading.Event()
+    while not ready():
+        assert process.poll() is None
+        moment.wait(0.02)
+
+
+def test_once_ends_cleanly_with_a_server_that_hangs_and_a_record_that_goes_on(tmp_path: Path) -> None:
+    with ChatServer(act=lambda *_: HANG) as server:
+        command = ("model=openai", "model.name=x", f"model.base_url={server.url}", "image_mode=text_only")
+        with terminal(tmp_path, *command) as shell:
+            wait_for(lambda: len(server.requests) >= 8, shell.process)
+            shell.press(b"\x03")
+            code = shell.end()
+    assert code == 130
+    assert "Interrupted. Everything answered so far is stored" in shell.shown
+    assert "Traceback" not in shell.shown
+
+
+def test_twice_ends_at_once_what_does_not_end_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "stubborn.py").write_text(STUBBORN, encoding="utf-8")
+    with ChatServer(act=lambda *_: HANG) as server:
+        own = ("model._target_=stubborn.Stubborn", "trusted_packages=[stubborn]", "tracker=none")
+        command = ("model=openai", "model.name=x", f"model.base_url={server.url}", "image_mode=text_only", *own)
+        with terminal(tmp_path, *command) as shell:
+            wait_for(lambda: len(server.requests) >= 8, shell.process)
+            shell.press(b"\x03")
+            shell.until("cleaning up")
+            shell.until("Ctrl-C again ends at once")
+            shell.press(b"\x03")
+            code = shell.end()
+    assert code == 130
+    assert "Ended at once." in shell.shown
+    assert "Traceback" not in shell.shown
+
+
+def test_twice_ends_a_local_batch_too(tmp_path: Path) -> None:
+    (tmp_path / "slow_models.py").write_text(SLOW_MODEL, encoding="utf-8")
+    own = ("model._target_=slow_models.Slow", "trusted_packages=[slow_models]", "tracker=none", "image_mode=text_only")
+    with terminal(tmp_path, "model=tiny", *own) as shell:
+        shell.until("in the batch")
+        shell.press(b"\x03")
+        shell.press(b"\x03")
+        assert shell.end() == 130
+    assert "Traceback" not in shell.shown
+
+
+def test_a_command_that_ends_by_itself_leaves_no_listener_and_no_pipe() -> None:
+    signal.set_wakeup_fd(before := signal.set_wakeup_fd(-1))
+    files = len(os.listdir("/proc/self/fd"))
+    with twice_ends_now():
+        assert any(isinstance(thread, Listener) for thread in threading.enumerate())
+    assert not any(isinstance(thread, Listener) for thread in threading.enumerate())
+    assert len(os.listdir("/proc/self/fd")) == files
+    assert signal.set_wakeup_fd(before) == before
+
+
+def test_in_another_thread_nothing_is_touched() -> None:
+    seen: list[bool] = []
+
+    def other() -> None:
+        with twice_ends_now():
+            seen.append(any(isinstance(thread, Listener) for thread in threading.enumerate()))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_a_plan_is_confirmed_at_the_keyboard_or_not_started(tmp_path: Path) -> None:
+    with ChatServer() as server:
+        dear = ("+prices.llm.x={input: 1000, output: 1000}", "budget.confirm=0.01")
+        command = ("model=openai", "model.name=x", f"model.base_url={server.url}", "tracker=none", *dear)
+        with terminal(tmp_path, *command) as shell:
+            shell.until("Start? [y/N]")
+            shell.press(b"n\n")
+            assert shell.end() == 1
+        assert "not confirmed: nothing was started" in shell.shown
+        assert not server.requests
+    assert not (tmp_path / "outputs").exists()
