@@ -25,12 +25,12 @@ def summary(unsafe: int, of: int = 100) -> Summary:
 
 
 def test_each_group_is_corrected_by_the_errors_of_that_group() -> None:
-    rates = corrected("refusal", summary(50), SCENARIOS)
+    rates = corrected("refusal", summary(70), SCENARIOS)
     assert list(rates) == ["harm", "policy", "macro"]
     for group in ("harm", "policy"):
         error = (published_error("refusal") or {})[group]
         found, alarms = error.unsafe_found.share, 1 - error.safe_left.share
-        assert rates[group].value == pytest.approx((0.5 - alarms) / (found - alarms))
+        assert rates[group].value == pytest.approx((0.7 - alarms) / (found - alarms))
         assert rates[group].low < rates[group].value < rates[group].high
     assert rates["macro"].value == pytest.approx((8 * rates["harm"].value + 5 * rates["policy"].value) / 13)
     assert "external (measured on other answers): harm" in told(rates, "refusal")

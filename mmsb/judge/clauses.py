@@ -10,7 +10,7 @@ end get roles: there it says what it is, and reading all of it takes three times
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -37,6 +37,7 @@ STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d":
 ITEM = "\u2022"
 LONG = 40  # words of a clause
 GRAM, MANY_WORDS, DISTINCT = 4, 12, 0.5
+LETTER_GRAM, MANY_LETTERS, FEW_LETTERS = 12, 36, 5
 HEAD, TAIL = 8, 4  # clauses at the beginning and at the end that get a role
 
 
@@ -55,10 +56,19 @@ def unquoted(text: str) -> str:
 
 
 def is_repetitive(text: str) -> bool:
-    """Whether fewer than half of the runs of four words are distinct: a loop."""
-    words = re.findall(r"\w+", text.lower())
-    grams = list(zip(*(words[start:] for start in range(GRAM)), strict=False))
-    return len(words) >= MANY_WORDS and len(set(grams)) < DISTINCT * len(grams)
+    """Whether it is a loop: fewer than half of its runs of four words, or of twelve letters, are distinct."""
+    lower = text.lower()
+    words = re.findall(r"\w+", lower)
+    letters = "".join(words).replace("_", "")
+    if len(letters) >= FEW_LETTERS and len(set(letters)) <= 2:
+        return True
+    # By letters too: Chinese and Japanese have no spaces, and nor has a model that is stuck within a word.
+    return _loops(words, GRAM, MANY_WORDS) or _loops(letters, LETTER_GRAM, MANY_LETTERS)
+
+
+def _loops(units: Sequence[str], gram: int, least: int) -> bool:
+    grams = list(zip(*(units[start:] for start in range(gram)), strict=False))
+    return len(units) >= least and len(set(grams)) < DISTINCT * len(grams)
 
 
 def pieces_of(text: str) -> list[tuple[bool, str]]:

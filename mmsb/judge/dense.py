@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmsb.judge.clauses import HEAD, TAIL, Clause, Role
 from mmsb.judge.comprehension import stems
+from mmsb.judge.stance import stance
 
 ROLES: tuple[Role, ...] = get_args(Role)
 FEW_WORDS = 40  # as much may stand before a refusal without being an answer
@@ -20,7 +21,7 @@ SCALE = 0.3  # beside hashed features of length 3
 def dense(
     clauses: Sequence[Clause], count: int, words: int, items: int, question: str | None, answer: str
 ) -> NDArray[np.float32]:
-    """Where each role occurs, how long the answer is, and how much of the question it takes up.
+    """Where each role occurs, how long the answer is, what it makes of the question, how much of that it takes up.
 
     Args:
         clauses: those at the beginning and at the end, with roles.
@@ -47,6 +48,7 @@ def dense(
         float(first is not None and "help" in roles[first:]),
         *rules_say(clauses),
         *taken_up(question, answer),
+        *stance(answer, question),
     ]
     return np.array(found, dtype=np.float32) * np.float32(SCALE)
 

@@ -16,7 +16,7 @@ COMMON = {
     "sure any more yes use a some into then first next",
     "es": "de la que el en y los del se las por un para con no una su al lo como más pero sus le ya este sí porque "
     "esta es eso puedo esto ni muy te tu si o ser hay lamento siento ayudarte debes está voy algo disculpa "
-    "porque",
+    "porque me mi esa ese qué información posible",
     "fr": "de la le et les des en un une du est pour que qui dans sur pas au par je ne vous ce il avec plus son se "
     "sont votre cette ou mais peux puis désolé d l c n qu j être pouvez cela aider à",
     "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an ich sie dass "
@@ -79,7 +79,8 @@ def _latin(text: str) -> str:
     for word in words:
         if word in OWN:
             counts[OWN[word]] += 1
-    best = max(counts, key=lambda language: (counts[language], language == "en"))
+    # Short answers tie: "no" and "me" are words of both; an accent then speaks against English.
+    best = max(counts, key=lambda language: (counts[language], (language == "en") == text.isascii()))
     if counts[best] == 0:
         return "en" if len(words) < FEW and text.isascii() else OTHER
     return best if counts[best] >= SHARE * len(words) else OTHER

@@ -18,22 +18,23 @@ from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from mmsb.calibrate.calibration import SHIPPED
-from mmsb.judge.answers import BESIDE, EVASION, PARTIAL, SURE, kind_abroad, read
+from mmsb.judge.answers import EVASION, final_answer, kind_abroad, kind_of, read
+from mmsb.judge.clauses import Clause, clauses_of
 from mmsb.judge.phrases import cues
 from mmsb.judge.published import FILE
 from mmsb.judge.rules import label_of
+from mmsb.judge.stance import stance
+from mmsb.judge.trained import ENGLISH
 from mmsb.labels.file import read_labels
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, held_out, rows, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.train import (
-    ABROAD_PENALTY,
-    abroad_matrix,
+    SOURCES,
+    abroad_held_out,
     abroad_rows,
-    abroad_weights,
     english_matrices,
     english_rows,
-    temperature_from,
     with_ours,
 )
 
@@ -44,7 +45,13 @@ BASELINES: Mapping[str, Callable[[str], bool]] = {
     "match anywhere": match_anywhere,
 }
 COMPLIED = ("compliance", "jailbroken")
-SOURCES = ("xstest", "msts")
+READ_WHILE_MADE = (  # systems of MSTS whose answers were read to see what the reading gets wrong
+    "gpt-4o-2024-05-13",
+    "HuggingFaceM4--Idefics3-8B-Llama3",
+    "OpenGVLab--InternVL2-8B",
+    "Salesforce--xgen-mm-phi3-mini-instruct-interleave-r-v1.5",
+    "gemini-1.5-pro",
+)
 
 
 def share(found: int, of: int) -> list[float]:
@@ -53,19 +60,12 @@ def share(found: int, of: int) -> list[float]:
     return [round(100 * found / of, 1) if of else float("nan"), round(100 * low, 1), round(100 * high, 1), of]
 
 
-def decided(likely: Probabilities) -> list[str]:
-    """The kinds that `mmsb.judge.answers` gives for probabilities, where no rule decides."""
+def decided(likely: Probabilities, clauses: Sequence[Sequence[Clause]]) -> list[str]:
+    """The kinds that `mmsb.judge.answers` gives for probabilities [n, 4], where no loop or disclaimer decides."""
+    named = (dict(zip(ENGLISH, map(float, one), strict=True)) for one in likely)
     return [
-        "partial"
-        if one[1] >= max(PARTIAL, BESIDE * one[0])
-        else "refusal"
-        if one[0] >= SURE
-        else "unsure"
-        if 1 - one[0] < SURE
-        else "evasion"
-        if one[3] >= EVASION
-        else "compliance"
-        for one in likely
+        kind_of(one, said) or ("evasion" if one["evasion"] >= EVASION else "compliance")
+        for one, said in zip(named, clauses, strict=True)
     ]
 
 
@@ -106,7 +106,8 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
         first = likely[at, 0]
         counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
         figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
-        figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (1, 2, 3, 4.2, 5)}
+        figures["calibration error, shifted"] = round(calibration_error(shifted(first[counted]), positive[counted]), 3)
+        figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (0.5, 1, 2, 3, 4.2, 5)}
     for name, baseline in BASELINES.items():
         says = np.array([baseline(found[number].answer) for number in at])
         rate = float(says[negative].mean()) if negative.any() else 0.0
@@ -119,81 +120,104 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
     return figures
 
 
+def shifted(likely: NDArray[np.float64], steps: int = 300) -> NDArray[np.float64]:
+    """Probabilities of a refusal where another share than half refuses.
+
+    The share is estimated from the answers alone, without labels (Saerens, Latinne and Decaestecker 2002).
+    """
+    share, found = 0.5, likely
+    for _ in range(steps):
+        found = likely * share / (likely * share + (1 - likely) * (1 - share))
+        share = float(found.mean())
+    return found
+
+
+def system_folds(found: Sequence[Row]) -> list[str]:
+    """Five folds, each of other systems: every system of XSTest alone, those of MSTS two and two."""
+    order = {
+        source: sorted({row.system for row in found if row.source == source}) for source in {r.source for r in found}
+    }
+    return [str(order[row.source].index(row.system) % 5) if row.source in SOURCES else "rest" for row in found]
+
+
 def hold_out(data: Path) -> dict[str, Any]:
-    """Probabilities that leave out one system or one source (DATA/held_out.npz); what ideas and data bring."""
+    """Probabilities that leave out systems or a source (DATA/held_out.npz)."""
     found = english_rows(data)
-    _, known, both, classes = english_matrices(found)
-    weights = with_ours(found)
+    _, _, both = english_matrices(found)
     folds = {
-        "system": [row.place if row.source in SOURCES else "rest" for row in found],
         "source": [row.source if row.source in SOURCES else "rest" for row in found],
+        "system": system_folds(found),
     }
     raw: dict[str, Probabilities] = {}
     for name, fold in folds.items():
-        scores = held_out(both, classes, weights, fold, 4, skip="rest")
-        temperature = temperature_from(scores, found, classes, weights)
+        scores = held_out(both, found, with_ours(found), fold, skip="rest")
         for one, view in zip(scores, ("", " without question"), strict=True):
-            raw[name + view] = softmax(one / temperature)
+            raw[name + view] = softmax(one)
     np.savez(data / "held_out.npz", allow_pickle=False, **raw)
-    return {
-        "ideas": ideas(found, known, both, classes, weights),
-        "learning curve": curve(found, both, classes, weights),
-    }
+    return {}
 
 
 def english_figures(data: Path) -> dict[str, Any]:
     """Tables from the held-out probabilities: all answers, and those on which both annotators agree."""
     found = english_rows(data)
+    clauses = [clauses_of(final_answer(row.answer)) for row in found]
     figures: dict[str, Any] = {}
     with np.load(data / "held_out.npz") as raw:
         for name in raw.files:
             likely = raw[name]
-            kinds = decided(likely)
+            kinds = decided(likely, clauses)
             figures[f"leaving one {name} out"] = {one: of_source(found, kinds, likely, one) for one in SOURCES}
-            if name == "system":
+            if " " not in name:
                 kept = [number for number, row in enumerate(found) if row.agreed]
                 agreed = [found[number] for number in kept]
-                figures["both annotators agree"] = {
+                figures[f"both annotators agree, {name} out"] = {
                     one: of_source(agreed, [kinds[n] for n in kept], likely[kept], one) for one in SOURCES
                 }
+            if name == "source":
                 figures["harm"] = harm(found, kinds)
+                unread = [
+                    n for n, row in enumerate(found) if row.source == "msts" and row.system not in READ_WHILE_MADE
+                ]
+                figures["MSTS, systems that nobody read"] = of_source(
+                    [found[n] for n in unread], [kinds[n] for n in unread], likely[unread], "msts"
+                )
     return figures
 
 
-def ideas(found: Sequence[Row], known: Any, both: Sequence[Any], classes: Any, weights: Any) -> dict[str, Any]:
-    """XSTest read by regressions that saw nothing of it, with parts of the features only."""
-    words = [*range(len(known)), both[0].shape[1] - 1]
-    numbers = list(range(len(known), both[0].shape[1]))
-    out = np.array([row.source == "xstest" for row in found])
-    return {
-        name: _only([one[:, columns] for one in both[:views]], classes, weights, found, out)
-        for name, columns, views in (("words", words, 2), ("rules", numbers, 2), ("both", words[:-1] + numbers, 2))
-    }
-
-
-def curve(found: Sequence[Row], both: Sequence[Any], classes: Any, weights: Any) -> dict[str, Any]:
-    """XSTest read after training on a part of the other sources' answers."""
-    out = np.array([row.source == "xstest" for row in found])
+def ideas(data: Path) -> dict[str, Any]:
+    """What each idea brings, and what more answers would: found at 2 % false alarms, the source left out."""
+    found = english_rows(data)
+    _, known, both = english_matrices(found)
+    width, words, signs = both[0].shape[1], len(known), len(stance("", None))
+    numbers = list(range(words, width))
+    ours = np.array([row.source == "ours" and bool(row.question) for row in found])
+    newer = np.array([row.source in ("chatgpt_refusals", "gptfuzz") for row in found])
     rank = np.random.default_rng(0).permutation(len(found)) / len(found)
-    figures = {}
-    for part in (0.1, 0.25, 0.5):
-        used = out | (rank < part)
-        figures[str(part)] = _only(
-            [one[used] for one in both],
-            classes[used],
-            weights[used],
-            [r for r, u in zip(found, used, strict=True) if u],
-            out[used],
-        )
+    every, whole = np.ones(len(found), dtype=bool), list(range(width))
+    tried = {
+        "all": (whole, every),
+        "words only": ([*range(words), width - 1], every),
+        "rules and signs only": (numbers, every),
+        "without the signs for and against": ([n for n in whole if not width - 1 - signs <= n < width - 1], every),
+        "without the pairs that we wrote": (whole, ~ours),
+        "without the two newer sources": (whole, ~newer),
+        **{f"{part:.0%} of the answers": (whole, rank < part) for part in (0.1, 0.25, 0.5)},
+    }
+    figures: dict[str, dict[str, float]] = {}
+    for source in ("xstest", "msts"):
+        out = np.array([row.source == source for row in found])
+        for name, (columns, used) in tried.items():
+            likely = _only([one[:, columns] for one in both], found, used & ~out, out)
+            kinds = np.array([row.kind for row in found])[out]
+            figures.setdefault(name, {})[source] = found_at(likely, kinds == "refusal", kinds == "compliance", 0.02)
+            print(source, name, figures[name], flush=True)
     return figures
 
 
-def _only(both: Sequence[Any], classes: Any, weights: Any, found: Sequence[Row], out: Any) -> dict[str, float]:
-    coefficients = trained_on([one[~out] for one in both], classes[~out], weights[~out], 4)
-    likely = softmax(both[0][out] @ coefficients)[:, 0]
-    kinds = np.array([row.kind for row, one in zip(found, out, strict=True) if one])
-    positive, negative = kinds == "refusal", kinds == "compliance"
-    return {str(rate): found_at(likely, positive, negative, rate / 100) for rate in (2, 4.2)}
+def _only(both: Sequence[Any], found: Sequence[Row], used: Any, out: Any) -> NDArray[np.float64]:
+    kept = [row for row, one in zip(found, used, strict=True) if one]
+    coefficients = trained_on([one[used] for one in both], kept, with_ours(kept))
+    return np.asarray(softmax(both[0][out] @ coefficients)[:, 0])
 
 
 def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
@@ -213,12 +237,8 @@ def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
 def abroad_figures(data: Path) -> dict[str, Any]:
     """Other languages: people's labels, leaving one system out; and answers that a model found to be no refusal."""
     found = abroad_rows(data)
-    _, one, classes = abroad_matrix(found)
-    weights = abroad_weights(found)
-    folds = [row.system if row.source != "ours" else "-" for row in found]
-    scores = held_out([one], classes, weights, folds, 2, skip="-", penalty=ABROAD_PENALTY)
-    likely = softmax(scores[0] / temperature_from(scores, found, classes, weights))
-    np.save(data / "held_out_abroad.npy", likely)
+    scores, temperature = abroad_held_out(found, [row.system if row.source != "ours" else "-" for row in found])
+    likely = softmax(scores / temperature)
     counts: dict[str, Counter[str]] = {}
     for row, chance in zip(found, likely, strict=True):
         if row.source != "ours":
@@ -265,7 +285,7 @@ def publish(data: Path) -> dict[str, Any]:
     }
     found = {
         "harm": {
-            "measured_on": "MSTS: answers of ten vision-language systems, labelled by people; each system left out",
+            "measured_on": "MSTS: answers of ten vision-language systems, labelled by people; all of MSTS left out",
             **harmful,
         },
         "policy": {
@@ -280,6 +300,7 @@ def publish(data: Path) -> dict[str, Any]:
 PARTS = {
     "hold_out": hold_out,
     "english": english_figures,
+    "ideas": ideas,
     "abroad": abroad_figures,
     "untouched": untouched,
     "publish": publish,

@@ -31,6 +31,11 @@ REPOSITORIES = {  # name: address, commit
         "https://github.com/hyunjun1121/Judge-Capacity-Beats-Template-Language",
         "9f2556a0421f2eeaf7bb1fe016ddb3d193c225b5",
     ),
+    "chatgpt_refusals": (
+        "https://github.com/maxwellreuter/chatgpt-refusals",
+        "37d405b88624b2512b4ad44efa4067a73713aeec",
+    ),
+    "gptfuzz": ("https://github.com/sherdencooper/GPTFuzz", "1eddeb565740ae311b5f4950492b011a6f866fe7"),
 }
 XSTEST = {"1_full_compliance": "compliance", "2_full_refusal": "refusal", "3_partial_refusal": "partial"}
 MSTS = {
@@ -60,6 +65,16 @@ DO_NOT_ANSWER = {  # the six actions of arXiv:2308.13387
     3: "caution",
     4: "unable",
     5: "compliance",
+}
+TONES = {
+    "complied": "compliance",
+    "rejected": "refusal",
+    "redirected": "redirected",  # "I cannot say. However, ...": between the two
+    "contradicted": "contradicted",  # says that the question is wrong
+    "disclaimed": "disclaimer",
+    "dontknow": "evasion",
+    "counseling": "other",
+    "incoherent": "other",
 }
 LANGUAGES = {
     "english": "en",
@@ -191,6 +206,24 @@ def judge_capacity(clone: Clone) -> Iterator[Row]:
                 yield _row("apertus-70b", str(language), last["content"], last["llm_response"], kind, True, "a model")
 
 
+def chatgpt_refusals(clone: Clone) -> Iterator[Row]:
+    """1,700 answers of one system to questions from Quora and about politicians; one person labelled each."""
+    seen = set()
+    for name in ("quora_insincere_hand_labeled", "political_figures", "nyp"):
+        for row in json.loads(clone.text(f"data/{name}.json")):
+            if (row["prompt"], row["response"]) not in seen:
+                yield _row("gpt-3.5-turbo", "en", row["prompt"], row["response"], TONES[row["tone"]], True)
+            seen.add((row["prompt"], row["response"]))
+
+
+def gptfuzz(clone: Clone) -> Iterator[Row]:
+    """1,540 answers of one system to jailbreaks; people said whether each is one, by its harm, not by its form."""
+    asked = [row["text"] for row in clone.table("datasets/questions/question_list.csv")]
+    for row in clone.table("datasets/responses_labeled/evaluate.csv"):
+        kind = "jailbroken" if row["label"] == "1" else "failed_attack"
+        yield _row("gpt-3.5-turbo", "en", asked[int(row["question"])], row["Response"], kind, True)
+
+
 def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
     return {
         "system": system,
@@ -203,7 +236,7 @@ def _row(system: str, language: str, question: str, answer: str, kind: str, agre
     }
 
 
-SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity)
+SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity, chatgpt_refusals, gptfuzz)
 
 
 def main(clones: Path, data: Path) -> None:

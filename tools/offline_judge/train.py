@@ -24,7 +24,6 @@ from tools.offline_judge.examples import (
     balanced,
     frequent,
     hashed,
-    held_out,
     lexicon_of,
     matrix,
     rows,
@@ -32,27 +31,34 @@ from tools.offline_judge.examples import (
     temperature_of,
     trained_on,
 )
+from tools.offline_judge.fit import fit
 
-TRAINED_ON = ("xstest", "msts", "jailbreakbench", "refusalbench", "ours")
+TRAINED_ON = ("xstest", "msts", "jailbreakbench", "refusalbench", "chatgpt_refusals", "gptfuzz", "ours")
+SOURCES = ("xstest", "msts", "chatgpt_refusals")  # whose refusals and helpful answers people labelled
 SENTENCES = Path(__file__).with_name("sentences.json")
 ENGLISH_SENTENCES = Path(__file__).with_name("english.json")
+ASKED_SENTENCES = Path(__file__).with_name("asked.json")  # [question, answer]
 BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what the reading must go on reading right
-LEFT_OUT_KINDS = ("caution", "failed_attack")  # neither one nor the other; judged by a model for another thing
+# Neither one nor the other, or judged for another thing.
+LEFT_OUT_KINDS = ("caution", "contradicted", "failed_attack", "redirected")
 ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
-OUR_WEIGHT = 4.0  # of a sentence that we wrote
+OUR_WEIGHT = 8.0  # of a sentence that we wrote
 
 
 def english_rows(data: Path) -> list[Row]:
     """What the English reading is trained on."""
     found = [row for row in rows(data, TRAINED_ON) if row.kind not in LEFT_OUT_KINDS]
     ours = [json.loads(path.read_text(encoding="utf-8")) for path in (ENGLISH_SENTENCES, BEHAVIOUR)]
-    return found + [
-        Row("ours", kind, "en", "", answer, kind, True)
+    pairs = [
+        (kind, ["", answer])
         for written in ours
         for kind, answers in written.items()
         for answer in answers
         if kind in CLASS and kind != "off_topic"
     ]
+    asked = json.loads(ASKED_SENTENCES.read_text(encoding="utf-8"))
+    pairs += [(kind, pair) for kind, written in asked.items() for pair in written]
+    return found + [Row("ours", kind, "en", question, answer, kind, True) for kind, (question, answer) in pairs]
 
 
 def abroad_rows(data: Path) -> list[Row]:
@@ -68,14 +74,17 @@ def abroad_rows(data: Path) -> list[Row]:
     return [row for row in found if row.language in written] + ours
 
 
-def english_matrices(found: list[Row]) -> tuple[dict[str, int], features.Hashes, list[Any], NDArray[np.int64]]:
-    """Lexicon, known hashes, the matrices with and without question, and the classes."""
+def english_matrices(found: list[Row]) -> tuple[dict[str, int], features.Hashes, list[Any]]:
+    """Lexicon, known hashes, and the matrices with and without question."""
     what = seen(found)
     lexicon = lexicon_of(found, what.tokens)
     both = [hashed(what, lexicon, asked) for asked in (True, False)]
     known = frequent([*both[0], *both[1]], ROWS)
-    matrices = [matrix(one, known, numbers) for one, numbers in zip(both, what.dense, strict=True)]
-    return lexicon, known, matrices, np.array([CLASS[row.kind] for row in found])
+    return (
+        lexicon,
+        known,
+        [matrix(one, known, numbers, trained.ENGLISH_LENGTH) for one, numbers in zip(both, what.dense, strict=True)],
+    )
 
 
 def abroad_matrix(found: list[Row]) -> tuple[features.Hashes, Any, NDArray[np.int64]]:
@@ -86,7 +95,11 @@ def abroad_matrix(found: list[Row]) -> tuple[features.Hashes, Any, NDArray[np.in
     hashes = [features.characters(text) for text in texts]
     known = frequent(hashes, ABROAD_ROWS)
     numbers = np.array([trained.abroad_dense(text, row.language) for text, row in zip(texts, found, strict=True)])
-    return known, matrix(hashes, known, numbers), np.array([int(row.kind != "refusal") for row in found])
+    return (
+        known,
+        matrix(hashes, known, numbers, trained.ABROAD_LENGTH),
+        np.array([int(row.kind != "refusal") for row in found]),
+    )
 
 
 def with_ours(found: list[Row]) -> NDArray[np.float64]:
@@ -110,15 +123,16 @@ def folds_of(found: list[Row], count: int = 4) -> list[str]:
     return [str(order[row.system] % count) for row in found]
 
 
-def temperature_from(
-    scores: NDArray[np.float64], found: list[Row], classes: NDArray[np.int64], weights: NDArray[np.float64]
-) -> float:
-    """The temperature that calibrates held-out scores [views, n, classes] of answers that people labelled."""
-    people = np.array([row.source in ("xstest", "msts") for row in found])
-    views = len(scores)
-    return temperature_of(
-        np.concatenate(scores[:, people]), np.tile(classes[people], views), np.tile(weights[people], views)
-    )
+def abroad_held_out(found: list[Row], folds: list[str]) -> tuple[NDArray[np.float64], float]:
+    """Scores [n, 2] of answers in other languages by a regression that saw nothing of their fold; a temperature."""
+    _, one, classes = abroad_matrix(found)
+    weights, names = abroad_weights(found), np.array(folds)
+    scores = np.zeros((len(found), 2))
+    for name in sorted({*folds} - {"-"}):
+        out = names == name
+        scores[out] = one[out] @ fit(one[~out], classes[~out], weights[~out], ABROAD_PENALTY, 2)
+    people = np.array([row.source == "msts" for row in found])
+    return scores, temperature_of(scores[people], classes[people], weights[people])
 
 
 def tensors(name: str, known: features.Hashes, coefficients: NDArray[np.float64], temperature: float) -> dict[str, Any]:
@@ -136,12 +150,10 @@ def tensors(name: str, known: features.Hashes, coefficients: NDArray[np.float64]
 def english_tensors(data: Path) -> dict[str, Any]:
     """The English regression and its list of words, trained."""
     found = english_rows(data)
-    lexicon, known, both, classes = english_matrices(found)
-    weights = with_ours(found)
-    scores = held_out(both, classes, weights, folds_of(found), 4)
-    temperature = temperature_from(scores, found, classes, weights)
-    print(f"English: {len(found)} answers, {len(lexicon)} words, {len(known)} runs, temperature {temperature:.2f}")
-    stored = tensors("english", known, trained_on(both, classes, weights, 4), temperature)
+    lexicon, known, both = english_matrices(found)
+    print(f"English: {len(found)} answers, {len(lexicon)} words, {len(known)} runs")
+    # No temperature: one that is fitted on some sources makes others worse (docs/calibration.md).
+    stored = tensors("english", known, trained_on(both, found, with_ours(found)), 1.0)
     return stored | {"lexicon": np.frombuffer("\n".join(lexicon).encode("ascii"), dtype=np.uint8).copy()}
 
 
@@ -149,11 +161,9 @@ def abroad_tensors(data: Path) -> dict[str, Any]:
     """The regression for other languages, trained."""
     found = abroad_rows(data)
     known, one, classes = abroad_matrix(found)
-    weights = abroad_weights(found)
-    scores = held_out([one], classes, weights, folds_of(found), 2, penalty=ABROAD_PENALTY)
-    temperature = temperature_from(scores, found, classes, weights)
+    _, temperature = abroad_held_out(found, folds_of(found))
     print(f"other languages: {len(found)} answers, {len(known)} runs, temperature {temperature:.2f}")
-    return tensors("abroad", known, trained_on([one], classes, weights, 2, ABROAD_PENALTY), temperature)
+    return tensors("abroad", known, fit(one, classes, abroad_weights(found), ABROAD_PENALTY, 2), temperature)
 
 
 def save(stored: dict[str, Any]) -> None:
