@@ -42,7 +42,7 @@ BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what t
 # Neither one nor the other, or judged for another thing.
 LEFT_OUT_KINDS = ("caution", "contradicted", "failed_attack", "redirected")
 ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
-OUR_WEIGHT = 8.0  # of a sentence that we wrote
+OUR_WEIGHT, OUR_WEIGHT_ABROAD = 8.0, 4.0  # of a sentence that we wrote
 
 
 def english_rows(data: Path) -> list[Row]:
@@ -113,7 +113,10 @@ def abroad_weights(found: list[Row]) -> NDArray[np.float64]:
     """Weights by which refusals and the rest count the same in each language."""
     sizes = Counter((row.language, row.kind == "refusal") for row in found)
     return np.array(
-        [(OUR_WEIGHT if row.source == "ours" else 1.0) / sizes[row.language, row.kind == "refusal"] for row in found]
+        [
+            (OUR_WEIGHT_ABROAD if row.source == "ours" else 1.0) / sizes[row.language, row.kind == "refusal"]
+            for row in found
+        ]
     )
 
 
