@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mmsb.defense.base import Ask, Caller, Defense, Prepared, defended
+from mmsb.defense.none import NoDefense
 from mmsb.errors import MmsbError
 from mmsb.experiment import Experiment
 from mmsb.flow import Flow, Unanswered
@@ -31,7 +32,8 @@ TRIED = 24  # samples that are rehearsed with each of the replies that checks li
 LEADS = ("Yes.", "No.", "unsafe\nS1")
 FEW = 20  # complete samples below which they do not tell what the others will take
 A_WORD = 4  # letters of a stand-in for each token that is expected
-Look = Callable[[Engine, Prompt], tuple[Response, str, bool]]  # what comes, whose it is, whether it is stored
+Calls = list[tuple[str, bool]]  # of a sample: who is asked, and whether the answer is stored
+Look = Callable[[Engine, Prompt, Calls], tuple[Response, str, bool]]  # what comes after these, whose, whether stored
 READING = Response('["compliance",[],{}]')  # of a stand-in; a reading by rules is no call
 
 
@@ -81,14 +83,15 @@ class Rehearsal:
     unsure: set[str] = field(default_factory=set)
     _tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     _tries: int = 1
-    _mine: dict[Flow, list[tuple[str, bool]]] = field(default_factory=dict)
+    _mine: dict[Flow, Calls] = field(default_factory=dict)
 
     def run(self) -> None:
         """Rehearse it, and add what it takes to the lines."""
         defenses = self._prepared()
         known, other, whole, parts = Counter[str](), Counter[str](), 0, 0
         chosen = islice(self._counted(), 0, None, self.every)
-        for calls in each(chosen, self._rehearsed(defenses, self._look), AT_A_TIME):
+        flows = defenses or any(engines_in(self.experiment.judge))
+        for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
             if all(answered for _, answered in calls):
                 whole += 1
                 known.update(name for name, _ in calls)
@@ -102,6 +105,14 @@ class Rehearsal:
             if defenses and whole >= FEW:  # what the checks of other samples led to tells what these will
                 expected = max(0.0, parts * known[name] / whole - other[name])
             self._add(name, tally, expected, max(expected, parts * most.get(name, 0.0) - other[name]))
+
+    def _flown(self, samples: Iterable[Sample], defenses: Sequence[Defense]) -> Iterator[Calls]:
+        yield from each(samples, self._rehearsed(defenses, self._look), AT_A_TIME)
+
+    def _alone(self, sample: Sample) -> Calls:
+        """A sample that is one call: it needs no flow, and thousands of them are looked up in no time."""
+        name, known = self._counted_call(self.experiment.model, sample.prompt, [])
+        return [(name, known)]
 
     def _add(self, name: str, tally: Tally, expected: float, most: float) -> None:
         """Add calls to the model's line: as expected, and at most."""
@@ -139,16 +150,15 @@ class Rehearsal:
 
             ready = {defense.name: defense for defense in each(self.experiment.defense.values(), prepare, 1) if defense}
         for defense in self.experiment.defense.values():
-            found += [ready[defense.name]] if defense.name in ready else []
+            # That none defends costs no call, and is the way that most samples go.
+            found += [ready[defense.name]] if defense.name in ready and not isinstance(defense, NoDefense) else []
         return found
 
-    def _rehearsed(
-        self, defenses: Sequence[Defense], look: Look
-    ) -> Callable[[Sample], Coroutine[Any, Any, list[tuple[str, bool]]]]:
+    def _rehearsed(self, defenses: Sequence[Defense], look: Look) -> Callable[[Sample], Coroutine[Any, Any, Calls]]:
         """The flow of a sample; gives the calls that it makes, and whether each is answered."""
         caller, asks = self._caller(look), any(engines_in(self.experiment.judge))
 
-        async def flow_of(sample: Sample) -> list[tuple[str, bool]]:
+        async def flow_of(sample: Sample) -> Calls:
             flow = Flow.current()
             self._mine[flow] = []
             try:
@@ -166,27 +176,32 @@ class Rehearsal:
         async def call(engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
             if not getattr(engine, "is_model", True):
                 return READING
-            response, name, known = look(engine, prompt)
-            self._mine[Flow.current()].append((name, known))
+            mine = self._mine[Flow.current()]
+            response, name, known = look(engine, prompt, mine)
+            mine.append((name, known))
             return response
 
         return call
 
-    def _look(self, engine: Engine, prompt: Prompt) -> tuple[Response, str, bool]:
+    def _look(self, engine: Engine, prompt: Prompt, before: Calls) -> tuple[Response, str, bool]:
         """The stored answer, or a stand-in; counted."""
+        name, known = self._counted_call(engine, prompt, before)
+        line = self.lines[name]
+        return line.shelf.get(prompt.key) if known else stand_in(line, prompt), name, known
+
+    def _counted_call(self, engine: Engine, prompt: Prompt, before: Calls) -> tuple[str, bool]:
+        """Count a call that comes after others of its sample: whose it is, and whether it is answered."""
         name, line = self._line(engine)
         tally, number = self._tallies[name], int(prompt.key[:15], 16)
-        before = self._mine[Flow.current()]
         if prompt.key in line.shelf:
             tally.stored += 1
             if before:
                 line.followed += 1
                 line.distinct.add(number)
-            response = line.shelf.get(prompt.key)
             if line.learned.few and number not in line.seen:
                 line.seen.add(number)
-                line.learned.prompt(prompt, response)
-            return response, name, True
+                line.learned.prompt(prompt, line.shelf.get(prompt.key))
+            return name, True
         tally.left += 1
         if number not in line.seen:
             line.seen.add(number)
@@ -194,7 +209,7 @@ class Rehearsal:
             tally.follow += any(not known for _, known in before)
             tally.given.add(line.guess(prompt))
             tally.longest += line.limit(prompt)
-        return stand_in(line, prompt), name, False
+        return name, False
 
     def _line(self, engine: Engine) -> tuple[str, Line]:
         shelf = self.store.shelf(engine)
@@ -211,7 +226,7 @@ class Rehearsal:
         return {name: count / self._tries for name, count in most.items()}
 
     def _tried(self, defenses: Sequence[Defense], lead: str) -> Counter[str]:
-        def look(engine: Engine, prompt: Prompt) -> tuple[Response, str, bool]:
+        def look(engine: Engine, prompt: Prompt, before: Calls) -> tuple[Response, str, bool]:
             name, line = self._line(engine)
             return Response(lead) if lead else stand_in(line, prompt), name, False
 
