@@ -42,6 +42,19 @@ class MissingPicture(DataError):
     """A question has no picture for this image mode, and none can be drawn."""
 
 
+class MissingGlyphs(DataError):
+    """Fonts lack letters of a text that is to be typed.
+
+    Attributes:
+        letters: those that they lack.
+    """
+
+    def __init__(self, problem: str, remedy: str, letters: str) -> None:
+        """See `MmsbError`."""
+        super().__init__(problem, remedy)
+        self.letters = letters
+
+
 class StoreError(MmsbError):
     """The store of answers, or a run's results, cannot be read or written."""
 

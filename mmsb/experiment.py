@@ -9,7 +9,7 @@ is judged. Run again after any interruption, it asks only what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.driver import Driver
-from mmsb.errors import ConfigError, DataError, MissingPicture
+from mmsb.errors import ConfigError, DataError, MissingGlyphs, MissingPicture
 from mmsb.flow import Flow
+from mmsb.font import spelled
 from mmsb.image_mode import ImageMode
 from mmsb.judge.base import GRADER, Judge, judged
 from mmsb.metrics.summary import Summary, summarize
@@ -194,7 +195,7 @@ def check(experiment: Experiment) -> int:
 
     Raises:
         ConfigError: there is nothing to ask, or a defense was trained on one of the questions.
-        DataError: a questions file is broken, or pictures are missing; names them.
+        DataError: a questions file is broken, or pictures are missing or cannot be typed; names them.
     """
     trained = {
         phrase.casefold(): defense.name
@@ -202,7 +203,7 @@ def check(experiment: Experiment) -> int:
         if isinstance(defense, Prepared)
         for phrase in defense.trained_on
     }
-    count, missing = 0, []
+    count, missing, untyped = 0, list[str](), list[MissingGlyphs]()
     for question in experiment.questions():
         count += 1
         if name := trained.get(question.key_phrase.casefold()):
@@ -216,6 +217,10 @@ def check(experiment: Experiment) -> int:
             experiment.image_mode.picture(question, experiment.dataset)
         except MissingPicture as error:
             missing.append(error.problem)
+        except MissingGlyphs as error:
+            untyped.append(error)
+    if untyped:
+        raise no_glyphs(untyped, count)
     if missing:
         named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
@@ -228,6 +233,16 @@ def check(experiment: Experiment) -> int:
             f"{experiment.dataset.name} has no questions for {', '.join(experiment.scenario) or 'scenario=[]'}"
         )
     return count * experiment.model.repeats
+
+
+def no_glyphs(found: Sequence[MissingGlyphs], count: int) -> DataError:
+    """All key phrases that cannot be typed, as one error: who adds a font wants to know every letter it must have."""
+    letters = "".join(dict.fromkeys("".join(error.letters for error in found)))
+    return DataError(
+        f"{len(found)} of {count} key phrases cannot be typed, no glyph for {spelled(letters)}; {found[0].problem}",
+        "Name fonts that have them: image_mode.font.fallback=[/path/NotoSansCJK-Regular.ttc], or another "
+        "image_mode.font.path.",
+    )
 
 
 def check_test(question: Question, experiment: Experiment) -> None:

@@ -54,6 +54,8 @@ def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: 
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = sweep("hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
     assert done.returncode == 0, done.stderr
+    assert "plan: 2 runs, 2 samples; 2 calls to make" in done.stderr
+    assert "bill: 2 calls (planned 2)" in done.stderr  # of processes that each keep their own
     runs = saved(tmp_path / "outputs" / "sweeps")
     assert [run["name"] for run in runs] == ["image_mode=text_only", "image_mode=typo"]
     assert {run["record"]["environment"]["visible_gpus"] for run in runs} <= {"6", "7"}
@@ -71,6 +73,7 @@ def test_submitit_runs_each_in_a_process_and_waits_for_a_gpu(sweep: Run, tmp_pat
     assert [run["record"]["environment"]["visible_gpus"] for run in saved(tmp_path)] == ["3", "3"]
     assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 2
     assert "Sweep of 2 runs" in done.stdout
+    assert "bill: 2 calls (planned 2)" in done.stderr
 
 
 def test_no_two_claims_get_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

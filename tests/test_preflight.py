@@ -76,6 +76,25 @@ def test_missing_pictures_are_told_before_the_start(mmsb: Run, tmp_path: Path) -
     assert not (tmp_path / "outputs").exists()
 
 
+def test_letters_that_no_font_has_are_all_told_before_the_start(mmsb: Run, tmp_path: Path) -> None:
+    questions = tmp_path / "data" / "processed_questions"
+    questions.mkdir(parents=True)
+    fields = ("Question", "Changed Question", "Rephrased Question", "Rephrased Question(SD)")
+    phrases = {"0": "\u5077\u76d7", "1": "theft", "2": "\u76d7\u8cca"}
+    entries = {key: dict.fromkeys(fields, "q") | {"Key Phrase": phrase} for key, phrase in phrases.items()}
+    text = json.dumps({key: entry | {"Phrase Type": "activity"} for key, entry in entries.items()})
+    (questions / "06-Fraud.json").write_text(text)
+    data = ("dataset=mm_safetybench", f"dataset.root={tmp_path / 'data'}", *QUIET[:2])
+    done = mmsb("-m", *data, "image_mode=typo,text_only")
+    assert (
+        "2 of 3 key phrases cannot be typed, no glyph for \u5077 (U+5077), \u76d7 (U+76D7), \u8cca (U+8CCA); "
+        in done.stderr
+    )
+    assert "(1 of 2 runs: image_mode=typo)" in done.stderr
+    assert "image_mode.font.fallback=" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_remote_endpoint_without_its_key_is_told_even_where_no_model_is_chosen(mmsb: Run) -> None:
     remote = ("judge=rubric", "judge.model.api_key_env=NO_SUCH_KEY", *QUIET)
     done = mmsb(*remote, "judge.model.base_url=https://127.0.0.1:9/v1")

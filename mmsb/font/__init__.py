@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import features
 
 from mmsb.digest import digest_file
-from mmsb.errors import ConfigError, DataError
+from mmsb.errors import ConfigError, DataError, MissingGlyphs
 
 LIBERATION = Path(__file__).with_name("LiberationSans-Regular.ttf")
 AUTHORS_FILE = "ARIAL.TTF"  # in the authors' repository
@@ -92,7 +92,8 @@ def fonts_for(text: str, fonts: Sequence[Path]) -> tuple[Path, ...]:
     """The first of the fonts that have all of a text's letters between them.
 
     Raises:
-        DataError: they lack some, which would be drawn as empty boxes, or Pillow cannot join the letters.
+        MissingGlyphs: they lack some, which would be drawn as empty boxes.
+        DataError: Pillow cannot join the letters.
     """
     left = text
     for count, font in enumerate(fonts, 1):
@@ -100,11 +101,17 @@ def fonts_for(text: str, fonts: Sequence[Path]) -> tuple[Path, ...]:
         if not left:
             _check_shaping(text)
             return tuple(fonts[:count])
-    named = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in left[:5])
-    raise DataError(
-        f"{' and '.join(font.name for font in fonts)} cannot type {text!r}: no glyph for {named}",
+    raise MissingGlyphs(
+        f"{' and '.join(font.name for font in fonts)} cannot type {text!r}: no glyph for {spelled(left)}",
         "Name fonts that have them: font.fallback=[/path/NotoSansCJK-Regular.ttc], or another font.path.",
+        left,
     )
+
+
+def spelled(letters: str) -> str:
+    """Letters for people, the first five: "語 (U+8A9E), ..."."""
+    shown = [f"{letter} (U+{ord(letter):04X})" for letter in letters[:5]]
+    return ", ".join([*shown, *(["..."] if len(letters) > 5 else [])])
 
 
 def _check_shaping(text: str) -> None:
