@@ -197,7 +197,7 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
         done = mmsb(*asks(server, *own, "image_mode=text_only"))
         wrong = mmsb(*asks(server, "prices=litellm", "prices.file=nowhere.json"))
     assert f"${16 * (7e-3 + 3 * 2e-3):.2f} (planned" in done.stderr
-    assert "(prices of 1970-01-01)" in done.stderr
+    assert "by prices of 1970-01-01" in done.stderr
     assert "prices.file=nowhere.json: No such file or directory" in wrong.stderr
 
 

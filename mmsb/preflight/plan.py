@@ -119,16 +119,16 @@ class Plan:
         tokens = f"{line.input:,.0f} tokens in, {line.output:,.0f} out (at most {line.longest:,.0f})"
         spent = line.dollars(self.prices)
         told = f", {money(spent[0])} (at most {money(spent[1])})" if spent else ""
-        return f"{line.calls:,.0f} calls{most}, {tokens}{told}"
+        return f"{_several(round(line.calls), 'call')}{most}, {tokens}{told}"
 
     def _money(self) -> str:
         spent, unknown = self.dollars, self.unpriced
-        parts = [f"about {money(spent[0])}, at most {money(spent[1])}"] if spent else []
+        parts = [f"{money(spent[0])} (at most {money(spent[1])})"] if spent else []
         if unknown:
             parts.append(f"unknown for {', '.join(unknown)}, not in the table of prices")
         elif not spent:
             return "none, nothing is paid by tokens"
-        dated = f" (prices of {self.prices.read})" if spent and self.prices else ""
+        dated = f", by prices of {self.prices.read}" if spent and self.prices else ""
         return ", and ".join(parts) + dated
 
     def _time(self) -> str:
