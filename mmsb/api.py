@@ -24,7 +24,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmsb.cli import raising
+from mmsb.cli import private, raising
 from mmsb.command import measured, record
 from mmsb.config_rules import ONE
 from mmsb.error_messages import ERRORS, readable
@@ -185,7 +185,7 @@ def _evaluated(words: Sequence[str]) -> Finished:
             warnings.warn(notes.failed(run.folder).problem, UserWarning, stacklevel=2)
         folders.append(run.folder)
 
-    with raising():
+    with private(), raising():
         try:
             refuse_secrets(words)
             run_hydra(parse(words), "config", task)

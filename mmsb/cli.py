@@ -27,7 +27,7 @@ from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
 
-__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "raising", "run_command", "say", "show"]
+__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "private", "raising", "run_command", "say", "show"]
 
 EXIT_ERROR, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 3, 130
 ERROR_FILE = "error.txt"
@@ -52,7 +52,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with twice_ends_now(), raising() as trace:
+    with twice_ends_now(), private(), raising() as trace:
         try:
             refuse_secrets(given)
             args = parse(given)
@@ -82,7 +82,8 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
         try:
             refuse_lists(list(HydraConfig.get().overrides.task))
             check_job(config)
-            task(config)
+            with private():  # a worker of a launcher is another process, on another machine perhaps
+                task(config)
         except BrokenPipeError:
             raise
         except ERRORS as error:
@@ -93,6 +94,19 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
             _record(failed[-1])
 
     return guarded
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """What is written meanwhile is its user's alone (files 0600, folders 0700): questions and answers are not for all.
+
+    So are the files of the processes that are started meanwhile. Files that are there already stay as they are.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +27,9 @@ NAME = re.compile(rf"[\w-]*{NAMES}", re.IGNORECASE)
 IN_URL = re.compile(rf"://[^/@\s]+@|://\S*[?&](?:[\w-]*{NAMES}|key|token|sig|signature)=", re.IGNORECASE)
 VARIABLES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SHORTEST = 12  # characters; a shorter value of such a variable may be an ordinary word
+TOLD = 8  # letters of a key in a row that must not be told
+BLOT = "[key]"
+URL_SAFE = str.maketrans("+/", "-_")
 REMEDY = "Put it into an environment variable and give that variable's name, e.g. model.api_key_env=MY_KEY."
 
 
@@ -84,3 +90,45 @@ def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
         if isinstance(value, str):
             yield full, name, value
         yield from _texts(value, full)
+
+
+def blotted(text: str, key: str | None) -> str:
+    """A text without any part of a key, plain, percent-encoded or in base64: servers repeat what they are sent.
+
+    Args:
+        text: what a server said.
+        key: the key that it was sent; None for none.
+    """
+    if not key:
+        return text
+    if len(key) < TOLD:
+        return text.replace(key, BLOT)
+    parts, covered = _parts(key), [False] * len(text)
+    for start in range(len(text) - TOLD + 1):
+        if text[start : start + TOLD] in parts:
+            covered[start : start + TOLD] = [True] * TOLD
+    runs = zip(text, covered, [False, *covered], strict=False)
+    return "".join(letter if not hidden else "" if before else BLOT for letter, hidden, before in runs)
+
+
+def without_keys(content: bytes, key: str | None) -> bytes:
+    """A reply without the whole key, plain or in base64, wherever it stands; a short one may be an ordinary word."""
+    if key and len(key) >= SHORTEST:
+        for form in forms(key):
+            content = content.replace(form.encode(), BLOT.encode())
+    return content
+
+
+@lru_cache(maxsize=8)
+def _parts(key: str) -> frozenset[str]:
+    return frozenset(form[i : i + TOLD] for form in forms(key) for i in range(len(form) - TOLD + 1))
+
+
+@lru_cache(maxsize=8)
+def forms(key: str) -> tuple[str, ...]:
+    """What a key looks like as it is, in a URL, and in base64 behind any other text ("user:KEY")."""
+    raw = key.encode()
+    encoded = [base64.b64encode(b"\0" * shift + raw).decode() for shift in range(3)]
+    # of the ends of a base64 text only what the key alone determines
+    inner = [text[(0, 2, 3)[shift] :].rstrip("=")[:-1] for shift, text in enumerate(encoded)]
+    return tuple(dict.fromkeys((key, quote(key, safe=""), *inner, *(text.translate(URL_SAFE) for text in inner))))

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.budget import BEGAN
-from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, say, show
+from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, private, say, show
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
@@ -84,6 +84,7 @@ def _identity(config: DictConfig) -> str:
     return digest([measured, params, sorted(typed)])
 
 
+@private()
 def finish_sweep() -> int:
     """Print the comparison of a sweep's runs, if this was a sweep.
 

@@ -22,12 +22,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
 from tests.endpoint import impatient  # noqa: F401
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)
+
+# The same few examples on every machine; `make proof` tries many, others each time.
+settings.register_profile("few", max_examples=20, deadline=None, derandomize=True, database=None)
+settings.register_profile("many", max_examples=3000, deadline=None, derandomize=False, database=None)
+settings.load_profile(os.environ.get("MMSB_EXAMPLES", "few"))
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

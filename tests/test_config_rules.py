@@ -8,7 +8,7 @@ import pytest
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless
+from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless, refuse_unreadable
 from mmsb.errors import ConfigError
 from mmsb.secret import refuse_secrets, refuse_secrets_in
 
@@ -176,3 +176,16 @@ def test_a_configuration_without_secrets_passes_with_what_is_missing_or_unresolv
     refuse_secrets_in(
         OmegaConf.create({"model": {"name": "???", "api_key_env": "KEY", "x": "${nowhere}", "api_key": None}})
     )
+
+
+def test_what_cannot_be_read_is_told_in_the_words_of_who_read_it() -> None:
+    with pytest.raises(ConfigError, match=r"^'a=\[b' cannot be read: (missing|mismatched|extraneous|no viable)"):
+        refuse_unreadable(["model=tiny", "a=[b"])
+
+
+def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = OmegaConf.create(HYDRA)
+    config.launcher._target_ = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+    monkeypatch.setattr("mmsb.targets.spec_of", lambda module: None)
+    with pytest.raises(ConfigError, match=r"hydra_joblib_launcher, which is not installed\n.*mmsb\[joblib\]"):
+        refuse_foreign_code(config)

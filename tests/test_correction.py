@@ -19,7 +19,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.judge.refusal import Refusal
 from mmsb.metrics.agreement import Agreement, agreement
 from mmsb.metrics.likelihood import Stratum, interval
-from mmsb.metrics.misclassification import fieller, from_other_labels, shares
+from mmsb.metrics.misclassification import fieller, from_other_labels, shares, together
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.two_phase import Unit, from_own_labels, labels_needed
 from mmsb.results import read_rows
@@ -290,3 +290,13 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
     save(again, rows, record={"judge": {"judge": "other"}}, id=name)
     with pytest.raises(DataError, match="the run has changed since"):
         Calibration(run=again, labels=labels, output_dir=tmp_path).report()
+
+
+def test_what_groups_leave_open_adds_in_squares_and_what_may_drift_in_a_straight_line() -> None:
+    alone = (0.5, 0.4, 0.7)
+    assert together([(1.0, alone, alone)]) == pytest.approx(alone)
+    both = [(0.5, alone, alone), (0.5, (0.3, 0.2, 0.4), (0.3, 0.1, 0.6))]
+    value, low, high = together(both)
+    assert value == pytest.approx(0.4)
+    assert low == pytest.approx(0.4 - (0.05**2 + 0.05**2) ** 0.5 - 0.5 * 0.1)
+    assert high == pytest.approx(0.4 + (0.1**2 + 0.05**2) ** 0.5 + 0.5 * 0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from mmsb.cost import Costs, flat, total
 from mmsb.flow import Call
-from mmsb.prices import Prices, TokenPrice
+from mmsb.prices import Prices, TokenPrice, duration
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.conftest import Run
 from tests.endpoint import ChatServer, Messages, text_of
@@ -84,3 +85,11 @@ def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_
     assert spent["dollars"] == pytest.approx((spent["input_tokens"] * 2.5 + spent["output_tokens"] * 10) / 1e6)  # type: ignore[operator]
     assert again["cost"] == cost  # the price of the whole, though nothing was asked again
     assert again["asked"] == 0
+
+
+def test_a_price_is_for_a_million_tokens_and_a_batch_has_its_share() -> None:
+    table = Prices(date=date(2026, 1, 1), source="", llm={"m": TokenPrice(input=3, output=5)}, pictures={})
+    assert table.dollars("m", 1_000_000, 2_000_000) == (3, 10)
+    assert table.through_batches({"m"}).dollars("m", 1_000_000, 0) == (3, 0)
+    assert replace(table, batch=0.5).through_batches({"m"}).dollars("m", 1_000_000, 1_000_000) == (1.5, 2.5)
+    assert [duration(seconds) for seconds in (40, 600, 12_600)] == ["40 s", "10 min", "3.5 h"]

@@ -38,6 +38,27 @@ def test_equal_prompts_are_asked_once_and_a_failure_reaches_all_that_wait(tmp_pa
     assert all(isinstance(outcome, Failure) for outcome in too_large)
 
 
+class Halves:
+    """A live engine that answers with half a character."""
+
+    name, repeats = "halves", 1
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"engine": "halves"}
+
+    @asynccontextmanager
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
+        async def answer(prompt: Prompt) -> Outcome:
+            return Response("a\ud83d")
+
+        yield answer
+
+
+def test_what_a_flow_is_given_is_what_a_later_run_reads(tmp_path: Path) -> None:
+    first, later = (run(tmp_path, lambda driver, _: driver.call(Halves(), Prompt("a")), 1) for _ in range(2))
+    assert first == later == [Response("a\ufffd")]
+
+
 def test_where_no_answer_can_be_kept_none_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Shelf, key: str, response: Response) -> Response:
         raise StoreError("the disk is full")

@@ -16,13 +16,14 @@ from mmsb.calls import Calls
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import StoreError
 from mmsb.image_mode.typography import TypedText
+from mmsb.model.ledger import Ledger, Record
 from mmsb.model.openai import OpenAI
 from mmsb.paths import conf_dir
 from mmsb.picture import Stacked
 from mmsb.results import LIVE, Results, read_rows, row
 from mmsb.run import Run, SavedRun
 from mmsb.store import SYNC_SECONDS, Shelf, Store
-from mmsb.types import How, Prompt, Response, Result, Sample, Verdict
+from mmsb.types import How, Prompt, Response, Result, Sample, Verdict, clean
 from tests.judging import SCENARIOS, Scripted, question
 
 Event = tuple[str, str, int]  # what was done, to which file, how large that was
@@ -151,7 +152,21 @@ def test_behind_a_defense_a_row_tells_what_reached_the_model() -> None:
     sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
     sent = Prompt("Be kind. Say it.", system="Be kind.")
     told = row(Result(sample, Response("No.", sent=sent), Verdict("safe")))
-    assert (told["prompt"], told["system"]) == (sent.text, sent.system)
+    assert (told["prompt"], told["system"], told["outcome"]) == (sent.text, sent.system, "answered")
+    assert row(Result(sample, Response("", "content_filter"), Verdict("filtered")))["outcome"] == "filtered"
+    assert row(Result(sample, Response("No", "length"), Verdict("safe")))["outcome"] == "answered"
+
+
+def test_a_half_of_a_character_leaves_a_mark_in_its_place() -> None:
+    assert clean("a\ud83db \U0001f600") == "a\ufffdb \U0001f600"
+
+
+def test_a_batch_is_written_down_with_its_name_before_it_is_submitted(tmp_path: Path, disk: list[Event]) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.write(Record("one", ["0" * 32], "file-1"))
+    (written, _, size), replaced, (synced, folder, _) = disk
+    assert (written, size, synced, folder) == ("fsync", (tmp_path / "one.json").stat().st_size, "fsync", str(tmp_path))
+    assert replaced[:2] == ("replace", str(tmp_path / "one.json"))
 
 
 def finished(folder: Path) -> str:

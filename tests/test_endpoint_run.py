@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from mmsb.secret import TOLD, forms
 from tests.conftest import ROOT, Run
-from tests.endpoint import HANG, Act, ChatServer, error
+from tests.endpoint import HANG, Act, ChatServer, completion, error
 
 CANARY = "sk-canary-0123456789abcdefghij"
 DEAD = "http://127.0.0.1:9/v1"
@@ -123,16 +126,38 @@ def test_ctrl_c_ends_a_run_within_a_second_in_the_middle_of_a_local_batch(tmp_pa
 
 def test_a_key_in_the_environment_is_in_no_file_of_a_run(mmsb: Run, tmp_path: Path) -> None:
     def act(text: str, attempt: int) -> Act | None:
-        return error(400, f"your key is {CANARY}") if attempt == 1 and "1" in str(hash(text)) else None
+        kind = len(text) % 4 if attempt == 1 else 3
+        packed = base64.b64encode(f"user:{CANARY}".encode()).decode()
+        return [
+            error(400, f"your key is {CANARY[:-4]}, {packed}"),
+            Act(body=completion(f"You asked with Bearer {CANARY}.")),
+            Act(body=f"<html>{packed} {CANARY}</html>".encode()),
+            None,
+        ][kind]
 
     with ChatServer(act=act) as server:
         done = mmsb(*arguments(server, tmp_path / "outputs"), OPENAI_API_KEY=CANARY)
     assert "samples failed" in done.stderr
     assert server.headers[0]["Authorization"] == f"Bearer {CANARY}"
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(files) > 4
-    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
-    assert CANARY not in done.stdout + done.stderr
+    parts = [form[i : i + TOLD].encode() for form in forms(CANARY) for i in range(len(form) - TOLD + 1)]
+    assert not [path for path, content in files.items() if any(part in content for part in parts)]
+    assert not [part for part in parts if part.decode() in done.stdout + done.stderr]
+    assert any(b"Bearer [key]." in content for content in files.values())
+
+
+def test_what_is_written_is_its_users_alone(mmsb: Run, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with ChatServer() as server:
+            assert mmsb(*arguments(server, tmp_path / "outputs"), "scenario=fraud").returncode == 0
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "outputs").rglob("*")}
+    assert set(modes.values()) == {0o600, 0o700}, modes
+    assert not [path for path, mode in modes.items() if (mode == 0o700) is not path.is_dir()]
 
 
 def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:

@@ -782,6 +782,9 @@ def test_a_finished_run_is_recorded_later_by_the_command(mmsb: Command, tmp_path
             if part["type"] == "image_url"
         ]
         assert len(pictures) == len(set(pictures)) == 2  # as the dataset has it, and blurred as it was sent
+    artifacts = [path for path in output_dir.rglob("*") if found.info.run_id in path.parts]
+    assert artifacts
+    assert not [path for path in artifacts if path.stat().st_mode & 0o077]
     missing = mmsb(f"run={tmp_path}/none", module="mmsb.log")
     assert missing.returncode == 1
     assert "has no results.jsonl" in missing.stderr

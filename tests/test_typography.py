@@ -16,7 +16,7 @@ from mmsb.digest import digest
 from mmsb.errors import DataError
 from mmsb.font import default_font, dejavu, font_digest
 from mmsb.image_mode import Font, ImageMode
-from mmsb.image_mode.typography import TypedText, pieces, wrap
+from mmsb.image_mode.typography import Mixed, TypedText, pieces, wrap
 from mmsb.picture import FilePicture, Stacked
 from mmsb.scenario import official_scenarios
 
@@ -75,6 +75,12 @@ def test_a_word_that_brings_a_line_to_the_width_begins_the_next_one() -> None:
     assert wrap("aa bb cc", font, 5) == ["aa", " bb", " cc"]
     assert wrap("aa bb cc", font, 6) == ["aa bb", " cc"]
     assert wrap("aa bb cc dd", font, 8) == ["aa bb", " cc dd"]
+
+
+def test_several_fonts_set_lines_as_one_does() -> None:
+    phrase, font = "stealing from the till of the bakery at night", default_font()
+    mixed = Mixed((font, font), 90).typeset(phrase, 1024)
+    assert ImageChops.difference(mixed, TypedText(phrase).draw()).getbbox() is None
 
 
 def test_identity_follows_what_determines_the_pixels() -> None:

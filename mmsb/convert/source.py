@@ -150,8 +150,8 @@ def read_record(root: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+        return {path: dict(known) for path, known in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is not a record of digests: {error}", "Remove it: it is made anew.") from error
 
 
@@ -159,17 +159,23 @@ def weight_files(folder: Path) -> list[Path]:
     """The weight files of a transformers checkpoint, in order.
 
     Raises:
-        ModelError: there are none.
+        ModelError: there are none, or a broken index.
     """
     for index in INDEXES:
         if (folder / index).is_file():
-            names = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
-            # the name alone: an index must not lead out of its folder
-            return [folder / Path(name).name for name in sorted(names)]
+            return _indexed(folder / index)
     found = [folder / name for name in SINGLE if (folder / name).is_file()]
     if not found:
         raise ModelError(f"{folder} holds no weights ({', '.join((*INDEXES, *SINGLE))})", "Download the whole folder.")
     return found[:1]
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [index.parent / Path(name).name for name in sorted(names)]  # whatever folders they name
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{index} is not an index of weights", "Download the whole folder again.") from error
 
 
 def check_converted(name: str, folder: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from mmsb.errors import ModelError
 
@@ -42,8 +42,11 @@ class Weights(Mapping[str, Any]):
 
 
 def _safe(file: Path) -> dict[str, Callable[[], Any]]:
-    weights = safe_open(file, framework="pt")
-    return {key: partial(weights.get_tensor, key) for key in list(weights.keys())}  # type: ignore[no-untyped-call]
+    try:
+        weights = safe_open(file, framework="pt")
+        return {key: partial(weights.get_tensor, key) for key in list(weights.keys())}  # type: ignore[no-untyped-call]
+    except (OSError, SafetensorError) as error:
+        raise unreadable(file, error) from error
 
 
 def _pickled(file: Path, root: str | None) -> dict[str, Callable[[], Any]]:
@@ -51,21 +54,34 @@ def _pickled(file: Path, root: str | None) -> dict[str, Callable[[], Any]]:
     if root is not None and root not in held:
         raise ModelError(f"{file} holds no `{root}`, but {', '.join(list(map(str, held))[:5])}", "Check its origin.")
     state = held if root is None else held[root]
+    if not isinstance(state, Mapping):
+        raise ModelError(f"{file} holds a {type(state).__name__}, not weights", "Check its origin.")
     return {key: partial(state.__getitem__, key) for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def _unpickled(file: Path) -> Mapping[str, Any]:
     """The content of a pickled file: tensors and plain values only, mapped into memory where the format allows it."""
     try:
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # the format before torch 1.6 cannot be mapped
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"{file} cannot be read as plain weights: {str(error).splitlines()[0]}",
-            "Download it again from its origin. A file that wants to run code is never opened.",
-        ) from error
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write
+            content = _loaded(file)
+    except Exception as error:  # a broken pickle may raise anything
+        raise unreadable(file, error) from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{file} holds a {type(content).__name__}, not weights", "Check its origin.")
     return content
+
+
+def _loaded(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # the format before torch 1.6 cannot be mapped
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def unreadable(file: Path, error: Exception) -> ModelError:
+    """What to say about a file that holds no plain weights."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ModelError(
+        f"{file} cannot be read as plain weights: {reason}",
+        "Download it again from its origin. A file that wants to run code is never opened.",
+    )

@@ -68,7 +68,7 @@ def read_rows(source: Path) -> Iterator[Row]:
     try:
         with source.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file)) if source.suffix == ".csv" else [json.loads(s) for s in file if s.strip()]
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise DataError(
             f"questions={source} cannot be read: {error}", "Give a CSV file or JSON lines, in UTF-8."
         ) from error

@@ -173,7 +173,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no {path}", "Check dataset.root and the scenario's name.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not only what the parser calls its own: numbers of 5,000 digits
         raise DataError(f"{path} is not valid JSON: {error}", "Restore the file from its source.") from error
 
 

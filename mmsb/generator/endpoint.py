@@ -119,7 +119,11 @@ class _Session:
 
         made = self.settings
         return openai.AsyncOpenAI(
-            base_url=made.base_url, api_key=self._key or "none", timeout=made.timeout, max_retries=made.retries
+            base_url=made.base_url,
+            api_key=self._key or "none",
+            timeout=made.timeout,
+            max_retries=made.retries,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),  # nobody chose that other address
         )
 
     async def draw(self, order: Order) -> Drawn:

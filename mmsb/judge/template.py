@@ -45,13 +45,11 @@ def rendered(template: str, request: str, answer: str | None, context: str | Non
     Raises:
         ConfigError: the template cannot be read, or names something else.
     """
-    from jinja2 import TemplateError
-
     # Here, not in each format: a format of a user's own is then as safe.
     turns = {"request": plain(request), "answer": None if answer is None else plain(answer)}
     try:
         text: str = _compiled(template).render(turns, context=context, picture=PLACE if pictured else "")
-    except TemplateError as error:
+    except Exception as error:  # what a stranger's template does, raises anything
         raise ConfigError(f"judge.template cannot be rendered: {error}", HINT) from error
     return text
 

@@ -18,8 +18,9 @@ import msgspec
 from mmsb.errors import DataError, StoreError
 from mmsb.model.chat import filtered
 from mmsb.model.endpoint import unsent
-from mmsb.model.request_errors import RequestError
+from mmsb.model.request_errors import READ, RequestError
 from mmsb.replies import Malformed, shown_bytes
+from mmsb.secret import blotted, without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 URL = "/v1/chat/completions"  # whatever the base URL is
@@ -96,7 +97,7 @@ def read_answers(path: Path, read: Callable[[bytes], Response], key: str | None)
         for line in file:
             if line.strip():
                 try:
-                    answered = msgspec.json.decode(line, type=_Answered)
+                    answered = msgspec.json.decode(without_keys(line, key), type=_Answered)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise Malformed(f"not a line of a batch: {shown_bytes(line)}") from error
                 yield answered.custom_id, _outcome(answered, read, key)
@@ -125,5 +126,5 @@ def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | 
 
 
 def _failure(cause: str, message: str, key: str | None) -> Failure:
-    shown = RequestError(cause, message.replace(key, "[key]") if key else message)
+    shown = RequestError(cause, blotted(message[:READ], key))
     return Failure(shown.cause, shown.message)

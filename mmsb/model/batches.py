@@ -23,8 +23,10 @@ from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
 from mmsb.model.endpoint import Endpoint, Requests
 from mmsb.model.ledger import Ledger, Record
+from mmsb.model.request_errors import READ
 from mmsb.model.route import Servers
 from mmsb.replies import Malformed
+from mmsb.secret import blotted
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -221,8 +223,9 @@ class Batches:
         if batch.status == "failed" and not batch.output_file_id:
             self._ledger.drop(record)
             said = "; ".join(str(error.message) for error in (batch.errors and batch.errors.data) or ())
+            told = blotted(said[:READ], self._endpoint.key) or "no reason given"
             raise ModelError(
-                f"{self._settings.shown_url} refused batch {batch.id}: {said or 'no reason given'}",
+                f"{self._settings.shown_url} refused batch {batch.id}: {told}",
                 "Nothing of it was answered. Change what it names; the same command submits these prompts again.",
             )
         path = self._ledger.folder / f"{record.name}.answers"

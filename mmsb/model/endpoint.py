@@ -30,6 +30,7 @@ from mmsb.model.request_errors import RequestError, lost, malformed, refused
 from mmsb.model.route import Route, Servers
 from mmsb.picture import FilePicture
 from mmsb.replies import Malformed
+from mmsb.secret import without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Requests:
             async with asyncio.timeout(self._settings.timeout):  # of the whole: a server may send a byte now and then
                 content = await endpoint.client.post(self._settings.path_of(prompt), body, self._connect(endpoint))
             endpoint.heard = time.monotonic()
-            response = self._settings.read(content, prompt)
+            response = self._settings.read(without_keys(content, endpoint.key), prompt)
         except aiohttp.ClientError as error:
             raise lost(error, endpoint.key) from error
         except TimeoutError as error:

@@ -28,6 +28,7 @@ from mmsb.model.completions import as_guard, completion_request, read_completion
 from mmsb.model.route import Servers, shown
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
+from mmsb.secret import blotted
 from mmsb.serve.running import running, serving
 from mmsb.serve.settings import Server
 from mmsb.types import Outcome, Prompt, Response
@@ -161,7 +162,7 @@ class OpenAI:
     @property
     def shown_url(self) -> str:
         """The first URL for people."""
-        return shown(self.urls[0])
+        return blotted(shown(self.urls[0]), self.key())
 
     @property
     def _place(self) -> str:

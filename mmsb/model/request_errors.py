@@ -21,6 +21,7 @@ import aiohttp
 
 from mmsb.model.http import Refused
 from mmsb.replies import Malformed
+from mmsb.secret import blotted
 
 AGAIN = (408, 409, 429)
 MOVED = (301, 302, 303, 307, 308)
@@ -31,7 +32,7 @@ LIMITS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 DURATION = re.compile(rf"(?:{PART.pattern})+")
-SHOWN = 300  # characters of a server's message
+SHOWN, READ = 300, 4000  # characters of a server's message: in an error, and looked at
 
 
 class RequestError(Exception):
@@ -95,7 +96,7 @@ def refused(reply: Refused, key: str | None) -> RequestError:
     code, status = body.get("code"), reply.status
     message = _shown(str(body.get("message") or f"Error code: {status}"), key)
     if status in MOVED:
-        message = f"moved to {reply.headers.get('location', 'an address that it does not name')}"
+        message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"
     cause = "rate_limit" if status == 429 else f"http_{status}"
     return RequestError(cause, message, status, None if code is None else str(code), retry_after(reply.headers))
 
@@ -112,7 +113,7 @@ def lost(error: BaseException, key: str | None) -> RequestError:
 
 
 def _shown(message: str, key: str | None) -> str:
-    return message.replace(key, "[key]") if key else message
+    return blotted(message[:READ], key)
 
 
 def _said(causes: list[BaseException]) -> str:

@@ -56,7 +56,7 @@ class Sweep:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             return cls(folder, str(values["name"]), str(values["identity"]), values.get("runs"))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
 
 

@@ -34,8 +34,8 @@ SHARED = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse"
 
 
 def without_user(text: str) -> str:
-    """The text with user and password taken out of every URI."""
-    return re.sub(r"://[^/@\s]+@", "://", text)
+    """The text with user, password and the values of the query taken out of every URI."""
+    return re.sub(r"(://[^\s?#]*[?])\S*", r"\1...", re.sub(r"://[^/@\s]+@", "://", text))
 
 
 def reason_of(error: Exception) -> str:
