@@ -66,6 +66,11 @@ class StoreError(MmsbError):
             "Free space or set output_dir to another disk, then run the same command: it goes on where it stopped.",
         )
 
+    @classmethod
+    def reading(cls, path: Path, error: OSError) -> StoreError:
+        """What stopped the reading of a file."""
+        return cls(f"cannot read {path}: {error.strerror}", "Check the file's permissions.")
+
 
 class ModelError(MmsbError):
     """The model cannot be loaded or reached at all."""

@@ -23,6 +23,7 @@ from typing import IO, Any
 import orjson
 
 from mmsb.errors import DataError, StoreError
+from mmsb.pieces import place, span
 from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 
@@ -40,7 +41,7 @@ class Results:
         self._lock = _claimed(folder)
         self._live = (folder / LIVE).open("wb")  # ours alone: the lock is held
         self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places: dict[str, int] = {}
         self._end = 0
 
     def __enter__(self) -> Results:
@@ -69,7 +70,7 @@ class Results:
             self._draft.write(line)
             self._live.write(line)
             self._live.flush()
-        self._places[result.sample.id] = (self._end, len(line))
+        self._places[result.sample.id] = place(0, self._end, len(line))
         self._end += len(line)
 
     def write(self, order: Sequence[str]) -> str:
@@ -86,7 +87,7 @@ class Results:
             with self._writing(), final.open("wb") as file:
                 self._draft.flush()
                 for name in order:
-                    offset, length = self._places[name]
+                    offset, length = span(self._places[name])
                     line = os.pread(self._draft.fileno(), length, offset)
                     written.update(line)
                     file.write(line)

@@ -33,6 +33,7 @@ from mmsb.claims import Claims
 from mmsb.digest import digest
 from mmsb.errors import StoreError
 from mmsb.model.base import Batched, Engine
+from mmsb.pieces import Pieces, place
 from mmsb.schemas import parse_response
 from mmsb.types import Response, clean
 
@@ -97,9 +98,8 @@ class Shelf:
         self.folder = folder
         self.batched = batched
         self._fingerprint = fingerprint
-        self._index: dict[bytes, tuple[int, int, int]] = {}  # key -> file number, offset, length
-        self._files: list[int] = []
-        self._paths: list[Path] = []  # of these files
+        self._index: dict[bytes, int] = {}  # where the answer to each key lies
+        self._pieces = Pieces()
         self._read_to: dict[Path, tuple[int, int]] = {}  # files of others: their number, how far they were read
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
@@ -132,16 +132,18 @@ class Shelf:
 
     def get(self, key: str) -> Response:
         """The stored answer."""
-        number, offset, length = self._index[bytes.fromhex(key)]
-        line = os.pread(self._files[number], length, offset)
+        found = self._index[bytes.fromhex(key)]
         try:
+            line = self._pieces.read(found)
             # The fixed front of a line: {"key":"32","crc":"8","value": are 67 bytes, and a brace and a newline end
             # it.
             return parse_response(line[67:-2])
         except StoreError as error:
             raise StoreError(
-                f"{self._paths[number]}: {error.problem}", "Delete that line: its answer will be asked for again."
+                f"{self._pieces.path(found)}: {error.problem}", "Delete that line: its answer will be asked for again."
             ) from error
+        except OSError as error:
+            raise StoreError.reading(self._pieces.path(found), error) from error
 
     def add(self, key: str, response: Response) -> Response:
         """Write an answer down, and give back the stored one (the first, if there was one already).
@@ -157,13 +159,10 @@ class Shelf:
             response = dataclasses.replace(response, text=clean(response.text), at=time.time())
             line = _line(key, response)
             if self._writer is None:
-                self._writer = _Writer(self.folder, self._fingerprint, len(self._files))
-                # The writer's own file is read through the same descriptor: what this run adds is found like what lay
-                # there.
-                self._files.append(self._writer.descriptor)
-                self._paths.append(self._writer.path)
+                self._writer = _Writer(self.folder, self._fingerprint)
+                self._writer.number = self._pieces.add(self._writer.path)
             offset = self._writer.append(line)
-            self._index[bytes.fromhex(key)] = (self._writer.number, offset, len(line))
+            self._index[bytes.fromhex(key)] = place(self._writer.number, offset, len(line))
             if not self.batched:  # nobody else waits for what a local model is asked
                 self._claims.tell()
         return response
@@ -181,10 +180,7 @@ class Shelf:
                 self._writer.close()
                 self._writer = None
             self._claims.close()
-            for descriptor in self._files:
-                os.close(descriptor)
-            self._files.clear()
-            self._paths.clear()
+            self._pieces.close()
             self._index.clear()
 
     def _read_new(self) -> None:
@@ -195,19 +191,16 @@ class Shelf:
 
     def _read(self, path: Path) -> None:
         first = path not in self._read_to
-        number, offset = self._read_to.get(path, (len(self._files), 0))
+        number, offset = self._read_to[path] if not first else (self._pieces.add(path), 0)
         try:
             with path.open("rb") as file:
-                if first:
-                    self._files.append(os.open(path, os.O_RDONLY))
-                    self._paths.append(path)
                 file.seek(offset)
                 for line in file:
                     match = LINE.fullmatch(line)
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:
                         # The first answer wins, as in `add`. Two jobs may have asked the same; files are read in the
                         # order of their names.
-                        self._index.setdefault(bytes.fromhex(match[1].decode()), (number, offset, len(line)))
+                        self._index.setdefault(bytes.fromhex(match[1].decode()), place(number, offset, len(line)))
                         offset += len(line)
                     # Only the very end of a file can be torn by a kill, or not be there yet. Anywhere else it is
                     # damage, and guessing would lose answers.
@@ -221,7 +214,7 @@ class Shelf:
                         )
                 self._read_to[path] = number, offset
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}", "Check the file's permissions.") from error
+            raise StoreError.reading(path, error) from error
 
 
 def _count(path: Path, offset: int) -> int:
@@ -242,8 +235,8 @@ def _line(key: str, response: Response) -> bytes:
 class _Writer:
     """Appends whole lines to a file of this process; a thread brings them to the disk."""
 
-    def __init__(self, folder: Path, fingerprint: dict[str, object], number: int) -> None:
-        self.number = number  # among the files of its shelf
+    def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
+        self.number = 0  # among the files of its shelf
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         name = f"{stamp}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
         self.path = folder / name
@@ -251,7 +244,7 @@ class _Writer:
             folder.mkdir(parents=True, exist_ok=True)
             # For people only: it is never read back, and the folder's name is the digest of it.
             (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=1, sort_keys=True) + "\n")
-            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise StoreError.writing(self.path, error) from error
         self._size = 0
@@ -280,6 +273,7 @@ class _Writer:
         self._dirty.set()
         self._thread.join()
         os.fsync(self.descriptor)
+        os.close(self.descriptor)
 
     def _sync(self) -> None:
         while not self._closing.is_set():

@@ -64,7 +64,7 @@ LAYERS = (
     ("font",),
     ("replicas",),
     ("hub", "interrupts", "picture", "progress", "processes", "console", "secret", "resolvers"),
-    ("targets", "texts", "digest"),
+    ("targets", "texts", "digest", "pieces"),
     ("claims", "gpus"),
     ("paths", "errors"),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -165,6 +166,40 @@ for i in range(10**9):
         shelf = Shelf(tmp_path, {})
         assert all(f"{i:032x}" in shelf for i in acknowledged)
         shelf.close()
+
+
+def test_more_files_than_a_process_may_open_are_read(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {})
+    for key in ("0" * 32, "f" * 32):
+        shelf.add(key, Response("a"))
+    shelf.close()
+    (written,) = tmp_path.glob("*.jsonl")
+    first, last = written.read_bytes().splitlines(keepends=True)
+    for number in range(400):
+        crc = b'"crc":' + first.partition(b'"crc":')[2]
+        (tmp_path / f"{number:04}.jsonl").write_bytes(b'{"key":"%032x",' % number + crc)
+    (tmp_path / "9999.jsonl").write_bytes(last)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, hard))
+    try:
+        many = Shelf(tmp_path, {})
+        assert [many.get(f"{number:032x}").text for number in [*range(400), *range(400)]] == ["a"] * 800
+        assert many.get("f" * 32).text == many.add("e" * 32, Response("a")).text
+        assert many.get("e" * 32).text == "a"
+        many.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {})
+    shelf.add("0" * 32, Response("a"))
+    shelf.close()
+    reopened = Shelf(tmp_path, {})
+    (written,) = tmp_path.glob("*.jsonl")
+    written.unlink()
+    with pytest.raises(StoreError, match=f"cannot read {written}"):
+        reopened.get("0" * 32)
 
 
 def test_two_processes_write_at_once_and_nothing_is_mixed_up(tmp_path: Path) -> None:
