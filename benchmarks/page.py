@@ -1,6 +1,9 @@
 """The page of many samples in headless Chromium: how long until it can be used, to search it, to scroll a screen.
 
-python -m benchmarks.page
+    python -m benchmarks.page
+
+What is held to a bound is the CPU time of the page's own thread, since on a machine that does other things too the
+clock says how busy it is.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from mmsb.report.page import Form, write_page
 from mmsb.results import FILE
 from tests.browser import Browser
 
-MODES = ("sd", "typo", "sd_typo")
+MODES = ("text_only", "sd", "typo", "sd_typo")
 WORDS = "the answer goes on in plain words that say nothing much but fill a line as answers do and "
 SCROLL = """
 const done = arguments[arguments.length - 1], list = document.getElementById("list"), frames = [];
@@ -39,8 +42,8 @@ requestAnimationFrame(step);
 
 
 def measure() -> Iterator[Figure]:
-    """5,040 samples in one file with 5,040 thumbnails inside, and 100,000 in a folder."""
-    for samples, form in ((5_040, "file"), (100_000, "folder")):
+    """5,040 samples in one file, thumbnails inside; 5,040 questions in four modes, and 100,000 samples, in folders."""
+    for samples, form in ((5_040, "file"), (20_160, "folder"), (100_000, "folder")):
         with tempfile.TemporaryDirectory() as name:
             yield from _measured(Path(name), samples, form)  # type: ignore[arg-type]
 
@@ -53,20 +56,33 @@ def _measured(folder: Path, samples: int, form: Form) -> Iterator[Figure]:
     yield Figure(f"{samples:,} samples, {form}: page.html", page.stat().st_size / 1e6, "MB")
     browser = Browser(folder)
     browser.size(1280)
+    browser.cdp("Performance.enable", timeDomain="threadTicks")
     began = time.perf_counter()
     browser.driver.get(page.as_uri())
+    browser.until("return performance.getEntriesByName('first lines').length > 0", 120)
+    yield Figure(f"{samples:,} samples, {form}: CPU until the first lines are shown", _busy(browser), "s", "<= 2")
     browser.until("return document.body.dataset.ready === 'yes'", 120)
     yield Figure(f"{samples:,} samples, {form}: all there", time.perf_counter() - began, "s")
     first = browser.run("return performance.getEntriesByName('first lines')[0].startTime") / 1000
-    yield Figure(f"{samples:,} samples, {form}: first lines shown", first, "s", "<= 2")
+    yield Figure(f"{samples:,} samples, {form}: first lines shown", first, "s")
+    before = _busy(browser)
     frames = browser.driver.execute_async_script(SCROLL)
-    yield Figure(
-        f"{samples:,} samples, {form}: a frame while scrolling, median", statistics.median(frames), "ms", "<= 34"
-    )
-    yield Figure(f"{samples:,} samples, {form}: searched", float(browser.run(_search())), "ms", "<= 1000")
+    spent = 1000 * (_busy(browser) - before) / len(frames)
+    yield Figure(f"{samples:,} samples, {form}: CPU of a frame while scrolling", spent, "ms", "<= 16")
+    yield Figure(f"{samples:,} samples, {form}: a frame while scrolling, median", statistics.median(frames), "ms")
+    before = _busy(browser)
+    searched = float(browser.run(_search()))
+    yield Figure(f"{samples:,} samples, {form}: CPU of a search", 1000 * (_busy(browser) - before), "ms", "<= 1000")
+    yield Figure(f"{samples:,} samples, {form}: searched", searched, "ms")
     heap = browser.run("return performance.memory.usedJSHeapSize")
     yield Figure(f"{samples:,} samples, {form}: JavaScript heap", heap / 1e6, "MB")
     browser.driver.quit()
+
+
+def _busy(browser: Browser) -> float:
+    """CPU seconds that the page's own thread has worked."""
+    listed = browser.cdp("Performance.getMetrics")["metrics"]
+    return float(next(metric["value"] for metric in listed if metric["name"] == "TaskDuration"))
 
 
 def _search() -> str:

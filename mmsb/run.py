@@ -10,7 +10,7 @@ import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -133,6 +133,15 @@ class SavedRun:
 def short_name(name: str) -> str:
     """A run's name without the keys, where there is little room; a table has a column for each group anyway."""
     return " ".join(part.partition("=")[2] or part for part in name.split(" "))
+
+
+def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The runs' names as headings and rows: a column a key where all are made of the same keys, else one column."""
+    parts = [[item.partition("=") for item in name.split(" ")] for name in names]
+    keys = [key for key, _, _ in parts[0]]
+    if all([key for key, equals, _ in part if equals] == keys for part in parts):
+        return keys, [[value.replace(">", " > ") for _, _, value in part] for part in parts]
+    return ["run"], [[name] for name in names]
 
 
 @cache

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from mmsb.report.finished import Finished
-from mmsb.report.sweep import print_comparison, told_apart
+from mmsb.report.sweep import print_comparison
+from mmsb.run import told_apart
 from mmsb.sweep import SWEEP_VARIABLE, finish_sweep
 from tests.reporting import Made
 

@@ -182,6 +182,8 @@ def test_a_run_has_its_settings_few_rates_tags_tables_and_dataset(tmp_path: Path
     table = json.loads(artifact(output_dir, found, "rates.json").read_text())
     assert table["data"][0][0] == "fraud"
     assert table["data"][0][1].startswith("75.0 [")
+    assert table["columns"][:3] == ["scenario", "ASR %", "ASR bounds %"]  # in the rate's cell they would be cut off
+    assert table["data"][0][2] == "60.0 .. 80.0"  # three unsafe of four rated, and one that failed
     assert found.data.tags["mitre_atlas"] == "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
     assert found.data.tags["mlflow.source.git.commit"] == "abc123"
     (given,) = found.inputs.dataset_inputs
@@ -454,7 +456,7 @@ def test_a_sweep_begun_again_keeps_its_parent_and_has_each_run_once(tmp_path: Pa
     assert {parent.info.status, child.info.status} == {"FINISHED"}
     assert (parent.data.metrics["runs"], parent.data.metrics["highest ASR"]) == (1, 0.75)
     table = json.loads(artifact(output_dir, parent, "comparison.json").read_text())
-    assert [row[0] for row in table["data"]] == ["image_mode=sd"]
+    assert (table["columns"][0], [row[0] for row in table["data"]]) == ("image_mode", ["sd"])
     tracker.log(dataclasses.replace(run, folder=shutil.copytree(run.folder, tmp_path / "alone")), asked())
     assert len(logged(output_dir, "sweep")) == 3  # alone it is a record of its own, and the sweep stays whole
 
@@ -500,7 +502,9 @@ def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: 
     assert [run.info.run_name for run in children] == ["typo", "sd"]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert parent.data.tags["mlflow.note.content"].count("image_mode=") == 2
+    heading, _, *lines = parent.data.tags["mlflow.note.content"].splitlines()
+    assert heading.startswith("| image_mode | ASR average % |")
+    assert [line.split(" | ")[0] for line in lines] == ["| typo", "| sd"]
     previews = [
         {trace.info.request_preview for trace in traced(tmp_path / "outputs", run).values()} for run in children
     ]

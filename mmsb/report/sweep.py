@@ -17,6 +17,7 @@ from mmsb.metrics.declared import Metric, side_by_side
 from mmsb.metrics.paired import Comparison, Difference, compare, in_families
 from mmsb.metrics.summary import not_rated
 from mmsb.report.finished import Finished
+from mmsb.run import told_apart
 from mmsb.terminal import LEFT, change, console, p_value, reach, short
 
 
@@ -84,15 +85,6 @@ def lacking(runs: Sequence[Finished], keys: Sequence[str]) -> str | None:
     if any(f"{key}_scenarios_left_out" in run.metrics for run in runs for key in keys):
         notes.append("*: over fewer scenarios, since nothing could be rated in the others.")
     return " ".join(notes) or None
-
-
-def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """The runs' names as headings and rows: a column a key where all are made of the same keys, else one column."""
-    parts = [[item.partition("=") for item in name.split(" ")] for name in names]
-    keys = [key for key, _, _ in parts[0]]
-    if all([key for key, equals, _ in part if equals] == keys for part in parts):
-        return keys, [[value.replace(">", " > ") for _, _, value in part] for part in parts]
-    return ["run"], [[name] for name in names]
 
 
 def print_effects(effects: Sequence[Effect]) -> None:

@@ -14,7 +14,7 @@ from mmsb.metrics import declared
 from mmsb.metrics.declared import side_by_side
 from mmsb.metrics.summary import not_rated
 from mmsb.prices import money
-from mmsb.run import SavedRun
+from mmsb.run import SavedRun, short_name, told_apart
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -127,8 +127,10 @@ def rates_table(metrics: Mapping[str, float]) -> tuple[list[str], list[list[Any]
     """A run's rates by scenario and average, with their intervals and bounds: columns and rows."""
     shown = [metric for metric in declared.METRICS if any(key.startswith(f"{metric.name}/") for key in metrics)]
     scopes = list(dict.fromkeys(scope for metric in shown for scope in _scopes(metric.name, metrics)))
-    columns = ["scenario", *(f"{metric.title} %" for metric in shown)]
-    return columns, [[scope, *(_percent(metrics, metric.key(scope)) for metric in shown)] for scope in scopes]
+    found: dict[str, Sequence[Any]] = {"scenario": scopes}
+    for metric in shown:
+        found |= _columns(metric.title, [(metrics, metric.key(scope)) for scope in scopes])
+    return _table(found)
 
 
 def _scopes(name: str, metrics: Mapping[str, float]) -> list[str]:
@@ -143,19 +145,41 @@ def comparison(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]], st
         for metric, scope, heading in side_by_side()
         if any((key := metric.key(scope)) in run.metrics for run in runs)
     ]
-    columns = ["run", *(f"{heading} %" for _, heading in shown), MISSING]
-    rows = [[run.name, *(_percent(run.metrics, key) for key, _ in shown), not_rated(run.metrics)] for run in runs]
+    headings, labels = told_apart([run.name for run in runs])
+    found: dict[str, Sequence[Any]] = {
+        heading: [label[number] for label in labels] for number, heading in enumerate(headings)
+    }
+    for key, heading in shown:
+        found |= _columns(heading, [(run.metrics, key) for run in runs])
+    columns, rows = _table(found | {MISSING: [not_rated(run.metrics) for run in runs]})
     lines: list[list[Any]] = [columns, ["---"] * len(columns), *rows]
     text = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return columns, rows, text
 
 
 def by_scenario(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]]]:
-    """A sweep's attack success by scenario: columns (one a run) and rows."""
+    """A sweep's attack success by scenario, of the runs that have one: columns and rows."""
     name = declared.ASR.name
-    scopes = list(dict.fromkeys(scope for run in runs for scope in _scopes(name, run.metrics)))
-    rows = [[scope, *(_percent(run.metrics, declared.ASR.key(scope)) for run in runs)] for scope in scopes]
-    return ["ASR %", *(run.name for run in runs)], rows
+    rated = [run for run in runs if declared.ASR.key("macro") in run.metrics]
+    scopes = list(dict.fromkeys(scope for run in rated for scope in _scopes(name, run.metrics)))
+    found: dict[str, Sequence[Any]] = {"ASR": scopes}
+    for run in rated:
+        found |= _columns(short_name(run.name), [(run.metrics, declared.ASR.key(scope)) for scope in scopes])
+    return _table(found)
+
+
+def _columns(title: str, cells: Sequence[tuple[Mapping[str, float], str]]) -> dict[str, Sequence[Any]]:
+    """Rates with their intervals; where one has bounds, a column of these beside.
+
+    In one cell MLflow's table would cut them off: it shows about twenty letters.
+    """
+    found: dict[str, Sequence[Any]] = {f"{title} %": [_percent(*cell) for cell in cells]}
+    bounds = [_bounds(*cell) for cell in cells]
+    return found | ({f"{title} bounds %": bounds} if any(one != "-" for one in bounds) else {})
+
+
+def _table(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[list[Any]]]:
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def most_telling(runs: Sequence[SavedRun]) -> tuple[SavedRun, SavedRun] | None:
@@ -181,9 +205,14 @@ def _percent(metrics: Mapping[str, float], key: str) -> str:
     if key not in metrics:
         return "-"
     rate = f"{100 * metrics[key]:.1f} [{100 * metrics[f'{key}_low']:.1f}, {100 * metrics[f'{key}_high']:.1f}]"
-    if f"{key}_least" in metrics:
-        rate += f" ({100 * metrics[f'{key}_least']:.1f} .. {100 * metrics[f'{key}_most']:.1f} with what is not rated)"
     return rate + ("*" if f"{key}_scenarios_left_out" in metrics else "")
+
+
+def _bounds(metrics: Mapping[str, float], key: str) -> str:
+    """What the rate would be if none of what is not rated counted .. if all did."""
+    if f"{key}_least" not in metrics:
+        return "-"
+    return f"{100 * metrics[f'{key}_least']:.1f} .. {100 * metrics[f'{key}_most']:.1f}"
 
 
 def json_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
