@@ -79,13 +79,50 @@ class Files(ConfigRepository):
 
 
 class Loader(ConfigLoaderImpl):
-    """Composes each run of a sweep once: Hydra does it again to check it, and again to start it."""
+    """Composes a command once, and each run of a sweep: Hydra does it again to check it, and again to start it."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         """Nothing is composed yet."""
         super().__init__(config_search_path)
         self.repository = Files(config_search_path)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._looked_at: tuple[list[str], DictConfig | Exception] | None = None
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """A command's configuration: what Hydra had composed to look at its mode, once that is known to be right."""
+        seen, self._looked_at = self._looked_at, None
+        if not validate_sweep_overrides:
+            return self._look(config_name, overrides, run_mode, from_shell)
+        mode = f"hydra.mode={run_mode.name}"  # what Hydra adds where nothing sets the mode
+        if seen is None or overrides not in (seen[0], [*seen[0], mode]):
+            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+        self.validate_sweep_overrides_legal(OverridesParser.create().parse_overrides(overrides), run_mode, from_shell)
+        config = seen[1]
+        if isinstance(config, Exception):
+            raise config
+        if run_mode is RunMode.RUN and OmegaConf.missing_keys(config.hydra.runtime.choices):  # passed over before
+            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+        if overrides != seen[0]:
+            config.hydra.mode = run_mode
+            config.hydra.overrides.hydra.append(mode)
+        return config
+
+    def _look(self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool) -> DictConfig:
+        asked = list(overrides)
+        try:
+            config = super().load_configuration(config_name, overrides, run_mode, from_shell, False)
+        except Exception as error:
+            self._looked_at = asked, error
+            raise
+        self._looked_at = asked, config
+        return config
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was composed: a launcher sends the loader to another process with every run."""

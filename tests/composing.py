@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 import mmsb.config  # noqa: F401 - registers the resolvers
@@ -36,3 +43,25 @@ def missing(node: Any, key: str = "") -> Iterator[str]:
             yield from missing(value, f"{key}.{name}".lstrip("."))
     elif node == "???":
         yield key
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_files_are_read_once() -> Iterator[None]:
+    """The package's own YAML does not change while tests run, and parsing it is a third of what a command takes."""
+    Plugins.instance()  # fills the registry
+    source_type = SourcesRegistry.instance().resolve("file")
+    read, ours = source_type.load_config, str(conf_dir())
+
+    @cache
+    def parsed(path: str, provider: str, name: str) -> ConfigResult:
+        return read(source_type(provider, path), name)
+
+    def load(source: ConfigSource, config_path: str) -> ConfigResult:
+        if source.path != ours:
+            return read(source, config_path)
+        found = parsed(source.path, source.provider, config_path)
+        return dataclasses.replace(found, config=copy.deepcopy(found.config), header=dict(found.header))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_type, "load_config", load)
+        yield

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import settings
 
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
+from tests.composing import own_files_are_read_once  # noqa: F401
 from tests.endpoint import impatient  # noqa: F401
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.

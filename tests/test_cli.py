@@ -7,9 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from mmsb.hydra_app import parse
 from tests.commanding import Command, Composed
@@ -187,6 +190,33 @@ ORDERS = (
     "model=tiny -m image_mode=sd,typo",
     "model=tiny --multirun image_mode=sd,typo",
 )
+
+
+@pytest.mark.parametrize(("line", "runs"), [("image_mode=sd", 1), ("experiment=none_such", 0), ("experiment=two", 2)])
+def test_a_command_is_composed_once(
+    line: str, runs: int, composed: Composed, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra does it to see whether it is a sweep, and again to run it."""
+    (own / "experiment/two.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      image_mode: sd,typo\n"
+    )
+    times, compose = [], ConfigLoaderImpl._load_configuration_impl
+
+    def counted(*args: Any, run_mode: RunMode, **more: Any) -> DictConfig:
+        times.append(run_mode)
+        return compose(*args, run_mode=run_mode, **more)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    seen, done = composed(f"--config-dir={own}", line)
+    assert (len(seen), done.code) == (runs, 0 if runs else 1), done.err
+    assert times == [RunMode.MULTIRUN, *[RunMode.RUN] * (runs if runs > 1 else 0)]  # the command, the runs of a sweep
+
+
+def test_a_group_without_an_option_is_told(composed: Composed, own: Path) -> None:
+    (own / "experiment/open.yaml").write_text("# @package _global_\ndefaults:\n  - /tracker@second: ???\n")
+    _, done = composed(f"--config-dir={own}", "experiment=open")
+    assert done.code == 1
+    assert "You must specify 'tracker@second'" in done.err
 
 
 def test_settings_stand_before_or_after_the_options(composed: Composed) -> None:
