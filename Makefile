@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
 TOOLS := .venv/tools
-# Each process takes files from one end, so that what a file builds and imports is built and imported once.
-TEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
+# Each process takes files from one end, so that what a file builds and imports is built and imported once. One more than
+# two cores, as tests that wait for processes and servers leave theirs free.
+TEST := $(BIN)/python -m pytest -n 3 --dist worksteal -q
+# What tests import is compiled once, and not by each process that they start.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test check format bench proof mutants lock sbom setup clean

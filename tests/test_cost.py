@@ -70,7 +70,8 @@ def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_
         texts = Counter(text_of(request["messages"]).split()[0] for request in server.requests)
         assert mmsb(*command).returncode == 0
         assert len(server.requests) == asked
-    first, again = (json.loads(path.read_text())["record"] for path in sorted(tmp_path.glob("outputs/runs/*/run.json")))
+    paths = sorted(tmp_path.glob("outputs/runs/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    first, again = (json.loads(path.read_text())["record"] for path in paths)
     cost: dict[str, Any] = first["cost"]
     calls = {(line["stage"], line["role"]): line["calls"] for line in cost["lines"]}
     assert calls == {

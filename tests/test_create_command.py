@@ -102,8 +102,10 @@ OPTIONS = [
 def test_every_option_builds_and_has_a_word_of_explanation(option: str, tmp_path: Path) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("create", overrides=[option, f"root={tmp_path}"])
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"m": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}}')
     for key in OmegaConf.missing_keys(config):
-        OmegaConf.update(config, key, str(tmp_path))
+        OmegaConf.update(config, key, str(prices if key == "prices.file" else tmp_path))
     job = build(config, Create)
     assert "{phrase}" in job.generator.prompt
     group, name = option.split("=")

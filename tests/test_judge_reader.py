@@ -76,7 +76,13 @@ def test_processes_end_with_the_one_that_began_them_and_say_nothing(tmp_path: Pa
     script = tmp_path / "sleeping.py"
     script.write_text(SLEEPING)
     command = [sys.executable, str(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         children = {int(process.stdout.readline()) for _ in range(4)}

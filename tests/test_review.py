@@ -48,7 +48,7 @@ def test_one_key_labels_an_answer_and_the_next_start_goes_on(run: Path, tmp_path
         until("[4 of 5]")
         os.write(keys, b"q")
         until("3 labels written")
-        until("With 3 labels the corrected average is known to +/- ")
+        until("With 2 labels the corrected average is known to +/- ")
         until("python -m mmsb.calibrate labels=")
         assert process.wait(60) == 0
     first, third = order[0], order[2]

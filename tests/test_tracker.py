@@ -616,7 +616,9 @@ def test_an_unreachable_server_costs_neither_results_nor_the_exit_code(
     assert "hidden-word" not in done.stdout + done.stderr
 
 
-def test_a_server_that_never_answers_is_asked_once_and_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_is_asked_once_and_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mlflow_store, "ANSWERS_WITHIN", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
