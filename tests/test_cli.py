@@ -202,9 +202,9 @@ def test_a_command_is_composed_once(
     )
     times, compose = [], ConfigLoaderImpl._load_configuration_impl
 
-    def counted(*args: Any, run_mode: RunMode, **more: Any) -> DictConfig:
-        times.append(run_mode)
-        return compose(*args, run_mode=run_mode, **more)
+    def counted(*args: Any, **more: Any) -> DictConfig:
+        times.append(more["run_mode"])
+        return compose(*args, **more)
 
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
     seen, done = composed(f"--config-dir={own}", line)
