@@ -33,7 +33,7 @@ gc.set_threshold(20_000, 20, 50)
 
 # The same few examples on every machine; `make proof` tries many, others each time.
 settings.register_profile("few", max_examples=20, deadline=None, derandomize=True, database=None)
-settings.register_profile("many", max_examples=3000, deadline=None, derandomize=False, database=None)
+settings.register_profile("many", max_examples=500, deadline=None, derandomize=False, database=None)
 settings.load_profile(os.environ.get("MMSB_EXAMPLES", "few"))
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -18,7 +19,7 @@ from mmsb.model import batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
 from mmsb.prices import batched
-from mmsb.store import Store
+from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Response
 from tests.asking import answered, named
 from tests.batching import BatchServer, ask_and_die, model
@@ -65,6 +66,27 @@ STEPS = [
     *(("record", "after", 2), ("poll", "after", 1), ("store", "before", 1), ("store", "after", 2)),
     *(("forget", "before", 1), ("forget", "after", 1)),
 ]
+
+
+def test_a_batch_is_forgotten_once_its_answers_are_on_the_disk(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def note(owner: type, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def noted(*given: Any) -> Any:
+            seen.append(name)
+            return plain(*given)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    note(Shelf, "add")
+    note(Shelf, "sync")
+    note(Ledger, "drop")
+    asked(server, tmp_path)
+    assert seen[: len(TEXTS) + 2] == [*["add"] * len(TEXTS), "sync", "drop"]
 
 
 def test_a_kill_at_any_step_submits_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_
 def test_a_price_is_for_a_million_tokens_and_a_batch_has_its_share() -> None:
     table = Prices(date=date(2026, 1, 1), source="", llm={"m": TokenPrice(input=3, output=5)}, pictures={})
     assert table.dollars("m", 1_000_000, 2_000_000) == (3, 10)
+    assert table.dollars("another", 1, 1) is table.dollars("m", None, 1) is table.dollars("m", 1, None) is None
     assert table.through_batches({"m"}).dollars("m", 1_000_000, 0) == (3, 0)
     assert replace(table, batch=0.5).through_batches({"m"}).dollars("m", 1_000_000, 1_000_000) == (1.5, 2.5)
     assert [duration(seconds) for seconds in (40, 600, 12_600)] == ["40 s", "10 min", "3.5 h"]

@@ -19,8 +19,8 @@ from typing import Any
 
 from mmsb.digest import digest_file
 from mmsb.faults.replies import Messages, text_of
-from mmsb.faults.server import ChatServer
 from mmsb.tracker.mlflow_store import QUIET
+from tests.batching import BatchServer
 from tests.conftest import ROOT
 
 SHIM = Path(__file__).with_name("shim.c")
@@ -52,6 +52,7 @@ class Job:
         seconds: after which it is killed; None: never.
         shadow: a folder that gets a copy of every file that is synced; empty: none.
         together: how many at the same moment.
+        vanish: seconds after which the folder's `outputs` is removed; None: never.
     """
 
     folder: str
@@ -62,6 +63,7 @@ class Job:
     seconds: float | None = None
     shadow: str = ""
     together: int = 1
+    vanish: float | None = None
     root: str = ""
     output: str = ""
     loaded: str = ""
@@ -81,7 +83,7 @@ class Ended:
 class Lab:
     """Commands, killed and unkilled."""
 
-    def __init__(self, scratch: Path, shim: Path, server: ChatServer) -> None:
+    def __init__(self, scratch: Path, shim: Path, server: BatchServer) -> None:
         self.scratch = scratch
         self.server = server
         env = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(shim), "OMP_NUM_THREADS": "1"}
@@ -97,6 +99,11 @@ class Lab:
             text=True,
         )
         self._made = 0
+
+    @property
+    def asked(self) -> int:
+        """How many prompts the server has been asked, one by one or in batches."""
+        return len(self.server.requests) + len(self.server.asked)
 
     def close(self) -> None:
         """End the zygote."""
@@ -150,7 +157,7 @@ def compiler() -> str | None:
 @contextmanager
 def lab(delay: float = 0.0) -> Iterator[Lab]:
     """A lab with its server; all of it is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="mmsb-proof-") as name, ChatServer(reply=reply, delay=delay) as server:
+    with tempfile.TemporaryDirectory(prefix="mmsb-proof-") as name, BatchServer(reply=reply, delay=delay) as server:
         shim = Path(name) / "shim.so"
         command = [str(compiler()), "-std=gnu11", "-O1", "-shared", "-fPIC", "-w", "-o", str(shim), str(SHIM), "-ldl"]
         subprocess.run(command, check=True)

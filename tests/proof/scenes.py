@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from PIL import Image
 
+from mmsb.dataset.mm_safetybench import FIELDS
 from tests.proof.lab import Lab, ledger, rows
 
 SMALL = ("scenario=[fraud,sex]", "judge=refusal")
+MADE = re.compile(rb"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")  # in a set's card
 IN_FLIGHT = 4  # requests at a time
 OWN = {
     "name": "house_rules",
@@ -73,6 +78,14 @@ def creating(laboratory: Lab) -> tuple[str, ...]:
     return ("root=data", "own=own.yaml", "font.size=22", "font.width=256", "workers=1", "steps=[questions]")
 
 
+def typing(laboratory: Lab) -> tuple[str, ...]:
+    return ("root=data", "own=own.yaml", "font.size=22", "font.width=256", "workers=1", "steps=[typed,card]")
+
+
+def batches(laboratory: Lab) -> tuple[str, ...]:
+    return (*single(laboratory), "model.batch=true")
+
+
 def recording(laboratory: Lab) -> tuple[str, ...]:
     return ("run=finished",)
 
@@ -98,6 +111,19 @@ def own_scenario(laboratory: Lab, folder: Path) -> None:
     (folder / "own.yaml").write_text(yaml.safe_dump(OWN))
 
 
+def own_pictures(laboratory: Lab, folder: Path) -> None:
+    """Records with drawn pictures, before anything is typed or stacked."""
+    own_scenario(laboratory, folder)
+    place = folder / "data/imgs/14-House_Rules/SD"
+    place.mkdir(parents=True)
+    texts = dict.fromkeys(FIELDS, "bake bread")
+    records = {str(n): {**texts, "Key Phrase": f"bake loaf {n}"} for n in range(6)}
+    (folder / "data/processed_questions").mkdir()
+    (folder / "data/processed_questions/14-House_Rules.json").write_text(json.dumps(records))
+    for n in range(6):
+        Image.effect_noise((48, 48), 20 + n).convert("RGB").save(place / f"{n}.jpg")
+
+
 SCENES = (
     Scene("a run", "mmsb", single),
     Scene("a run that is recorded", "mmsb", tracked, made_store),
@@ -106,6 +132,8 @@ SCENES = (
     Scene("judging again", "mmsb.judge", judging, finished_run),
     Scene("recording a finished run", "mmsb.log", recording, finished_and_store),
     Scene("making a dataset", "mmsb.create", creating, own_scenario),
+    Scene("typing, stacking and describing a dataset", "mmsb.create", typing, own_pictures),
+    Scene("a run through a batch interface", "mmsb", batches),
     Scene("a run of a local model", "mmsb", local),
 )
 
@@ -124,7 +152,7 @@ class Left:
         """What lies in a folder."""
         data = folder / "data"
         found = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".tmp"]  # no one reads drafts
-        files = {str(path.relative_to(data)): path.read_bytes() for path in found}
+        files = {str(path.relative_to(data)): MADE.sub(b"when it was made", path.read_bytes()) for path in found}
         return cls(rows(folder), ledger(folder), files, asked)
 
     def differs(self, other: Left, kills: int) -> list[str]:
@@ -135,7 +163,9 @@ class Left:
         if self.recorded != other.recorded:
             found.append(f"MLflow holds {self.recorded}, not {other.recorded}")
         if self.files != other.files:
-            names = sorted(set(self.files) ^ set(other.files)) or "contents"
+            names = sorted(
+                name for name in {*self.files, *other.files} if self.files.get(name) != other.files.get(name)
+            )
             found.append(f"files of the dataset differ: {names}")
         if self.asked > other.asked + kills * IN_FLIGHT:
             found.append(f"asked {self.asked} times, {other.asked} without attack, {kills} kills")

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import runpy
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +19,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from tests.batching import quick
 
 HUNG_AFTER = 120.0  # seconds
 HEAVY = (
@@ -36,6 +39,7 @@ HEAVY = (
 
 
 def main() -> None:
+    quick()
     for line in sys.stdin:
         job = json.loads(line)
         answer = warm(job) if "imports" in job else run(job)
@@ -65,6 +69,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             if done:
                 children.remove(child)
                 ended.append(os.waitstatus_to_exitcode(status))
+            elif job["vanish"] and time.monotonic() - started > job["vanish"]:
+                job["vanish"] = None
+                shutil.rmtree(Path(job["root"]) / "outputs", ignore_errors=True)
             elif time.monotonic() - started > limit:
                 os.kill(child, signal.SIGKILL)
                 limit = HUNG_AFTER if not job["seconds"] else limit
