@@ -95,6 +95,7 @@ class Bill:
 
     def add(self, model: str, outcome: Outcome) -> None:
         """Count a call that was made: not one that the store answered."""
+        # By name, not by settings: prices go by it, and so does what a provider writes on its own bill.
         line = self.lines.setdefault(model, Spent())
         if isinstance(outcome, Response):
             line.calls += 1
@@ -103,6 +104,7 @@ class Bill:
             line.uncounted += outcome.input_tokens is None or outcome.output_tokens is None
         else:
             line.failed += 1
+        # Not with each call: fast endpoints answer hundreds a second. Nor at the end alone: a kill would leave no bill.
         if time.monotonic() - self._kept > EVERY:
             self.keep()
 
@@ -115,6 +117,7 @@ class Bill:
     def _price(self) -> None:
         for model, line in self.lines.items():
             spent = self.prices.dollars(model, line.input_tokens, line.output_tokens) if self.prices else None
+            # One reply that nobody counted makes the sum too low, and a bill that is too low is worse than none.
             line.dollars = sum(spent) if spent and not line.uncounted else None
 
     def keep(self) -> None:
@@ -152,6 +155,7 @@ def paid(folders: Sequence[Path]) -> Spent | None:
                 total.uncounted += line.uncounted
     if not dollars:
         return None
+    # Likewise over models: a part of the money would look like all of it.
     total.dollars = None if None in dollars else sum(filter(None, dollars))
     return total
 

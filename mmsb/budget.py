@@ -70,6 +70,7 @@ class Purse:
 
     def __post_init__(self) -> None:
         """Open the file; nothing is spent yet, or what earlier tries spent."""
+        # A file, not memory: the runs of a sweep in several processes, and the tries of one command, share it.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         self._threads = threading.Lock()  # the file's lock keeps processes apart, not threads
@@ -89,6 +90,7 @@ class Purse:
         with self._locked() as spent:
             if limits.calls is not None and spent["calls"] + calls > limits.calls:
                 raise self._reached("calls", f"{limits.calls}", spent, 2 * limits.calls)
+            # What is under way is not known in advance, so money is overshot by that much and no more.
             if limits.money is not None and spent["dollars"] >= limits.money:
                 raise self._reached("money", f"{limits.money:g}", spent, 2 * limits.money)
             if limits.time is not None and time.time() - self._began >= limits.time:
@@ -137,6 +139,7 @@ class Purse:
 
 def command(name: str, value: str) -> str:
     """The command that goes on: this one, with another limit."""
+    # The command as it was typed, so that it can be copied back and goes on with the same answers.
     given = [part for part in shlex.split(os.environ.get(COMMAND, "")) if not part.startswith(f"budget.{name}=")]
     return shlex.join(["python", "-m", "mmsb", *given, f"budget.{name}={value}"])
 
@@ -149,6 +152,7 @@ def check_prices(budget: Budget, prices: Prices | None, models: Iterable[str]) -
     """
     if budget.money is None:
         return
+    # Before anything is asked: a price that is missing after a thousand calls comes too late.
     unknown = sorted({model for model in models if prices is None or prices.price(model) is None})
     if unknown:
         raise ConfigError(

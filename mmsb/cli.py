@@ -54,6 +54,7 @@ def run_command(
     failed: list[MmsbError] = []
     with twice_ends_now(), private(), raising() as trace:
         try:
+            # Before Hydra sees them: it writes every argument into four files.
             refuse_secrets(given)
             args = parse(given)
             if args.help:
@@ -70,6 +71,7 @@ def run_command(
         except ERRORS as error:
             show(readable(error, given), trace)
             return EXIT_ERROR
+    # A script that goes on with more money must tell this from a run that broke.
     if failed and all(isinstance(error, BudgetReached) for error in failed):
         return EXIT_STOPPED
     return EXIT_ERROR if failed else 0

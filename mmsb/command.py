@@ -62,6 +62,7 @@ def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:
     experiment = build(config, Experiment, (*TARGET_PACKAGES, *config.trusted_packages))
     take_place(experiment)
     run = describe(config)
+    # Of ten thousand torn pictures one is enough.
     with warnings.catch_warnings():
         warnings.simplefilter("once")
         return experiment, run, *evaluate(experiment, run)
@@ -72,6 +73,7 @@ def record(experiment: Experiment, run: Run) -> None:
     try:
         if line := experiment.tracker.log(SavedRun.open(run.folder), experiment.samples()):
             say(line)
+    # The run is finished and its files are whole; its record can be made again.
     except TrackingError as error:
         show(error)
 
@@ -94,6 +96,7 @@ def describe(config: DictConfig) -> Run:
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if v and not k.startswith("hydra/")}
     values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     sweep = os.environ.get(SWEEP_VARIABLE)
+    # Hydra's choice for a list is its text with brackets and quotes; tables want the order in words.
     if len(defenses := list(values.get("defense") or {})) > 1:
         choices["defense"] = " > ".join(defenses)  # in their order: the first sees the request first
     name = _name(list(hydra.overrides.task), choices)

@@ -11,6 +11,7 @@ from mmsb.errors import MmsbError
 
 def say(text: str) -> None:
     """Print a line for the person on stderr; what a server or a file says in it cannot command the terminal."""
+    # To stderr, so that results can be piped while words are read.
     print(visible(text), file=sys.stderr)
 
 
@@ -29,6 +30,7 @@ def visible(text: str) -> str:
 
 
 def _controls(letter: str) -> bool:
+    # Cf among them: marks of direction make a line read as another one.
     return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 

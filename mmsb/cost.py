@@ -45,6 +45,7 @@ class Costs:
     def add(self, calls: Iterable[Call]) -> None:
         """Count calls of models; a reading by rules is none."""
         for call in calls:
+            # Rules read every answer: counted as calls they would double each figure.
             if call.counted:
                 key = (call.stage, NUMBER.sub("", call.role or call.stage), call.engine)
                 self._count(self.lines.setdefault(key, Line(*key)), call)

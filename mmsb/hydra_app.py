@@ -73,6 +73,7 @@ class Files(ConfigRepository):
     def load_config(self, config_path: str) -> ConfigResult | None:
         """A file's contents; a copy, since who composes writes into it."""
         if config_path not in self._read:
+            # Forty-eight runs read the same eighty files.
             self._read[config_path] = super().load_config(config_path)
         found = self._read[config_path]
         return found and dataclasses.replace(found, config=copy.deepcopy(found.config))
@@ -174,6 +175,7 @@ class CheckedHydra(Hydra):
         config = super().compose_config(config_name, overrides, *args, **kwargs)
         if config_name is not None:  # None: Hydra's own help
             check_composed(config, config_name, self.config_loader)
+        # Once: Hydra composes again for each run that it starts.
         if self._starting and self.before:
             mode, self._starting = self._starting, None
             if not self.before(config, list(self._planned(config, mode))):
@@ -188,6 +190,7 @@ class CheckedHydra(Hydra):
             return
         params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
         overrides = OverridesParser.create(config_loader=self.config_loader).parse_overrides([*params, *typed])
+        # An optimiser chooses its next run by the results of the last: only the basic sweeper's runs are known.
         if config.hydra.sweeper["_target_"].endswith(f".{BasicSweeper.__name__}"):
             (cells,) = BasicSweeper.split_arguments(overrides, None)
         else:
@@ -208,6 +211,7 @@ def one_of_each(overrides: Sequence[Override]) -> list[list[str]]:
         else:
             values = [override.get_value_element_as_str()]
         axes[key] = [f"{key}={one}" for one in values]
+    # All combinations of an optimiser's axes may be millions; an option that is wrong is wrong in any of them.
     first = {key: values[0] for key, values in axes.items()}
     changed = [{**first, key: value} for key, values in axes.items() for value in values[1:]]
     return [list(cell.values()) for cell in (first, *changed)]
@@ -247,6 +251,7 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
 
 def _take_launchers_over() -> None:
     """Have our launchers' files count: Hydra would check them against the plugins' own options of the same names."""
+    # Hydra keeps what plugins register for the whole process, in tests for all of them.
     theirs = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
         theirs.pop(file.name, None)

@@ -75,10 +75,12 @@ class Prices:
 
     def price(self, model: str) -> TokenPrice | None:
         """A model's price; None where it is not in the table, nor in the file."""
+        # What a person typed goes before what a file says.
         return self.llm.get(model) or (listed(model, of_litellm(self.file)) if self.file else None)
 
     def through_batches(self, models: Set[str]) -> Prices:
         """The table where these models are asked through batch interfaces."""
+        # Batches are priced here once, so that no sum needs to know how a model was asked.
         reduced = {
             name: replace(price, input=self.batch * price.input, output=self.batch * price.output)
             for name in models
@@ -98,6 +100,7 @@ class Prices:
             None where the table does not know the model or nobody counted: not known is not free.
         """
         price = self.price(model)
+        # A zero would be summed up as free.
         if price is None or given is None or came is None:
             return None
         return given * price.input / 1e6, came * price.output / 1e6

@@ -53,6 +53,7 @@ def cores() -> int:
 
 def _start_method() -> str:
     """A fork starts at once, but may hang in a process that has threads: those of torch, or our own."""
+    # A new interpreter takes seconds, most of them for imports that a fork has already.
     methods = multiprocessing.get_all_start_methods()
     if "fork" in methods and sys.platform == "linux" and threading.active_count() == 1 and "torch" not in sys.modules:
         return "fork"
@@ -68,5 +69,6 @@ def _begin() -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
+    # A parent that was killed tells nobody; its end is seen by the pipe that closes with it.
     parent.join()
     os._exit(1)

@@ -78,6 +78,7 @@ def track(
 ) -> Iterator[T]:
     """Pass items on, and show on stderr how far they are; see `Progress` for the arguments."""
     progress = Progress(label, total, place, more)
+    # A log that is redrawn holds thousands of copies of one line.
     yield from (_redrawn if sys.stderr.isatty() else _in_lines)(items, progress)
 
 

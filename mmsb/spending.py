@@ -19,6 +19,7 @@ def purse_of(budget: Budget, prices: Prices | None, output_dir: Path, run: Run) 
     if not budget.limited:
         yield None
         return
+    # By what is measured: the same command with more money, or another tracker, is the same command.
     sweep = Sweep.at(run.sweep) if run.sweep else None
     measured = {key: value for key, value in run.config.items() if key not in NOT_MEASURED}
     identity = sweep.identity if sweep else digest(measured)

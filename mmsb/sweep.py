@@ -144,6 +144,7 @@ def _close(folder: Path, runs: Sequence[Finished], finished: bool, written: With
     from mmsb.tracker.base import Sweep
 
     tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
+    # The tracker gets the page that was written, or none: an old one would show other runs.
     page = page_of(runs, folder, written)
     try:
         if tracker and sweep and (line := tracker.close_sweep(sweep, runs, finished, page)) and runs:

@@ -24,6 +24,7 @@ LEFT: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
 
 def console() -> Console:
     """Standard output; of fixed width when it is not a terminal, so that tables do not break."""
+    # Rich wraps at 80 where nobody looks, and a table in a log is then broken in the middle.
     out = Console()
     # Rich takes 80 columns for a pipe, where a log has room
     return out if out.is_terminal else Console(width=WIDTH_WHEN_PIPED)
@@ -64,6 +65,7 @@ def print_summary(run: Run, summary: Summary) -> None:
     paper = published_asr(run.choices)
     lines = (*summary.scenarios, *summary.groups)
     shown = [metric for metric in declared.METRICS if _in_table(metric, lines)]
+    # The sentence about bounds is only for tables that have some.
     lacking = any(line.bounds for line in lines)
     table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
     table.add_column("scenario")

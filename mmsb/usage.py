@@ -19,6 +19,7 @@ def usage(config_name: str, config_dir: str | None, overrides: Sequence[str]) ->
     """The help of a command; Hydra's own takes three times as long."""
     groups: defaultdict[str, set[str]] = defaultdict(set)
     for root in (conf_dir(), *own_folders(config_dir, overrides)):
+        # Also of the user's own folders: an option that is not listed is not found.
         for path in root.glob("*/**/*.yaml"):
             groups[path.parent.relative_to(root).as_posix()].add(path.stem)
     lines = [

@@ -44,6 +44,7 @@ class Clean:
             print(f"no run is dead in {self.output_dir}")
             return
         print(f"dead runs: {len(found)}. What was answered stays in {self.output_dir / 'store'}.")
+        # Naming is the default: removing cannot be taken back, and a run may be dead for a reason one wants to see.
         if not self.remove:
             print(f"To remove them: python -m mmsb.clean output_dir={self.output_dir} remove=true")
 
@@ -52,6 +53,7 @@ def dead(output_dir: Path) -> Iterator[Path]:
     """The folders of runs without a record of their end, that no process holds."""
     for kind in ("runs/*", "sweeps/*/*"):
         for folder in sorted(output_dir.glob(kind)):
+            # A link may point anywhere: what lies behind it is not this folder's to remove.
             if folder.is_dir() and not folder.is_symlink() and _begun(folder) and not claimed(folder):
                 yield folder
 
@@ -69,6 +71,7 @@ def _begun(folder: Path) -> bool:
 
 def _remove(folder: Path) -> None:
     try:
+        # The store is beside the runs, so that no answer goes with them.
         shutil.rmtree(folder)
     except OSError as error:
         raise StoreError.writing(folder, error) from error

@@ -59,6 +59,7 @@ class Checks:
         wanted: dict[str, OpenAI] = {}
         for cell, engine in self._engines():
             assert cell.experiment is not None
+            # A server that is started for the run is not there yet, and its own start says what is wrong with it.
             if isinstance(engine, OpenAI) and not engine.serve and repr(engine) not in wanted:
                 store = Store(cell.experiment.output_dir / "store")
                 if not store.has_answers(engine):
@@ -77,6 +78,7 @@ class Checks:
     def _weights(self) -> None:
         """Each model once, those on the hub side by side."""
         local = {repr(engine): (engine, self._preset(cell, engine)) for cell, engine in self._engines() if _has(engine)}
+        # A sweep over twenty models on the hub would else wait for twenty answers in a row.
         with ThreadPoolExecutor(AT_A_TIME, "mmsb-preflight") as pool:
             errors = pool.map(lambda pair: engines.weights(*pair), local.values())
             found = dict(zip(local, errors, strict=True))
@@ -93,6 +95,7 @@ class Checks:
         """How many samples there are, or why not."""
         assert cell.experiment is not None
         assert cell.config is not None
+        # Sweeps over models and judges ask the same questions again and again: each distinct set is read once.
         parts = [OmegaConf.to_container(cell.config[part], resolve=True) for part in NEEDED]
         key = digest([parts, str(cell.experiment.defense), cell.experiment.model.repeats])
         if key not in self._known:
@@ -106,6 +109,7 @@ class Checks:
         wanted: dict[str, int] = {}
         for place, cell in enumerate(self.cells):
             if cell.experiment is not None:
+                # Runs that write to the same disk need their room together.
                 key = str(cell.experiment.output_dir)
                 wanted[key] = wanted.get(key, 0) + self.samples.get(place, 0)
         for cell in self.cells:

@@ -32,6 +32,7 @@ def confirm(plan: Plan, budget: Budget) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Unconfirmed(f"{told}, and there is no terminal to confirm it on: nothing was started", remedy)
     print(f"{told}. Start? [y/N] ", end="", file=sys.stderr, flush=True)
+    # Anything but a yes is a no: a key pressed by mistake must not spend money, nor the end of the input.
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         raise Unconfirmed("not confirmed: nothing was started", remedy)
 

@@ -42,11 +42,13 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     checks.run()
     for one in cells:
         one.errors.extend(_unpriced(one))
+    # What costs nothing first: no server is asked while a folder is still missing.
     tell(cells)
     if len(cells) > 1 or config.dry_run:  # a single run asks its endpoint a moment later itself
         checks.probe()
         tell(cells)
     planned = made(cells, checks.samples)
+    # Before a question to a person, so that what starts afterwards has it, in whatever process.
     planned.expected.announce()
     told = list(planned.told(sum(checks.samples.values())))
     if bool(config.dry_run):

@@ -142,6 +142,7 @@ class Line:
     def __post_init__(self) -> None:
         """Look at some of its answers, whatever they were about."""
         self._pictures = Pictures(self.engine)
+        # From all over the shelf, since answers of one defense or scenario alone may be longer than the others.
         for response in islice(self.shelf.some(ENOUGH), ENOUGH):
             self.learned.answer(response)
 
@@ -150,6 +151,7 @@ class Line:
         words = of_text(prompt)
         if prompt.image is None:
             return Given(plain=words)
+        # Opening ten thousand files for their headers would take longer than all the rest of the plan.
         if self._picture.count < MEASURED:
             self._picture.add(self._pictures.tokens(prompt.image))
         return Given(beside=words, pictures=self._picture.value or 0.0, count=1)
@@ -177,6 +179,7 @@ class Line:
     @property
     def output(self) -> float:
         """Tokens out, as expected."""
+        # A limit that is set lower than answers so far were long cuts the next ones.
         return min(self.calls * self.answer, self.longest)
 
     @property
@@ -198,6 +201,7 @@ class Line:
         price = self.price(prices)
         if price is None:
             return None
+        # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
         more = self.most / self.calls if self.calls else 1.0
         given = self.input * price.input / 1e6
         return given + self.output * price.output / 1e6, more * given + self.longest * price.output / 1e6

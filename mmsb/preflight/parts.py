@@ -102,6 +102,7 @@ def _experiment(made: Cell) -> tuple[Experiment | None, bool]:
     config = made.config
     assert config is not None
     packages = (*TARGET_PACKAGES, *config.trusted_packages)
+    # Only where no value is missing: else each missing value would be an error of its own type.
     if not missing(config):
         try:
             return build(config, Experiment, packages), True
@@ -110,6 +111,7 @@ def _experiment(made: Cell) -> tuple[Experiment | None, bool]:
     parts = dict(_built(config, packages))
     if any(part not in parts for part in NEEDED):
         return None, False
+    # These are never asked: they let the questions and pictures be looked at where, say, the judge is broken.
     stand_in: dict[str, Any] = {"model": READER, "judge": Refusal(), "defense": {}, "tracker": NoTracker()}
     try:
         return Experiment(**{**stand_in, **parts, "protocol": config.protocol}), False
@@ -121,6 +123,7 @@ def _built(config: DictConfig, packages: tuple[str, ...]) -> Iterator[tuple[str,
     """Every part that can be built; what is wrong with another was said when the whole was built, or lacks a value."""
     for part in PARTS:
         node = config.get(part)
+        # It lacks a value, which was told; building it would only say the same in other words.
         if not isinstance(node, DictConfig) or missing(node):
             continue
         try:

@@ -45,6 +45,7 @@ class Plan:
     def dollars(self) -> tuple[float, float] | None:
         """As expected and at most, of the models whose price is known; None where none is."""
         known = [spent for line in self.asked if (spent := line.dollars(self.prices))]
+        # Of what has no price nothing is added: who reads the sum is told beside it what is not in it.
         return (sum(one for one, _ in known), sum(one for _, one in known)) if known else None
 
     @property
@@ -156,12 +157,14 @@ def plan(experiments: Iterable[tuple[Experiment, int]], samples: int) -> Plan:
         rehearsal = Rehearsal(experiment, count, store, made.lines, made.every)
         rehearsal.run()
         made.runs.append(rehearsal)
+    # A run opens the store anew: what another process adds meanwhile is found by it.
     for store in stores.values():
         store.close()
     return made or Plan(None)
 
 
 def _prices(experiment: Experiment) -> Prices | None:
+    # As the bill has it: a model that one run asks in both ways is priced in full, so that no plan is too low.
     ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(experiment)]
     batched = {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
     return experiment.prices and experiment.prices.through_batches(batched)

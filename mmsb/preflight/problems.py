@@ -24,6 +24,7 @@ class Problems:
     def add(self, errors: Iterable[MmsbError], run: str) -> None:
         """Note what is wrong with a run, by its name."""
         for error in errors:
+            # By its text: two runs build two errors that are equal in all that a person can read.
             names = self._found.setdefault(str(error), (error, []))[1]
             if run not in names:  # two parts of one run may lack the same
                 names.append(run)

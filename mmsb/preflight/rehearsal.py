@@ -98,6 +98,7 @@ class Rehearsal:
             else:
                 parts += 1
                 other.update(name for name, answered in calls if answered)
+        # Where nothing defends, no reply leads to another call, and all that can be asked is asked.
         most = self._most(defenses) if defenses else {}
         for name in {*self._tallies, *most}:
             tally = self._tallies[name]
@@ -166,6 +167,7 @@ class Rehearsal:
                 flow.stage = "judge"
                 if asks:
                     await judged(self.experiment.judge, sample, outcome, caller)
+            # A stand-in is no sensible reply. What cannot go on with one is named in the plan, and the run starts.
             except (MmsbError, Unanswered, ValueError) as error:
                 self.unsure.add(f"calls after {type(error).__name__}")
             return self._mine.pop(flow)

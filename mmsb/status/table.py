@@ -35,6 +35,7 @@ class Status:
 
     def print(self) -> None:
         """Print a line a run, and below them what a sweep has left."""
+        # Years of runs would fill the screen; the newest are what one looks for.
         places = list(run_folders(self.output_dir).items())[: self.newest]
         if not places:
             print(f"no run in {self.output_dir} yet")
@@ -55,7 +56,9 @@ class Status:
     def _row(self, folder: Path) -> list[str]:
         going = Going(folder)
         now = going.look()
+        # The dataset of an old run may be gone by now, and the run is still worth its line.
         total = f"{now['total']:,}" if now["total"] is not None else "?"
+        # By the lock, which a killed process lets go of: its files look as if it still ran.
         running = claimed(folder)
         left = duration(now["left"]) if running and now["left"] else ""
         name = folder.relative_to(self.output_dir).as_posix()
@@ -81,6 +84,7 @@ class Status:
             count = sweep.runs if sweep and sweep.runs else 1
             yield f"{place}: stopped by the budget: {len(ended)} of {count} runs; the same command with more goes on"
         begun = len(folders)
+        # A folder comes with a run: those that have not begun have left nothing to be counted but this difference.
         if sweep and sweep.runs and begun + len(ended) < sweep.runs:
             yield f"{place}: {sweep.runs - begun - len(ended)} of {sweep.runs} runs have not begun"
         # All folders: of a run that was stopped before its first row only the bill is left.
