@@ -151,7 +151,10 @@ class Left:
     def of(cls, folder: Path, asked: int) -> Left:
         """What lies in a folder."""
         data = folder / "data"
-        found = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".tmp"]  # no one reads drafts
+        # no one reads drafts, and the journal of what was typed is in the order of the work
+        found = [
+            path for path in data.rglob("*") if path.is_file() and path.suffix != ".tmp" and ".create" not in path.parts
+        ]
         files = {str(path.relative_to(data)): MADE.sub(b"when it was made", path.read_bytes()) for path in found}
         return cls(rows(folder), ledger(folder), files, asked)
 
