@@ -10,7 +10,7 @@ TEST := $(BIN)/python -m pytest -n 3 --dist worksteal -q
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format bench proof mutants lock sbom setup clean
+.PHONY: demo test check format docs bench proof mutants lock sbom setup clean
 
 demo: $(SETUP)
 	$(BIN)/python -m mmsb experiment=demo
@@ -27,6 +27,10 @@ check: $(SETUP)
 format: $(SETUP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The documentation as a site, site/index.html; offline. A dead link or anchor ends it.
+docs: $(SETUP)
+	$(BIN)/zensical build --clean --strict
 
 bench: $(SETUP)
 	$(BIN)/python -m benchmarks
@@ -71,4 +75,4 @@ $(SETUP): pyproject.toml constraints.txt requirements.lock
 	touch $(SETUP)
 
 clean:
-	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv outputs site .cache .pytest_cache .mypy_cache .ruff_cache

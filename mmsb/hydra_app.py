@@ -31,6 +31,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb import __version__
+from mmsb.completion import complete
 from mmsb.config_rules import check_composed, refuse_lists, refuse_unreadable
 from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
@@ -278,7 +279,7 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, name: str, task: Task) -> 
     elif args.info:
         hydra.show_info(args.info, config_name=name, overrides=args.overrides)
     elif args.shell_completion:
-        hydra.shell_completion(config_name=name, overrides=args.overrides)
+        complete(hydra, name, args.overrides)
     else:
         _run_app(
             run=not args.multirun,

@@ -1,10 +1,8 @@
-"""The worked examples of docs/extending.md, run as they stand there."""
+"""The worked examples of docs/own_defense.md and docs/own_judge.md do what the pages say."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,28 +11,30 @@ from typing import Any
 import pytest
 import yaml
 
-from mmsb.paths import conf_dir
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 from tests.defending import ask_one, target
+from tests.documented import SHELL, blocks
 from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import answer, verdicts
 
-GUIDE = (conf_dir().parent / "docs/extending.md").read_text(encoding="utf-8")
-DEFENSE, TEST, JUDGE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-YAMLS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-[RUBRIC] = re.findall(r"```text\n(.*?)```", GUIDE, re.DOTALL)
-COMMAND, *JUDGE_COMMANDS = re.findall(r"```\npython -m (mmsb[^`]*)```", GUIDE)
+DOCS = ROOT / "docs"
+DEFENSES, JUDGES = blocks(DOCS / "own_defense.md"), blocks(DOCS / "own_judge.md")
+FILES = {block.title: block.text for block in (*DEFENSES, *JUDGES) if block.title}
+DEFENSE, JUDGE, RUBRIC = FILES["my_defenses.py"], FILES["my_judges.py"], FILES["mine.txt"]
+[TEST] = [block.text for block in DEFENSES if block.text.startswith("def test_")]
+[OPTION] = [block.text for block in DEFENSES if block.language == "yaml" and not block.title]
+[COMMAND] = [words[2:] for block in DEFENSES if block.test for words in block.commands]
+JUDGE_COMMANDS = [
+    words[2:] for block in JUDGES if block.language == SHELL for words in block.commands if "mmsb.review" not in words
+]
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The examples as files of a user's own, named as the guide names them."""
-    (tmp_path / "my_defenses.py").write_text(DEFENSE, encoding="utf-8")
-    (tmp_path / "my_judges.py").write_text(JUDGE, encoding="utf-8")
-    (tmp_path / "mine.txt").write_text(RUBRIC, encoding="utf-8")
-    (tmp_path / "my_conf/judge").mkdir(parents=True)
-    for name, option in zip(("mine", "short"), YAMLS[1:], strict=True):
-        (tmp_path / f"my_conf/judge/{name}.yaml").write_text(option, encoding="utf-8")
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for name in ("my_defenses", "my_judges"):
@@ -52,7 +52,7 @@ def test_the_test_of_the_defense_passes(packages: Path) -> None:
 def test_the_command_runs_the_defense_from_a_package_of_ones_own(packages: Path, mmsb: Run) -> None:
     with ChatServer(lambda messages: "restated" if "In one sentence" in text_of(messages) else "answered") as server:
         endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
-        done = mmsb(*shlex.split(COMMAND)[1:], *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
+        done = mmsb(*COMMAND[1:], *endpoint, "scenario=fraud", "dataset.limit=1", "tracker=none")
     assert done.returncode == 0, done.stderr
     (path,) = packages.glob("outputs/runs/*/results.jsonl")
     row = json.loads(path.read_text())
@@ -70,7 +70,7 @@ def test_the_judge_judges(packages: Path) -> None:
 
 
 def test_the_yaml_of_the_defense_names_the_class() -> None:
-    assert yaml.safe_load(YAMLS[0])["restate"]["_target_"].endswith(".Restate")
+    assert yaml.safe_load(OPTION)["restate"]["_target_"].endswith(".Restate")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_yaml_of_the_defense_names_the_class() -> None:
     [(0, "unsafe", True), (1, "unsafe", True), (2, "safe", False)],
 )
 def test_the_commands_judge_a_run(number: int, label: str, asked: bool, packages: Path, mmsb: Run) -> None:
-    module, *words = shlex.split(JUDGE_COMMANDS[number])
+    module, *words = JUDGE_COMMANDS[number]
 
     def reply(messages: Messages) -> str:
         return "unsafe" if RUBRIC.strip() in text_of(messages) else "Ask at the town hall first."
@@ -96,8 +96,7 @@ def test_the_commands_judge_a_run(number: int, label: str, asked: bool, packages
 
 
 def test_the_command_calibrates_the_judge(packages: Path, mmsb: Run) -> None:
-    module, *words = shlex.split(JUDGE_COMMANDS[3])
+    module, *words = JUDGE_COMMANDS[3]
     done = mmsb(*words, module=module)
     assert done.returncode == 0, done.stderr
     assert "short against labels" in done.stdout
-    assert len(JUDGE_COMMANDS) == 4
