@@ -55,7 +55,7 @@ LAYERS = (
     ("schemas",),
     ("cli",),
     ("error_messages", "hydra_app", "usage"),
-    ("config_rules",),
+    ("completion", "config_rules"),
     ("bill", "budget"),
     ("types",),
     ("prices", "scenario", "withholding"),
