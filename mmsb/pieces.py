@@ -1,6 +1,6 @@
 """Pieces of many files: where each lies, as one number, and reading it. Few of the files are open at a time.
 
-A number takes a third of the memory of a tuple, and there is one for each of a million answers.
+A number takes less memory than a tuple, and there is one for each of a million answers.
 """
 
 from __future__ import annotations
