@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from mmsb.model.openai import OpenAI
 from mmsb.store import Store
 from mmsb.types import Outcome, Prompt, Response
 from tests.endpoint import Act, ChatServer, completion, error
+from tests.side_by_side import together
 
 TEXTS = [f"question {number}" for number in range(12)]
 FORK = multiprocessing.get_context("fork")
@@ -35,14 +35,6 @@ def ask(folder: Path, url: str, texts: list[str]) -> tuple[list[Outcome], int]:
         found = dict(driver.run(texts, call))
     store.close()
     return [found[text] for text in texts], driver.asked
-
-
-def together(*works: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_two_that_want_the_same_ask_it_once_and_both_have_it(tmp_path: Path) -> None:

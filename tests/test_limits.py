@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mmsb.model.pace import Estimate
 from mmsb.store import Store
 from mmsb.types import Prompt, Response
 from tests.endpoint import ChatServer
+from tests.side_by_side import together
 
 
 def work(folder: Path, url: str, texts: Iterable[str], **settings: Any) -> Callable[[], None]:
@@ -34,14 +34,6 @@ def work(folder: Path, url: str, texts: Iterable[str], **settings: Any) -> Calla
         store.close()
 
     return ask
-
-
-def together(*works: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def texts(name: str, count: int) -> list[str]:
