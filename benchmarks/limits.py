@@ -25,8 +25,9 @@ from mmsb.faults.replies import Messages, text_of
 from mmsb.faults.server import ChatServer
 from mmsb.model.openai import OpenAI
 
-PLACES, RATE = 4, 40
+PLACES, RATE = 4, 20
 WITHOUT = ("coca", "cider", "bluesuffix", "shieldlm", "none", "prompt")
+OUTER = "careful_reading"  # one that goes around each of the others
 DEFENSES = sorted({path.stem for path in (ROOT / "conf" / "defense").glob("*.yaml")} - set(WITHOUT))
 JUDGES = ("refusal", "rubric", "graded", "llama_guard_4", "qwen3guard", "wildguard", "harmbench", "shieldgemma")
 
@@ -37,34 +38,32 @@ def reply(messages: Messages) -> str:
     return "Yes, it is." if "yes or no" in text.lower() else "safe" if "unsafe" in text else "Here are the steps."
 
 
-def settings(url: str, folder: Path, defense: str, judge: str) -> dict[str, Any]:
+def settings(url: str, folder: Path, defense: str | list[str], judge: str) -> dict[str, Any]:
     """All engines at one server, four requests at a time."""
-    place = {"base_url": url, "api_key_env": None, "name": "x"}
-    found = {f"model.{name}": value for name, value in place.items()}
+    place: dict[str, Any] = {"base_url": url, "api_key_env": None, "name": "x"}
+    found: dict[str, Any] = {f"model.{name}": value for name, value in place.items()}
     found |= {"output_dir": str(folder), "model.concurrency": PLACES, "model.requests_per_second": RATE}
     if judge != "refusal":
         found |= {f"judge.model.{name}": value for name, value in place.items()}
-    if defense == "eta":
+    if "eta" in defense:
         found["model.temperature"] = 0.7  # its sentences must differ
     return found
 
 
-def chosen(defense: str, judge: str) -> dict[str, Any]:
+def chosen(defense: str | list[str], judge: str) -> dict[str, Any]:
     """The options of a run of few samples."""
-    guard = judge in ("rubric", "graded", "refusal")
-    option = judge if guard else [judge]
     return {
         "dataset": "demo",
         "scenario": ["fraud", "sex", "hate_speech"],
         "image_mode": "typo",
         "model": "openai",
-        "judge": option if isinstance(option, str) else judge,
+        "judge": judge,
         "defense": defense,
         "tracker": "none",
     }
 
 
-def under(defense: str, judge: str, folder: Path) -> tuple[int, int, float, int]:
+def under(defense: str | list[str], judge: str, folder: Path) -> tuple[int, int, float, int]:
     """Most requests at a time, their number, the most in a second, and the deepest stack of ours where one is sent."""
     depths: list[int] = []
     request = OpenAI.request
@@ -108,14 +107,14 @@ def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         pairs = [("none", "refusal"), *((defense, "rubric") for defense in DEFENSES)]
         pairs += [("ecso", judge) for judge in JUDGES]
-        bare = 0
         for number, (defense, judge) in enumerate(pairs):
             most, requests, second, depth = under(defense, judge, Path(name, str(number)))
-            bare = bare or depth
             what = f"{defense}, {judge} ({requests} requests)"
             yield Figure(f"{what}: at a time", most, f"of {PLACES}", f"<= {PLACES}")
             yield Figure(f"{what}: in a second", second, f"of {RATE}", f"<= {RATE}")
-            yield Figure(f"{what}: frames more", depth - bare, "", "<= 1")
+            if judge == "rubric" and defense != OUTER:
+                nested = under([OUTER, defense], judge, Path(name, f"nested-{number}"))
+                yield Figure(f"{OUTER} > {what}: frames more", nested[-1] - depth, "", "<= 1")
         for number, defense in enumerate(["none", *DEFENSES]):
             seconds = interrupted(defense, Path(name, f"ended-{number}"))
             yield Figure(f"{defense}: from Ctrl-C to the end", seconds, "s", "<= 1")

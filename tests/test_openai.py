@@ -20,8 +20,9 @@ from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.flow import gather
 from mmsb.model.governor import Breaker
+from mmsb.model.http import Refused
 from mmsb.model.openai import OpenAI
-from mmsb.model.request_errors import retry_after
+from mmsb.model.request_errors import refused, retry_after
 from mmsb.picture import BytesPicture
 from mmsb.serve.settings import Server
 from mmsb.store import Store
@@ -148,6 +149,27 @@ def test_a_reply_longer_than_any_answer_is_not_read_to_its_end() -> None:
 )
 def test_a_servers_wish_to_wait_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == (seconds if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"message": "Rate limit reached. Please try again in 1.2s. Visit ..."}, 1.2),
+        ({"message": "Please try again in 6m0s."}, 360.0),
+        ({"message": "try again in 20ms"}, 0.02),
+        ({"message": "Requests exceeded. Please retry after 17 seconds."}, 17.0),
+        ({"message": "busy", "details": [{"@type": "QuotaFailure"}, {"retryDelay": "32s"}]}, 32.0),
+        ({"message": "try again in a minute", "details": "none"}, None),
+        ({"message": "retry after 5 apples"}, None),
+        ({"message": None}, None),
+        ("try again in 3s", None),
+    ],
+)
+def test_a_wish_to_wait_that_stands_in_the_body_is_read(error: object, seconds: float | None) -> None:
+    body = orjson.dumps({"error": error})
+    assert refused(Refused(429, {}, body), None).after == seconds
+    assert refused(Refused(429, {"retry-after": "9"}, body), None).after == 9
+    assert refused(Refused(500, {}, body), None).after is None
 
 
 def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on() -> None:

@@ -11,6 +11,7 @@ from mmsb.faults.replies import Act, completion
 
 NEVER = 3600.0  # seconds
 BURST = 12  # requests
+DETAILS = {"error": {"code": 429, "message": "Resource exhausted", "details": [{"retryDelay": "0.15s"}]}}  # as Google
 
 
 def rate_limits() -> list[Fault]:
@@ -27,6 +28,8 @@ def rate_limits() -> list[Fault]:
         ),
         ("rate_limit_past", "429, Retry-After: a date in the past", busy(Retry_After=formatdate(0, usegmt=True))),
         ("rate_limit_reset", "429, x-ratelimit-reset-requests: 150ms", busy(**spent)),
+        ("rate_limit_message", "429, how long in the message", sent(429, "Please try again in 150ms.", "slow_down")),
+        ("rate_limit_details", "429, how long in the details (Google)", body(DETAILS, 429)),
         ("rate_limit_unreadable", "429, Retry-After: soon", busy(Retry_After="soon")),
         ("rate_limit_negative", "429, Retry-After: -5", busy(Retry_After="-5")),
         ("rate_limit_infinite", "429, Retry-After: 1e999", busy(Retry_After="1e999")),

@@ -32,6 +32,7 @@ LIMITS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 DURATION = re.compile(rf"(?:{PART.pattern})+")
+AGAIN_IN = re.compile(r"(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|[smhd]| seconds?))+)\b", re.IGNORECASE)
 SHOWN, READ = 300, 4000  # characters of a server's message: in an error, and looked at
 
 
@@ -98,7 +99,10 @@ def refused(reply: Refused, key: str | None) -> RequestError:
     if status in MOVED:
         message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"
     cause = "rate_limit" if status == 429 else f"http_{status}"
-    return RequestError(cause, message, status, None if code is None else str(code), retry_after(reply.headers))
+    after = retry_after(reply.headers)
+    if after is None and status in BUSY:  # elsewhere a message may tell of another wait
+        after = _told(body)
+    return RequestError(cause, message, status, None if code is None else str(code), after)
 
 
 def malformed(error: Malformed, key: str | None) -> RequestError:
@@ -161,6 +165,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     spent = [name for name in LIMITS if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0]
     waits = [_duration(headers.get(f"x-ratelimit-reset-{name}", "")) for name in spent]
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _told(error: Mapping[str, object]) -> float | None:
+    """Seconds that an error's body asks to wait: "try again in 1.2s" (OpenAI, Groq), `retryDelay: "32s"` (Google)."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, Mapping) and isinstance(delay := detail.get("retryDelay"), str):
+            return _duration(delay)
+    said = AGAIN_IN.search(str(error.get("message")))
+    return _duration(said[1].replace(" seconds", "s").replace(" second", "s")) if said else None
 
 
 def _number(text: str | None) -> float | None:
