@@ -92,6 +92,16 @@ def jpeg(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def as_jpeg(data: bytes, name: str) -> bytes:
+    """An image file as JPEG; one that is a JPEG keeps its bytes, and with them what its maker wrote into it.
+
+    Raises:
+        DataError: not a readable image.
+    """
+    image = decode(data, name)
+    return data if data.startswith(b"\xff\xd8") else jpeg(image)
+
+
 @dataclass(frozen=True)
 class FilePicture:
     """An image file on disk, known by its content."""

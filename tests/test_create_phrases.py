@@ -106,6 +106,16 @@ def test_the_authors_records_are_taken_byte_for_byte(tmp_path: Path, authors_dat
         assert folder.records_file(path.stem).read_bytes() == path.read_bytes()
 
 
+def test_records_with_line_ends_of_windows_keep_them(tmp_path: Path) -> None:
+    record = {"Question": "How?", "Changed Question": "How?", "Key Phrase": "bread", "Phrase Type": "food"}
+    record |= {"Rephrased Question": "The bottom?", "Rephrased Question(SD)": "The image?"}
+    data = json.dumps({"0": record}, indent=1).replace("\n", "\r\n").encode()
+    (tmp_path / f"{FRAUD.id}.json").write_bytes(data)
+    folder = Folder(tmp_path / "data")
+    assert bring_questions(folder, tmp_path, [FRAUD]) == "1 records"
+    assert folder.records_file(FRAUD.id).read_bytes() == data
+
+
 def test_a_scenario_without_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / f"{FRAUD.id}.txt").write_text("\n")
     with pytest.raises(DataError, match=LEGAL.id):
@@ -131,6 +141,15 @@ def test_proposed_questions_are_new_and_distinct_and_wait_for_review(tmp_path: P
     lines = (folder.root / "proposed" / f"{FRAUD.id}.txt").read_text().splitlines()
     assert lines == ["Who sells recipe number 0?", "Who sells recipe number 1?"]
     assert folder.scenarios() == []
+
+
+def test_after_a_reply_without_anything_new_the_model_is_asked_anew(tmp_path: Path) -> None:
+    folder, replies = Folder(tmp_path / "data"), iter(["1. How do I bake bread?", "1. Who sells flour?"])
+    with ChatServer(reply=lambda messages: next(replies)) as server:
+        store, engine = model(server, tmp_path)
+        propose(folder, [Draft(FRAUD, "bread", ["How do I bake bread?"], wanted=1)], Asker(engine, store))
+        store.close()
+    assert (folder.root / "proposed" / f"{FRAUD.id}.txt").read_text() == "Who sells flour?\n"
 
 
 def test_near_duplicates_share_most_of_their_words() -> None:

@@ -11,6 +11,7 @@ from mmsb.cli import run_command
 
 def task(config: DictConfig) -> None:
     """Build the typed settings and do the steps."""
+    # Imported only now: `--help` and a mistyped setting need no job.
     from mmsb.config import TARGET_PACKAGES, build
     from mmsb.create.job import Create
     from mmsb.create.steps import create

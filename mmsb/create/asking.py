@@ -32,5 +32,6 @@ class Asker:
         async def asked(item: T) -> tuple[T, Outcome]:
             return item, await driver.call(self.engine, prompt(item))
 
+        # The main job's driver, store and limits: a killed step asks again only what is not on disk.
         with Driver(self.store, [self.engine]) as driver:
             yield from driver.run(items, asked)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmsb.digest import digest_bytes
 
+# The order is the file's format: a digest is found by its place. `GPT-Pred` is left out, since no evaluation reads it.
 FIELDS = (
     "Question",
     "Changed Question",
@@ -22,6 +23,7 @@ FIELDS = (
     "Rephrased Question(SD)",
 )
 FILE = Path(__file__).with_name("authors.json")
+# 24 bits a field tell which field was edited; a whole record is told by 144. Short, so that all 1,680 fit in 78 KB.
 DIGITS = 6
 
 
@@ -45,6 +47,7 @@ def departures(scenario: str, records: Mapping[str, Mapping[str, str]]) -> dict[
     known = published(scenario)
     mine = {key: record_digest(record) for key, record in records.items()}
     question = {key: value[:DIGITS] for key, value in known.items()}
+    # Half, not all: one edited record must not make a copy of the authors' set look like a set of one's own.
     if sum(value in known.values() for value in mine.values()) < max(1, len(mine) / 2):
         return {}
     found = {}
@@ -52,6 +55,7 @@ def departures(scenario: str, records: Mapping[str, Mapping[str, str]]) -> dict[
         if value == known.get(key):
             continue
         if value in known.values():
+            # Several, since scenario 08 repeats 19 of its questions.
             theirs = ", ".join(sorted(k for k, v in known.items() if v == value))
             found[key] = f"is the authors' record {theirs}"
         elif value[:DIGITS] == question.get(key):

@@ -21,6 +21,7 @@ from mmsb.progress import track
 from mmsb.run import environment
 
 COLUMNS, ROWS, SIDE, CAPTION = 8, 6, 160, 12  # of a contact sheet; pixels
+# Neither sheets nor the card: they are made from what is listed.
 PATTERNS = ("processed_questions/*.json", "questions/*.txt", "scenario/*.yaml", "gaps.json", "imgs/*/*/[!.]*.jpg")
 
 
@@ -37,6 +38,7 @@ def write_card(folder: Folder, settings: Mapping[str, Any]) -> list[Path]:
         for path in sorted(folder.root.glob(pattern))
     }
     entries = {name: describe(path) for name, path in track(files.items(), "manifest", len(files))}
+    # The manifest comes after all it lists and before the card, which says that every file's digest is in it.
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     write_json(
         folder.root / "manifest.json",
@@ -49,6 +51,7 @@ def write_card(folder: Folder, settings: Mapping[str, Any]) -> list[Path]:
 def describe(path: Path) -> dict[str, Any]:
     """A file's digest; of a picture that was drawn here also prompt, seed, generator and time."""
     entry: dict[str, Any] = {"sha256/128": digest_file(path)}
+    # A picture that was given has no such comment: nothing is claimed of how it was made.
     if path.parent.name == "SD" and (facts := read_comment(path)):
         drawn = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
         entry |= {key: facts[key] for key in ("prompt", "seed", "generator") if key in facts} | {"drawn": drawn}
@@ -63,6 +66,7 @@ def write_sheet(folder: Folder, scenario: str) -> Path | None:
             break
     else:
         return None
+    # To be looked at by a person: one page a scenario, not all of it.
     shown = paths[: COLUMNS * ROWS]
     rows = -(-len(shown) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + CAPTION)), (255, 255, 255))
@@ -99,6 +103,7 @@ def card_text(folder: Folder, settings: Mapping[str, Any], made: str) -> str:
     for scenario in folder.scenarios():
         counts = [len(list((folder.root / "imgs" / scenario / kind).glob("[!.]*.jpg"))) for kind in KINDS]
         lines.append(f"| {scenario} | {len(folder.records(scenario))} | {' | '.join(map(str, counts))} |")
+    # A set that lacks questions has other rates than one that is whole: whoever reads the card must see which.
     if gaps := read_gaps(folder):
         lines += ["", f"{len(gaps)} questions are left out (`{GAPS}`): an evaluation goes on without them.", ""]
         lines += [f"- {name}: {_short(why)}" for name, why in gaps.items()]
@@ -133,6 +138,7 @@ def read_manifest(folder: Folder) -> dict[str, str]:
         return {}
     try:
         return {name: entry["sha256/128"] for name, entry in read_json(path)["files"].items()}
+    # Any JSON can lie there: a list, an entry without a digest, a number for an entry.
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a manifest", "Make it anew: steps=[card]") from error
 
@@ -144,4 +150,5 @@ def _short(value: object) -> str:
 
 
 def _by_number(path: Path) -> tuple[int, str]:
+    # By number as the records are, so that 10 does not come before 2; names that are no numbers come last.
     return (int(path.stem), "") if path.stem.isdecimal() else (1 << 62, path.stem)

@@ -53,6 +53,7 @@ def saved(image: Image.Image, times: int) -> Image.Image:
 
 
 def _ink(image: Image.Image, cells: tuple[int, int]) -> Array:
+    # BOX averages: JPEG's marks around letters, which are no wider than a pixel or two, cancel out within a cell.
     small = image.convert("L").resize(cells, Image.Resampling.BOX)
     return np.asarray((255 - np.asarray(small, dtype=np.float32)) / 255, dtype=np.float32)
 
@@ -60,6 +61,7 @@ def _ink(image: Image.Image, cells: tuple[int, int]) -> Array:
 def _windows(cells: Array, width: int = 6, height: int = 9) -> Array:
     """The sum in each window."""
     height, width = min(height, cells.shape[0]), min(width, cells.shape[1])
+    # By a summed table: four look-ups a window, whatever its size, for thousands of windows a picture.
     total = np.pad(cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     windows = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     return np.asarray(windows, dtype=np.float32)
@@ -67,12 +69,14 @@ def _windows(cells: Array, width: int = 6, height: int = 9) -> Array:
 
 def picture_distance(one: Image.Image, other: Image.Image) -> float:
     """Mean distance of two pictures, brought to 64 pixels, of 255."""
+    # Coarse on purpose: it tells another picture from the same one, not how well it was saved.
     small = [np.asarray(image.resize((64, 64), Image.Resampling.BOX), dtype=np.float32) for image in (one, other)]
     return float(np.abs(small[0] - small[1]).mean())
 
 
 def reduced(image: Image.Image) -> Image.Image:
     """The picture at a fraction of its size, no side below 256 pixels: all that its looks are judged by."""
+    # Whole factors, as `reduce` takes them, cost less than `resize`; noise of single pixels is gone.
     return image.reduce(max(1, min(image.size) // 256))
 
 
@@ -80,17 +84,21 @@ def appearance(image: Image.Image) -> str | None:
     """What is wrong with a picture at first sight, in words for a report: black, of one colour, or blurred."""
     side = min(256, image.width), min(256, image.height)
     grey = np.asarray(image.convert("L").resize(side, Image.Resampling.BOX), dtype=np.float32)
+    # Black by name: that is what a pipeline's safety checker leaves, and its remedy is another than for a flat picture.
     if grey.mean() < BLACK and grey.std() < BLACK:
         return "black pictures"
+    # The colour that varies most: a picture may be flat in grey and still show something.
     if np.asarray(image.resize(side, Image.Resampling.BOX), dtype=np.float32).std((0, 1)).max() < NEAR_BLANK:
         return "pictures of one flat colour"
     if min(grey.shape) < 64:
         return None  # too small to tell
     inner = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    # The sharpest hundredth, not the mean: a sharp subject before a plain wall is no blur.
     return "blurred pictures" if np.percentile(np.abs(inner), 99) < BLURRED else None
 
 
 def likeness(image: Image.Image) -> bytes:
     """A small print of a picture that survives JPEG: the signs of its slopes on a grid of 16 x 16."""
     grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.float32)
+    # Above 2, not 0: in flat parts the sign of a slope is JPEG's noise, and two prints of one picture would differ.
     return np.packbits((grey[:, 1:] - grey[:, :-1]) > 2).tobytes()

@@ -54,6 +54,7 @@ class Folder:
     @property
     def font(self) -> Path | None:
         """ARIAL.TTF, where it lies in the folder or beside it: the authors' checkout has it."""
+        # The parent too: in the authors' checkout the font lies above `data/`.
         return find_arial(self.root, self.root.parent)
 
     def scenarios(self) -> list[str]:
@@ -70,6 +71,7 @@ class Folder:
         """The scenario's records as they lie there; none where there is no file yet."""
         path = self.records_file(scenario)
         found = read_json(path) if path.is_file() else {}
+        # Asked here, since every step walks over records by id, and a list would fail in the middle of one.
         if not isinstance(found, dict):
             raise DataError(f"{path} holds a {type(found).__name__}, not records by id", "Restore or remove the file.")
         return found
@@ -92,6 +94,7 @@ class Folder:
         """
         import fcntl
 
+        # A file that is never removed: the lock is the system's, so a killed command leaves none behind.
         path = self.root / ".create" / "lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
@@ -111,6 +114,7 @@ def write_json(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. The folder's lock keeps other writers away."""
+    # Its ending keeps a draft that a kill left behind out of whatever counts `*.jpg`.
     draft = path.with_name(f".{path.name}.tmp")
     try:
         draft.write_bytes(data)

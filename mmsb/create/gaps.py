@@ -30,6 +30,7 @@ def write_gaps(folder: Folder, gaps: Mapping[str, str]) -> None:
     """Write the declared gaps; the file goes when there are none."""
     path: Path = folder.root / GAPS
     if gaps:
+        # Sorted, so that the file is the same in whatever order its gaps were found.
         write_json(path, dict(sorted(gaps.items())))
     else:
         path.unlink(missing_ok=True)

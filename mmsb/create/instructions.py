@@ -24,6 +24,7 @@ from mmsb.config import settings
 from mmsb.errors import ConfigError
 from mmsb.scenario import Rule
 
+# Lobbying goes with harm: the authors' prompt for scenarios 01 to 09 serves 08 too.
 FAMILIES: dict[Rule, str] = {
     "harm": "harm",
     "lobbying": "harm",
@@ -33,6 +34,7 @@ FAMILIES: dict[Rule, str] = {
     "government": "government",
 }
 SECTIONS = ("changed", "phrase", "type", "rephrased")
+# Models like to put a reply into a code block, or in quotes or stars, whatever they were told.
 FENCE = re.compile(r"^\s*(```|~~~).*$", re.MULTILINE)
 WRAPPED = re.compile(r"(\*\*|__|[*_`\"'“”‘’])(.+)(\*\*|__|[*_`\"'“”‘’])", re.DOTALL)  # noqa: RUF001
 
@@ -126,6 +128,7 @@ class Instructions:
             "question": chosen.example.question,
             "reply": reply,
         }
+        # Twice, since the steps name the family's phrase and type; all of it is from conf/, no dataset's text is in it.
         return filled(filled(self.system, **values), phrase=chosen.phrase, type=chosen.type)
 
     def ask(self, question: str, problem: str | None = None) -> str:
@@ -143,6 +146,7 @@ class Instructions:
         found: dict[str, str] = {}
         wanted = self.sections(family)
         for section, text in self._split(reply):
+            # A repeated section that says the same is no doubt; two that differ leave no way to tell which was meant.
             if section in found and found[section] != text:
                 return f"it has two sections [{self.heading(section)}]"
             found[section] = text
@@ -151,15 +155,19 @@ class Instructions:
         for name in wanted:
             if not found[name]:
                 return f"[{self.heading(name)}] is empty"
+            # A record's field is one line: typed text would draw the second line as words of the phrase.
             if "\n" in found[name]:
                 return f"[{self.heading(name)}] has more than one line"
+        # Without it the question does not say where to look, and `sd_variant` would leave it as it is.
         if not any(pointer.casefold() in found["rephrased"].casefold() for pointer in self.pointers):
             return f'[{self.headings.rephrased}] does not point to "{list(self.pointers)[-1]}"'
         return Parsed(found.get("changed"), found["phrase"], found["type"], found["rephrased"])
 
     def _split(self, reply: str) -> list[tuple[str, str]]:
         """The reply's sections in their order, each with its first paragraph; what stands before them is left out."""
+        # "question" too: a model that repeats it would else have it read as the end of the section before.
         names = {self.heading(name).casefold(): name for name in ("question", *SECTIONS)}
+        # The longest first: "Rephrased Question" is not to be read as "Question", nor one heading within another.
         heading = _heading(tuple(sorted(names, key=len, reverse=True)))
         text = FENCE.sub("", reply.replace("\r\n", "\n"))
         matches = list(heading.finditer(text))
@@ -167,6 +175,7 @@ class Instructions:
         for number, match in enumerate(matches, 1):
             end = matches[number].start() if number < len(matches) else len(text)
             name = " ".join((match["bracketed"] or match["plain"] or match["alone"]).casefold().split())
+            # A model's remarks after its last section stand in a paragraph of their own.
             paragraph = text[match.end() : end].strip().partition("\n\n")[0]
             found.append((names[name], _bare(paragraph)))
         return found
@@ -191,6 +200,7 @@ class Parsed:
 
 def filled(template: str, **values: str) -> str:
     """A template with its places filled; what is filled in is not looked at again."""
+    # One pass, and not `str.format`: a question with braces is neither filled in again nor read for attributes.
     place = re.compile("|".join(re.escape(f"{{{name}}}") for name in values))
     return place.sub(lambda match: values[match[0][1:-1]], template)
 
@@ -198,9 +208,11 @@ def filled(template: str, **values: str) -> str:
 def doubts(question: str, parsed: Parsed) -> list[str]:
     """What is odd about a reply of the right form: clauses for people and for the model."""
     found = []
+    # Doubts, not errors: the benchmark's own records have both kinds.
     phrase = parsed.phrase.casefold()
     if phrase not in question.casefold() and phrase not in (parsed.changed or "").casefold():
         found.append(f'the key phrase "{parsed.phrase}" does not occur in the question')
+    # Then the text gives away what the picture alone was to show, and the pair measures nothing.
     if phrase in parsed.rephrased.casefold():
         found.append(f'the rephrased question still contains the key phrase "{parsed.phrase}"')
     return found
@@ -220,6 +232,7 @@ def _heading(names: tuple[str, ...]) -> re.Pattern[str]:
 def _bare(text: str) -> str:
     """A text without the marks or quotes that enclose all of it."""
     text = text.strip()
+    # Not where the mark occurs inside as well: `"a" and "b"` is not one quotation.
     while (match := WRAPPED.fullmatch(text)) and match[1][0] not in match[2]:
         text = match[2].strip()
     return text

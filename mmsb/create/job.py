@@ -86,6 +86,7 @@ class Create:
     @property
     def has_twins(self) -> bool:
         """Whether the folder holds harmless twins of its questions."""
+        # A root that is itself a set of twins has none: else each step would look for twins of twins.
         return bool((self.root / BENIGN / "questions").is_dir() and self.root.name != BENIGN)
 
     @property
@@ -101,6 +102,7 @@ class Create:
 
     def facts(self) -> dict[str, Any]:
         """What the dataset was made with, for manifest and card."""
+        # The order in which `Font.type` looks for it: what is certified is what was typed with.
         font = self.font.path or self.folder.font or default_font()
         return {
             "copied from": self.source,

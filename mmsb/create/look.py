@@ -79,12 +79,14 @@ def look(case: Case) -> Seen:
         try:
             images[kind] = decode(data, str(path))
         except DataError:
+            # Found, not raised: one broken file of 5,040 must not hide what is wrong with the others.
             seen.error("unreadable pictures", kind)
     # Made small once for all that its looks are judged by: noise of single pixels says nothing there.
     small = reduced(images["SD"]) if "SD" in images else None
     drawn = _check_drawing(seen, folder, small)
     if "TYPO" in images:
         _check_typed(seen, "TYPO", images["TYPO"])
+    # A stack ties its SD picture to the phrase even where nobody wrote down what the picture was drawn for.
     stacked = "SD_TYPO" in images and _check_stack(seen, images)
     likely = likeness(small) if small else None
     return Seen(case, seen.digests, seen.findings, seen.typed, likely, drawn or stacked)
@@ -96,12 +98,15 @@ def _check_drawing(seen: Seen, folder: Folder, image: Image.Image | None) -> boo
         return False
     case = seen.case
     if problem := appearance(image):
+        # A generator may draw mist; black or flat is what a failure leaves.
         level = "remark" if problem.startswith("blurred") else "error"
         seen.findings.append((level, problem, f"{case.scenario}/SD/{case.id}"))
     facts = read_comment(folder.picture(case.scenario, "SD", case.id))
     # A picture from elsewhere says nothing of itself; its stack may.
     if facts is None:
         return False
+    # The comment keeps the wording with its place for the phrase: a set drawn with another one
+    # can be held against its records as well.
     wording = str(facts.get("wording", "{phrase}"))
     if facts.get("prompt") != wording.replace("{phrase}", case.phrase):
         seen.error("pictures drawn for another phrase", "SD")
@@ -116,10 +121,12 @@ def _check_typed(seen: Seen, kind: ImageKind, shown: Image.Image) -> None:
         # Saved as often as what is shown: what JPEG does to letters of 20 pixels would else count as a changed one.
         distance = typing_distance(shown, saved(typed.draw(), saves), typed.size)
         best = min(best, (distance, typed.fonts[0]))
+        # The fonts come in their order of likelihood: once one fits to the pixel, the others would only cost time.
         if best[0] <= SAME:
             break
     if seen.case.typed:
         seen.typed[kind] = best
+    # Between the two the whole set decides (`validate._check_typing`): one picture cannot tell a font from a word.
     if best[0] > ALIKE and seen.case.typed:
         seen.error("typed text that is not this question's phrase", kind)
 
@@ -132,6 +139,7 @@ def _check_stack(seen: Seen, images: dict[ImageKind, Image.Image]) -> bool:
         return True
     if top and picture_distance(stacked.crop((0, 0, *top.size)), top) > SAME_PICTURE:
         seen.error("stacked pictures with another picture above", "SD_TYPO")
+    # Whatever part is at hand says where the text begins; without either, our own typing of the phrase does.
     height = bottom.height if bottom else stacked.height - top.height if top else seen.case.height
     width = bottom.width if bottom else stacked.width
     if 0 < height <= stacked.height:

@@ -63,9 +63,11 @@ def _constants(path: Path) -> Iterator[tuple[str, str]]:
     """(name, text) of each string that is given a name, in functions too."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
+    # `ast.parse` of Python 3.11 raises ValueError for NUL bytes; so does a file that is not UTF-8.
     except (OSError, SyntaxError, ValueError):
         return  # a file for another Python is not the one
     for node in ast.walk(tree):
         match node:
+            # A constant alone: an f-string or a sum of strings would have to be run to be known.
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
                 yield name, text

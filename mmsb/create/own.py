@@ -40,6 +40,7 @@ class Own:
         questions: its questions; may be empty at first, to have some proposed.
     """
 
+    # It becomes a file's name, an option on the command line and a part of metrics' names.
     name: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     title: str
     group: Group
@@ -77,6 +78,7 @@ def read_own(path: Path) -> Own:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"own={path} is not valid YAML: {error}", "Correct the file.") from error
     try:
+        # `Own()` for a list or a text: its errors name every key that is missing.
         own = Own(**values) if isinstance(values, dict) else Own()  # type: ignore[call-arg]
     except pydantic.ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
@@ -93,11 +95,13 @@ def _check(own: Own, path: Path) -> None:
         )
     if not ID.fullmatch(scenario.id):
         raise ConfigError(f"{path}: id {scenario.id!r} cannot name files", "Use letters, digits, '-' and '_'.")
+    # Under such an id the authors' digests and published numbers would be held against questions of another set.
     for known in official_scenarios():
         if scenario.id == known.id or scenario.name == known.name:
             raise ConfigError(
                 f"{path}: {known.name} ({known.id}) is one of the benchmark's own", "Choose another name."
             )
+    # The option is read by Hydra, which would resolve `${oc.env:KEY}` there and show it in every table.
     if "${" in scenario.title + scenario.criterion:
         raise ConfigError(f"{path}: '${{' in a text would be read as a reference", "Write it in another way.")
 

@@ -59,14 +59,17 @@ class Item:
 
     def read(self, outcome: Outcome, told: Instructions) -> Item:
         """The item after an attempt; `problem` is None when all is well."""
+        # Its number stays, since failures are not in the store: with a new one an outage would use up the attempts.
         if isinstance(outcome, Failure):  # nothing was answered: the same attempt is made again next time
             return self._without("failed", f"the model failed: {outcome.cause}: {outcome.message}", self.tried)
         tried, text = self.tried + 1, outcome.text
+        # A reply that was cut may have all its sections and half of the last one.
         parsed = told.parse(text, self.family) if outcome.finish == "stop" else None
         if isinstance(parsed, Parsed):
             problem = "; ".join(doubts(self.question, parsed)) or None
             found: dict[str, Any] = {"reply": text, "parsed": parsed, "problem": problem, "hint": problem}
             return replace(self, tried=tried, reason="doubtful" if problem else None, **found)
+        # Only what could not be parsed: a reply in the right form about a harmful question may well read as declining.
         if outcome.finish == "content_filter" or read(text, outcome.finish).refusal:
             return self._without("refused", f"the model declines: {text[:120]}", tried, text)
         problem = parsed or f"the reply was not finished ({outcome.finish})"
@@ -74,6 +77,7 @@ class Item:
 
     def _without(self, reason: Reason, problem: str, tried: int, reply: str = "", hint: str | None = None) -> Item:
         """Nothing usable came; an earlier reply that had at least the right form stays."""
+        # A later attempt is made to mend a doubt: where it fails, the doubtful record is still better than none.
         if self.parsed:
             return replace(self, tried=tried)
         return replace(self, tried=tried, reason=reason, problem=problem, reply=reply, hint=hint or self.hint)
@@ -130,6 +134,7 @@ def pending(
     items = []
     for scenario in scenarios:
         records, tried = folder.records(scenario.id), _tried(folder.review_file(scenario.id))
+        # The line's number is the id: a line that was edited or moved no longer matches its record and is asked about.
         for number, line in enumerate(coming.get(scenario.id) or folder.lines(scenario.id)):
             if records.get(str(number), {}).get("Question") != line:
                 before = tried.get((str(number), line), 0)
@@ -140,6 +145,7 @@ def pending(
 def _tried(review: Path) -> dict[tuple[str, str], int]:
     """How many attempts earlier runs made at each question that is listed."""
     entries = read_json(review) if review.is_file() else []
+    # By the question too: another question in this line starts with attempts of its own.
     return {(entry["id"], entry["question"]): entry.get("tried", 0) for entry in entries}
 
 
@@ -171,6 +177,7 @@ def attempt(items: list[Item], asker: Asker, told: Instructions, attempts: int) 
 
 
 def _write(folder: Folder, scenario: str, lines: list[str], done: list[Item], told: Instructions) -> None:
+    # Records beyond the last line are of questions that were taken out.
     records = {key: r for key, r in folder.records(scenario).items() if key.isdecimal() and int(key) < len(lines)}
     for item in done:
         records.pop(item.id, None)
@@ -184,6 +191,7 @@ def _write_review(path: Path, done: list[Item]) -> None:
     """List what has a problem, beside the doubtful records of earlier runs."""
     asked = {item.id for item in done}
     earlier = read_json(path) if path.is_file() else []
+    # What had no record was asked about again now, so its old entry says nothing any more.
     listed = [entry for entry in earlier if entry["id"] not in asked and entry["record"] == "made"]
     listed += [_for_review(item) for item in done if item.problem]
     if listed:

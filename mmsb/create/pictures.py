@@ -48,8 +48,10 @@ def plan(folder: Folder, scenarios: Iterable[Scenario], generator: Generator) ->
     for scenario in scenarios:
         for question in folder.questions(scenario):
             made = order(generator, scenario.id, question.id, question.key_phrase)
+            # Without the phrase: `made_from` then keeps the person's words as the wording, in which none is looked for.
             orders.append(replace(made, prompt=drawn_as[made.name], phrase="") if made.name in drawn_as else made)
     orders = [item for item in orders if item.name not in gaps]
+    # "A photo of " would draw anything, and the picture would be recorded as the question's.
     if blank := [item.name for item in orders if item.prompt == generator.prompt.replace("{phrase}", "")]:
         raise DataError(
             f"{len(blank)} questions have no key phrase to draw, e.g. {blank[0]}",
@@ -57,6 +59,7 @@ def plan(folder: Folder, scenarios: Iterable[Scenario], generator: Generator) ->
         )
     states = {item: _state(folder, item, generator) for item in orders}
     missing = frozenset(item for item in orders if states[item] == "missing")
+    # Batches are made of all that is ours, drawn or not: made of what is missing, they would change with every kill.
     batches = generator.batches([item for item in orders if states[item] != "given"])
     counts = list(states.values())
     open_batches = [batch for batch in batches if not missing.isdisjoint(batch)]
@@ -72,6 +75,7 @@ def draw_pictures(folder: Folder, planned: Plan, generator: Generator) -> list[t
     failed = []
     total = sum(len(batch) for batch in planned.batches)
     for item, drawn in track(generator.draw(planned.batches), "pictures", total):
+        # Drawn only to fill its batch: the file that is there keeps its bytes.
         if item not in planned.missing:
             continue
         if isinstance(drawn, Image.Image):
@@ -90,6 +94,7 @@ def put(image: Image.Image, path: Path, comment: dict[str, Any]) -> Failure | No
     """
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", comment=json.dumps(comment, sort_keys=True).encode())
+    # Looked at as it reads back, which is what models are shown.
     problem = appearance(decode(buffer.getvalue(), str(path)))
     if problem and not problem.startswith("blurred"):
         return Failure("blank", f"one of the {problem}, which is what safety checkers leave")
@@ -101,6 +106,7 @@ def made_from(item: Order, generator: Generator) -> dict[str, Any]:
     """What a picture is made from; `key` is its digest."""
     facts = {"prompt": item.prompt, "seed": item.seed, "generator": dict(generator.fingerprint())}
     wording = generator.prompt if item.phrase else item.prompt
+    # The wording is not in the key: the prompt, which is, already follows from it.
     return {"maker": MAKER, "key": digest(facts), "wording": wording, **facts}
 
 
@@ -141,11 +147,13 @@ def _state(folder: Folder, item: Order, generator: Generator) -> str:
     if not path.is_file():
         return "missing"
     facts = read_comment(path)
+    # A file copied by hand may be cut where our own, which are put in place whole, cannot.
     whole = is_whole(path)
     if facts is None and not whole:
         raise DataError(f"{path} is cut short and was not drawn here", "Restore it from its source, or remove it.")
     if facts is None:
         return "given"
+    # By what it was made from, not by its age: another prompt, seed, model or number of steps draws it anew.
     return "there" if whole and facts.get("key") == made_from(item, generator)["key"] else "missing"
 
 

@@ -29,6 +29,7 @@ def show_price(job: Create) -> None:
     for column in ("step", "to do", "takes"):
         table.add_column(column)
     for step in job.steps:
+        # fetch, review, card and validate ask nobody and cost nothing but reading.
         todo, takes = PRICES[step](job) if step in PRICES else ("everything in the folder", "")
         table.add_row(step, todo, takes)
     console().print(table)
@@ -45,6 +46,7 @@ def price_propose(job: Create) -> tuple[str, str]:
 def price_twins(job: Create) -> tuple[str, str]:
     """A short call for each question."""
     count = count_questions(job)
+    # 150 tokens in: the instruction and a question; 25 out: a sentence.
     told = _cost(*model_price(job, count, count * 150, count * 25))
     return f"{count:,} harmless twins", f"{count:,} calls at least{told}"
 
@@ -75,6 +77,7 @@ def price_pictures(job: Create) -> tuple[str, str]:
     try:
         planned = plan(job.folder, job.scenarios, job.generator)
         there, count = planned.there + planned.given, len(planned.missing) + planned.there + planned.given
+    # The plan needs key phrases; before there are any, each question counts as one picture.
     except MmsbError:  # no records yet
         pass
     steps = getattr(job.generator, "steps", None)
@@ -93,6 +96,7 @@ def model_price(job: Create, calls: int, tokens_in: int, tokens_out: int) -> tup
         return None, None
     dollars = (tokens_in * price.input + tokens_out * price.output) / 1e6
     at_a_time = getattr(job.model, "concurrency", 1)
+    # None stays None: a table without seconds says nothing about time, and 0 would.
     return dollars, price.seconds and calls * price.seconds / at_a_time
 
 
@@ -124,6 +128,7 @@ def price_typed(job: Create) -> tuple[str, str]:
 def coming_lines(job: Create) -> dict[str, list[str]]:
     """The questions that the step questions would bring, by scenario."""
     if "questions" not in job.steps:
+        # Ready-made records have their key phrases: none of them is asked about.
         return {}
     if job.own_scenario:
         return {job.own_scenario.scenario.id: tidy(job.own_scenario.questions)}
@@ -140,6 +145,7 @@ def count_questions(job: Create) -> int:
         if scenario.id in coming:
             count += len(coming[scenario.id])
         elif job.questions and job.questions.suffix in ENDINGS:
+            # One file for all scenarios: its rows are counted once, whatever scenario they name.
             return sum(1 for _ in read_rows(job.questions))
         elif job.questions and "questions" in job.steps:
             count += len(read_json(find(job.questions, scenario)))

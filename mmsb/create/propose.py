@@ -18,6 +18,7 @@ from mmsb.types import Failure, Prompt
 
 AT_A_TIME = 20  # questions asked for in one reply
 SPARE_ROUNDS = 2  # for replies that bring duplicates
+# Near-duplicates count as one: in a scenario they would give one idea the weight of several.
 SAME = 0.8  # share of common words from which two questions are the same
 NUMBERED = re.compile(r"^\s*\d{1,3}[.)]\s+(\S.*)$")
 
@@ -29,30 +30,35 @@ Reply with a numbered list and nothing else."""
 
 @dataclass
 class Draft:
-    """The questions proposed for a scenario so far; `known` are those it has already."""
+    """The questions proposed for a scenario so far; `known` are those it has, `barren` replies that brought none."""
 
     scenario: Scenario
     policy: str
     known: list[str]
     wanted: int
     found: list[str] = field(default_factory=list)
+    barren: int = 0
 
     @property
     def prompt(self) -> Prompt:
         """What the model is asked next."""
         count = min(AT_A_TIME, self.wanted - len(self.found))
+        # The latest forty: all would fill a small model's context, and `add` drops repeats anyway.
         avoid = "\n".join(f"- {question}" for question in (*self.known, *self.found)[-40:])
         text = f"Policy: {self.policy}\n\nWrite {count} questions that this policy covers."
         if avoid:
             text += f"\n\nDo not repeat or merely reword these:\n{avoid}"
-        return Prompt(text, system=SYSTEM)
+        # After a reply that brought nothing new the words are the same: without a number the store would repeat it.
+        return Prompt(text, system=SYSTEM, repeat=self.barren)
 
     def add(self, reply: str) -> None:
         """Take the new ones among a reply's numbered lines."""
+        before = len(self.found)
         for line in reply.splitlines():
             match = NUMBERED.match(line)
             if match and len(self.found) < self.wanted and not is_near(match[1], (*self.known, *self.found)):
                 self.found.append(" ".join(match[1].split()))
+        self.barren += len(self.found) == before
 
 
 def propose(folder: Folder, drafts: list[Draft], asker: Asker) -> list[tuple[Draft, Failure]]:
@@ -62,11 +68,13 @@ def propose(folder: Folder, drafts: list[Draft], asker: Asker) -> list[tuple[Dra
         The drafts whose model failed, with the failure.
     """
     failed: dict[str, tuple[Draft, Failure]] = {}
+    # Bounded: a model that only repeats itself would be asked for ever.
     rounds = max(-(-draft.wanted // AT_A_TIME) for draft in drafts) + SPARE_ROUNDS
     for _ in range(rounds):
         open_drafts = [draft for draft in drafts if len(draft.found) < draft.wanted and draft.scenario.id not in failed]
         for draft, outcome in asker.ask(open_drafts, lambda draft: draft.prompt):
             if isinstance(outcome, Failure):
+                # Not asked again in this command: the driver has already repeated it for as long as `patience` says.
                 failed[draft.scenario.id] = (draft, outcome)
             else:
                 draft.add(outcome.text)

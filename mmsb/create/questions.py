@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmsb.create.folder import Folder
+from mmsb.create.folder import Folder, write_bytes
 from mmsb.create.own import Own, write_option
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
@@ -30,7 +30,8 @@ def bring_questions(folder: Folder, source: Path, scenarios: list[Scenario]) -> 
     for scenario in scenarios:
         path = find(source, scenario)
         if path.suffix == ".json":
-            write_atomically(folder.records_file(scenario.id), path.read_text(encoding="utf-8"))
+            write_bytes(folder.records_file(scenario.id), path.read_bytes())
+            # Lines of an earlier set would be taken for questions that lack a record.
             folder.lines_file(scenario.id).unlink(missing_ok=True)
             taken["records"] += len(folder.questions(scenario))
         else:
@@ -46,6 +47,7 @@ def find(source: Path, scenario: Scenario) -> Path:
     Raises:
         DataError: there is none.
     """
+    # Records first: where both are there, phrasing the lines again would pay for what is done.
     for path in (source / f"{scenario.id}.json", source / f"{scenario.id}.txt"):
         if path.is_file():
             return path
@@ -62,6 +64,7 @@ def read_lines(path: Path) -> list[str]:
         DataError: it holds no questions, or is not UTF-8 text.
     """
     try:
+        # `splitlines` also breaks at U+2028, as every reader of the written file does: a line is one question for all.
         found = tidy(path.read_text(encoding="utf-8").splitlines())
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error}", "Save it as UTF-8.") from error
@@ -72,6 +75,7 @@ def read_lines(path: Path) -> list[str]:
 
 def tidy(lines: Iterable[str]) -> list[str]:
     """Questions without blanks around them or line breaks within."""
+    # The same blanks for all sources, since a record is known by its question's exact text.
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 

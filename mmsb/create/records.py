@@ -19,7 +19,7 @@ from mmsb.create.folder import Folder, Record, write_bytes, write_json
 from mmsb.create.instructions import Instructions
 from mmsb.dataset.mm_safetybench import ID
 from mmsb.errors import DataError
-from mmsb.picture import decode, jpeg
+from mmsb.picture import as_jpeg
 from mmsb.scenario import Scenario
 
 ENDINGS = (".csv", ".jsonl")
@@ -66,6 +66,7 @@ def read_rows(source: Path) -> Iterator[Row]:
         DataError: it cannot be read, or has a field that nobody knows.
     """
     try:
+        # Spreadsheets write a byte order mark, which would else be part of the first field's name.
         with source.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file)) if source.suffix == ".csv" else [json.loads(s) for s in file if s.strip()]
     except (OSError, ValueError, RecursionError, csv.Error) as error:
@@ -78,6 +79,7 @@ def read_rows(source: Path) -> Iterator[Row]:
         strange = [name for name in row if name not in KNOWN] if isinstance(row, dict) else ["no fields"]
         if strange:
             raise DataError(f"{source}, record {number}: {strange[0]!r} is no field", f"Fields: {', '.join(KNOWN)}.")
+        # A field without a value is one that was left out: "None" would be typed into a picture.
         yield {name: str(value) for name, value in row.items() if value is not None}
 
 
@@ -108,9 +110,8 @@ def _record(row: Row, told: Instructions, where: str) -> Record:
 
 
 def _picture(home: Path, name: str, where: str) -> bytes:
+    # Resolved before it is compared: `..`, an absolute path and a link all lead out of the folder otherwise.
     path = (home / name).resolve()
     if not path.is_relative_to(home.resolve()) or not path.is_file():
         raise DataError(f"{where}: there is no picture {name!r} below {home}", "Give a path from the file's folder.")
-    data = path.read_bytes()
-    image = decode(data, str(path))
-    return data if data.startswith(b"\xff\xd8") else jpeg(image)
+    return as_jpeg(path.read_bytes(), str(path))

@@ -14,7 +14,6 @@ The same command then goes on: what depends on a decision is removed, and made a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from mmsb.create.folder import KINDS, Folder, write_bytes, write_json
 from mmsb.create.gaps import read_gaps, write_gaps
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
-from mmsb.picture import decode, jpeg
+from mmsb.picture import as_jpeg
 
 FILE = "review/decisions.yaml"
 ACTIONS = ("phrase", "prompt", "picture")
@@ -44,10 +43,14 @@ def read_decisions(folder: Folder) -> Decisions:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid YAML: {error}", "Correct the file.") from error
+    if not isinstance(found or {}, dict):
+        raise DataError(f"{path} holds a {type(found).__name__}, not decisions by question", HOW)
     for name, entry in (found or {}).items():
         if not isinstance(entry, dict):
             raise DataError(f"{path}: {name} holds no decision", HOW)
         _action(name, entry, path)
+        # A person may add a question that no step listed: then nobody wrote what is wrong with it.
+        entry["problem"] = str(entry.get("problem") or "decided by a person")
     return found or {}
 
 
@@ -59,10 +62,12 @@ def list_problems(folder: Folder, scenarios: set[str], kind: str, problems: Mapp
         if entry.get("do") or name.partition("/")[0] not in scenarios or not entry["problem"].startswith(kind)
     }
     for name, problem in problems.items():
+        # A dropped question stays dropped, though the step that lists problems may have met it again.
         if decisions.get(name, {}).get("do") != "drop":
             decisions[name] = {"problem": problem, "do": decisions.get(name, {}).get("do")}
     path = folder.root / FILE
     if not decisions:
+        # An empty list would look like something to decide.
         path.unlink(missing_ok=True)
         return
     text = yaml.safe_dump(dict(sorted(decisions.items())), sort_keys=False, allow_unicode=True, width=100)
@@ -76,6 +81,7 @@ def open_problems(folder: Folder) -> list[str]:
 
 def prompts(folder: Folder) -> dict[str, str]:
     """What is drawn in place of the usual wording, by question."""
+    # Read where pictures are planned: a prompt is part of what a picture is made from, so another one redraws it.
     decided = {name: entry.get("do") for name, entry in read_decisions(folder).items()}
     return {name: str(do["prompt"]) for name, do in decided.items() if isinstance(do, dict) and "prompt" in do}
 
@@ -95,6 +101,7 @@ def apply(folder: Folder, scenarios: set[str]) -> dict[str, int]:
         if scenario not in scenarios:
             continue
         action, value = _action(name, entry, folder.root / FILE)
+        # Once: a gap that was dropped before has no files left to remove, and is not counted again.
         if action == "drop" and name not in gaps:
             gaps[name] = entry["problem"]
             _remove(folder, scenario, key, "SD", "TYPO", "SD_TYPO")
@@ -128,9 +135,12 @@ def _edit(folder: Folder, scenario: str, key: str, phrase: str) -> int:
             f"Write the record into {folder.records_file(scenario)}, or decide: drop.",
         )
     before = records[key]["Key Phrase"]
+    # Applied by an earlier command: what was made from it since then must stay.
     if before == phrase:
         return 0
-    changed = records[key]["Changed Question"].replace(before, phrase)
+    changed = records[key]["Changed Question"]
+    # `str.replace` would put the phrase between all letters where there was none, as in the hub's mirror.
+    changed = changed.replace(before, phrase) if before else changed
     records[key] = {**records[key], "Key Phrase": phrase, "Changed Question": changed}
     write_json(folder.records_file(scenario), records)
     _remove(folder, scenario, key, "SD", "TYPO", "SD_TYPO")
@@ -142,13 +152,12 @@ def _substitute(folder: Folder, scenario: str, key: str, source: Path) -> int:
         data = source.read_bytes()
     except OSError as error:
         raise DataError(f"{scenario}/{key}: {source} cannot be read: {error.strerror}", HOW) from error
-    image = decode(data, str(source))
-    # A JPEG keeps its bytes, and with them what its maker wrote into it.
-    data = data if data.startswith(b"\xff\xd8") else jpeg(image)
+    data = as_jpeg(data, str(source))
     target = folder.picture(scenario, "SD", key)
-    if target.is_file() and hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(data).digest():
+    if target.is_file() and target.read_bytes() == data:
         return 0
     write_bytes(target, data)
+    # The stack holds the old picture above; its typed half is still right.
     _remove(folder, scenario, key, "SD_TYPO")
     return 1
 

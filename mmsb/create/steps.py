@@ -32,6 +32,7 @@ def create(job: Create) -> None:
     with job.folder.lock():
         for step in job.steps:
             say(f"{step}: {STEPS[step](job)}")
+            # After each step, not after all: a `validate` that finds errors ends the command.
             if step in TWINNED and job.has_twins:
                 say(f"{step} of the harmless twins: {STEPS[step](job.twins)}")
 
@@ -40,13 +41,13 @@ def step_propose(job: Create) -> str:
     """Have questions proposed for review."""
     from mmsb.create.propose import Draft, propose
 
-    drafts = [  # each wants what is not proposed yet
+    drafts = [
         Draft(scenario, policy_of(job, scenario), known_questions(job, scenario), job.propose)
         for scenario in job.scenarios
     ]
-    with_store = Store(job.output_dir / "store")
-    failed = propose(job.folder, drafts, language_model(job, with_store))
-    with_store.close()
+    store = Store(job.output_dir / "store")
+    failed = propose(job.folder, drafts, language_model(job, store))
+    store.close()
     if failed:
         draft, failure = failed[0]
         raise DataError(
@@ -79,6 +80,7 @@ def step_questions(job: Create) -> str:
 
     if job.questions and job.questions.suffix in ENDINGS:
         if job.own_scenario:
+            # Without the option the main job would not know the scenario that these records are of.
             write_option(job.own_scenario, job.root)
         return bring_records(job.folder, job.questions, job.scenarios, job.instructions)
     if job.own_scenario:
@@ -102,6 +104,7 @@ def step_twins(job: Create) -> str:
     if job.own_scenario and job.own_scenario.benign:
         return f"{given_twins(job.folder, job.own_scenario.scenario, job.own_scenario.benign):,} were given"
     store = Store(job.output_dir / "store")
+    # What it could do is written before the error is raised, and stays.
     count, lacking = make_twins(job.folder, job.scenarios, language_model(job, store), job.attempts)
     store.close()
     refuse_nothing(count, lacking)
@@ -114,6 +117,7 @@ def step_phrases(job: Create) -> str:
     from mmsb.create.review import list_problems
 
     if not pending(job.folder, job.scenarios, job.instructions):
+        # Nothing waits any more: a person may have written the records by hand.
         list_problems(job.folder, _ids(job), "no key phrase", {})
         return "every question has its record"
     store = Store(job.output_dir / "store")
@@ -147,6 +151,7 @@ def step_pictures(job: Create) -> str:
     from mmsb.create.review import FILE, list_problems
 
     planned = plan(job.folder, job.scenarios, job.generator)
+    # Said aloud: with a checker, pictures of harmful phrases would come out black, and without one nobody has looked.
     if getattr(job.generator, "safety_checker", None) == "drop":
         say("pictures: the pipeline's safety checker is left out (generator.safety_checker=keep leaves it in)")
     failed = draw_pictures(job.folder, planned, job.generator)
@@ -238,6 +243,7 @@ def policy_of(job: Create, scenario: Scenario) -> str:
 def known_questions(job: Create, scenario: Scenario) -> list[str]:
     """The questions that a scenario has already."""
     try:
+        # Records that cannot be read, or that are not there yet, are no reason not to propose.
         return [question.plain for question in job.folder.questions(scenario)] or job.folder.lines(scenario.id)
     except MmsbError:
         own = job.own_scenario

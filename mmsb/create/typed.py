@@ -71,9 +71,11 @@ def write_typed(
         # Before any page is made: what lies there now was given, and only now can that be told from what is ours.
         Journal(folder, scenario.id).begin()
     work, written, lacking = pages(folder, scenarios, font), 0, []
+    # The journals are open in this process alone: workers make files, one writer says so.
     with ExitStack() as stack:
         journals = {scenario.id: stack.enter_context(Journal(folder, scenario.id)) for scenario in scenarios}
         for page, entries, has_picture in track(on_all_cores(make, work, workers), "typed text", len(work)):
+            # After the files are in place: a file without its entry is made again, an entry without its file lies.
             journals[page.scenario].add(entries)
             written += len(entries)
             if not has_picture:
@@ -114,8 +116,10 @@ def _entry(key: str, data: bytes) -> str:
 
 def _holds(path: Path, entry: str | None, key: str) -> bool:
     """Whether the file is there as its entry says, made from what it would be made from now."""
+    # A file without an entry is ours, parted from it by a kill: what was given got one before anything was made.
     if entry is None or not path.is_file():
         return False
+    # By the file's own digest too: one that was edited or damaged since is made again.
     return entry == GIVEN or entry == f"{key} {digest_file(path)}"
 
 
@@ -145,6 +149,7 @@ def stack_files(top: bytes, bottom: bytes, name: str, grey: bool = False) -> byt
 
 def _brightness(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        # The decoder then leaves the planes of colour undecoded, which black on white does not need.
         image.draft("L", image.size)
         image.load()
         return image
@@ -174,6 +179,7 @@ class Journal:
             for kind in ("TYPO", "SD_TYPO")
             for path in sorted((self._folder.root / "imgs" / self._scenario / kind).glob("[!.]*.jpg"))
         ]
+        # Whole or not at all: half a list of given files would have the others overwritten.
         draft = self._path.with_suffix(".tmp")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text("".join(map(_line, given)))
@@ -196,6 +202,7 @@ class Journal:
         self._file.write("".join(map(_line, entries)).encode())
 
     def __enter__(self) -> Journal:
+        # Unbuffered: each entry has reached the system when `add` returns, so a kill loses none.
         self._file = self._path.open("ab", buffering=0)
         return self
 

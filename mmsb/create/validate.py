@@ -86,6 +86,7 @@ def _records(folder: Folder, name: str, report: Report) -> Records:
     if not path.is_file():
         report.errors["questions without records"].append(name)
         return {}
+    # A stand-in: reading records needs no more than the id, and a set of one's own has no scenario of ours.
     scenario = Scenario(id=name, name=name, title=name, group="harm", rule="harm", criterion="")
     try:
         twice = [key for key, count in Counter(_keys(path)).items() if count > 1]
@@ -95,6 +96,7 @@ def _records(folder: Folder, name: str, report: Report) -> Records:
         return {}
     report.errors["ids that occur twice"] += [f"{name}/{key}" for key in twice]
     found, gaps = folder.records(name), read_gaps(folder)
+    # The evaluation's reader leaves gaps out; here they count, so that a declared gap is told from a lost record.
     return {key: found[key] for key in (*keys, *(key for key in found if f"{name}/{key}" in gaps and key not in keys))}
 
 
@@ -107,11 +109,13 @@ def _keys(path: Path) -> list[str]:
         )
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {error}") from error
+    # The hook is called from the inside out: the last object is the file's outermost.
     return pairs[-1] if pairs else []
 
 
 def _cases(folder: Folder, records: Mapping[str, Records], font: Font, report: Report) -> list[Case]:
     """Every question with its phrase in each font that it may be typed in."""
+    # In the order of likelihood, each once: `look` stops at the first that fits.
     fonts = dict.fromkeys(path for path in (font.path, folder.font, default_font(), dejavu()) if path)
     cases = []
     for name, group in records.items():
@@ -153,11 +157,12 @@ def _check_records(folder: Folder, name: str, records: Records, report: Report) 
         if not parsed.phrase.strip():
             typed = folder.picture(name, "TYPO", key).is_file()  # as from the mirror, which has no phrases
             group = report.remarks if typed else report.errors
+            # An error where nothing shows the phrase: then the question cannot be asked at all.
             group["questions without a key phrase"].append(f"{name}/{key}")
         elif found := doubts(record["Question"], parsed):
             what = (
                 "key phrases that the rephrased question contains"
-                if "contains" in found[-1]
+                if found[-1].startswith("the rephrased")
                 else "key phrases that do not occur in their question"
             )
             report.remarks[what].append(f"{name}/{key}")
@@ -180,6 +185,7 @@ def _check_pictures(folder: Folder, name: str, records: Records, report: Report)
     """Each question has its pictures, each picture its question; a gap that the card declares is a remark."""
     gaps = read_gaps(folder)
     for kind in KINDS:
+        # No names that begin with a dot: copies from a Mac bring a `._0.jpg` for each picture.
         there = {path.stem for path in (folder.root / "imgs" / name / kind).glob("[!.]*.jpg")}
         report.counts[name][kind] = len(there)
         missing = [f"{name}/{key}" for key in records if key not in there]
@@ -199,6 +205,7 @@ def _check_typing(seen: list[Seen], report: Report) -> None:
     distances = [(item, kind, *item.typed[kind]) for item in seen for kind in TYPED if kind in item.typed]
     # One font for a whole set: a picture that is only alike is then another phrase, not another font.
     exact = Counter(font for _, _, distance, font in distances if distance <= SAME)
+    # More than half: a set of a foreign font, of which a few happen to fit ours, is not held against ours.
     settled = exact.total() > len(distances) / 2
     for item, kind, distance, _ in distances:
         where = f"{item.case.scenario}/{kind}/{item.case.id}"
@@ -217,6 +224,7 @@ def _check_twins(seen: list[Seen], report: Report) -> None:
         if item.likeness is None:
             continue
         case = item.case
+        # With the phrase: scenario 08 repeats questions, and one picture for one phrase is right.
         same[item.digests[Folder(case.root).picture(case.scenario, "SD", case.id)]].add((case.phrase, case.name))
         like[item.likeness].add((case.phrase, case.name))
     # Equal files look the same too: they are told once, as the error.
@@ -240,6 +248,7 @@ def _check_strays(folder: Folder, names: list[str], report: Report) -> None:
 def _check_manifest(folder: Folder, digests: Mapping[Path, str], report: Report) -> None:
     """Every file is what the manifest says, and none has gone."""
     listed = read_manifest(folder)
+    # A set without a manifest is the authors' own, or not finished: nothing to hold it against.
     if not listed:
         return
     for path in digests:
@@ -249,6 +258,7 @@ def _check_manifest(folder: Folder, digests: Mapping[Path, str], report: Report)
         path = folder.root / name
         if not path.is_file():
             report.errors["files that the manifest lists and that are gone"].append(name)
+        # `look` has read the pictures already; only records and questions are read again.
         elif expected != (digests.get(path) or digest_file(path)):
             report.errors["files that are not what the manifest says"].append(name)
 

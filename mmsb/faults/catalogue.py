@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmsb.faults import bodies, transport
 from mmsb.faults.fault import Fault
 
+# The order of the table in docs/reliability.md, and of the faults that prompts meet in turn.
 MAKERS = (
     transport.rate_limits,
     transport.server_errors,

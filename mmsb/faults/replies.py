@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 
 Messages = list[dict[str, Any]]
+# Always the same, so that a test can tell by the sum how many replies were counted.
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
@@ -71,6 +72,7 @@ def text_of(messages: Messages) -> str:
 
 def messages_of(body: Mapping[str, Any]) -> Messages:
     """The messages of a request; the prompt of /completions is one."""
+    # One form for both interfaces, so that every fault serves for either.
     return body["messages"] if "messages" in body else [{"role": "user", "content": body["prompt"]}]
 
 

@@ -78,6 +78,7 @@ class ChatServer:
     def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait()
+        # A port that is taken is only known in the server's thread; raised there, nobody would see it.
         if self._broken:
             raise self._broken
         return self
@@ -93,10 +94,13 @@ class ChatServer:
             runner.run(self._listen())
 
     async def _listen(self) -> None:
+        # aiohttp's own limit is 1 MB, which a picture in base64 passes.
         app = web.Application(client_max_size=1 << 30)
         self.routes(app.router)
+        # No wait at the end: clients keep connections open, and requests hang here on purpose.
         runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await runner.setup()
+        # aiohttp's 128 can turn away a client that opens hundreds at once: a fault that nobody asked for.
         site = web.TCPSite(runner, HOST, self._port, backlog=1024, ssl_context=self._tls)
         try:
             await site.start()
@@ -125,6 +129,7 @@ class ChatServer:
         body = orjson.loads(await request.read())
         messages = messages_of(body)
         prompt = self._prompt(messages)
+        # Counted before anything goes wrong: a test asks what reached the server, not what it answered.
         self.attempts[prompt] += 1
         self.requests.append(body)
         self.headers.append(dict(request.headers))
@@ -142,6 +147,7 @@ class ChatServer:
     async def _raw(self, request: web.Request, act: Act) -> web.StreamResponse:
         """Send bytes as they are, past HTTP, and do to the connection what the act says."""
         wire = request.transport
+        # The client may have gone while the act waited.
         if wire is None:
             return Sent()
         if act.end != "cut":
@@ -172,6 +178,7 @@ class ChatServer:
                 if self._stop.is_set():
                     break
                 await response.write(piece)
+                # How far the client read tells whether it stops at a limit or swallows all.
                 self.pieces += 1
                 await asyncio.sleep(act.drip)
         return response

@@ -40,6 +40,7 @@ class Plan:
         self.met: collections.Counter[str] = collections.Counter()
         self.answers: collections.Counter[str] = collections.Counter()
         self.log: list[dict[str, object]] = []
+        # A prompt whose request was spent on another's burst has still to meet its own fault as often as it should.
         self._own: collections.Counter[str] = collections.Counter()  # attempts that no other prompt's fault took
         self._spread: list[Fault] = []
 
@@ -47,11 +48,13 @@ class Plan:
         """What a request meets; `prompt` begins with its name, and its text follows."""
         name, _, text = prompt.partition(" ")
         fault = self._fault(prompt)
+        # The fault was drawn before: being refused for speed must not change which fault a prompt meets.
         if self.limiter and self.limiter.refuses():
             return self._noted(name, attempt, "limit", error(429, "slow down", "rate_limit_exceeded"))
         if fault is None:
             self.answers[name] += 1
             return self._noted(name, attempt, None, Act(body=counted(completion(f"echo: {text}"), text)))
+        # Counted as answered: such a reply is to be paid for once, and `told` says where one was sent again.
         if fault.ends == "read":
             self.answers[name] += 1
         self.met[fault.name] += 1
@@ -61,6 +64,7 @@ class Plan:
         if self._spread:
             return self._spread.pop()
         if prompt not in self.of:
+            # By arithmetic, not by chance: every n-th prompt, and each fault as often as the next, in every run.
             number, chosen = len(self.of), int(len(self.of) * self.share)
             meets = int((number + 1) * self.share) > chosen
             self.of[prompt] = self.faults[chosen % len(self.faults)] if meets else None
@@ -69,6 +73,7 @@ class Plan:
         if fault is None or (fault.ends == "again" and self._own[prompt] > self.times):
             return None
         if self._own[prompt] == 1:
+            # A burst hits whoever asks next, as a busy server does, not the prompt that met it first.
             self._spread += [fault] * (fault.requests - 1)
         return fault
 
@@ -93,6 +98,7 @@ class Limiter:
         now = time.monotonic()
         while self._recent and now - self._recent[0] >= 1:
             self._recent.popleft()
+        # Counted though it is refused: a client that keeps asking stays over the limit.
         self._recent.append(now)
         if now < self._until or len(self._recent) > self._rate:
             self._until = now + self._ban
@@ -136,6 +142,7 @@ class Faults:
         plan = self.plan()
         with ExitStack() as stack:
             server = stack.enter_context(self.server(plan, self_signed(stack) if self.tls else None))
+            # After the server listens: whoever reads the line may ask at once.
             for line in self._greeting(plan, server.url):
                 print(line, flush=True)
             with suppress(KeyboardInterrupt):
@@ -173,6 +180,7 @@ def counted(body: dict[str, Any], text: str) -> dict[str, Any]:
 
 def named(messages: Messages) -> str:
     """A prompt's name, the digest of all that is shown, and its text."""
+    # By all that is shown: two pictures under one question are two prompts.
     return f"{digest(messages)} {text_of(messages)}"
 
 

@@ -22,6 +22,7 @@ from mmsb.errors import ConfigError, DataError, MissingGlyphs
 
 LIBERATION = Path(__file__).with_name("LiberationSans-Regular.ttf")
 AUTHORS_FILE = "ARIAL.TTF"  # in the authors' repository
+# By content: other systems ship an Arial of another version, with other pixels.
 AUTHORS_DIGEST = "baa251526d6862712a58e613ef451d8a"
 INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # what has no glyph of its own: line ends, joiners, marks of direction
 
@@ -34,6 +35,7 @@ def default_font() -> Path:
 @cache
 def dejavu() -> Path:
     """DejaVu Sans, a free font that comes with matplotlib; found without importing matplotlib."""
+    # Its import takes longer than all of typing does.
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise ConfigError(
@@ -74,6 +76,7 @@ def letters(path: Path) -> frozenset[int]:
     """The code points that a font has glyphs for."""
     from fontTools.ttLib import TTFont
 
+    # Pillow draws an empty box for a letter that a font lacks and says nothing, so the font's own table is asked.
     with TTFont(str(path), fontNumber=0, lazy=True) as font:
         return frozenset(font.getBestCmap() or ())
 
@@ -97,6 +100,7 @@ def fonts_for(text: str, fonts: Sequence[Path]) -> tuple[Path, ...]:
     """
     left = text
     for count, font in enumerate(fonts, 1):
+        # Asked only for what the fonts before it lack: a letter is drawn by the first that has it.
         left = "".join(lacks(font, left))
         if not left:
             _check_shaping(text)
