@@ -7,6 +7,7 @@ What needs weights or files of its makers is left out by name: coca, cider, blue
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,7 +15,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -72,14 +75,43 @@ def under(defense: str | list[str], judge: str, folder: Path) -> tuple[int, int,
         depths.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
         return request(self, prompt)
 
-    with ChatServer(reply, delay=0.15) as server, mock.patch.object(OpenAI, "request", looking):
-        values = settings(server.url, folder, defense, judge)
+    with serving() as (url, seen), mock.patch.object(OpenAI, "request", looking):
+        values = settings(url, folder, defense, judge)
         if judge not in ("refusal", "rubric", "graded"):
             values["model@judge.model"] = "openai"
         mmsb.evaluate(**chosen(defense, judge), settings=values)
-        times = sorted(server.times)
+        at_a_time, times = seen()
         most = max(sum(start <= at < start + 1 for at in times) for start in times)
-        return server.most, len(times), most, max(depths)
+        return at_a_time, len(times), most, max(depths)
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, Callable[[], tuple[int, list[float]]]]]:
+    """A server's URL, and what it saw: in a process of its own, as its clock would else stop while ours works."""
+    processes = multiprocessing.get_context("spawn")
+    ours, its = processes.Pipe()
+    process = processes.Process(target=serve, args=(its,))
+    process.start()
+
+    def seen() -> tuple[int, list[float]]:
+        ours.send(None)
+        most, times = ours.recv()
+        return most, times
+
+    try:
+        yield ours.recv(), seen
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve(pipe: Connection) -> None:
+    """Answer, and tell what was seen when asked for it."""
+    with ChatServer(reply, delay=0.15) as server:
+        pipe.send(server.url)
+        while True:
+            pipe.recv()
+            pipe.send((server.most, sorted(server.times)))
 
 
 def interrupted(defense: str, folder: Path) -> float:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from mmsb.driver import Driver
-from mmsb.model.limits import Limits, Shared, divided
+from mmsb.model.limits import Limits, Next, Shared, divided
 from mmsb.model.openai import OpenAI
 from mmsb.model.pace import Estimate
 from mmsb.store import Store
@@ -109,6 +110,39 @@ def test_turns_are_taken_one_by_one_and_tokens_are_corrected(tmp_path: Path) -> 
     assert 4.5 < other.turn(1) <= 5.1
     one.correct(-50)
     assert other.turn(100) == 0
+
+
+def test_a_request_that_waited_for_its_connection_holds_up_those_that_began_after_it(tmp_path: Path) -> None:
+    one, other = member(tmp_path, 4, requests=0.001), member(tmp_path, 4, requests=0.001)
+    assert one.turn(0) == 0
+    clock = one._next()
+    one._set(Next(clock.boot, request=0.0))  # its time has passed, and it is not sent yet
+    assert other.turn(0) == 0
+    assert one.start() == 0
+    assert other.start() > 900
+
+
+def test_each_request_is_sent_when_it_has_its_connection_and_not_when_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    start, connect = Shared.start, aiohttp.TCPConnector._create_connection
+
+    def starting(self: Shared) -> float:
+        if not (later := start(self)):
+            seen.append("sent")
+        return later
+
+    async def connecting(self: aiohttp.TCPConnector, *given: Any) -> Any:
+        made = await connect(self, *given)
+        seen.append("connected")
+        return made
+
+    monkeypatch.setattr(Shared, "start", starting)
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connecting)
+    with ChatServer() as server:
+        work(tmp_path, server.url, texts("w", 3), requests_per_second=1000, concurrency=1)()
+    assert seen == ["connected", "sent", "sent", "sent"]
 
 
 def test_a_clock_of_before_a_restart_holds_nobody_up(tmp_path: Path) -> None:

@@ -65,11 +65,11 @@ class Endpoint:
         self.url = url
         self.begin = begin
         self.key = key
-        self.client = Client(url, key)
         self._shared = Shared(folder, limits)
         self.gate = Gate(limits.places, self._shared.share)
         self.breaker = Breaker()
         self.pace = Pace(self._shared)
+        self.client = Client(url, key, self.pace.start if limits.requests else None)
         self.heard: float | None = None
         self.stopped: StoreError | None = None
 

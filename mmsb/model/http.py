@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from os import environ
@@ -45,8 +45,13 @@ class Refused(Exception):
 class Client:
     """Posts to one endpoint, over as many connections as are in use."""
 
-    def __init__(self, url: str, key: str | None) -> None:
-        """Nothing is opened yet; without a key "none" is sent, since some servers want to see any.
+    def __init__(self, url: str, key: str | None, start: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            url: of the endpoint.
+            key: without one "none" is sent, since some servers want to see any.
+            start: awaited by each request once it has its connection, before it is sent.
 
         Raises:
             ConfigError: no header can hold the key.
@@ -65,6 +70,7 @@ class Client:
             **{header: environ[name] for name, header in ACCOUNT.items() if environ.get(name)},
         }
         self._proxy = _proxy(self._url)
+        self._start = start
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, connect_seconds: float) -> bytes:
@@ -106,8 +112,23 @@ class Client:
             # No limit of its own, no cookies: how many ask is decided before, and no request depends on another.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ssl=_certificates(self._url))
             cookies = aiohttp.DummyCookieJar()
-            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=cookies)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=self._headers, cookie_jar=cookies, trace_configs=self._traces()
+            )
         return self._session
+
+    def _traces(self) -> list[aiohttp.TraceConfig]:
+        """What a request meets on its way; nothing where nothing waits there, since tracing takes time."""
+        if (start := self._start) is None:
+            return []
+
+        async def connected(*_: object) -> None:
+            await start()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(connected)
+        trace.on_connection_reuseconn.append(connected)
+        return [trace]
 
     async def close(self) -> None:
         """Close all connections."""

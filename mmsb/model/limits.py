@@ -24,7 +24,9 @@ import msgspec
 from mmsb.errors import StoreError
 
 TURN = 1.0  # seconds after which places that cannot be divided go to the next process
-UNEVEN = 1.02  # requests do not arrive as evenly as they leave; a server that counts seconds must not see one more
+SENT = 1.05  # of an even share: requests do not arrive as evenly as they leave, and a server must not count one more
+TOKENS = 1.02  # likewise; of a minute that is more than any request is late
+BEGUN = 1.06  # slower than they are sent, so that none waits long with its connection, which a server may close
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # the monotonic clock begins anew with it
 SAID = 200  # bytes of a record: of one length, so that one write replaces it whole
 
@@ -58,11 +60,15 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Next(msgspec.Struct):
-    """When the next request may begin: as those before it want, and as their tokens want; on which clock."""
+    """When the next request may begin: as those before it want, and as their tokens want; on which clock.
+
+    `sent` is when the next one may go out: the last one may have waited for its connection after it began.
+    """
 
     boot: str
     request: float = 0.0
     tokens: float = 0.0
+    sent: float = 0.0
 
 
 class Shared:
@@ -135,10 +141,25 @@ class Shared:
             if later > 0:
                 return later
             if limits.requests:
-                clock.request = now + UNEVEN / limits.requests
+                clock.request = now + BEGUN / limits.requests
             if limits.tokens:
-                clock.tokens = now + UNEVEN * tokens * 60 / limits.tokens
+                clock.tokens = now + TOKENS * tokens * 60 / limits.tokens
             self._set(clock)
+        return 0.0
+
+    def start(self) -> float:
+        """Send a request whose connection is there, if that is far enough from the last one: 0.0. Else as `turn`.
+
+        The first of them wait for a connection. Without this they would arrive together with those that came next, and
+        a server that counts seconds would see too many.
+        """
+        with self._locked():
+            now, clock, requests = time.monotonic(), self._next(), self.strictest.requests
+            if clock.sent > now:
+                return clock.sent - now
+            if requests:
+                clock.sent = now + SENT / requests
+                self._set(clock)
         return 0.0
 
     def correct(self, tokens: float) -> None:
@@ -146,7 +167,7 @@ class Shared:
         if self.strictest.tokens:
             with self._locked():
                 clock = self._next()
-                clock.tokens += UNEVEN * tokens * 60 / self.strictest.tokens
+                clock.tokens += TOKENS * tokens * 60 / self.strictest.tokens
                 self._set(clock)
 
     @contextmanager

@@ -52,6 +52,11 @@ class Pace:
                 while later := self._shared.turn(tokens):
                     await asyncio.sleep(later)
 
+    async def start(self) -> None:
+        """Wait, with a connection that is there, until a request may go out: mostly not at all."""
+        while later := self._shared.start():
+            await asyncio.sleep(later)
+
     def correct(self, estimated: float, response: Response) -> None:
         """A reply says how many tokens it took; without a word the estimate stands."""
         if response.input_tokens is not None and response.output_tokens is not None:
