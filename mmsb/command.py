@@ -13,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.bill import keep_plan, show_bill
-from mmsb.cli import say, show
 from mmsb.config import TARGET_PACKAGES, build
+from mmsb.console import say, show, tell
 from mmsb.errors import TrackingError
 from mmsb.experiment import Experiment, evaluate
 from mmsb.gpus import claim
@@ -128,12 +128,12 @@ def print_judged(run: Run, summary: Summary, scenarios: Sequence[Scenario]) -> N
     """The run's table, after what its judge cannot know and before what its published errors do to it."""
     judge = run.choices.get("judge")
     if line := judge_error.warning(judge):
-        print(line)
+        tell(line)
     print_summary(run, summary)
     for line in members.told(run, scenarios):
-        print(line)
+        tell(line)
     if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge)):
-        print(line)
+        tell(line)
 
 
 def report(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenario]) -> None:

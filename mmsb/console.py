@@ -1,18 +1,34 @@
-"""Words for the person at the terminal, on stderr; results go to stdout."""
+"""Words for the person at the terminal: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import traceback
 import unicodedata
+from typing import TextIO
 
 from mmsb.errors import MmsbError
+from mmsb.layout import broken
 
 
 def say(text: str) -> None:
     """Print a line for the person on stderr; what a server or a file says in it cannot command the terminal."""
     # To stderr, so that results can be piped while words are read.
-    print(visible(text), file=sys.stderr)
+    _print(visible(text), sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Print a line that belongs to the results, on stdout, as harmless."""
+    _print(visible(text), sys.stdout)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    # A terminal breaks a long line in the middle of a word; a log, a pipe and an editor are as wide as it needs.
+    if stream.isatty():
+        text = broken(text, shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns)
+    print(text, file=stream, flush=True)
 
 
 def show(error: MmsbError, trace: bool = False) -> None:

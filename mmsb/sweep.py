@@ -14,7 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.budget import BEGAN
-from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, private, say, show
+from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, private
+from mmsb.console import say, show, tell
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
@@ -106,9 +107,9 @@ def finish_sweep() -> int:
     runs, written = finished_runs(folder), None
     if runs:
         for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
-            print(line)
+            tell(line)
         print_sweep(runs)
-        print(sentence_of_all([run.values["record"]["comparable"] for run in runs]))
+        tell(sentence_of_all([run.values["record"]["comparable"] for run in runs]))
         written = _show_page(runs, folder)
         print(f"runs: {folder}")
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
@@ -135,7 +136,7 @@ def _show_page(runs: Sequence[Finished], folder: Path) -> Withhold | None:
         say(f"warning: no page could be written: {type(error).__name__}: {error}")
         say(f"Try again: python -m mmsb.report runs={folder} withhold={withhold}")
         return None
-    print(f"page: {page}")
+    print(f"page: {page.absolute().as_uri()}")
     return withhold
 
 

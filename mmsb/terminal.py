@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmsb.comparable import heading, sentence
+from mmsb.console import tell
 from mmsb.metrics import declared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Rate
@@ -35,6 +36,11 @@ def percent(rate: Rate | None) -> str:
     if rate is None:
         return "-"
     return f"{100 * rate.value:5.1f} [{100 * rate.low:4.1f}, {100 * rate.high:5.1f}]"
+
+
+def _plain(rate: Rate) -> str:
+    """The same in a sentence, where nothing stands above it."""
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
 def short(rate: Rate | None) -> str:
@@ -84,11 +90,11 @@ def print_summary(run: Run, summary: Summary) -> None:
         table.add_section()
     console().print(table)
     for note in left_out(summary, shown):
-        print(note)
+        tell(note)
     if paper and (told := remark(run.choices)):
-        print(f"paper: {told}")
-    print(sentence(run.record["comparable"]))
-    print(cost(run.record))
+        tell(f"paper: {told}")
+    tell(sentence(run.record["comparable"]))
+    tell(cost(run.record))
 
 
 def left_out(summary: Summary, metrics: Sequence[Metric]) -> Iterator[str]:
@@ -104,12 +110,12 @@ def print_line(run: Run, summary: Summary) -> None:
     """The run's averages in one line, as soon as it is finished."""
     average = next(line for line in summary.groups if line.name == "macro")
     rates = [
-        f"{metric.title} {percent(average.rates[metric.name]).strip()}{_aside(average, metric)}"
+        f"{metric.title} {_plain(average.rates[metric.name])}{_aside(average, metric)}"
         for metric in declared.METRICS
         if _in_table(metric, [average])
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
-    print(f"{run.name}: {', '.join(rates)} ({asked})", flush=True)
+    tell(f"{run.name}: {', '.join(rates)} ({asked})")
 
 
 def cost(record: Mapping[str, Any]) -> str:

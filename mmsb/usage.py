@@ -1,7 +1,9 @@
-"""What --help prints: what a command is for, and the options of every group, those of the user's own folders too."""
+"""What --help prints: what a command is for, and the options of its groups, those of the user's own folders too."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +11,13 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from mmsb.layout import fitted
 from mmsb.paths import PACKAGE, conf_dir
 from mmsb.targets import spec_of
 
 SEARCHPATH = "hydra.searchpath="
+OPTIONS = re.compile(r"\$([a-z_]+)$", re.MULTILINE)  # in a help text: the options of a group
+WIDTH = 120  # where no terminal says how wide it is
 
 
 def usage(config_name: str, config_dir: str | None, overrides: Sequence[str]) -> str:
@@ -22,13 +27,9 @@ def usage(config_name: str, config_dir: str | None, overrides: Sequence[str]) ->
         # Also of the user's own folders: an option that is not listed is not found.
         for path in root.glob("*/**/*.yaml"):
             groups[path.parent.relative_to(root).as_posix()].add(path.stem)
-    lines = [
-        f"{group}: {', '.join(sorted(options))}"
-        for group, options in sorted(groups.items())
-        if not group.startswith("hydra/")
-    ]
-    text = (PACKAGE / "help" / f"{config_name}.txt").read_text(encoding="utf-8")
-    return text.replace("$APP_CONFIG_GROUPS", "\n".join(lines) + "\n").rstrip()
+    text = (PACKAGE / "help" / f"{config_name}.txt").read_text(encoding="utf-8").rstrip()
+    told = OPTIONS.sub(lambda found: ", ".join(sorted(groups[found[1]])), text)
+    return fitted(told, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def own_folders(config_dir: str | None, overrides: Sequence[str]) -> Iterator[Path]:

@@ -100,8 +100,8 @@ def test_help_that_is_read_in_part_ends_quietly() -> None:
 def test_a_users_own_options_stand_in_help_and_in_suggestions(command: Command, own: Path, place: str) -> None:
     where = place.format(own).split(" ")
     text = command("--help", *where).out
-    assert re.search(r"^model: .*\bmine\b.*\btiny\b", text, re.MULTILINE)
-    assert re.search(r"^defense: .*\bkind\b", text, re.MULTILINE)
+    assert re.search(r"\bmine\b[\w\s,]*\btiny\b", text)
+    assert re.search(r"\bjpeg, kind, mllm_protector\b", " ".join(text.split()))
     assert "did you mean mine?" in command("model=mnie", *where).err
     assert "did you mean kind?" in command("defense=knd", *where).err
 
@@ -111,7 +111,7 @@ def test_a_package_in_the_search_path_is_shown_without_importing_it(
 ) -> None:
     (own / "__init__.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(own.parent)
-    assert re.search(r"^model: .*\bmine\b", command("--help", "hydra.searchpath=[pkg://own]").out, re.MULTILINE)
+    assert " mine, " in " ".join(command("--help", "hydra.searchpath=[pkg://own]").out.split())
 
 
 # ---- groups ------------------------------------------------------------------------------------------------------

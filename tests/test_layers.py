@@ -64,7 +64,7 @@ LAYERS = (
     ("font",),
     ("replicas",),
     ("hub", "interrupts", "picture", "progress", "processes", "console", "secret", "resolvers"),
-    ("targets", "texts", "digest", "pieces"),
+    ("targets", "texts", "digest", "layout", "pieces"),
     ("claims", "gpus"),
     ("paths", "errors"),
 )

@@ -67,7 +67,7 @@ def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: R
         first = mmsb(*asks(server, DEAR, "image_mode=text_only", "dataset.limit=2"))
         done = mmsb(*asks(server, DEAR, "image_mode=text_only", "dry_run=true"))
         wrong = mmsb(*asks(server, "image_mode=text_only", "dry_run=true"))
-    assert "supposed, since no answer in the store tells: x: 250 tokens an answer, 4 letters a token" in first.stderr
+    assert "supposed, as no answer in the store tells: x: 250 tokens an answer, 4 letters a token" in first.stderr
     assert "bill: 4 calls (planned 4), 28 tokens in" in first.stderr
     assert "$0.15 (planned" in first.stderr
     assert "12 calls to make (4 more are answered in the store)" in done.stdout

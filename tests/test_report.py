@@ -293,7 +293,7 @@ def test_prompts_stay_where_only_answers_are_withheld(sweep: Path, tmp_path: Pat
 
 def test_a_report_is_page_figures_and_tables(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Report(runs=sweep, into=tmp_path / "r", figures=["svg"]).write_and_print()  # type: ignore[arg-type]
-    assert capsys.readouterr().out.startswith(f"page: {tmp_path}/r/page.html\n")
+    assert capsys.readouterr().out.startswith(f"page: {(tmp_path / 'r/page.html').as_uri()}\n")
     assert {path.name for path in (tmp_path / "r/tables").iterdir()} >= {"rates.csv", "rates.md", "rates.tex"}
     assert [table.name for table in tables(columns([sweep]), [])] == ["rates", "scenarios", "runs", "missing"]
     assert (tmp_path / "r/figures/heat_map.svg").is_file()
@@ -303,7 +303,9 @@ def test_the_command_takes_a_sweeps_folder_or_a_list_of_runs(sweep: Path, mmsb: 
     runs = f"runs=[{sweep / '0'},{sweep / '1'}]"
     done = mmsb(runs, "withhold=answers", "figures=[svg]", "into=made", module="mmsb.report")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "page: made/page.html\nfigures: made/figures\ntables: made/tables\n"
+    assert (
+        done.stdout == f"page: {(tmp_path / 'made/page.html').as_uri()}\nfigures: made/figures\ntables: made/tables\n"
+    )
     assert "Answer to" not in (tmp_path / "made/page.html").read_text(encoding="utf-8")
     wrong = mmsb("runs=nowhere", module="mmsb.report")
     assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (1, "error: runs=nowhere holds no finished run")

@@ -76,7 +76,7 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_sweep_ends_with_its_page(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert finish_sweep() == 0
-    assert f"page: {swept}/page.html\nruns: {swept}\n" in capsys.readouterr().out
+    assert f"page: {(swept / 'page.html').as_uri()}\nruns: {swept}\n" in capsys.readouterr().out
     assert "Answer to" in (swept / "page.html").read_text(encoding="utf-8")
 
 

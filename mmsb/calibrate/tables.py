@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmsb.calibrate.report import Report, Scopes
+from mmsb.console import tell
 from mmsb.labels.draw import Draw
 from mmsb.metrics.agreement import Agreement
 from mmsb.metrics.corrected import Corrected
@@ -62,7 +63,7 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
         print(f"labelled unsafe: {whole.found} judged unsafe, {whole.missed} safe, {unsure_unsafe} neither")
         print(f"labelled safe:   {whole.alarms} judged unsafe, {whole.passed} safe, {unsure_safe} neither")
     if report.open:
-        print(f"{report.open} answers are open (skipped, or their raters disagree evenly): they may be either")
+        tell(f"{report.open} answers are open (skipped, or their raters disagree evenly): they may be either")
     if report.discrimination:
         out.print(discrimination_table(report.discrimination))
         out.print(threshold_table(report.discrimination))
@@ -80,9 +81,9 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
             out.print(corrected_table(title, scopes, drifted, NOT_LABELLED if report.own else NOT_CORRECTED))
     if report.asr and report.own and drawn:
         questions = sum(drawn.sizes.values())
-        print(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))
+        tell(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))
     elif report.asr:
-        print(EXTERNAL)
+        tell(EXTERNAL)
 
 
 def agreement_table(report: Report) -> Table:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mmsb.compare.comparing import Compare
 from mmsb.compare.runs import WHO, Compared, differing
+from mmsb.console import tell
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.paired import Difference
 from mmsb.scenario import official_scenarios
@@ -39,7 +40,7 @@ def print_runs(runs: Sequence[Compared]) -> None:
     for key in differing(runs):
         # by number: paths are long, and the table above has them
         values = "; ".join(f"{run.number}: {run.settings.get(key, '-')}" for run in runs)
-        print(f"differs: {key} ({values})")
+        tell(f"differs: {key} ({values})")
 
 
 def print_changes(found: Sequence[Compare], metric: Metric) -> None:
@@ -61,7 +62,7 @@ def print_changes(found: Sequence[Compare], metric: Metric) -> None:
     console().print(table)
     for one in found:
         for text in remarks(one):
-            print(f"{pair(one)}: {text}")
+            tell(f"{pair(one)}: {text}")
 
 
 def pair(one: Compare) -> str:

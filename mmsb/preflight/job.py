@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from omegaconf import DictConfig
 
 from mmsb.budget import BEGAN, COMMAND, check_prices
-from mmsb.cli import say
+from mmsb.console import say, tell
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
@@ -43,16 +43,16 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     for one in cells:
         one.errors.extend(_unpriced(one))
     # What costs nothing first: no server is asked while a folder is still missing.
-    tell(cells)
+    refuse(cells)
     if len(cells) > 1 or config.dry_run:  # a single run asks its endpoint a moment later itself
         checks.probe()
-        tell(cells)
+        refuse(cells)
     planned = made(cells, checks.samples)
     # Before a question to a person, so that what starts afterwards has it, in whatever process.
     planned.expected.announce()
     told = list(planned.told(sum(checks.samples.values())))
     if bool(config.dry_run):
-        print("\n".join(["dry run: nothing is written", *told]), flush=True)
+        tell("\n".join(["dry run: nothing is written", *told]))
         return False
     if planned.asked:
         say("\n".join(told))
@@ -87,7 +87,7 @@ def _unpriced(one: Cell) -> Iterator[MmsbError]:
             yield error
 
 
-def tell(cells: Sequence[Cell]) -> None:
+def refuse(cells: Sequence[Cell]) -> None:
     """Stop where something is wrong with any run.
 
     Raises:

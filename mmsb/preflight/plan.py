@@ -108,10 +108,12 @@ class Plan:
         width = max(len(line.engine.name) for line in asked)
         for line in asked:
             yield f"  {line.engine.name:{width}}  {self._line(line)}"
-        yield f"  money: {self._money()}; time: {self._time()}{self._shows()}"
+        yield f"  money: {self._money()}; time: {self._time()}"
+        if shown := self.smallest:
+            yield f"  smallest change that shows: {100 * shown:.1f} points (where 10 % of two runs' answers differ)"
         supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
         if supposed:
-            yield f"  supposed, since no answer in the store tells: {'; '.join(supposed)}"
+            yield f"  supposed, as no answer in the store tells: {'; '.join(supposed)}"
         for unsure in sorted({one for run in self.runs for one in run.unsure}):
             yield f"  not in it: {unsure}"
 
@@ -135,10 +137,6 @@ class Plan:
     def _time(self) -> str:
         seconds = self.seconds
         return "unknown, no call was timed yet" if seconds is None else f"about {duration(seconds)}"
-
-    def _shows(self) -> str:
-        found = self.smallest
-        return f"; shows a change of {100 * found:.1f} points (where 10 % of the questions change)" if found else ""
 
 
 def plan(experiments: Iterable[tuple[Experiment, int]], samples: int) -> Plan:

@@ -50,7 +50,7 @@ class Report:
             self._files(found)
         except OSError as error:
             raise StoreError.writing(self.into, error) from error
-        print(f"page: {page}")
+        print(f"page: {page.absolute().as_uri()}")
         print(f"figures: {self.into / 'figures'}\ntables: {self.into / 'tables'}")
 
     def _files(self, found: Sequence[Column]) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from mmsb.bill import kept_plan, paid, told
 from mmsb.cli import ERROR_FILE, STOPPED_FILE
 from mmsb.config import settings
+from mmsb.console import tell
 from mmsb.prices import duration, money
 from mmsb.report.progress import Going, run_folders
 from mmsb.results import claimed
@@ -51,7 +52,7 @@ class Status:
             notes += list(self._left(name, folders))
         console().print(table)
         for note in notes:
-            print(note)
+            tell(note)
 
     def _row(self, folder: Path) -> list[str]:
         going = Going(folder)
