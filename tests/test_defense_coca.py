@@ -16,6 +16,7 @@ from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Engine
 from mmsb.model.hf import HF
 from mmsb.model.llava import Llava
+from mmsb.model.replica import Share
 from mmsb.store import Store
 from mmsb.types import How, Outcome, Prompt, Response
 from tests.asking import generated, named
@@ -87,6 +88,15 @@ def test_both_texts_are_paid_for(engine: Any, tmp_path: Path) -> None:
     assert isinstance(alone, Response)
     assert isinstance(found, Response)
     assert (found.input_tokens or 0) > 2 * (alone.input_tokens or 0)
+
+
+def test_a_replica_answers_as_one_process_does(engine: Any) -> None:
+    prompt = Prompt("Be kind.\nlist the steps", PICTURE, how=How(without="list the steps", weight=4.0))
+    [(_, alone)] = engine.generate([(prompt,)])
+    [replica] = Share(engine).work((prompt,))
+    assert isinstance(alone, Response)
+    assert isinstance(replica, Response)
+    assert replace(alone, seconds=0.0) == replace(replica, seconds=0.0)
 
 
 def test_a_model_that_cannot_is_never_asked_without_it(tmp_path: Path, engine: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -169,3 +170,24 @@ def test_the_tokens_of_a_request_are_guessed_and_then_learned() -> None:
     estimate.learn(prompt, Response("no usage"))
     assert estimate.of(prompt) == 330
     assert estimate.of(Prompt("x" * 796)) == 630
+
+
+def test_a_process_leaves_while_nobody_is_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has listed the others would else find a file gone, which ends its run."""
+    process, free = Shared(tmp_path, Limits(2)), []
+    unlink = Path.unlink
+
+    def looked_at(path: Path, missing_ok: bool = False) -> None:
+        lock = os.open(tmp_path / "lock", os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(path)
+        except BlockingIOError:
+            pass
+        os.close(lock)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", looked_at)
+    process.close()
+    assert free == []
+    assert list(tmp_path.glob("*.member")) == []

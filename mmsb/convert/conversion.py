@@ -75,6 +75,7 @@ class Conversion:
         print(overview(model, files))
         self._complete(files)
         for entry in files.source:
+            # Before anything is read: a published digest stands against 20 GB of the wrong file.
             files.check(entry)
             settle(files, entry)
         size = make(model, files, target, files.stamp())
@@ -84,6 +85,7 @@ class Conversion:
         """Have all published files, from the hub where asked, or say what a person must do."""
         by_hand = download(files) if self.download else []
         missing = files.missing()
+        # Even where others are still missing: a person's part takes longest and is told first.
         if by_hand:
             raise ModelError(
                 f"{self.model.name} needs {len(missing)} files that are not on the hub: {', '.join(missing)}",

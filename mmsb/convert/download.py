@@ -9,14 +9,13 @@ is a download that did not end; the same command goes on with it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from mmsb.convert.source import RECORD, Files, Source, read_record
+from mmsb.convert.source import RECORD, Files, Source, read_record, sha256
 from mmsb.digest import write_atomically
 from mmsb.errors import ModelError
 
@@ -61,6 +60,8 @@ def fetch(files: Files, entry: str, source: Source, repository: str) -> None:
         for name in names:
             print(f"{repository}@{commit[:12]}: {name}")
             folder = place.parent if source.is_file else place
+            # One after another and by name: a client that fetches whole repositories brings the same weights in three
+            # formats.
             hf_hub_download(repository, name, revision=commit, local_dir=str(folder))
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -92,6 +93,8 @@ def settle(files: Files, entry: str) -> None:
     source = files.source[entry]
     known = read_record(files.root).get(source.path, {})
     now = digests(files.path(entry))
+    # Trust at first use: no publisher names digests of most of these files, but they must not change under a
+    # conversion.
     if "files" not in known:
         _note(files.root, source.path, {**known, "files": now})
     elif wrong := sorted(name for name in known["files"] if now.get(name) != known["files"][name]):
@@ -104,15 +107,10 @@ def settle(files: Files, entry: str) -> None:
 def digests(path: Path) -> dict[str, str]:
     """SHA-256 of a file, or of every file of a folder, by name."""
     if path.is_file():
-        return {path.name: _sha256(path)}
+        return {path.name: sha256(path)}
     # the hub's client keeps its own notes below .cache, which change with every download
     found = (file for file in sorted(path.rglob("*")) if file.is_file() and ".cache" not in file.parts)
-    return {file.relative_to(path).as_posix(): _sha256(file) for file in found}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {file.relative_to(path).as_posix(): sha256(file) for file in found}
 
 
 def _note(root: Path, path: str, value: dict[str, Any]) -> None:

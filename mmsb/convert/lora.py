@@ -41,5 +41,6 @@ def adapted(weights: Iterable[tuple[str, Any]], changes: Iterable[tuple[str, Any
             yield key, merge(tensor, delta["A"], delta["B"], alpha)
         else:
             raise ModelError(f"half of the delta for {key} is missing", "Download the adapter's file again.")
+    # Silently left out, the checkpoint would be the base model under the fine-tune's name.
     if left := sorted([*deltas, *replaced]):
         raise ModelError(f"the adapter changes weights that do not exist: {', '.join(left[:8])}")

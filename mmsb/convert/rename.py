@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmsb.convert.source import Sources
@@ -19,6 +19,7 @@ def rename(key: str, rules: Rules, entry: str) -> str | None:
         ModelError: no rule matches.
     """
     for pattern, replacement in rules:
+        # The whole key: a rule that matched a part of it would take weights it was not written for.
         if match := re.fullmatch(pattern, key):
             return None if replacement is None else match.expand(replacement)
     raise ModelError(
@@ -37,6 +38,18 @@ def renamed(tensors: Iterable[tuple[str, Any]], rules: Rules, entry: str) -> Ite
         name = rename(key, rules, entry)
         if name is not None:
             yield name, tensor
+
+
+def parted(
+    weights: Iterable[tuple[str, Any]], thirds: Callable[[Any], Iterable[Any]] = lambda joined: joined.chunk(3)
+) -> Iterator[tuple[str, Any]]:
+    """Weights with each joined `self_attn.qkv` as three, `q_proj`, `k_proj` and `v_proj`; `thirds` takes it apart."""
+    for key, tensor in weights:
+        if ".self_attn.qkv." in key:
+            for name, part in zip("qkv", thirds(tensor), strict=True):
+                yield key.replace(".qkv.", f".{name}_proj."), part.contiguous()
+        else:
+            yield key, tensor
 
 
 def renamed_entries(sources: Sources, rules: Mapping[str, Rules], entries: Iterable[str]) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from mmsb.config import settings
 from mmsb.errors import ModelError
 
 RECORD = "digests.json"  # beside the published files
+# safetensors first: where both are there they hold the same, and only the other kind can hold code.
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 HUB = re.compile(r"https://huggingface\.co/([\w.-]+/[\w.-]+)")
 FILE_ENDINGS = (".pth", ".ckpt", ".bin", ".pt")
@@ -131,13 +132,17 @@ class Files:
         expected = self.source[entry].sha256
         if expected is None:
             return
-        with self.path(entry).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
+        if (found := sha256(self.path(entry))) != expected:
             raise ModelError(
                 f"{self.path(entry)} has SHA-256 {found}, the published file {expected}",
                 f"Download it again from {self.source[entry].origin}.",
             )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits: whole, since it is held against what publishers name."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_record(root: Path) -> dict[str, dict[str, Any]]:
@@ -193,5 +198,6 @@ def check_converted(name: str, folder: str) -> None:
 
 def published_config(folder: Path) -> dict[str, Any]:
     """The configuration beside published weights; empty where there is none."""
+    # Empty where there is none: a checkpoint of weights alone keeps the sizes that its preset names.
     file = folder / "config.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

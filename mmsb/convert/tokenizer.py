@@ -38,10 +38,12 @@ def sentencepiece_tokenizer(file: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import SentencePieceExtractor
 
+    # Not AutoTokenizer: transformers 5 reads these files anew, and a segment that begins with a blank gets other ids.
     extracted = SentencePieceExtractor(str(file)).extract(BPE)
     fast = Tokenizer(BPE(extracted["vocab"], extracted["merges"], unk_token=UNK, fuse_unk=True, byte_fallback=True))
     fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     fast.decoder = decoders.Sequence(
+        # Only the first blank is cut: it is the one that the normaliser put there.
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokens = [UNK, BOS, EOS, *_added(file.with_name(ADDED))]
@@ -58,4 +60,5 @@ def _added(file: Path) -> list[str]:
     if not file.is_file():
         return []
     added: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
+    # Ids are given in the order of adding, so it must be the published one.
     return sorted(added, key=added.__getitem__)

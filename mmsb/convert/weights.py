@@ -29,6 +29,7 @@ class Weights(Mapping[str, Any]):
         """
         self._read: dict[str, Callable[[], Any]] = {}
         for file in files:
+            # As functions that read: of a 13B model only one weight at a time is in memory.
             self._read |= _safe(file) if file.suffix == ".safetensors" else _pickled(file, root)
 
     def __getitem__(self, key: str) -> Any:
@@ -56,6 +57,7 @@ def _pickled(file: Path, root: str | None) -> dict[str, Callable[[], Any]]:
     state = held if root is None else held[root]
     if not isinstance(state, Mapping):
         raise ModelError(f"{file} holds a {type(state).__name__}, not weights", "Check its origin.")
+    # Numbers and texts beside the weights (an epoch, arguments) are training's own.
     return {key: partial(state.__getitem__, key) for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
@@ -73,6 +75,7 @@ def _unpickled(file: Path) -> Mapping[str, Any]:
 
 def _loaded(file: Path) -> Any:
     try:
+        # `weights_only` on both lines: it alone keeps a pickle from running code.
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # the format before torch 1.6 cannot be mapped
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -41,6 +41,8 @@ def write_weights(
     seen: set[str] = set()
     for shard in shards(only_new(weights, index, wanted, seen)):
         number += 1
+        # Without "of N", which transformers' own names have: how many there will be is not known while they are
+        # written.
         name = f"model-{number:05d}.safetensors"
         # a shard under its final name is whole, and is not made again after a kill
         draft = folder / f".{name}.tmp"
@@ -51,6 +53,7 @@ def write_weights(
     refuse(folder.name, "missing", missing(wanted, seen, may_miss))
     total = sum((folder / name).stat().st_size for name in set(index.values()))
     content = {"metadata": {"total_size": total}, "weight_map": index}
+    # After the shards: it is by these that a resumed conversion goes.
     (folder / INDEX).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return total
 
@@ -60,6 +63,7 @@ def written(folder: Path) -> dict[str, str]:
     index: dict[str, str] = {}
     for path in sorted(folder.glob("model-*.safetensors")):
         with safe_open(path, framework="pt") as shard:
+            # Read from the shards, not from a list beside them: what a killed conversion really wrote.
             index |= dict.fromkeys(shard.keys(), path.name)
     return index
 

@@ -61,6 +61,7 @@ def adapted(model: Any, folder: Path | None, base: str) -> Any:
     from peft import PeftModel, get_peft_model_state_dict, load_peft_weights
 
     told = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    # Said, not refused: the same weights go by many names, and whether they fit is told by the keys below.
     if told and Path(told).name.casefold() != Path(base).name.casefold():
         print(f"the adapter {folder} says it was trained on {told}; it is put on {base}", file=sys.stderr)
     try:
@@ -71,6 +72,7 @@ def adapted(model: Any, folder: Path | None, base: str) -> Any:
         raise ModelError(
             f"model.adapter={folder} does not fit {base}: {problem}", "Give an adapter of this model."
         ) from error
+    # peft only warns of keys that find no place: the answers would be those of the bare model under the adapter's name.
     held, wanted = set(load_peft_weights(str(folder), device="cpu")), set(get_peft_model_state_dict(tuned))
     if wrong := sorted(held ^ wanted):
         raise ModelError(
@@ -78,4 +80,5 @@ def adapted(model: Any, folder: Path | None, base: str) -> Any:
             f"e.g. {', '.join(wrong[:3])}",
             "Give an adapter of this model.",
         )
+    # The base model, whose layers hold the deltas now: what is called elsewhere is transformers' own class.
     return tuned.get_base_model().eval()

@@ -38,6 +38,8 @@ class BatchCalls:
         self.client = openai.AsyncOpenAI(
             base_url=endpoint.url,
             api_key=endpoint.key or "none",
+            # The client's own two retries would come on top of ours, and know nothing of patience or of what other
+            # processes do.
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
         )
@@ -64,6 +66,7 @@ class BatchCalls:
         try:
             result = await call()
         except openai.APIError as error:
+            # Any reply shows that something listens, be it a refusal.
             if isinstance(error, openai.APIStatusError):
                 self._endpoint.heard = time.monotonic()
             raise client_error(error, self._endpoint.key) from error
@@ -76,6 +79,7 @@ class BatchCalls:
 
     def _stop(self, state: RetryCallState) -> bool:
         met = met_by(state)
+        # An address that never answered is more likely mistyped than down: no patience for it.
         if met.unreachable and self._endpoint.heard is None:
             return state.attempt_number >= START_TRIES
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:

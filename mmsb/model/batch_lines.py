@@ -53,6 +53,7 @@ def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Pro
         with path.open("wb") as file:
             for number, prompt in enumerate(prompts):
                 try:
+                    # One unreadable picture fails by itself; raised, it would fail the 50,000 prompts of the file.
                     line = _line(prompt, request)
                 except DataError as error:
                     written.unsent[prompt.key] = unsent(error)
@@ -76,6 +77,7 @@ def _line(prompt: Prompt, request: Callable[[Prompt], bytes]) -> bytes:
     return b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % parts
 
 
+# The body stays as bytes: it is read by the same parser as a reply that came at once.
 class _Reply(msgspec.Struct):
     status_code: int
     body: msgspec.Raw = msgspec.Raw(b"null")
@@ -109,11 +111,14 @@ def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | 
         try:
             return read(bytes(response.body))
         except Malformed as malformed:
+            # Stored as nothing: the next run submits this prompt again.
             return _failure("malformed", str(malformed), key)
     if response is not None and not error:
         body = msgspec.json.decode(response.body)
         error = body.get("error", body) if isinstance(body, dict) else {"message": str(body)}
         error = error if isinstance(error, dict) else {"message": str(error)}
+        # A filter's refusal is an outcome of its own, by whichever way it came; as a failure it would be asked again
+        # for ever.
         if filtered(error):
             return Response("", "content_filter")
         status = response.status_code

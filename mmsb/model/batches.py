@@ -40,6 +40,7 @@ SETTLED = 30.0  # seconds after which a server lists a batch that it accepted
 LOOK = 2.0  # seconds between two looks for it
 FIRST_POLL, LAST_POLL = 2.0, 60.0  # seconds between two looks at a batch: more and more
 TOLD = 600.0  # seconds after which an unchanged batch is told of again
+# Not 409 or 429, nor 5xx: after these a batch may exist, and is looked for before anything is submitted again.
 REFUSED = (400, 404, 405, 413, 422, 501)  # no batch was made
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -54,6 +55,7 @@ class Batches:
         self._shelf = shelf
         self._ledger = Ledger(shelf.folder / "batches")
         self._calls = BatchCalls(settings, endpoint)
+        # For what has no place in a batch file, through the same endpoint and its limits.
         self._live = Requests(settings, Servers([endpoint]))
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
@@ -71,6 +73,7 @@ class Batches:
         """
         self._ledger.__enter__()
         for record in self._ledger.records():
+            # Before the first prompt comes: one that is in a batch of an earlier run must not be submitted once more.
             self._known.update(record.keys)
             self._begin(self._follow(record, again=True))
         self._begin(self._gather())
@@ -97,6 +100,7 @@ class Batches:
             raise self._stopped
         if prompt.key in self._shelf:
             return self._shelf.get(prompt.key)
+        # Once a run: a second flow with the same prompt would pay for the same failure.
         if failure := self._failed.get(prompt.key):
             return failure
         reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -124,6 +128,8 @@ class Batches:
     async def _gather(self) -> None:
         """Submit what has come whenever nothing more comes."""
         while await self._asked.wait():
+            # As long as prompts keep coming: each batch takes up to a day, so few and full ones are worth a second's
+            # wait.
             while self._asked.is_set():
                 self._asked.clear()
                 await asyncio.sleep(QUIET)
@@ -133,6 +139,7 @@ class Batches:
 
     async def _submit(self, prompts: list[Prompt]) -> list[Prompt]:
         """Upload one file and have it followed; give back those for which there was no room."""
+        # The time first, so that records sort in the order in which they were submitted.
         name = f"{int(time.time())}-{secrets.token_hex(4)}"
         path = self._ledger.folder / f"{name}.jsonl"
         written = await asyncio.to_thread(write_requests, path, prompts, self._settings.request)
@@ -146,6 +153,7 @@ class Batches:
                     return (await self._calls.client.files.create(file=sent, purpose="batch")).id
 
             file = await self._calls.patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
+            # After the upload, before the batch: a file at the server costs nothing, a batch that nobody knows of does.
             record = self._ledger.write(Record(name, written.keys, file))
             self._begin(self._follow(record, again=False))
         path.unlink()
@@ -161,12 +169,14 @@ class Batches:
 
     async def _submitted(self, record: Record, again: bool) -> str:
         """The batch of a record. After any doubt it is looked for before it is submitted once more."""
+        # Only where there is doubt: a record just written by this run has not been submitted by anybody.
         since = record.at if again else None
 
         async def once() -> str:
             nonlocal since
             if since is not None and (found := await self._found(record, since)):
                 return found
+            # From now on there is doubt: the reply may be lost and the batch made.
             since = time.time()
             try:
                 made = await self._calls.client.batches.create(
@@ -183,6 +193,7 @@ class Batches:
     async def _found(self, record: Record, since: float) -> str | None:
         """A batch with this file; a server may list it some time after it accepted it."""
         while True:
+            # Taken before the list is read: a batch that shows up while pages come must not be missed.
             settled = time.time() - since >= SETTLED
             async for batch in self._calls.client.batches.list(limit=100):
                 if batch.input_file_id == record.file:
@@ -234,12 +245,15 @@ class Batches:
         async def fetch(file: str, atleast: int) -> None:
             async with self._calls.client.files.with_streaming_response.content(file) as content:
                 await content.stream_to_file(path)
+            # Read from the file only when it is whole: a stream that broke off is fetched again.
             found = dict(read_answers(path, lambda body: self._settings.read(body, Prompt("")), self._endpoint.key))
+            # A file may end early and still be lines of JSON; the server's own count tells.
             if len(found) < atleast:
                 raise Malformed(f"{len(found):,} of {atleast:,} lines")
             outcomes.update(found)
 
         completed = batch.request_counts.completed if batch.request_counts else 0
+        # Errors first: a prompt that is in both files has an answer, and that one counts.
         for name, atleast in ((batch.error_file_id, 0), (batch.output_file_id, completed)):
             if name:
                 await self._calls.patiently(
@@ -256,6 +270,7 @@ class Batches:
         for key in record.keys:
             outcome = outcomes.get(key, lost)
             settled[key] = self._shelf.add(key, outcome) if isinstance(outcome, Response) else outcome
+        # On the disk before the ledger forgets the batch: a power cut between the two would lose what was paid for.
         self._shelf.sync()
         self._ledger.drop(record)
         for key, outcome in settled.items():

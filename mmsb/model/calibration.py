@@ -37,6 +37,7 @@ class Calibrated:
             last = input_ids[:, -1:]
             read = self.model(input_ids=last, attention_mask=mask, past_key_values=self.cache, use_cache=True)
         self.cache = read.past_key_values
+        # `generate` hands over float32 on its own device; the logits come in the type and place of the weights.
         return scores + self.weight * (scores - read.logits[:, -1].to(scores))
 
 

@@ -33,6 +33,7 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
     """
     said = ""
     for token, likely in positions:
+        # The first such place: a guard that goes on to explain itself says its words again.
         if re.fullmatch(how.before, said) and any(_begins(word, token) for word in how.words):
             return _summed([(other, math.exp(value)) for other, value in likely], how.words)
         said += token.translate(SPACES)
@@ -43,6 +44,7 @@ def _summed(likely: list[tuple[str, float]], words: tuple[str, ...]) -> dict[str
     found = {word: [chance for other, chance in likely if _begins(word, other)] for word in words}
     # A server that lists one or two tokens leaves the other word out: that is not a probability of zero. What is not
     # listed is no likelier than the last that is, nor than what is left of 1.
+    # Rounding may bring the sum above 1; what is left is then below 0, which the comparison takes as nothing.
     left = min(1 - sum(chance for _, chance in likely), min((chance for _, chance in likely), default=1.0))
     summed = {word: sum(seen) for word, seen in found.items()}
     if not all(found.values()) and left > UNSEEN * sum(summed.values()):
@@ -52,4 +54,5 @@ def _summed(likely: list[tuple[str, float]], words: tuple[str, ...]) -> dict[str
 
 def _begins(word: str, token: str) -> bool:
     letters = re.sub(r"\W", "", token.translate(SPACES)).lower()
+    # A token without letters begins every word; a blank or a bracket would add its chance to all of them.
     return bool(letters) and word.startswith(letters)

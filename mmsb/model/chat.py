@@ -21,6 +21,7 @@ from mmsb.model.chances import chances
 from mmsb.replies import Choice, Malformed, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
 from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
+# Whatever else a server says is a normal end: "eos", "tool_calls" and the like are spelled by each in its own way.
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
@@ -47,6 +48,7 @@ def chat_request(
     messages: list[dict[str, Any]] = []
     if prompt.system:
         messages.append({"role": "system", "content": clean(prompt.system)})
+    # `clean`: half of a character cannot be sent as UTF-8, and one bad answer would stop the judge that is shown it.
     messages.append({"role": "user", "content": content(clean(prompt.text), picture, detail, how.placed)})
     if prompt.reply is not None:
         messages.append({"role": "assistant", "content": clean(prompt.reply)})
@@ -125,6 +127,7 @@ def without_thoughts(text: str) -> str:
 
     A text without `<think>` at its start but with the closing tag was begun by the chat template.
     """
+    # Judged with its thoughts, an answer that weighs and then declines reads as one that helps.
     if text.lstrip().startswith(THOUGHT) or END_OF_THOUGHT in text:
         text = text.partition(END_OF_THOUGHT)[2]
     return text.strip()
@@ -134,6 +137,7 @@ def filtered(body: object) -> bool:
     """Whether an error's body says that a content filter refused the request."""
     if not isinstance(body, Mapping):
         return False
+    # Azure names it in "code", others in "type".
     if body.get("code") in FILTER_CODES or body.get("type") in FILTER_CODES:
         return True
     metadata = body.get("metadata")  # OpenRouter: 403 with the reasons a moderation gave

@@ -12,4 +12,5 @@ def client_error(error: openai.APIError, key: str | None) -> RequestError:
     """An error of the client, sorted; `key` is blotted out where a server repeats it."""
     if isinstance(error, openai.APIStatusError):
         return refused(Refused(error.status_code, error.response.headers, error.response.content), key)
+    # The client says only "Connection error."; what happened is its cause.
     return lost(error.__cause__ or error, key)

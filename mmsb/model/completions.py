@@ -31,10 +31,12 @@ def as_guard(body: Mapping[str, Any], how: How, max_tokens_parameter: str) -> di
     asked = dict(body)
     most = how.max_tokens or asked[max_tokens_parameter]
     if how.whole:
+        # /completions knows "max_tokens" alone, whatever the chat's parameter is called.
         del asked[max_tokens_parameter]
         asked |= {"max_tokens": most, "add_special_tokens": False}
     else:
         asked[max_tokens_parameter] = most
+        # Sent only where there are some: OpenAI refuses a field that it does not know.
         if arguments := orjson.loads(how.arguments):
             asked["chat_template_kwargs"] = {**asked.get("chat_template_kwargs", {}), **arguments}
     if how.words:

@@ -115,6 +115,7 @@ class Denoised(Local):
             )
             encoder = kind.from_pretrained(self.name_or_path, dtype=self.dtype, **hub).eval()
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.name_or_path, **hub)
+            # PIL's: torchvision's pixels differ by up to 0.03, and what is compared here are small differences.
             images = transformers.AutoImageProcessor.from_pretrained(self.name_or_path, backend="pil", **hub)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise ModelError(
@@ -163,6 +164,7 @@ class Denoised(Local):
         if prompt.image is None:
             raise ModelError(f"{self.name} compares a text with a picture, and there is none")
         squashed = prompt.image.load().convert("RGB").resize((self.side, self.side), Image.Resampling.BILINEAR)
+        # CLIP reads 77 tokens; of a longer text it is shown the beginning.
         tokens = loaded.tokenizer(prompt.text, truncation=True, return_tensors="pt")["input_ids"]
         # The picture's own noise: neither its neighbours in the batch nor the order of a run decide what is refused.
         seed = int(digest([self.seed, prompt.image.identity])[:15], 16)
@@ -201,6 +203,7 @@ class Denoised(Local):
         chance = torch.Generator("cpu").manual_seed(pair.seed)  # the same noise on every device
         steps = torch.tensor(list(self.steps))
         noisy = loaded.schedule.add_noise(clean, torch.randn(clean.shape, generator=chance), steps)
+        # On the CPU from here on: the schedule's tables lie there.
         guessed = loaded.unet(noisy.to(loaded.unet.device), steps.to(loaded.unet.device)).sample.float().cpu()
         recover = starmap(loaded.schedule.step, zip(guessed.split(1), self.steps, noisy.split(1), strict=True))
         taken = torch.cat([step.pred_original_sample for step in recover])

@@ -13,6 +13,7 @@ def release_memory() -> None:
     """Give back what the dropped tensors held."""
     import torch
 
+    # First: tensors in a cycle of references still hold their memory, and the cache gives back only what is free.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -28,6 +29,7 @@ def pick_device(device: str) -> str:
 
     if device != "auto":
         try:
+            # Tried, since torch takes any name and fails at the first tensor, after minutes of loading.
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError) as error:  # the latter: torch built without it
             raise ModelError(

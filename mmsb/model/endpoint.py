@@ -76,6 +76,7 @@ class Endpoint:
     async def well(self) -> bool:
         """Whether it answers anything at all; asked for its models, which costs nothing."""
         try:
+            # A 404 is well too: some servers have no list of models.
             return await self.client.status("/models", WELL_SECONDS) < 500
         except (aiohttp.ClientError, OSError):
             return False
@@ -105,6 +106,7 @@ class Requests:
             StoreError: no answer can be written down.
         """
         async with self._servers.route() as route:
+            # Looked at after the place was had: thousands may have waited for it since the first of them was refused.
             if stopped := self._stopped or route.endpoint.stopped:
                 raise stopped
             route.endpoint.begin()  # here, since who waits for a place has spent nothing yet
@@ -115,6 +117,8 @@ class Requests:
             body = await self._body(prompt)
         except DataError as error:
             return unsent(error)
+        # tenacity decides, not the client: patience is seconds over all attempts, and servers name waits it must
+        # honour.
         retrying = AsyncRetrying(
             retry=retry_if_exception(worth_another),
             wait=lambda state: route.wait(state.attempt_number) and wait(state),
@@ -125,6 +129,7 @@ class Requests:
         try:
             return await retrying(self._once, body, prompt, route, time.monotonic() + self._settings.patience)
         except RequestError as met:
+            # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
             if ends := hopeless(met, self._settings, self._servers, route.endpoint):
                 self._stopped = self._stopped or ends
                 raise ends from met
@@ -132,6 +137,7 @@ class Requests:
 
     async def _body(self, prompt: Prompt) -> bytes:
         """The request; a picture that must be drawn or decoded first is worked on in a thread."""
+        # A file goes out as it lies there, which is quicker than a thread's turn.
         if prompt.image is None or (isinstance(prompt.image, FilePicture) and not self._settings.max_image_side):
             return self._settings.request(prompt)
         return await asyncio.to_thread(self._settings.request, prompt)
@@ -180,10 +186,12 @@ class Requests:
         await endpoint.pace.turn(expected := self._estimate.of(prompt))
         started = time.monotonic()
         try:
+            # After the turn was had: waiting in line is not the server's time.
             async with asyncio.timeout(self._settings.timeout):  # of the whole: a server may send a byte now and then
                 content = await endpoint.client.post(self._settings.path_of(prompt), body, self._connect(endpoint))
             endpoint.heard = time.monotonic()
             response = self._settings.read(without_keys(content, endpoint.key), prompt)
+        # Before TimeoutError: aiohttp's own timeouts are both, and a connection that never came about is no late reply.
         except aiohttp.ClientError as error:
             raise lost(error, endpoint.key) from error
         except TimeoutError as error:
@@ -191,12 +199,14 @@ class Requests:
         except Refused as error:
             endpoint.heard = time.monotonic()
             if filtered(error.error):
+                # An outcome and not a failure: asked again it would be filtered again.
                 return Response("", "content_filter", seconds=endpoint.heard - started)
             raise refused(error, endpoint.key) from error
         except Malformed as error:
             raise malformed(error, endpoint.key) from error
         except OSError as error:
             raise lost(error, endpoint.key) from error
+        # Only of replies: of what failed nobody says what it took.
         endpoint.pace.correct(expected, response)
         self._estimate.learn(prompt, response)
         return replace(response, seconds=time.monotonic() - started)
@@ -239,6 +249,7 @@ def worth_another(error: BaseException) -> bool:
 def wait(state: RetryCallState) -> float:
     """What the server asks for, if it does, else longer each time."""
     after = met_by(state).after
+    # A wait that a server names is the same for all it sent away.
     return back_off(state) if after is None else after + random.uniform(0, JITTER)
 
 

@@ -94,9 +94,11 @@ class Endpoints:
         """The engine's endpoints, one a server."""
         from mmsb.model.endpoint import Endpoint
 
+        # One that was not named at the start has limits too.
         self._expect(engine)
         for place in _places(engine):
             if place not in self._open:
+                # A digest, since the place holds the key.
                 folder = self._folder / digest(place)[:16]
                 self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin)
         return [self._open[place] for place in _places(engine)]

@@ -20,8 +20,10 @@ def arguments(
     generation: Mapping[str, Any], max_new_tokens: int, stop: Sequence[str], tokenizer: Any
 ) -> dict[str, Any]:
     """Arguments of `generate`: greedy unless the settings say otherwise, whatever the checkpoint's defaults."""
+    # Said outright: a checkpoint's own generation_config samples in many models.
     settled = {"do_sample": False, **generation, "max_new_tokens": max_new_tokens}
     if not settled["do_sample"]:
+        # transformers warns of a checkpoint's sampling values under greedy search.
         settled |= {"temperature": None, "top_p": None, "top_k": None}
     if stop:
         settled |= {"stop_strings": list(stop), "tokenizer": twin(tokenizer)}
@@ -46,6 +48,7 @@ def response(
     tokenizer: Any, ids: Sequence[int], input_tokens: int, max_new_tokens: int, stop: Sequence[str], after: str = ""
 ) -> Response:
     """New tokens as an answer: padding dropped, cut at the first stop string and behind the last `after`."""
+    # Where padding is the end token, the end goes too: such an answer is then shorter than the longest, and ended.
     kept = [token for token in ids if token != tokenizer.pad_token_id]
     text = tokenizer.decode(kept, skip_special_tokens=True)
     for ending in stop:
@@ -62,6 +65,7 @@ def asked(settled: dict[str, Any], how: How) -> dict[str, Any]:
     if how.max_tokens:
         settled = settled | {"max_new_tokens": how.max_tokens}
     if how.words:
+        # Logits, not scores: these have passed penalties and temperature, and are not what the guard believes.
         settled = settled | {"return_dict_in_generate": True, "output_logits": True}
     return settled
 
@@ -118,6 +122,7 @@ def with_chances(tokenizer: Any, answer: Response, ids: Sequence[int], logits: A
     """
     import torch
 
+    # As many as an endpoint lists: the same guard gives the same chances wherever it runs.
     likeliest = torch.log_softmax(logits.float(), dim=-1).topk(min(LIKELIEST, logits.shape[-1]), dim=-1)
     places = zip(ids, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
     positions = (
@@ -130,6 +135,7 @@ def with_chances(tokenizer: Any, answer: Response, ids: Sequence[int], logits: A
 def special_tokens(tokenizer: Any, *further: Any) -> re.Pattern[str]:
     """A pattern that finds every token with a meaning of its own (<image>, </s>, <|im_end|>, ...), and `further`."""
     words = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    # The longest first, or the pattern would take `<s>` out of a longer token.
     words |= {*tokenizer.all_special_tokens, *(str(token) for token in further if token)}
     return re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)")
 

@@ -35,6 +35,7 @@ class Gate:
         self.inside = 0
         self._most = most
         self._share = share
+        # Nothing before the others were asked: a process that starts would else fill an endpoint that is full.
         self._allowed = most if share is None else 0
         self._beat: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -59,6 +60,7 @@ class Gate:
             try:
                 await turn  # who lets in has counted it already
             except asyncio.CancelledError:
+                # Let in and cancelled in the same moment: its place has been counted, and nobody would give it back.
                 if turn.done() and not turn.cancelled():
                     self._leave()
                 raise
@@ -76,11 +78,13 @@ class Gate:
             StoreError: what processes share cannot be written.
         """
         self._begin()
+        # Not past those who wait: a second request beside a late one is a luxury.
         return None if self._full or self._waiting else self.place()
 
     def _begin(self) -> None:
         """Ask for places, if that is not done again and again already."""
         if self._share and self._beat is None:
+            # One place is wanted for certain; the beat asks for what the queue shows a moment later.
             self._allowed = self._share(1, 0)
             self._beat = asyncio.get_running_loop().call_later(BEAT, self._look)
 
@@ -127,6 +131,8 @@ class Gate:
     def answered(self) -> None:
         """It answered a request: once it has answered as many as are let in, one more is."""
         if self.places < self._most:
+            # As in TCP: down by a share, up by one for as many answers as there are places, so that it settles below
+            # the limit.
             self.places = min(self._most, self.places + 1 / self.places)
             self._let_in()
 
@@ -161,6 +167,7 @@ class Breaker:
 
     async def admit(self, deadline: float, seconds: float) -> None:
         """Wait until it may be asked: at once, or as a probe; not beyond the deadline, or once it is given up."""
+        # Let go at the deadline and not refused: the attempt fails by itself, with what the server says.
         while self.open and not self.given_up(seconds) and (now := time.monotonic()) < deadline:
             if not self._probing and now >= self._next:
                 self._probing = True
@@ -170,6 +177,7 @@ class Breaker:
     def failed(self, started: float) -> None:
         """An attempt that began at `started` met a broken server."""
         if not self.failures:
+            # From the attempt's begin: a server that hangs has failed since then, not since its timeout.
             self._since = started
         self.failures += 1
         self._probing = False
@@ -177,6 +185,7 @@ class Breaker:
 
     def works(self) -> None:
         """It replied as a server that works does."""
+        # At once and for all who wait: one reply shows that the server works, and the gate limits how many go.
         self.failures, self._probing = 0, False
 
     def dropped(self) -> None:

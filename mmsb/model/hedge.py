@@ -35,11 +35,13 @@ async def hedged(
     try:
         await asyncio.wait(tasks, timeout=after)
         second = servers.another(first) or first
+        # Only into a place that nobody wants: hedging must not take turns from prompts that were never asked.
         if tasks[0].done() or not (place := second.gate.spare()):
             return await tasks[0]
         async with place:
             try:
                 second.begin()
+            # No reason to end the run: the first request is paid for and still comes.
             except BudgetReached:
                 return await tasks[0]
             tasks.append(asyncio.ensure_future(ask(second)))
@@ -57,6 +59,7 @@ async def _first_answer(tasks: list[asyncio.Future[Response]]) -> Response:
         for task in done:
             if task.exception() is None:
                 return task.result()
+    # The first one's: which of two errors came sooner is chance, and a run should say the same thing twice.
     return tasks[0].result()  # which raises
 
 

@@ -54,6 +54,7 @@ class HF(Local):
         quantization: "4bit" or "8bit" through bitsandbytes; None for full weights.
     """
 
+    # torchvision, as transformers itself chooses: some families have no other.
     backend: Literal["pil", "torchvision"] = "torchvision"
     fit: Fit = Field(default_factory=Fit)
     template: str | None = None
@@ -89,7 +90,10 @@ class HF(Local):
         device = pick_device(self.device)
         try:
             processor = transformers.AutoProcessor.from_pretrained(
-                self.name_or_path, revision=self.revision, backend=self.backend
+                # Never trust_remote_code: a checkpoint is data.
+                self.name_or_path,
+                revision=self.revision,
+                backend=self.backend,
             )
             model, info = getattr(transformers, self.ARCHITECTURE).from_pretrained(
                 self.name_or_path,
@@ -100,6 +104,7 @@ class HF(Local):
                 quantization_config=self._quantization(),
                 output_loading_info=True,
             )
+        # Its own message says what to install, in its first sentence.
         except ImportError as error:
             raise ModelError(
                 f"model.name_or_path={self.name_or_path} cannot be loaded: {str(error).strip().split('. ')[0]}",
@@ -110,18 +115,10 @@ class HF(Local):
                 f"model.name_or_path={self.name_or_path} cannot be loaded: {str(error).strip().splitlines()[0]}",
                 "Give a folder on disk or a hub id (gated ones need HF_TOKEN in the environment).",
             ) from error
-        wrong = [
-            f"{kind} {key}"
-            for kind in ("missing", "unexpected", "mismatched")
-            for key in sorted(map(str, info[f"{kind}_keys"]))
-            if not COMPUTED.search(key)
-        ]
-        if wrong:
-            raise ModelError(
-                f"model.name_or_path={self.name_or_path} does not match its architecture: {'; '.join(wrong[:8])}"
-            )
+        refuse_unmatched(f"model.name_or_path={self.name_or_path}", info)
         if self.device_map is None:
             model.to(device)
+        # On the right, two of three answers were others than alone: `generate` goes on behind the padding.
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
@@ -144,6 +141,7 @@ class HF(Local):
         """Answer a prompt whose logits are calibrated; both texts are read, and both count."""
         moved, other = (one.to(loaded.model.device, dtype=loaded.model.dtype) for one in pair)
         further = {"logits_processor": calibrated(loaded.model, other, how.weight)}
+        # Without `how`: its words and its longest reply are a guard's, and this is an answer.
         replies = self.answers(loaded, loaded.model, moved, seed, further=further)
         counts = other["attention_mask"].sum(dim=1).tolist()
         return [replace(r, input_tokens=(r.input_tokens or 0) + n) for r, n in zip(replies, counts, strict=True)]
@@ -166,6 +164,7 @@ class HF(Local):
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
             output = model.generate(**inputs, **settled)
+        # `generate` gives the prompt back where it had ids, and new tokens alone where it had embeddings.
         prompt_length = 0 if "inputs_embeds" in inputs else inputs["input_ids"].shape[1]
         counts = inputs["attention_mask"].sum(dim=1).tolist()
         return read_output(tokenizer, output, prompt_length, counts, settled, self.stop, how)
@@ -180,6 +179,7 @@ class HF(Local):
         Raises:
             ModelError: a picture with a text that is whole as it is: there is no place for it.
         """
+        # One for all: `batches` never mixes ways of asking.
         how = batch[0].how or PLAIN
         if how.whole:
             return self._whole(loaded, batch)
@@ -215,6 +215,7 @@ class HF(Local):
             reply = defused(prompt.reply, loaded.specials)
             messages.append({"role": "assistant", "content": [{"type": "text", "text": reply}]})
         if how.closing is not None:
+            # Not defused: it is the guard's own wording, from our configuration, and may hold its tokens.
             messages.append({"role": "user", "content": [{"type": "text", "text": how.closing}]})
         return messages
 
@@ -242,6 +243,27 @@ class HF(Local):
         return BitsAndBytesConfig(load_in_4bit=self.quantization == "4bit", load_in_8bit=self.quantization == "8bit")
 
 
+def refuse_unmatched(where: str, info: Mapping[str, Any]) -> None:
+    """Stop where weights and architecture do not fit each other, key for key.
+
+    Args:
+        where: what was loaded, for the error.
+        info: what `from_pretrained` gives with `output_loading_info`.
+
+    Raises:
+        ModelError: naming the first keys.
+    """
+    # transformers only warns of them, and answers with weights that were drawn by lot.
+    wrong = [
+        f"{kind} {key}"
+        for kind in ("missing", "unexpected", "mismatched")
+        for key in sorted(map(str, info[f"{kind}_keys"]))
+        if not COMPUTED.search(key)
+    ]
+    if wrong:
+        raise ModelError(f"{where} does not match its architecture: {'; '.join(wrong[:8])}")
+
+
 def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
     """Token ids of a batch, padded on the left: `input_ids` and `attention_mask` [rows, longest]."""
     import torch
@@ -257,6 +279,7 @@ def as_published(tokenizer: Any) -> None:
     from tokenizers import normalizers
 
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    # That of transformers 5 (Metaspace) drops the blank before a text that follows a special token.
     tokenizer.pre_tokenizer = None
 
 
@@ -264,6 +287,7 @@ def image_side(image_processor: Any) -> int | None:
     """The side in pixels of the square that an image processor makes; None where it keeps each picture's own size."""
     for size in (getattr(image_processor, "crop_size", None), getattr(image_processor, "size", None)):
         for key in ("height", "shortest_edge"):
+            # A shortest edge with a longest one keeps the picture's shape: there is no square to fit it to.
             if size and size.get(key) and not size.get("longest_edge"):
                 return int(size[key])
     return None

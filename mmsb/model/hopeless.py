@@ -24,6 +24,7 @@ def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpo
         endpoint: the one that was asked last.
     """
     url = shown(endpoint.url)
+    # A connection lost after answers may come back; one that was never heard, or not for so long, will not.
     silent = servers.heard is None or time.monotonic() - servers.heard > model.patience
     if met.cause == "tls" and silent:
         return ModelError(
@@ -31,6 +32,7 @@ def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpo
             "Check whether base_url begins with http:// or https://; for a certificate of your own, set "
             "SSL_CERT_FILE to the file of its authority.",
         )
+    # Before what follows: that is what a dead server looks like from outside.
     if died := model.dead():
         return died
     given_up = servers.given_up(model.give_up)

@@ -84,8 +84,11 @@ class Client:
         async with self._opened().post(
             self._url + path,
             data=body,
+            # A redirected POST would carry the prompt and the key to an address that nobody named.
             allow_redirects=False,
             proxy=self._proxy,
+            # aiohttp's total of five minutes is off with it: long answers take longer, and the caller sets the
+            # deadline.
             timeout=aiohttp.ClientTimeout(sock_connect=connect_seconds),
         ) as reply:
             if 200 <= reply.status < 300:
@@ -138,6 +141,7 @@ class Client:
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
     pieces, size = [], 0
+    # Counted after decompression: 20 KB of gzip unpack to 20 MB, and to as much more as the sender likes.
     async for piece in reply.content.iter_any():
         pieces.append(piece)
         size += len(piece)
@@ -159,6 +163,7 @@ def _proxy(url: str) -> str | None:
     """The proxy that the environment names for a URL."""
     scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
     proxies = getproxies()
+    # Not aiohttp's trust_env: it knows no ALL_PROXY, and sends what ~/.netrc holds for a host.
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return None

@@ -43,7 +43,11 @@ class Idefics(HF):
 
         processor = loaded.processor
         encoded = processor.tokenizer(
-            [self.text(loaded, prompt) for prompt in batch], add_special_tokens=False, padding=True, return_tensors="pt"
+            # By its tokenizer alone: its processor would fetch an address in a question from the network.
+            [self.text(loaded, prompt) for prompt in batch],
+            add_special_tokens=False,
+            padding=True,
+            return_tensors="pt",
         )
         ids = encoded["input_ids"]
         side = processor.image_processor.image_size
@@ -52,6 +56,7 @@ class Idefics(HF):
             if prompt.image is not None:
                 pixels[row] = processor.image_processor([self.fitted(loaded, prompt.image)], return_tensors="pt")
         image_token = processor.tokenizer.convert_tokens_to_ids(IMAGE)
+        # A text before its picture does not see it, as in training.
         after_image = (ids == image_token).cumsum(dim=1).clamp(max=1).unsqueeze(-1)
         return BatchFeature(
             {
@@ -65,6 +70,7 @@ class Idefics(HF):
     def text(self, loaded: Loaded, prompt: Prompt) -> str:
         """The prompt as the model was instructed to read it."""
         system, question = (defused(text, loaded.specials) for text in (prompt.system or "", prompt.text))
+        # Without a picture, the blank that the tokenizer puts behind its last token.
         picture = f"{AROUND}{IMAGE}{AROUND}" if prompt.image is not None else " "
         before = f"{system}\n\n" if system else ""
         return f"{loaded.processor.tokenizer.bos_token}User:{picture}{before}{question.strip(' ')}{END}\nAssistant:"
@@ -72,4 +78,5 @@ class Idefics(HF):
     def further(self, loaded: Loaded) -> dict[str, Any]:
         """An answer ends with its utterance and holds no picture."""
         ids = loaded.processor.tokenizer.convert_tokens_to_ids
+        # Without the ban the model may write a picture's token, which it then looks for.
         return {"eos_token_id": [ids(END)], "bad_words_ids": [[ids(IMAGE)], [ids(AROUND)]]}

@@ -45,6 +45,7 @@ class InstructBLIP(HF):
         words.backend_tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{begin[0]} $A", pair=f"{begin[0]} $A {begin[0]} $B", special_tokens=[begin]
         )
+        # The end of a question says what is wanted; its authors cut there too.
         loaded.processor.qformer_tokenizer.truncation_side = "left"
         loaded.model.vision_model.post_layernorm.eps = LN_VISION_EPS
         return loaded
@@ -73,6 +74,7 @@ class InstructBLIP(HF):
                 qformer_input_ids=encoded["qformer_input_ids"],
                 qformer_attention_mask=encoded["qformer_attention_mask"],
             ).pooler_output
+            # By scattering, so that rows whose padding differs need no offsets of their own.
             place = (encoded["input_ids"] == model.config.image_token_index).unsqueeze(-1).expand_as(embeds)
             embeds = embeds.masked_scatter(place, seen.to(embeds.dtype))
         return {"inputs_embeds": embeds, "attention_mask": encoded["attention_mask"]}
@@ -87,6 +89,9 @@ class InstructBLIP(HF):
         if not images:
             return loaded.processor.tokenizer(texts, padding=True, return_tensors="pt")
         encoded = loaded.processor(images=images, text=texts, padding=True, return_tensors="pt")
+        # Encoded again, over what the processor gave: in transformers 5.23 it pads these on the left as well, and two
+        # of three
+        # answers in a batch were others than alone.
         qformer = loaded.processor.qformer_tokenizer(
             texts,
             padding=True,

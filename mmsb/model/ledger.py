@@ -66,6 +66,7 @@ class Ledger:
                 "Wait until it has ended, or end it: its batches stay at the server, and the next run collects them.",
             ) from error
         for path in self.folder.iterdir():
+            # Only now: without the lock they may be another run's, at work.
             if path.suffix in LEFT:
                 path.unlink()
         return self
@@ -84,6 +85,7 @@ class Ledger:
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Record))
             except (OSError, msgspec.DecodeError) as error:
+                # Not passed over: its batch is at the server and will be billed.
                 raise StoreError(
                     f"{path} cannot be read: {error}",
                     "It names a batch at the server. Delete it to have its prompts submitted again.",
@@ -100,6 +102,7 @@ class Ledger:
         Raises:
             StoreError: it cannot be written.
         """
+        # Of this writing: `_found` waits from here on until a server must have listed the batch.
         record = msgspec.structs.replace(record, at=time.time())
         path = self.place(record)
         draft = path.with_suffix(".draft")
@@ -109,6 +112,7 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
+            # The folder too: after a power cut a renamed file may have its old name without.
             _sync(self.folder)
         except OSError as error:
             raise StoreError.writing(path, error) from error

@@ -87,7 +87,9 @@ class Shared:
         self.strictest = limits
         self._limits = limits
         self._folder = folder
+        # A process may have several (a judge's driver beside the run's), and numbers come again on other machines.
         self._me = folder / f"{os.getpid()}-{secrets.token_hex(3)}.member"
+        # A clock from before a restart may lie hours ahead, and every request would wait for it.
         self._boot = BOOT.read_text().strip() if BOOT.exists() else ""
         self._said = b""
         try:
@@ -103,7 +105,9 @@ class Shared:
 
     def close(self) -> None:
         """Leave."""
-        self._me.unlink(missing_ok=True)
+        # Under the lock: a process that has just listed this file would else find it gone, and end its run over that.
+        with self._locked():
+            self._me.unlink(missing_ok=True)
         for file in (self._file, self._clock, self._lock):
             os.close(file)
 
@@ -120,7 +124,9 @@ class Shared:
             most = self.strictest.places
             wants = {self._me.name: wanted, **{name: other.wanted for name, other in others.items()}}
             fair = divided(most, wants, int(time.time() / TURN))[self._me.name] if others else most
+            # What others hold counts, not what they should: they give places back only as their requests end.
             mine = max(0, min(fair, most - sum(other.held for other in others.values())))
+            # Held from now on, before they are filled: the next process to look must not be given the same places.
             self._tell(wanted, max(inside, mine) if wanted else 0)
         return mine
 
@@ -173,6 +179,7 @@ class Shared:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
+            # Waited for, since it is held for microseconds and freed by the system when its holder dies.
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
                 yield
@@ -187,6 +194,7 @@ class Shared:
             if name.endswith(".member") and name != self._me.name:
                 file = os.open(self._folder / name, os.O_RDONLY)
                 try:
+                    # To be had only where nobody holds it: its process is gone, however it ended.
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except OSError:
                     found[name] = msgspec.json.decode(os.read(file, SAID), type=Member)
@@ -213,6 +221,7 @@ class Shared:
 def divided(places: int, wanted: Mapping[str, int], turn: int) -> dict[str, int]:
     """Places for everyone, evenly, as far as they are wanted; what cannot be divided goes round with the turns."""
     names = sorted(wanted)
+    # By the clock, which all share: nobody has to be told whose turn it is.
     names = names[turn % len(names) :] + names[: turn % len(names)]
     given = dict.fromkeys(names, 0)
     while places and (open_ := [name for name in names if given[name] < wanted[name]]):

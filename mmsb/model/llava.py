@@ -25,6 +25,8 @@ class Llava(HF):
         encoded = padded([self.ids(loaded, prompt) for prompt in batch], processor.tokenizer.pad_token_id)
         images = [self.fitted(loaded, prompt.image) for prompt in batch if prompt.image is not None]
         if images:
+            # Fitted before: the published processor crops the centre, which leaves 344 of 852 dark pixels of the typed
+            # line.
             encoded["pixel_values"] = processor.image_processor(images, return_tensors="pt")["pixel_values"]
         return BatchFeature(encoded)
 
@@ -34,6 +36,7 @@ class Llava(HF):
             self._messages(loaded, prompt), chat_template=self.template, add_generation_prompt=True, tokenize=False
         )
         tokenizer, config = loaded.processor.tokenizer, loaded.model.config
+        # Without the class token, which LLaVA-1.5 leaves out.
         picture = [config.image_token_id] * (config.vision_config.image_size // config.vision_config.patch_size) ** 2
         ids = [tokenizer.bos_token_id]
         for index, segment in enumerate(text.split(loaded.processor.image_token)):

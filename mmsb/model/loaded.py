@@ -22,6 +22,7 @@ class Loaded:
     def get(self, key: str, load: Callable[[], Any]) -> Any:
         """The model under `key`, loaded now if it is not in memory."""
         if key not in self._models:
+            # Before the new one is loaded: three at a time would not fit where two just do.
             while len(self._models) >= KEPT_LOADED:
                 self._models.popitem(last=False)
                 release_memory()

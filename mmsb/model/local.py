@@ -77,6 +77,7 @@ class Local:
 
     SEES_REPLY: ClassVar[bool] = False  # whether a prompt may carry an answer already given
     CONTRASTS: ClassVar[bool] = False  # whether logits of two prompts can be combined (`How.without`)
+    # Not the decoding: two settings of one model share its weights.
     LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
     def check(self) -> None:
@@ -141,6 +142,7 @@ class Local:
         folder = Path(self.name_or_path).expanduser()
         if folder.is_dir():
             return folder
+        # A mistyped folder would be asked for at the hub, whose error speaks of a repository.
         if self.name_or_path.startswith(("/", ".", "~")):
             raise ModelError(
                 f"model.name_or_path={self.name_or_path}: there is no such folder",
@@ -163,7 +165,10 @@ class Local:
             "max_new_tokens": self.max_new_tokens,
             "generation": self.decoding,
             "seed": self.seed if sampling else None,
+            # In float32 24 of 24 answers were the same alone and in a batch, in bfloat16 19: there the batch is part of
+            # the model.
             "batch_size": self.batch_size if sampling or self.dtype != "float32" else None,
+            # Only where there is one, so that answers without are found under the key they always had.
             **({"adapter": digest_folder(self.adapter)} if self.adapter else {}),
             **self.content(),
         }
@@ -175,7 +180,9 @@ class Local:
         prompts that are asked in different ways. One whose logits are set against another's is alone.
         """
         groups: dict[tuple[bool, str], list[Prompt]] = {}
+        # By length, so that little is padded; ties by content, so that the order in which prompts came decides nothing.
         for prompt in sorted(prompts, key=_order):
+            # Padding would shift the second text's positions, which the cache beside `generate` does not follow.
             alone = prompt.key if prompt.how and prompt.how.without is not None else ""
             groups.setdefault((prompt.image is None, f"{prompt.how}{alone}"), []).append(prompt)
         # Sorted, since the order in which kinds of prompts first came would depend on what was left out.
@@ -201,6 +208,7 @@ class Local:
         self._set_threads()
         started = time.monotonic()
         answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
+        # Nobody can say more: the batch is one computation.
         share = (time.monotonic() - started) / len(batch)
         return [
             (prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome)
@@ -216,6 +224,7 @@ class Local:
         return self.inputs(loaded, plain), self.inputs(loaded, [replace(p, text=how.without) for p in plain])
 
     def _possible(self, batch: Batch) -> Batch:
+        # Refused here, for all callers: a model that ignored it would answer undefended under the defense's name.
         if not self.CONTRASTS and any(prompt.how and prompt.how.without is not None for prompt in batch):
             raise ModelError(f"{self.name} cannot combine the logits of two prompts", "Leave out defense=coca.")
         if not self.SEES_REPLY and any(prompt.reply is not None or prompt.how for prompt in batch):
@@ -224,6 +233,7 @@ class Local:
 
     def _ahead(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch, Callable[[], Any]]]:
         """The loaded model, each batch, and what waits for its inputs; those of the next batch are begun by then."""
+        # One thread: a tokenizer keeps its padding in itself, and two calls at a time would mix it up.
         with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
             ready = None
             for batch in batches:
@@ -232,6 +242,7 @@ class Local:
                 begun = loaded, batch, thread.submit(self.encoded, loaded, batch).result
                 if ready:
                     yield ready
+                # One ahead and no more: a second would only hold pixels in memory.
                 ready = begun
             if ready:
                 yield ready
@@ -244,6 +255,8 @@ class Local:
         import torch
 
         if self.threads:
+            # In each thread that computes, since OpenMP keeps the number by thread. On two, tiny models took 8 to 18
+            # times as long as on one.
             torch.set_num_threads(self.threads)
 
     def _seed(self, batch: Batch) -> int:
@@ -251,6 +264,7 @@ class Local:
         return int(digest([self.seed, [prompt.key for prompt in batch]])[:15], 16)
 
     def _load_key(self) -> str:
+        # With the class: two of them may load one folder into different graphs.
         return digest([type(self).__name__, [str(getattr(self, name)) for name in self.LOADING]])
 
     def _with_back_off(
@@ -274,6 +288,7 @@ class Local:
             yield batch[0], failure
             return
         middle = len(batch) // 2
+        # With the whole batch's seed: where memory runs out again, the same halves draw the same.
         for half in (batch[:middle], batch[middle:]):
             yield from self._with_back_off(loaded, half, partial(self.encoded, loaded, half), seed)
 

@@ -34,6 +34,7 @@ def parameters(folder: Path) -> float:
     count = 0
     for file in folder.glob("*.safetensors"):
         with file.open("rb") as opened:
+            # The header alone: safetensors begins with its length, and gigabytes of weights need not be touched.
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
         count += sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
     return float(count)
@@ -48,6 +49,7 @@ def free(model: Local) -> tuple[float, str]:
 
     device = pick_device(model.device)
     memory = float(psutil.virtual_memory().available)
+    # Also for Apple's: its GPU has the machine's memory.
     if not device.startswith("cuda"):
         return memory, "memory"
     if getattr(model, "device_map", None) is None:
@@ -63,6 +65,7 @@ def check_memory(model: Local) -> None:
         ModelError: with the sizes and what can be done.
     """
     size = needed(model)
+    # Unknown is no reason to refuse; loading will tell.
     if size is None:
         return
     available, place = free(model)

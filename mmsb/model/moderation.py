@@ -30,6 +30,7 @@ class Moderation(OpenAI):
             DataError: the picture cannot be read.
             TooLarge: it has more than `max_image_bytes`.
         """
+        # The reply alone: with the question beside it, a harmful question would flag every refusal of it.
         text = clean(prompt.text if prompt.reply is None else prompt.reply)
         picture = self._picture(prompt.image) if prompt.image and prompt.reply is None else None
         return orjson.dumps({"model": self.name, "input": content(text, picture, None)})

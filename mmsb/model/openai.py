@@ -86,6 +86,7 @@ class OpenAI:
     give_up: PositiveFloat = 60
     max_tokens: PositiveInt = 512
     max_tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    # Sent, not left out: the default of most endpoints samples.
     temperature: float | None = 0
     top_p: float | None = None
     seed: int | None = None
@@ -141,6 +142,7 @@ class OpenAI:
                 "Use model=vllm, sglang, transformers_serve or ollama.",
             )
         several = not isinstance(self.base_url, str | None)
+        # Refused rather than ignored: whoever set a limit believes that it is kept.
         if self.batch and (self.serve or self.requests_per_second or self.tokens_per_minute or several):
             raise ConfigError(
                 "batch=true submits files to one provider's batch interface: serve, requests_per_second, "
@@ -156,6 +158,7 @@ class OpenAI:
         """The URLs that are asked: mostly one."""
         if self.serve and self.server:
             return (running(self.server, self.name).url,)
+        # As OpenAI's own client does, so that one environment serves both.
         given = self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
         return (given,) if isinstance(given, str) else given
 
@@ -172,12 +175,14 @@ class OpenAI:
 
     def key(self) -> str | None:
         """The key, from the environment."""
+        # Read when it is needed and kept nowhere: no settings, fingerprint or record can hold it.
         return os.environ.get(self.api_key_env, "").strip() or None if self.api_key_env else None
 
     def fingerprint(self) -> dict[str, object]:
         """The endpoint's host and path, the model's name, and everything that shapes a request."""
         return {
             "engine": type(self).__name__,
+            # Without concurrency, timeouts or prices: what changes no answer must not ask all of them again.
             "endpoint": self._served() if self.serve else self._place,
             "body": self._body(),
             "detail": self.detail,
@@ -201,6 +206,7 @@ class OpenAI:
         ):
             yield Requests(self, servers).ask
             if len(servers.endpoints) > 1:
+                # Only where there were several: which share each took is what one looks for when one of them was slow.
                 say(f"{self.name} was answered by {servers.told()}")
 
     def dead(self) -> ModelError | None:

@@ -26,6 +26,7 @@ class Estimate:
         """The tokens of a prompt and its answer."""
         if not self._replies:
             return _guess(prompt) + self._longest
+        # Over all replies so far: a single long answer must not set the pace.
         return _guess(prompt) * self._counted / self._guessed + self._answers / self._replies
 
     def learn(self, prompt: Prompt, response: Response) -> None:
@@ -48,6 +49,8 @@ class Pace:
     async def turn(self, tokens: float) -> None:
         """Wait for one's turn. Only the first of those that wait asks: whoever is cancelled has taken nothing."""
         if self._shared.paced:
+            # A queue, so that turns go in the order in which they were asked for, and only its head asks other
+            # processes.
             async with self._queue:
                 while later := self._shared.turn(tokens):
                     await asyncio.sleep(later)

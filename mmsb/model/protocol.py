@@ -51,6 +51,7 @@ def decoding(protocol: str, declared: Mapping[str, Protocol], changes: Mapping[s
     if protocol == GREEDY:
         if changes:
             named = ", ".join(f"model.generation.{key}={value}" for key, value in changes.items())
+            # With changes it would be another decoding for this model alone, under the name of the one for all.
             raise ConfigError(f"protocol=greedy decodes all models alike, without {named}", "Use protocol=authors.")
         return {}
     if protocol not in declared and protocol != AUTHORS:

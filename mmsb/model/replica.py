@@ -55,7 +55,9 @@ class Share:
         """Answer a batch."""
         with _opening:
             loaded = self.model.opened()
-        inputs = _encoder().submit(self.model.inputs, loaded, batch)
+        # `encoded`, as in one process: a prompt whose logits are set against another text's is a pair.
+        inputs = _encoder().submit(self.model.encoded, loaded, batch)
+        # Waits before it looks at the inputs: two batches in one GPU's memory are what `batch_size` was not chosen for.
         with _turn:
             return [outcome for _, outcome in self.model.answered(loaded, batch, inputs.result)]
 
@@ -63,6 +65,7 @@ class Share:
 def portable(batch: Batch) -> Batch:
     """A batch whose picture files travel with it: another node may not have them."""
     return tuple(
+        # The same bytes, so the same identity and key: an answer is found again however it was asked.
         replace(prompt, image=BytesPicture(prompt.image.path.read_bytes(), str(prompt.image.path)))
         if isinstance(prompt.image, FilePicture)
         else prompt

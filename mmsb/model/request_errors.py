@@ -71,8 +71,10 @@ class RequestError(Exception):
     @property
     def again(self) -> bool:
         """Whether asking again may help."""
+        # No reply at all says nothing of this prompt, so it is worth another try.
         if self.status is None:
             return True
+        # An empty account comes as 429 too; waiting fills none.
         return self.code not in FATAL_CODES and (self.status in AGAIN or self.status >= 500)
 
     @property
@@ -87,6 +89,8 @@ class RequestError(Exception):
 
     def fatal(self, answered: bool) -> bool:
         """Whether every prompt would meet it. `answered`: some prompt has had an answer already."""
+        # Once something was answered, model and key are right: a 403 or 404 then is about the one prompt, or a
+        # filter's.
         stops = FATAL if answered else FATAL + FATAL_AT_START
         return self.status in stops or self.code in FATAL_CODES
 
@@ -97,6 +101,7 @@ def refused(reply: Refused, key: str | None) -> RequestError:
     code, status = body.get("code"), reply.status
     message = _shown(str(body.get("message") or f"Error code: {status}"), key)
     if status in MOVED:
+        # Blotted as well: a server may put the key it was sent into the address.
         message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"
     cause = "rate_limit" if status == 429 else f"http_{status}"
     after = retry_after(reply.headers)
@@ -117,6 +122,7 @@ def lost(error: BaseException, key: str | None) -> RequestError:
 
 
 def _shown(message: str, key: str | None) -> str:
+    # Cut before it is searched: a server may send a megabyte with each of a thousand refusals.
     return blotted(message[:READ], key)
 
 
@@ -135,6 +141,7 @@ def _said(causes: list[BaseException]) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
+        # `__cause__`, not `__context__`: what merely happened meanwhile would be named as the reason.
         error = error.__cause__
 
 
@@ -161,6 +168,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after")
     if value is not None:
         found = _number(value)
+        # Below 0, and a date in the past, mean now.
         return max(0.0, found) if found is not None else _until(value)
     spent = [name for name in LIMITS if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0]
     waits = [_duration(headers.get(f"x-ratelimit-reset-{name}", "")) for name in spent]
@@ -182,6 +190,7 @@ def _number(text: str | None) -> float | None:
         found = float(text) if text is not None else math.nan
     except ValueError:
         return None
+    # "nan" and "1e999" are numbers to Python, and a wait of infinity would never end.
     return found if math.isfinite(found) else None
 
 

@@ -65,6 +65,7 @@ class Servers:
 
     async def _spare(self) -> tuple[Endpoint, AbstractAsyncContextManager[None]]:
         while True:
+            # All of them where none works: the breaker then probes, and patience decides when to give up.
             for endpoint in self._by_load([one for one in self.endpoints if self._works(one)] or self.endpoints):
                 if place := endpoint.gate.spare():
                     return endpoint, place
@@ -85,6 +86,7 @@ class Servers:
     @property
     def heard(self) -> float | None:
         """When one of them last replied; None before any did."""
+        # Of any: while one server answers, an error of another is no reason to end the run.
         return max((endpoint.heard for endpoint in self.endpoints if endpoint.heard is not None), default=None)
 
     @property
@@ -97,6 +99,7 @@ class Servers:
         return ", ".join(f"{shown(url)} {count:,}" for url, count in self.answered.items())
 
     def _by_load(self, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        # By share, not by number: a server that takes 4 at a time is full with what one of 64 hardly notices.
         return sorted(endpoints, key=lambda one: (one.gate.wanted / one.gate.places, self.answered[one.url]))
 
     def _works(self, endpoint: Endpoint) -> bool:
@@ -144,6 +147,7 @@ class Route:
     async def turn(self) -> None:
         """Go to another server, if the last attempt failed here and there is one that works."""
         if self._failed and (other := self._servers.another(self.endpoint)):
+            # The old place first: holding two, prompts on their way between full servers could wait for each other.
             await self._places.aclose()
             await self.enter(other, other.gate.place())
 

@@ -38,6 +38,7 @@ def check_local(generation: Mapping[str, object], repeats: int) -> None:
             "model.generation.temperature=0 with do_sample=true: no sampling is that cold",
             "Leave both out: an answer is greedy by itself.",
         )
+    # transformers takes them and does nothing with them.
     if beams in (None, 1) and (idle := _set(generation, BEAMS)):
         raise ConfigError(
             f"{_named(idle, generation)}: without beams that changes nothing",
@@ -83,4 +84,5 @@ def _named(names: list[str], generation: Mapping[str, object]) -> str:
 
 
 def _is(value: object, number: float) -> bool:
+    # `false` equals 0 in Python and is no temperature.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == number

@@ -36,6 +36,7 @@ class ShieldGemma2(HF):
         import torch
         from transformers import BatchFeature
 
+        # One by one: the processor puts every policy to every picture, and each prompt has its own.
         encoded = [self._encoded(loaded, prompt) for prompt in batch]
         longest = max(one["input_ids"].shape[1] for one in encoded)
         fillers = {"input_ids": loaded.processor.tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": 0}
@@ -68,6 +69,7 @@ class ShieldGemma2(HF):
             likely = loaded.model(**moved).probabilities.float().tolist()
         counts = inputs["attention_mask"].sum(dim=1).tolist()
         return [
+            # The higher of two: the model gives the chances and leaves the threshold to the judge.
             Response(
                 "Yes" if yes >= no else "No",
                 input_tokens=count,

@@ -58,6 +58,7 @@ class Shikra(HF):
         import torch
 
         yield from renamed(sources.tensors("vision"), self.RULES["vision"], "vision")
+        # Held as a whole: the two files have their keys in orders of their own.
         base = dict(renamed(sources.tensors("language"), self.RULES["language"], "language"))
         for key, delta in renamed(sources.tensors("delta"), self.RULES["language"], "delta"):
             if key.startswith(PROJECTOR):
@@ -93,6 +94,7 @@ class Shikra(HF):
             text_config=LlamaConfig(**text).to_dict(),
             projector_hidden_act="linear",
             image_token_id=tokenizer.convert_tokens_to_ids(PATCH),
+            # The last layer but one, without the class token: what LLaVA reads, and Shikra's code too.
             vision_feature_layer=-2,
             vision_feature_select_strategy="default",
         )

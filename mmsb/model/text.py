@@ -20,7 +20,7 @@ from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
 from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, asked, defused, read_output, special_tokens
-from mmsb.model.hf import COMPUTED
+from mmsb.model.hf import refuse_unmatched
 from mmsb.model.local import Local
 from mmsb.types import How, Prompt, Response
 
@@ -88,6 +88,7 @@ class Text(Local):
         settled = asked(arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer), how)
         torch.manual_seed(seed)
         with torch.inference_mode():
+            # Only these two: some tokenizers give token types as well, which causal models refuse.
             output = loaded.model.generate(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **settled
             )
@@ -120,6 +121,7 @@ class Text(Local):
         """The prompt as a chat."""
         closing = prompt.how.closing if prompt.how else None
         said = {"system": prompt.system, "user": prompt.text, "assistant": prompt.reply}
+        # The reply that is judged too: one that holds a turn's end could else write the guard's verdict itself.
         turns = [(role, defused(text, loaded.specials)) for role, text in said.items() if text is not None]
         turns += [("user", closing)] if closing is not None else []
         return [{"role": role, "content": text} for role, text in turns]
@@ -169,9 +171,12 @@ class Classifier(Local):
         """Encode what is classified."""
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+        # Sandboxed: a template may come with a preset of somebody else's.
         template = ImmutableSandboxedEnvironment().from_string(self.template)
         texts = [
-            template.render(user=prompt.text, assistant=defused(prompt.reply or "", loaded.specials))
+            template.render(
+                user=defused(prompt.text, loaded.specials), assistant=defused(prompt.reply or "", loaded.specials)
+            )
             for prompt in batch
         ]
         return loaded.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
@@ -208,18 +213,12 @@ def _load(model: Local, kind: str, attention: str = "sdpa", device_map: str | No
             f"{model.name}: {model.name_or_path} cannot be loaded: {str(error).strip().splitlines()[0]}",
             "Give a folder on disk or a hub id (gated ones need HF_TOKEN in the environment).",
         ) from error
-    wrong = [
-        f"{problem} {key}"
-        for problem in ("missing", "unexpected", "mismatched")
-        for key in sorted(map(str, info[f"{problem}_keys"]))
-        if not COMPUTED.search(key)
-    ]
-    if wrong:
-        raise ModelError(f"{model.name_or_path} does not match its architecture: {'; '.join(wrong[:8])}")
+    refuse_unmatched(model.name_or_path, info)
     if device_map is None:
         loaded.to(pick_device(model.device))
     loaded = adapted(loaded.eval(), model.adapter, model.name_or_path)
+    # Classifiers read their first token, or the last one before the padding.
     tokenizer.padding_side = "left" if kind == "AutoModelForCausalLM" else "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Loaded(loaded.eval(), tokenizer, special_tokens(tokenizer))
+    return Loaded(loaded, tokenizer, special_tokens(tokenizer))

@@ -20,6 +20,7 @@ def with_blanks(net: Any, inputs: Inputs, side: int) -> torch.Tensor:
     rows = len(inputs.mask)
     if len(inputs.rows) == rows:
         return torch.as_tensor(inputs.images)
+    # Encoded once and repeated: it is the same for every row.
     blank = net.vision(torch.zeros(1, 3, side, side, dtype=weight.dtype, device=weight.device))
     images: torch.Tensor = blank.repeat(rows, 1, 1)
     if inputs.rows:

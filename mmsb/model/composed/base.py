@@ -72,6 +72,7 @@ class Composed(Local):
     prompt: str
     text_prompt: str
     system: str = ""
+    # 0 for Otter and Qwen-VL, whose language models know no beginning token.
     bos: int = 1
     end_tokens: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ class Composed(Local):
 
     PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     RULES: ClassVar[Mapping[str, Rules]] = {}
+    # By name and no wider: strictness is the only protection while the real weights cannot be tried here.
     MAY_MISS: ClassVar[tuple[str, ...]] = ()  # patterns of keys tied to others, absent from the checkpoint
     MEAN: ClassVar[tuple[float, float, float]] = CLIP_MEAN
     STD: ClassVar[tuple[float, float, float]] = CLIP_STD
@@ -95,6 +97,7 @@ class Composed(Local):
     def sizes(self, sources: Sources) -> dict[str, dict[str, Any]]:
         """`architecture`, with the vocabulary as large as the published language model's."""
         sizes = self.architecture()
+        # Fine-tunes add tokens, and the embeddings' shape must be the file's.
         vocabulary = published_config(sources.folder("language")).get("vocab_size")
         if vocabulary is not None and "text" in sizes:
             sizes["text"]["vocab_size"] = vocabulary
@@ -162,6 +165,8 @@ class Composed(Local):
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Encoded:
         """Encode a batch."""
+        # Decoded and fitted here, in the thread beside: the next batch's pictures take the CPU while this one is
+        # answered.
         rows = tuple(row for row, prompt in enumerate(batch) if prompt.image is not None)
         pictures = [prompt.image.load() for prompt in batch if prompt.image is not None]
         pixels = self.pixels(pictures, int(loaded.parts["vision"]["image_size"])) if pictures else None
@@ -176,6 +181,7 @@ class Composed(Local):
         with torch.inference_mode():
             embedded = self.embed(loaded, inputs)
             with known_penalty(), self.generating(loaded.net, embedded) as further:
+                # Embeddings alone, without ids: `generate` then penalises only new tokens, as the authors' code does.
                 output = loaded.net.language_model.generate(
                     inputs_embeds=embedded.embeds,
                     attention_mask=embedded.mask,
@@ -208,6 +214,7 @@ class Composed(Local):
         import torch
 
         resample = Image.Resampling[self.RESAMPLE]
+        # Once more to the side: a fit that leaves the picture as it is must still become the tower's square.
         squares = [self.fit.apply(picture, side, resample).resize((side, side), resample) for picture in pictures]
         values = torch.from_numpy(np.stack([np.asarray(square, dtype="float32") for square in squares])) / 255
         return ((values - torch.tensor(self.MEAN)) / torch.tensor(self.STD)).permute(0, 3, 1, 2).contiguous()
@@ -216,11 +223,14 @@ class Composed(Local):
         """Token ids of the text before, between and after the images. Special tokens in questions are defused."""
         specials = special_tokens(tokenizer)
         template = self.text_prompt if prompt.image is None else self.prompt
+        # The prompt's words are defused, the template's are not: `</s>` in a question is four characters.
         system, question = (defused(text, specials) for text in (prompt.system or "", prompt.text))
         if system and SYSTEM not in template:
             question = f"{system}\n\n{question}"
         texts = [
-            text.replace(SYSTEM, system or self.system).replace(QUESTION, question) for text in template.split(IMAGE)
+            # Split first and the question filled in last: a question that holds "{image}" or "{system}" stays as it is.
+            text.replace(SYSTEM, system or self.system).replace(QUESTION, question)
+            for text in template.split(IMAGE)
         ]
         ids = [self.encode(tokenizer, text) for text in texts]
         return [[tokenizer.bos_token_id] * self.bos + ids[0], *ids[1:]]

@@ -47,6 +47,7 @@ class Inputs:
     embeds: Any
     mask: Any
     ids: Any
+    # Apart from `ids`: models that route or place by image must tell its positions from padding, and both are -1 there.
     visual: Any
     images: Any
     rows: tuple[int, ...]

@@ -28,6 +28,7 @@ SHOWN = 8  # keys named in an error
 
 def empty(model: Composed, parts: Mapping[str, Any]) -> Any:
     """The graph with parameters on the meta device; buffers that no checkpoint holds are real."""
+    # No memory for weights that are about to be replaced: 17 billion of them would be made by lot first.
     with init_empty_weights(include_buffers=False):
         return model.build(parts)
 
@@ -39,12 +40,14 @@ def open_checkpoint(model: Composed, folder: Path, device: str) -> Loaded:
         ModelError: a checkpoint of another model, or keys that do not match.
     """
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    # Two models of this family may fit each other's keys; the answers would be another system's.
     if config.get("mmsb_model") != type(model).__name__:
         raise ModelError(f"{folder} is a checkpoint of {config.get('mmsb_model')}, not of {type(model).__name__}")
     net = empty(model, config["parts"])
     fill(net, sorted(folder.glob("*.safetensors")), getattr(torch, model.dtype), device, model.MAY_MISS)
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     tokenizer.padding_side = "left"
+    # Padding is masked; which token it is matters only where answers are read, which drops it.
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Loaded(net.to(device).eval(), tokenizer, config["parts"])
@@ -63,10 +66,13 @@ def fill(net: Any, files: Iterable[Path], dtype: torch.dtype, device: str, may_m
         refuse(file, "unexpected", (key for key in weights if key not in shapes or key in seen))
         refuse(file, "of another shape", (key for key in weights if weights[key].shape != shapes[key]))
         cast = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
+        # File by file, so `strict` cannot be asked of one; what is missing in all of them is refused at the end.
         net.load_state_dict(cast, strict=False, assign=True)
         seen |= weights.keys()
     refuse(net.__class__.__name__, "missing", missing(shapes, seen, may_miss))
+    # `assign` gave the two names of a tied weight to different tensors, or left one of them empty.
     net.language_model.tie_weights()
+    # An empty buffer computes without an error and answers with what happens to lie in memory.
     for buffer_name, buffer in net.named_buffers():
         assert not buffer.is_meta, buffer_name
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from mmsb.config import settings
-from mmsb.convert.rename import Rules
+from mmsb.convert.rename import Rules, parted
 from mmsb.convert.source import Sources, published_config
 from mmsb.model.composed.base import Composed
 from mmsb.model.composed.batch import Inputs
@@ -70,17 +70,13 @@ class CogVLM(Composed):
         """The norms' epsilon is the published configuration's."""
         sizes = super().sizes(sources)
         published = published_config(sources.folder("model"))
+        # Not in the weights, so that no key would tell a wrong one.
         sizes["text"]["rms_norm_eps"] = published.get("rms_norm_eps", sizes["text"]["rms_norm_eps"])
         return sizes
 
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; part the joined query, key and value of both experts."""
-        for key, tensor in super().convert(sources):
-            if ".self_attn.qkv." in key:
-                for name, part in zip("qkv", tensor.chunk(3), strict=True):
-                    yield key.replace(".qkv.", f".{name}_proj."), part.contiguous()
-            else:
-                yield key, tensor
+        return parted(super().convert(sources))
 
     def generating(self, net: Any, inputs: Inputs) -> AbstractContextManager[dict[str, Any]]:
         """Send the image's tokens through their twin layers, and number the positions."""

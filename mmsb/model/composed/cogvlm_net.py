@@ -31,6 +31,7 @@ class Block(nn.Module):
         """[n, tokens, width] -> the same shape."""
         q, k, v = (by_head(part, self.size) for part in self.query_key_value(states).chunk(3, dim=-1))
         attended = self.dense(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        # The norm is on what is added, not on what goes in: EVA2-CLIP-E is trained so.
         states = states + self.norm1(attended)
         passed: torch.Tensor = self.norm2(self.fc2(gelu(self.fc1(states))))
         return states + passed
@@ -122,8 +123,10 @@ class CogVLMNet(nn.Module):
         image = inputs.visual
         layers = [module for module in self.language_model.modules() if isinstance(module, Routed)]
         for layer in layers:
+            # An image token whose follower is text goes through the language's layers: the authors' mask asks both.
             layer.visual = image & image.roll(-1, dims=1)
         try:
+            # Given once: `generate` goes on counting from the last one, so the answer's positions follow.
             yield {"position_ids": positions(image, inputs.mask)}
         finally:
             for layer in layers:
@@ -137,6 +140,8 @@ def positions(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         image: [n, length], True for an image's tokens, its beginning and end included.
         mask: [n, length], 0 for padding.
     """
+    # Without the tokens that begin and end an image, which have positions of their own.
     inner = image & image.roll(1, dims=1) & image.roll(-1, dims=1)
     further = inner & inner.roll(1, dims=1)  # every patch but the first
+    # Padding would be -1, which no table of positions has.
     return ((mask.bool() & ~further).long().cumsum(dim=1) - 1).clamp(min=0)

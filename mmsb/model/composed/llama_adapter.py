@@ -72,6 +72,7 @@ class LlamaAdapter(Composed):
     PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "vision": CLIP_L,
         "reader": READER,
+        # Tuned biases are in the adapter's file; LLaMA's own layers have none to load.
         "text": {**LLAMA_7B, **ADAPTED, "attention_bias": True, "mlp_bias": True},
     }
     RULES: ClassVar[Mapping[str, Rules]] = {
@@ -90,18 +91,21 @@ class LlamaAdapter(Composed):
         """The LoRA's rank is that of the published adapter; 0 for the variant without."""
         sizes = super().sizes(sources)
         first = sources.weights("adapter").get("llama.layers.0.attention.lora_wq_l1.weight")
+        # Read from the file: BIAS-7B and LORA-BIAS-7B are published under one name of model.
         sizes["text"]["lora_rank"] = 0 if first is None else len(first)
         return sizes
 
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; bring the adapter's changes of queries and keys into transformers' rotary order."""
         heads = self.architecture()["text"]["num_attention_heads"]
+        # LLaMA's own q and k come from transformers' conversion and are in its order already; values are not rotated.
         turned = re.compile(r"language_model\..*\.(q_proj\.bias|[qk]_proj\.lora_up)")
         for key, tensor in super().convert(sources):
             yield key, halves(tensor, heads) if turned.fullmatch(key) else tensor
 
     def pixels(self, pictures: Iterable[Image.Image], side: int) -> Any:
         """Pixels of the pictures with red and blue swapped."""
+        # OpenCV reads BGR, and the authors never turn it round.
         return super().pixels((Image.merge("RGB", picture.split()[::-1]) for picture in pictures), side)
 
     def generating(self, net: Any, inputs: Inputs) -> AbstractContextManager[dict[str, Any]]:

@@ -98,7 +98,9 @@ class LlamaAdapterNet(nn.Module):
         self.reader = Reader(parts["reader"], parts["vision"]["projection_dim"], sizes["hidden_size"])
         length = parts["reader"]["num_query_tokens"]
         self.prompts = nn.Parameter(torch.zeros(self.adapted * length, sizes["hidden_size"]))
+        # Through transformers' own registry: caches, masks and rotation stay its code, and only the addition is ours.
         AttentionInterface.register(NAME, attend)
+        # By the same name, or transformers makes no mask for an attention it does not know, and padding is attended to.
         AttentionMaskInterface.register(NAME, sdpa_mask)
         sizes.pop("model_type")
         self.language_model = LlamaForCausalLM._from_config(LlamaConfig(**sizes), attn_implementation=NAME)
@@ -118,6 +120,7 @@ class LlamaAdapterNet(nn.Module):
         images = with_blanks(self, inputs, self.side)
         layers = self.language_model.model.layers[-self.adapted :]
         for layer, prompt in zip(layers, self.prompts.chunk(self.adapted), strict=True):
+            # With the plain weights, not through the layer: the authors' prompts pass no LoRA.
             attention, states = layer.self_attn, prompt + images
             attention.prompt_keys = by_head(linear(states, attention.k_proj.weight), attention.head_dim)
             attention.prompt_values = by_head(linear(states, attention.v_proj.weight), attention.head_dim)
@@ -125,6 +128,7 @@ class LlamaAdapterNet(nn.Module):
             yield {}
         finally:
             for layer in layers:
+                # Left there, the next batch would be answered with these pictures.
                 del layer.self_attn.prompt_keys, layer.self_attn.prompt_values
 
     def _tune(self, layer: Any) -> None:
@@ -135,6 +139,7 @@ class LlamaAdapterNet(nn.Module):
         for module, names in ((layer.self_attn, "qkvo"), (layer.mlp, ("gate", "up", "down"))):
             for name in (f"{name}_proj" for name in names):
                 plain = getattr(module, name)
+                # The published file has biases for the others only.
                 biased = name not in ("k_proj", "v_proj")
                 setattr(module, name, Tuned(plain.in_features, plain.out_features, biased, self.rank))
 
@@ -145,6 +150,7 @@ def attend(
     """LLaMA's attention; in an adapted layer plus a gated attention of the same (rotated) queries to its prompts."""
     attended, _ = sdpa_attention_forward(module, query, key, value, mask, **further)
     if hasattr(module, "prompt_keys"):
+        # Without a mask: every token, padding too, may look at the prompts, which are the row's own.
         added = scaled_dot_product_attention(query, module.prompt_keys, module.prompt_values)
         gate = module.gate.tanh() * getattr(module, "new_gate", 1)
         attended = attended + (gate * added).transpose(1, 2)

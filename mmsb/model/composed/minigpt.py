@@ -122,6 +122,7 @@ class MiniGPT5(MiniGPT4):
         ),
     }
     ALPHA: ClassVar[float] = 16
+    # MiniGPT-5's own code resizes so, MiniGPT-4's does not.
     RESAMPLE: ClassVar[Literal["BICUBIC", "BILINEAR"]] = "BILINEAR"
 
     def sizes(self, sources: Sources) -> dict[str, dict[str, Any]]:
@@ -170,6 +171,7 @@ class MiniGPTv2(Composed):
             (r"llama_model\.base_model\.model\.(.*)", r"language_model.\1"),
         ),
     }
+    # Of peft's configuration there; it is not in the checkpoint.
     ALPHA: ClassVar[float] = 16
 
     def build(self, parts: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -186,6 +188,7 @@ class MiniGPTv2(Composed):
         changes = dict(renamed(sources.tensors("adapter"), self.RULES["adapter"], "adapter"))
         apart = {key: changes.pop(key) for key in list(changes) if not key.startswith("language_model.")}
         identity = _identity_norm(self.architecture()["vision"]["hidden_size"])
+        # First: what the checkpoint has goes over the identity, and neither needs the language model's gigabytes.
         yield from (identity | apart).items()
         weights = joined_biases(renamed_entries(sources, self.RULES, ("vision", "language")))
         yield from adapted(self._widened(weights), changes.items(), self.ALPHA)
@@ -212,6 +215,7 @@ def widened(table: Any, side: int) -> Any:
     old = round((table.shape[1] - 1) ** 0.5)
     grid = table[:, 1:].float().reshape(1, old, old, -1).permute(0, 3, 1, 2)
     grid = interpolate(grid, size=(side, side), mode="bicubic", align_corners=False)
+    # In float32 until here: bicubic interpolation in half precision is another embedding.
     patches = grid.permute(0, 2, 3, 1).flatten(1, 2).to(table.dtype)
     return torch.cat([table[:, :1], patches], dim=1)
 
@@ -220,6 +224,7 @@ def joined_biases(weights: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any
     """Weights with each pair `q_bias`, `v_bias` made one `qkv.bias` = (q, 0, v), when both have come."""
     import torch
 
+    # Streamed: the two come apart, and keeping all of a ViT-g to find them would take its size once more.
     waiting: dict[str, dict[str, Any]] = {}
     for key, tensor in weights:
         stem, _, last = key.rpartition(".")

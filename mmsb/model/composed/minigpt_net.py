@@ -26,6 +26,8 @@ LN_VISION_EPS = 1e-5  # the tower's own norms have 1e-6
 def vision_tower(sizes: Mapping[str, Any]) -> Any:
     """EVA-CLIP ViT-g/14 without its last layer, as BLIP-2 uses it."""
     tower = Blip2VisionModel(Blip2VisionConfig(**sizes))
+    # Blip2VisionModel gives all its norms one epsilon; the authors' last norm is a module of its own, with torch's
+    # default.
     tower.post_layernorm.eps = LN_VISION_EPS
     return tower
 
@@ -51,6 +53,7 @@ class Blip2Llama(Blip2ForConditionalGeneration):  # type: ignore[misc]
                 num_query_tokens=queries,
             )
         )
+        # As in `vision_tower`.
         self.vision_model.post_layernorm.eps = LN_VISION_EPS
 
     def vision(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -71,10 +74,12 @@ class Drawing(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """[batch, length] ids so far, [batch, vocabulary] scores -> the scores, changed."""
+        # A copy, as transformers' own processors make: `generate` may still hold the tensor.
         scores = scores.clone()
         runs = list(accumulate(self.tokens[1:], partial(_followed, input_ids), initial=input_ids == self.tokens[0]))
         for run, token in zip(runs[1:], self.tokens[1:], strict=True):
             chosen = (input_ids == token) & ~run
+            # A token that was also written by choice keeps its penalty.
             unpunished = run.any(dim=1) & ~chosen.any(dim=1)
             score = scores[:, token]
             before = torch.where(score < 0, score / self.penalty, score * self.penalty)
@@ -105,6 +110,7 @@ class GroupedNet(nn.Module):
 
     def vision(self, pixels: torch.Tensor) -> torch.Tensor:
         """[n, 3, side, side] -> [n, patches / 4, hidden]; the class token is left out."""
+        # Four that follow one another in a row of patches, not a square of two by two.
         patches = self.vision_model(pixels).last_hidden_state[:, 1:]
         joined = patches.reshape(len(pixels), -1, self.JOINED * patches.shape[-1])
         projected: torch.Tensor = self.language_projection(joined)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from mmsb.config import settings
-from mmsb.convert.rename import Rules
+from mmsb.convert.rename import Rules, parted
 from mmsb.convert.source import Sources
 from mmsb.model.composed.base import Composed
 from mmsb.model.composed.minigpt import LLAMA_7B
@@ -58,6 +58,7 @@ class MplugOwl(Composed):
     """mPLUG-Owl 7B."""
 
     PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # Not CLIP's 1e-5: the tower is theirs, only its shape is CLIP's.
         "vision": {**CLIP_L, "layer_norm_eps": 1e-6},
         "abstractor": ABSTRACTOR,
         "text": LLAMA_7B,
@@ -81,17 +82,12 @@ class MplugOwl(Composed):
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; part query, key and value, and drop the leading 1s of the ViT's embeddings."""
         heads = self.architecture()["vision"]["num_attention_heads"]
-        for key, tensor in super().convert(sources):
-            if ".self_attn.qkv." in key:
-                for name, part in zip("qkv", parted(tensor, heads), strict=True):
-                    yield key.replace(".qkv.", f".{name}_proj."), part
-            elif key.startswith("vision_model.embeddings.") and "patch" not in key:
-                yield key, tensor.squeeze()
-            else:
-                yield key, tensor
+        for key, tensor in parted(super().convert(sources), lambda joined: out_of_heads(joined, heads)):
+            single = key.startswith("vision_model.embeddings.") and "patch" not in key
+            yield key, tensor.squeeze() if single else tensor
 
 
-def parted(tensor: Any, heads: int) -> list[Any]:
+def out_of_heads(tensor: Any, heads: int) -> list[Any]:
     """Query, key and value out of a weight [heads * 3 * size, ...] that holds them head by head."""
     by_head = tensor.unflatten(0, (heads, 3, -1))
-    return [by_head[:, index].flatten(0, 1).contiguous() for index in range(3)]
+    return [by_head[:, index].flatten(0, 1) for index in range(3)]

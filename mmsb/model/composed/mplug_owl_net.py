@@ -31,6 +31,7 @@ class AbstractorLayer(nn.Module):
 
     def forward(self, queries: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """[n, queries, width], [n, tokens, width] -> [n, queries, width]; the residual is the normalised query."""
+        # The residual is taken after the norm, as their code has it; most transformers take it before.
         queries = self.norm_query(queries)
         read = torch.cat([queries, self.norm_key(seen)], dim=1)
         q, k, v = (by_head(part, self.size) for part in (self.query(queries), self.key(read), self.value(read)))

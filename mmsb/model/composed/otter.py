@@ -74,6 +74,7 @@ class Otter(Composed):
         from transformers import AddedToken
 
         tokenizer = super().tokenizer(sources)
+        # The order gives the ids, which the embeddings were trained for.
         tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in ADDED])
         tokenizer.pad_token = ADDED[-1]
         return tokenizer
@@ -85,6 +86,8 @@ class Otter(Composed):
             ModelError: keys that do not match; says which.
         """
         loaded = super().load()
+        # transformers 5 no longer cleans up by default, and asks for a second flag where the tokenizer is byte-level
+        # BPE.
         loaded.tokenizer.clean_up_tokenization_spaces = True
         loaded.tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
         return loaded
@@ -93,6 +96,7 @@ class Otter(Composed):
         """Encode a batch; each row has a picture."""
         side = int(loaded.parts["vision"]["image_size"])
         black = Image.new("RGB", (side, side))
+        # A picture in every row, so that prompts without one need no path of their own.
         pictures = [black if prompt.image is None else prompt.image.load() for prompt in batch]
         segments = [self.segments(loaded.tokenizer, prompt) for prompt in batch]
         return Encoded(segments, self.pixels(pictures, side), tuple(range(len(batch))))

@@ -123,11 +123,13 @@ class OtterNet(nn.Module):
     def shown(self, inputs: Inputs) -> Iterator[dict[str, Any]]:
         """For one call of `generate`: tokens from `<image>` on look at their row's image, generated ones too."""
         images = inputs.images
+        # Tokens before the image, padding among them, look at nothing.
         prompt = (inputs.ids == self.media).cumsum(dim=1) == 1
 
         def before(layer: str) -> Any:
             def hook(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                 states, *others = args
+                # `generate` repeats rows for beams, and the hook is the only place that sees how often.
                 beams = len(states) // len(images)
                 after = prompt if states.shape[1] > 1 else prompt[:, -1:]
                 looking = after.repeat_interleave(beams, 0)
@@ -138,6 +140,7 @@ class OtterNet(nn.Module):
         blocks = self.language_model.transformer.blocks
         hooks = [blocks[int(layer)].register_forward_pre_hook(before(layer)) for layer in self.crossing]
         try:
+            # For what counts over ids (no_repeat_ngram_size); -1 for padding would be no token.
             yield {"input_ids": inputs.ids.clamp(min=0)}
         finally:
             for hook in hooks:

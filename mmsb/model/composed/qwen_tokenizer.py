@@ -31,7 +31,9 @@ def qwen_tokenizer(file: Path) -> Any:
     # tiktoken's own reader keeps a copy of each file by its path, and gives it again when the file has changed
     converter.load_tiktoken_bpe = lambda _: read_ranks(file)
     fast = converter.converted()
+    # Qwen's own tokenizer normalises before it looks up bytes.
     fast.normalizer = normalizers.NFC()
+    # The chat model ends a turn, not a text.
     return PreTrainedTokenizerFast(tokenizer_object=fast, eos_token=TURN_END, pad_token=END)
 
 

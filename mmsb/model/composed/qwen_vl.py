@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from mmsb.config import settings
-from mmsb.convert.rename import Rules
+from mmsb.convert.rename import Rules, parted
 from mmsb.convert.source import Sources
 from mmsb.model.composed.base import Composed
 
@@ -28,6 +28,7 @@ VIT = {
 }
 QWEN_7B = {
     "model_type": "qwen2",
+    # More than its tokens: the rows that fill up to a multiple of 128 are in the published file.
     "vocab_size": 151936,
     "hidden_size": 4096,
     "intermediate_size": 11008,
@@ -81,12 +82,7 @@ class QwenVL(Composed):
 
     def convert(self, sources: Sources) -> Iterator[tuple[str, Any]]:
         """Rename; part the language model's joined query, key and value."""
-        for key, tensor in super().convert(sources):
-            if ".self_attn.qkv." in key:
-                for name, part in zip("qkv", tensor.chunk(3), strict=True):
-                    yield key.replace(".qkv.", f".{name}_proj."), part.contiguous()
-            else:
-                yield key, tensor
+        return parted(super().convert(sources))
 
     def tokenizer(self, sources: Sources) -> Any:
         """Qwen's tokenizer from its ranks."""

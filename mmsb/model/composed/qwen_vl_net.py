@@ -28,6 +28,7 @@ class Block(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[n, tokens, width] -> the same shape."""
+        # Heads outside, thirds inside: the other way round the shapes fit too, and the picture is noise.
         q, k, v = self.in_proj(self.norm1(states)).unflatten(-1, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4)
         states = states + self.out_proj(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         passed: torch.Tensor = self.c_proj(gelu(self.c_fc(self.norm2(states))))
@@ -73,6 +74,7 @@ class Resampler(nn.Module):
         values = self.ln_kv(self.kv_proj(seen))
         keys = values + stretched(self.pos_embed, seen.shape[1])
         queries = (self.ln_q(self.query) + self.pos_embed).expand(len(seen), -1, -1)
+        # Places are on the keys alone; the values are what was seen.
         attended, _ = self.attn(queries, keys, values, need_weights=False)
         normed: torch.Tensor = self.ln_post(attended)
         return normed @ self.proj
@@ -99,6 +101,7 @@ def stretched(positions: torch.Tensor, length: int) -> torch.Tensor:
     if len(positions) == length:
         return positions
     old, new = round(len(positions) ** 0.5), round(length**0.5)
+    # In float32 and back: interpolated in half precision, the embedding would be another.
     square = positions.float().view(1, old, old, -1).permute(0, 3, 1, 2)
     wide = interpolate(square, size=(new, new), mode="bicubic", align_corners=False)
     return wide.permute(0, 2, 3, 1).flatten(0, 2).to(positions.dtype)

@@ -25,11 +25,13 @@ def assemble(net: Any, batch: Sequence[Sequence[Sequence[int]]], images: Any, ro
     sequences = [_row(table, segments, image_of.get(row)) for row, segments in enumerate(batch)]
     length = max(len(ids) for _, ids in sequences)
     embeds = torch.stack([pad(embedded, (0, 0, length - len(ids), 0)) for embedded, ids in sequences])
+    # On the left: the first new token must follow the prompt's last one in every row.
     ids = torch.stack([pad(ids, (length - len(ids), 0), value=PADDING) for _, ids in sequences])
     mask, visual = (ids != PADDING).long(), ids == VISUAL
     return Inputs(embeds, mask, ids.masked_fill(ids < 0, -1), visual, images, tuple(rows))
 
 
+# Negative, so that no token's id can be taken for them.
 PADDING, VISUAL = -2, -1
 
 
