@@ -33,6 +33,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """What evaluates from Python, and what components of your own need; importing the package loads nothing."""
+    # `mmsb.api` last: it brings Hydra, which a component of one's own that only imports `mmsb.Prompt` need not load.
     for module in ("mmsb.config", "mmsb.errors", "mmsb.types", "mmsb.api") if name in __all__ else ():
         found = vars(import_module(module)).get(name)
         if found is not None:

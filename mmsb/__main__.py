@@ -28,6 +28,8 @@ def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
 def main() -> int:
     """The console script `mmsb`."""
     code = run_command("config", task, before=before)
+    # After the command, not from a callback of Hydra's: the runs of a sweep may have ended in other processes, and some
+    # of them badly.
     from mmsb.sweep import finish_sweep
 
     return finish_sweep() or code

@@ -91,6 +91,7 @@ def evaluate(
         "tracker": tracker,
     }
     for group, value in chosen.items():
+        # Hydra would merge a list of options into one, and the number that came out would look right.
         if group in ONE and not isinstance(value, str | None):
             raise ConfigError(f"{group}={value!r}: one option is meant", "Call evaluate once for each.")
     given = {key: value for key, value in chosen.items() if value is not None} | dict(settings or {})
@@ -130,6 +131,7 @@ def rates(runs: Finished | Sequence[Finished]) -> pandas.DataFrame:
                     ends = {end: column.run.metrics.get(key + suffix) for end, suffix in ENDS.items()}
                     found.append({**who, "metric": name, "scope": scope, "value": column.run.metrics[key], **ends})
     names = ["run", *FACETS, "metric", "scope", "value", *ENDS]
+    # A column that is all None would be one of objects, which means and plots refuse.
     return pandas.DataFrame(found, columns=pandas.Index(names)).astype(dict.fromkeys(("value", *ENDS), "float64"))
 
 
@@ -191,12 +193,14 @@ def _evaluated(words: Sequence[str]) -> Finished:
             run_hydra(parse(words), "config", task)
         except ERRORS as error:
             raise readable(error, words) from error
+    # Read back from the disk: what Python sees is what the command, the page and MLflow see.
     return finished_run(folders[0])
 
 
 def _outside_loops(work: Callable[[], T]) -> T:
     """Do it here, or, where an event loop runs already (a notebook's), in a thread of its own."""
     try:
+        # asyncio refuses a second loop in one thread, and the driver has its own.
         asyncio.get_running_loop()
     except RuntimeError:
         return work()

@@ -43,6 +43,7 @@ class Expected:
 
     def announce(self) -> None:
         """Have the end of this command, and all its processes, know it."""
+        # The environment reaches the processes of every launcher, which share no memory with this one.
         os.environ[PLAN] = json.dumps(asdict(self))
 
 
@@ -63,6 +64,7 @@ def kept_plan(folder: Path) -> Expected | None:
     """What was left there; None where nothing was."""
     try:
         return Expected(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+    # A run of the Python API, or one that began before the folder was cleaned, has no plan: that is no error.
     except FileNotFoundError:
         return None
 

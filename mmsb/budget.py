@@ -74,6 +74,7 @@ class Purse:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         self._threads = threading.Lock()  # the file's lock keeps processes apart, not threads
+        # By the clock on the wall: runs of a sweep in several processes count from one beginning.
         self._began = float(os.environ.get(BEGAN, time.time()))
 
     def close(self) -> None:
@@ -86,6 +87,8 @@ class Purse:
         Raises:
             BudgetReached: there is not enough left; nothing was taken.
         """
+        # Taken before the call and not after: calls that are under way at the same time would all see room for one
+        # more.
         limits = self.budget
         with self._locked() as spent:
             if limits.calls is not None and spent["calls"] + calls > limits.calls:

@@ -122,6 +122,7 @@ class CallsOf:
 
     def of(self, sample: str) -> list[Mapping[str, Any]]:
         """The calls of a sample, in the order in which they began."""
+        # Votes and variants end in any order; who reads a trace wants to see what led to what.
         return sorted(self._read(sample), key=lambda call: float(call["started"]))
 
     def _read(self, sample: str) -> Iterator[Mapping[str, Any]]:

@@ -77,6 +77,7 @@ def judged_again(before: Mapping[str, Any] | None, judge: Judge) -> Comparabilit
         before: what was decided when the answers were made; None where that is not known.
         judge: the new judge.
     """
+    # A run of an older version says nothing of this: not known is not the same as comparable.
     known = before["reasons"] if before else ["answers: how they were made is not known here"]
     return Comparability((*(reason for reason in known if not reason.startswith("judge:")), *_judge(judge)))
 
@@ -158,6 +159,7 @@ def _pictures(experiment: Experiment) -> Iterator[str]:
     dataset, mode = experiment.dataset, experiment.image_mode
     if isinstance(dataset, MMSafetyBench) and (dataset.folder / MADE).is_file():
         yield f"pictures: made with mmsb.create, says {dataset.folder / MADE}"
+    # SD pictures are files: how they were made is not in them.
     shown = (mode.picture(question, dataset) for question in experiment.questions()) if mode.image != "SD" else ()
     if differing := {how for picture in shown if picture for how in _drawn(picture)}:
         yield f"pictures: {', '.join(sorted(differing))}"
@@ -208,7 +210,6 @@ def _settled(model: Local) -> dict[str, Any]:
 
 def _judge(judge: Judge) -> Iterator[str]:
     """The authors' prompts, asked of GPT-4."""
-    judge = judge
     if not isinstance(judge, Official):
         yield f"judge: {judge.name}, the paper's is GPT-4 with the authors' prompts (judge=official)"
     elif not judge.model.name.rpartition("/")[2].startswith(JUDGE):

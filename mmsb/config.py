@@ -85,6 +85,7 @@ def _built(node: Any, key: str, packages: Sequence[str]) -> Any:
         return [_built(value, f"{key}[{place}]", packages) for place, value in enumerate(node)]
     if not isinstance(node, dict):
         return node
+    # Before its parts are built: a foreign class is refused before anything of it has had an effect.
     kind = targets.find(node["_target_"], key, packages) if "_target_" in node else None
     values = {
         name: _built(value, f"{key}.{name}".lstrip("."), packages) for name, value in node.items() if name != "_target_"
@@ -101,6 +102,7 @@ def _called(kind: type, values: dict[str, Any], key: str) -> Any:
         allowed = [field.name for field in dataclasses.fields(kind)]
         problems = [_problem(detail, key, allowed) for detail in error.errors()]
         lacking = [key for detail in error.errors() if detail["type"] in MISSING for key in [str(detail["loc"][-1])]]
+        # Only where nothing else is wrong: what is missing is often missing because its name was mistyped beside it.
         if lacking and len(lacking) == len(problems):
             raise ConfigError("\n".join(problems), f"Add {' '.join(f'{key}=...' for key in lacking)}") from error
         raise ConfigError(

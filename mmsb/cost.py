@@ -87,6 +87,7 @@ def total(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
     lines = [line for line in cost["lines"] if not stages or line["stage"] in stages]
     found: dict[str, float | None] = {}
     for name in COUNTS:
+        # One unknown part makes the whole unknown: a sum without it would be too low and look complete.
         values = [line[name] for line in lines]
         found[name] = None if None in values else sum(values)
     return found

@@ -12,12 +12,14 @@ from types import ModuleType
 
 def digest(value: object) -> str:
     """32 hex digits of SHA-256 over the canonical JSON of `value` (sorted keys, ASCII)."""
+    # ASCII, since texts from outside may hold halves of surrogate pairs, which no UTF-8 can carry.
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return digest_bytes(text.encode("ascii"))
 
 
 def digest_bytes(data: bytes) -> str:
     """32 hex digits of SHA-256 over raw bytes."""
+    # 128 bits: no two of any number of answers collide, and names of files stay short enough to read.
     return hashlib.sha256(data).hexdigest()[:32]
 
 
@@ -38,6 +40,7 @@ def digest_folder(folder: Path) -> str:
     before, parts = len(known), []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         stat = path.stat()
+        # Nanoseconds: a checkpoint that is trained again in the same second has another time.
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
         known[key] = known.get(key) or digest_file(path)
         parts.append([path.relative_to(folder).as_posix(), known[key]])

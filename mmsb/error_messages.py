@@ -37,6 +37,8 @@ def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
 
 def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
     first, *hints = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    # By class where Hydra has one, else by its text: most of its errors are one class and tell themselves apart in
+    # words.
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _no_option(error.missing_cfg_file, error.options)
     if first.startswith("Ambiguous value for argument") and (several := _ambiguous(first)):
@@ -83,6 +85,7 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
     group, _, rest = key.partition(".")
     typed = [argument.partition("=")[2] for argument in arguments if argument.lstrip("+~").startswith(f"{key}=")]
     if group in SEVERAL and rest and isinstance(node, DictConfig) and rest.partition(".")[0] not in node:
+        # Only what some chosen defense has, or a bare word: else the key is a typing error of another kind.
         parts = [one for one in node.values() if isinstance(one, DictConfig)]
         if any(rest.partition(".")[0] in part for part in parts) or "." not in rest:
             return nameless(key, typed[-1] if typed else "...", node)

@@ -25,7 +25,7 @@ class MmsbError(Exception):
         self.problem = problem
         self.remedy = remedy
 
-    def __reduce__(self) -> tuple[type[MmsbError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[MmsbError], tuple[str, ...]]:
         """Cross to another process with both sentences: exceptions are else made again of one text."""
         return type(self), (self.problem, self.remedy)
 
@@ -53,6 +53,10 @@ class MissingGlyphs(DataError):
         """See `MmsbError`."""
         super().__init__(problem, remedy)
         self.letters = letters
+
+    def __reduce__(self) -> tuple[type[MmsbError], tuple[str, ...]]:
+        """With its letters too: it is made again with all that it was made of."""
+        return type(self), (self.problem, self.remedy, self.letters)
 
 
 class StoreError(MmsbError):

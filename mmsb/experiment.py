@@ -116,6 +116,8 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         MmsbError: a setting, the dataset, the store or the model is unusable as a whole.
     """
     started, noted = time.monotonic(), Notes()
+    # Before the store is opened and anything is loaded: a picture that is missing at the end of 5,040 questions would
+    # otherwise show after hours.
     total = check(experiment)
     prices = experiment.prices and experiment.prices.through_batches(batched(run.config))
     store = Store(experiment.output_dir / "store")
@@ -145,6 +147,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             results.add(result)
             told(result)
             note(result, noted)
+        # In the dataset's order, though they came in any: the file's bytes must not depend on timing.
         digest = results.write(noted.order)
         calls.keep()
     store.close()
@@ -198,6 +201,7 @@ def check(experiment: Experiment) -> int:
         DataError: a questions file is broken, or pictures are missing or cannot be typed; names them.
     """
     trained = {
+        # By phrase, since a user's copy of a question has another id.
         phrase.casefold(): defense.name
         for defense in experiment.defense.values()
         if isinstance(defense, Prepared)

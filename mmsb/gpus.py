@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from mmsb.errors import ConfigError
+from mmsb.processes import cores
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SWEEPS = "MMSB_GPUS"  # of the process that began the sweep: submitit hides all GPUs from the processes it begins here
@@ -21,6 +22,7 @@ _held: dict[str, IO[bytes]] = {}  # what this process claimed, and its lock
 
 def visible_gpus() -> list[str]:
     """Their ids as CUDA_VISIBLE_DEVICES takes them, in its order; without it all that the driver lists."""
+    # Before nvidia-smi is asked: it lists all of a machine's GPUs, those of other jobs among them.
     named = os.environ.get(VISIBLE)
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -34,7 +36,7 @@ def visible_gpus() -> list[str]:
 
 def side_by_side() -> int:
     """How many runs with local models go on at a time on this machine: one a GPU, without GPUs one a core."""
-    return len(visible_gpus()) or _cores()
+    return len(visible_gpus()) or cores()
 
 
 def claim(wait: bool) -> None:
@@ -52,7 +54,7 @@ def claim(wait: bool) -> None:
         return
     shared = os.environ.get(SWEEPS)
     gpus = visible_gpus() if shared is None else list(filter(None, shared.split(",")))
-    places = [f"gpu {name}" for name in gpus] or [f"core {number}" for number in range(_cores())]
+    places = [f"gpu {name}" for name in gpus] or [f"core {number}" for number in range(cores())]
     while not (taken := next((place for place in places if _take(place)), None)):
         if not wait:
             raise ConfigError(
@@ -64,6 +66,7 @@ def claim(wait: bool) -> None:
 
 
 def _take(place: str) -> bool:
+    # Not in `outputs/`: two sweeps with different folders share the same GPUs.
     folder = Path(tempfile.gettempdir()) / f"mmsb-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     lock = (folder / f"{place.replace('/', '_')}.lock").open("wb")
@@ -72,9 +75,6 @@ def _take(place: str) -> bool:
     except OSError:
         lock.close()
         return False
+    # Kept open: a lock goes with the last descriptor of its file.
     _held[place] = lock
     return True
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

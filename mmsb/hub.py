@@ -27,6 +27,8 @@ def check_at_hand(key: str, name: str, revision: str | None = None) -> None:
     folder = Path(name).expanduser()
     if folder.is_dir() or constants.HF_HUB_OFFLINE:  # offline by wish: the library says at once what it lacks
         return
+    # A hub id has one slash at most; anything else that looks like a path is a folder that was mistyped, and the hub's
+    # own error would speak of repository names.
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelError(f"{key}={name}: there is no such folder", "Give a folder on disk, or a hub id: OWNER/NAME.")
     if use_cache_where_unreachable():
@@ -58,6 +60,8 @@ def reachable(endpoint: str) -> bool:
     parts = urlsplit(endpoint)
     try:
         port = parts.port or (80 if parts.scheme == "http" else 443)
+        # A connection alone, no request: whether the network lets one through is what takes minutes to find out
+        # otherwise.
         socket.create_connection((parts.hostname or "", port), PATIENCE).close()
     except OSError:
         return False

@@ -235,6 +235,7 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
     """
     _refuse_options(args)
     refuse_unreadable(args.overrides)
+    # Without it Hydra warns and, as its version 1.1 did, changes into the folder of each run.
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     path = _search_path(args.config_dir)
@@ -284,6 +285,7 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, name: str, task: Task) -> 
         _run_app(
             run=not args.multirun,
             multirun=args.multirun,
+            # An experiment file may ask for a sweep by itself (`hydra.mode: MULTIRUN`).
             mode=None if args.multirun else hydra.get_mode(name, args.overrides),
             hydra=hydra,
             config_name=name,

@@ -140,6 +140,7 @@ def described(name: str, model: Any) -> Preset:
 def here(model: Any) -> str:
     """What of a local model is on this machine's disk."""
     folder = Path(model.name_or_path).expanduser()
+    # A folder that is named before it is filled (by a conversion that was killed) is not there yet.
     if (folder / "config.json").is_file():
         return "ready"
     if hasattr(model, "source"):
@@ -163,6 +164,7 @@ def show(found: list[Preset]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    # In a pipe there is no width to fit, and cut cells cannot be searched.
     out = Console() if sys.stdout.isatty() else Console(width=200)
     for title, rows in sections(found):
         table = Table(title=title, title_justify="left", title_style="bold")

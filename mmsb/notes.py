@@ -35,6 +35,7 @@ class Notes:
 
     def so_far(self, bill: Bill | None) -> Iterator[str]:
         """What a progress line says beside how far it is; of money what is spent now, not what the store saved."""
+        # Over what was rated: answers that are missing would pull a share of all towards nought.
         if rated := self.labels["safe"] + self.labels["unsafe"]:
             yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
         if self.failures:

@@ -10,4 +10,5 @@ PACKAGE = Path(__file__).resolve().parent
 def conf_dir() -> Path:
     """The folder of config groups."""
     checkout = PACKAGE.parent / "conf"
+    # By a file of ours: some other `conf` may lie beside an installed package, in site-packages.
     return checkout if (checkout / "config.yaml").is_file() else PACKAGE / "conf"

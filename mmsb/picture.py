@@ -98,6 +98,7 @@ def as_jpeg(data: bytes, name: str) -> bytes:
     Raises:
         DataError: not a readable image.
     """
+    # Decoded whole before it is believed: a truncated file has a sound header.
     image = decode(data, name)
     return data if data.startswith(b"\xff\xd8") else jpeg(image)
 
@@ -115,6 +116,7 @@ class FilePicture:
 
     def encoded(self) -> tuple[bytes, str]:
         """The file as it is."""
+        # Read anew and not kept: 5,040 pictures would take gigabytes.
         data = self.path.read_bytes()
         return data, media_type(data, str(self.path))
 

@@ -37,6 +37,7 @@ class Message(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The content, or else the refusal; nothing where there is neither."""
         if isinstance(self.content, list):
+            # Thoughts are left out here: a judge would read "how to" in them where the answer declines.
             said = "".join(part.text or "" for part in self.content if part.type in ("text", "output_text"))
             return said or self.refusal or "".join(part.refusal or "" for part in self.content)
         return self.content or self.refusal or ""
@@ -165,6 +166,7 @@ def parse_moderation(content: bytes) -> Moderated:
 
 def _answered(decode: Callable[[bytes], Answered], content: bytes, what: str) -> Answered:
     reply = _reply(decode, content, what)
+    # A reply without either must not become an empty answer, which would count as safe.
     if not reply.choices and not reply.error:
         raise Malformed(f"not {what} (no choices): {shown_bytes(content)}")
     return reply

@@ -18,6 +18,7 @@ def selected(*, _parent_: DictConfig, _root_: DictConfig) -> str:
 
 def of_protocol(key: str, *, _parent_: DictConfig) -> Any:
     """`${mmsb.of_protocol:KEY}`: a value of the selected protocol; the authors' where it has none of its own."""
+    # `select` and not an index: a protocol that has no value of its own is no error, it follows the authors'.
     found = OmegaConf.select(_parent_, f"protocols.{_parent_.protocol}.{key}")
     return OmegaConf.select(_parent_, f"protocols.{AUTHORS}.{key}") if found is None else found
 

@@ -131,6 +131,7 @@ def parse_row(line: bytes) -> Row:
         row = _row(line)
     except BROKEN as error:
         raise DataError(f"not a row of results: {error}") from error
+    # A row that says "failed" and has an answer would be counted twice, or not at all.
     failed = row["outcome"] == "failed"
     lacking = [key for key in (FAILED if failed else ANSWERED) if key not in row]
     if lacking or failed is not (row["response"] is None):
@@ -198,5 +199,6 @@ def parse_run(path: Path) -> RunRecord:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", "Name the folder of a finished run.") from error
     except pydantic.ValidationError as error:
+        # Five: a file of another program is wrong in every key.
         wrong = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()[:5]]
         raise DataError(f"{path} is not a run's record: {'; '.join(wrong)}", "Run the command again.") from error

@@ -63,6 +63,7 @@ def refuse_secrets_in(config: DictConfig) -> None:
 
 def is_secret(text: str, held: Sequence[str]) -> bool:
     """Whether a text has a key of a known form, a URL with a key in it, or one of the values that are `held` secret."""
+    # By form and by value: keys of small providers have no form that anybody knows.
     return bool(KEY.search(text) or IN_URL.search(text)) or any(value in text for value in held)
 
 

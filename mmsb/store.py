@@ -77,6 +77,7 @@ class Store:
         return self._shelves[key]
 
     def _folder(self, engine: Engine, key: str) -> Path:
+        # The slug is for people; the digits tell fingerprints apart, 48 bits of them for a handful of folders.
         slug = re.sub(r"[^A-Za-z0-9.-]+", "-", engine.name).strip("-.")[:60]
         return self.root / f"{slug}-{key[:12]}"
 
@@ -238,6 +239,8 @@ class _Writer:
     def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
         self.number = 0  # among the files of its shelf
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        # The time first, so that files sort by age; the host, since two machines that share a disk have the same
+        # process ids.
         name = f"{stamp}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
         self.path = folder / name
         try:

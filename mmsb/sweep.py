@@ -43,6 +43,7 @@ class SweepCallback(Callback):
         folder = Path(config.hydra.sweep.dir).absolute()
         os.environ[SWEEP_VARIABLE] = str(folder)
         axes = _axes(config)
+        # Now: submitit's workers start with none visible, and cannot ask.
         os.environ[SWEEPS] = ",".join(visible_gpus())
         os.environ[SWEPT_VARIABLE] = ",".join(axes)
         if config.hydra.runtime.choices.get("hydra/sweeper") == "basic":  # others decide on their way how many
@@ -112,6 +113,7 @@ def finish_sweep() -> int:
         tell(sentence_of_all([run.values["record"]["comparable"] for run in runs]))
         written = _show_page(runs, folder)
         print(f"runs: {folder}")
+    # From the disk and not from memory: runs may have ended in processes of a launcher, or on other machines.
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
@@ -120,6 +122,7 @@ def finish_sweep() -> int:
         say(f"{len(stopped)} runs were stopped by the budget, and are not in the table: {_numbers(stopped)}")
     began = os.environ.get(BEGAN)
     show_bill(sorted(folder.glob("*/")), time.time() - float(began) if began else None)
+    # Last: what it links to (page, bill) must be there when somebody follows the link.
     _close(folder, runs, not (errors or stopped), written)
     return 1 if errors else EXIT_STOPPED if stopped else 0
 

@@ -51,6 +51,7 @@ def find(target: object, key: str, packages: Sequence[str]) -> type:
         )
     found = attribute(module, name, named)
     cls = _classes.get(target)
+    # Both: a name that merely points to a registered class from elsewhere is not where it is declared.
     if cls is None or found is not cls:
         raise ConfigError(
             f"{named} is not allowed: there is no class of settings {name} in {module}", _remedy(found, name)
@@ -64,6 +65,7 @@ def attribute(module: str, name: str, named: str) -> Any:
     Raises:
         ConfigError: the module fails while it is imported.
     """
+    # `import_module` would import the parents of a module that is not there, and so run their code.
     if module not in sys.modules and spec_of(module) is not None:
         _load(module, named)
     return vars(sys.modules[module]).get(name) if module in sys.modules else None

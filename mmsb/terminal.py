@@ -27,7 +27,6 @@ def console() -> Console:
     """Standard output; of fixed width when it is not a terminal, so that tables do not break."""
     # Rich wraps at 80 where nobody looks, and a table in a log is then broken in the middle.
     out = Console()
-    # Rich takes 80 columns for a pipe, where a log has room
     return out if out.is_terminal else Console(width=WIDTH_WHEN_PIPED)
 
 
@@ -38,9 +37,9 @@ def percent(rate: Rate | None) -> str:
     return f"{100 * rate.value:5.1f} [{100 * rate.low:4.1f}, {100 * rate.high:5.1f}]"
 
 
-def _plain(rate: Rate) -> str:
-    """The same in a sentence, where nothing stands above it."""
-    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+def inline(rate: Rate | None) -> str:
+    """The same inside a sentence, where nothing stands in columns."""
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]" if rate else "-"
 
 
 def short(rate: Rate | None) -> str:
@@ -110,7 +109,7 @@ def print_line(run: Run, summary: Summary) -> None:
     """The run's averages in one line, as soon as it is finished."""
     average = next(line for line in summary.groups if line.name == "macro")
     rates = [
-        f"{metric.title} {_plain(average.rates[metric.name])}{_aside(average, metric)}"
+        f"{metric.title} {inline(average.rates[metric.name])}{_aside(average, metric)}"
         for metric in declared.METRICS
         if _in_table(metric, [average])
     ]

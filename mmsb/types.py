@@ -133,6 +133,7 @@ class Prompt:
         """Digest of everything shown to the model (32 hex digits)."""
         image = self.image.identity if self.image else None
         shown: list[object] = [self.text, self.system, image, self.repeat]
+        # Only where there is one: what was stored before these fields existed keeps its key, and is not paid for again.
         if self.reply is not None or self.how is not None:
             shown.append(self.reply)
         if self.how is not None:

@@ -27,6 +27,7 @@ def usage(config_name: str, config_dir: str | None, overrides: Sequence[str]) ->
         # Also of the user's own folders: an option that is not listed is not found.
         for path in root.glob("*/**/*.yaml"):
             groups[path.parent.relative_to(root).as_posix()].add(path.stem)
+    # A file and not Hydra's `help.template`: that one is composed with the whole configuration first.
     text = (PACKAGE / "help" / f"{config_name}.txt").read_text(encoding="utf-8").rstrip()
     told = OPTIONS.sub(lambda found: ", ".join(sorted(groups[found[1]])), text)
     return fitted(told, shutil.get_terminal_size((WIDTH, 24)).columns)

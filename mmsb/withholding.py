@@ -29,5 +29,7 @@ def without(row: Row, withhold: Withhold) -> dict[str, Any]:
     """
     if withhold == "nothing":
         return dict(row)
+    # Names of what goes, and a row of what stays: a key that a later version adds is told, so it belongs in one of the
+    # two lists above from its first day.
     gone = {*WRITTEN, *(ASKED if withhold == "all" else ()), *(("prompt", "system") if row.get("steps") else ())}
     return {key: value for key, value in row.items() if key not in gone}

@@ -63,10 +63,10 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
-    ("hub", "interrupts", "picture", "progress", "processes", "console", "secret", "resolvers"),
+    ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("targets", "texts", "digest", "layout", "pieces"),
     ("claims", "gpus"),
-    ("paths", "errors"),
+    ("paths", "errors", "processes"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 

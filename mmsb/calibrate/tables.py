@@ -16,7 +16,7 @@ from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.discrimination import Discrimination
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
-from mmsb.terminal import LEFT, console
+from mmsb.terminal import LEFT, console, inline
 
 TITLES = {
     "all": "All",
@@ -161,7 +161,7 @@ def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes],
             continue
         further = [ends(other) for scopes in drifted.values() if (other := scopes[scope])]
         observed = "-" if found.observed is None else f"{100 * found.observed:.1f}"
-        table.add_row(TITLES[scope], observed, corrected_cell(found.value), *further, note(found))
+        table.add_row(TITLES[scope], observed, inline(found.value), *further, note(found))
     return table
 
 
@@ -173,11 +173,6 @@ def note(found: Corrected) -> str:
     if found.unclipped != found.value.value:
         return f"clipped from {100 * found.unclipped:.1f}: the labels do not fit this run"
     return ""
-
-
-def corrected_cell(rate: Rate) -> str:
-    """A rate in percent with its interval."""
-    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
 def ends(found: Corrected) -> str:

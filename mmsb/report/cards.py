@@ -40,6 +40,7 @@ class Alike:
     def marks(self, rows: Mapping[int, Row]) -> list[str]:
         """What is worth looking at in a card, as the filters name it."""
         labels = {number: row["label"] for number, row in rows.items()}
+        # What failed says nothing of what the model would do: it must not show as a change of mind.
         refusals = {n: row["refusal"] for n, row in rows.items() if row["label"] not in ("failed", "filtered")}
         found = {
             "flipped": any(_differ(labels, (plain, n)) for plain, group in self.undefended for n in group),
@@ -86,6 +87,7 @@ def _spots(columns: Sequence[Column]) -> dict[Place, list[tuple[int, int]]]:
                 if not line.endswith(b"\n"):
                     break  # of a run that goes on
                 row = orjson.loads(line)
+                # The image mode is not in it: a card is one question in all modes.
                 key = (row["scenario"], row["question_id"], row["benign"], row["repeat"])
                 spots.setdefault((column.facets["dataset"], *key), []).append((number, offset))
                 offset += len(line)

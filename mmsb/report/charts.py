@@ -21,6 +21,7 @@ def headline(columns: Sequence[Column]) -> Any:
     if not values:
         return None
     modes, systems = distinct(values, "mode"), distinct(values, "who")
+    # Above, colours tell nothing apart any more: systems become lines, and modes, at most four, the colours.
     if len(systems) <= FEW:
         return _dots(values, "mode", modes, "who", systems)
     return _dots(values, "who", systems, "mode", modes)
@@ -52,6 +53,7 @@ def heat_map(columns: Sequence[Column]) -> Any:
     ]
     if not values:
         return None
+    # Where two runs share system and mode (two datasets, say) one would hide the other.
     one_each = len({(v["who"], v["mode"]) for v in values}) == len({v["label"] for v in values})
     across = "mode" if one_each else "label"
     base = alt.Chart(data(values)).encode(
@@ -60,7 +62,8 @@ def heat_map(columns: Sequence[Column]) -> Any:
     )
     scale = alt.Scale(scheme="yelloworangered", domain=[0, 100])
     cells = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None))  # the cells hold numbers
-    dark = alt.condition("datum.value > 62", alt.value("white"), alt.value("black"))
+    # From there on white has more contrast than black on this scheme's reds (4.6 of either at the change).
+    dark = alt.condition("datum.value > 73", alt.value("white"), alt.value("black"))
     chart = (cells + base.mark_text(fontSize=10).encode(text=alt.Text("value:Q", format=".0f"), color=dark)).properties(
         width=alt.Step(46), height=alt.Step(STEP)
     )
@@ -75,6 +78,7 @@ def radar(columns: Sequence[Column]) -> Any:
     """The paper's radar: attack success on an axis for each scenario, a line for each image mode, a panel a system."""
     titles = _titles(columns)
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
+    # Two axes enclose no area.
     if len(titles) < 3 or not rated:
         return None
     alt = library()
@@ -93,6 +97,7 @@ def _web(titles: Mapping[str, str]) -> Any:
         _at(n, len(titles), ring) | {"ring": ring, "n": n} for ring in (25, 50, 75, 100) for n in range(len(titles))
     ]
     names = [_at(n, len(titles), 112) | {"title": _short(title)} for n, title in enumerate(titles.values())]
+    # Vega has no polar coordinates: points of the circle are computed, and joined by closed lines.
     lines = alt.Chart(data(rings)).mark_line(interpolate="linear-closed", color=LINE, strokeWidth=1)
     side = alt.ExprRef("datum.x > 9 ? 'left' : datum.x < -9 ? 'right' : 'center'")
     words = alt.Chart(data(names)).mark_text(fontSize=9, align=side).encode(_x(), _y(), text="title:N")

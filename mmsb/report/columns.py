@@ -64,6 +64,7 @@ class Column:
             return known
         kinds = (ASR.name, FALSE_REFUSALS.name)
         rates = [key.split("/", 1) for key in self.run.metrics if f"{key}_low" in self.run.metrics and "/" in key]
+        # From the metrics, since a dataset with scenarios of its own has none in the configuration.
         rated = dict.fromkeys(name for kind, name in rates if kind in kinds and name not in SCOPES)
         return {name: known.get(name) or name.replace("_", " ") for name in rated}
 

@@ -130,6 +130,7 @@ def paper(columns: Sequence[Column]) -> Table:
     """The averages beside the paper's, where it has the system, and whether the two may be compared."""
     rows: list[list[Cell]] = []
     for column in columns:
+        # Theirs are shown even where ours may not stand beside them; the reasons why not stand in the same line.
         theirs = published_asr(column.run.values["choices"])
         if "macro" in theirs:
             verdict = comparable(column) or "not established: settings, pictures and judge may differ"

@@ -16,6 +16,7 @@ def svg(chart: Any) -> str:
     """A chart as SVG."""
     import vl_convert
 
+    # vl-convert carries its own engine and fonts: no browser, no network, and the same picture on every machine.
     drawn: str = vl_convert.vegalite_to_svg(chart.to_dict())
     return drawn
 

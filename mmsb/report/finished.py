@@ -79,5 +79,6 @@ def finished_runs(folder: Path) -> list[Finished]:
     Raises:
         DataError: a run's rows are not those of its `run.json`.
     """
+    # By number: as texts 10 would come before 2.
     paths = sorted(folder.glob("*/run.json"), key=lambda path: int(path.parent.name))
     return [finished_run(path.parent) for path in paths]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ def write_page(
     """
     columns = named(runs)
     whole = form == "file" or (form == "auto" and one_file(runs))
+    _clear(folder, whole, withhold)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     thumbnails = [Pictures(run, folder / PICTURES, packages) for run in runs]
     chunks = _chunks(columns, thumbnails, withhold)
@@ -82,6 +84,7 @@ def write_page(
     changes = effects([column.run for column in finished])
     draft = folder / f".{FILE}.tmp"
     with draft.open("w", encoding="utf-8") as file:
+        # Generated piece by piece: a page of 8,000 samples with its pictures is tens of megabytes.
         for text in template(SOURCES, FILE).generate(
             about=_embedded(_about(columns, withhold)),
             figures=[(f, _inline(svg(f.chart))) for f in figures(finished, changes)],
@@ -100,6 +103,15 @@ def write_page(
     if not any((folder / PICTURES).iterdir()):
         (folder / PICTURES).rmdir()
     return folder / FILE
+
+
+def _clear(folder: Path, whole: bool, withhold: Withhold) -> None:
+    """Take away what an earlier page left there and this one does not hold."""
+    # Folders are shared as they are: what lies beside a page that withholds answers is sent with it.
+    if whole:
+        shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+    if withhold == "all":
+        shutil.rmtree(folder / PICTURES, ignore_errors=True)
 
 
 def figures(columns: Sequence[Column], changes: Sequence[Effect]) -> list[Figure]:
@@ -165,6 +177,7 @@ def _about(columns: Sequence[Column], withhold: Withhold) -> dict[str, Any]:
 def _chunks(columns: Sequence[Column], found: Sequence[Pictures], withhold: Withhold) -> Iterator[Sequence[Any]]:
     """The cards, some at a time."""
     rest = cards(columns, lambda number, row: found[number].thumbnail(row), withhold)
+    # A card holds a cell a run, so that with many runs fewer cards make a chunk of the same weight.
     size = max(1, CHUNK // max(1, len(columns)))
     while batch := list(islice(rest, size)):
         yield batch
@@ -191,6 +204,8 @@ def _beside(chunks: Iterable[Sequence[Any]], folder: Path) -> Iterator[Any]:
         old.unlink()
     for number, batch in enumerate(chunks):
         name = f"{number:05}.js"
+        # A script that calls with a text, since a page opened from disk may load scripts and nothing else (no `fetch`
+        # from `file:`); a text, since JSON.parse is faster than a script's own literals and runs nothing.
         (folder / name).write_text(f"mmsbChunk({_json(_json(batch))});\n", encoding="utf-8")
         yield _embedded(f"{folder.name}/{name}")
 
@@ -237,6 +252,7 @@ def own_parts(scripts: Sequence[str]) -> dict[str, Any]:
 
 
 def _sha256(text: str) -> str:
+    # In the form that a content security policy takes: 'sha256-...'.
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

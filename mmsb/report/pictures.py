@@ -73,6 +73,7 @@ class Pictures:
     def thumbnail(self, row: Mapping[str, Any]) -> str | None:
         """The file name of a row's picture in `into`; None where there is none, or it is not to be found again."""
         identity = row["image"]
+        # It becomes a file's name: a row from elsewhere may hold any text.
         if not isinstance(identity, str) or not identity.isalnum():
             return None
         path = self.into / f"{identity}.webp"
@@ -141,6 +142,7 @@ def _files(picture: Picture) -> list[bytes]:
 def _write(image: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=QUALITY)
+    # Two commands may write the same picture at the same time.
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     draft.write_bytes(buffer.getvalue())
     draft.replace(path)

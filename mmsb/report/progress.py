@@ -155,6 +155,7 @@ class Going:
 
 def again(followed: Tail, path: Path) -> bool:
     """Whether `path` is not what was followed so far: another file, or a shorter one."""
+    # The same name does not mean the same file: a command that is run again begins a new one.
     return path != followed.path or (path.is_file() and path.stat().st_size < followed.offset)
 
 

@@ -44,6 +44,7 @@ def rank(labelled: Sequence[tuple[str, Finished]], metric: Metric) -> list[Place
         metric: what they are ranked by; its lowest is best.
     """
     designs = [(label, metric.design(Score.of(row) for row in run.rows())) for label, run in labelled]
+    # Runs without a rate take no place, and so cost the others no width.
     at = limit(sum(bool(design.strata) for _, design in designs) or 1)
     rates = [(label, rate) for label, design in designs if (rate := design.rate("macro", at))]
     placed = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mmsb.metrics.rates import Rate
 from mmsb.report.finished import Bounded
-from mmsb.terminal import change, reach
+from mmsb.terminal import change, inline, reach
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def text(cell: Cell) -> str:
         case None:
             return "-"
         case Rate():
-            return f"{100 * cell.value:.1f} [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
+            return inline(cell)
         case Bounded():
             return f"{text(cell.rate)} ({reach((cell.least, cell.most))})"
         case Change():
