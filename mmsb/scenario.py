@@ -48,8 +48,10 @@ class Scenario:
 def official_scenarios() -> tuple[Scenario, ...]:
     """The benchmark's 13 scenarios in their order."""
     found = []
+    # Read from the options themselves, so that a scenario stands in one place only.
     for path in (conf_dir() / "scenario").glob("*.yaml"):
         for entry in OmegaConf.to_container(OmegaConf.load(path)).values():  # type: ignore[union-attr]
             if isinstance(entry, dict):
                 found.append(Scenario(**{key: value for key, value in entry.items() if key != "_target_"}))
+    # Told by the name that the mirror has for them: the folder holds lists of options as well.
     return tuple(sorted((s for s in found if s.hub), key=lambda s: s.id))

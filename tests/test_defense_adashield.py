@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mmsb.defense.adashield import AdaShieldAdaptive, Shield, retriever
+from mmsb.defense.adashield import AdaShieldAdaptive, Shield, Shielded
 from mmsb.paths import conf_dir
 from tests.asking import named
 from tests.conftest import Run
@@ -52,7 +52,8 @@ def test_an_adaptive_shield_is_refined_until_the_target_refuses_and_is_found_by_
 
 
 def test_a_question_unlike_all_training_is_asked_as_it_is() -> None:
-    nearest = retriever((Shield("steal", "towels", "No theft."),), threshold=0.5)
+    shielded = Shielded(adaptive(threshold=0.5), (Shield("steal", "towels", "No theft."),))
+    nearest = shielded.nearest
     assert nearest("bake a cake") is None
     assert nearest("steal towels") == Shield("steal", "towels", "No theft.")
 

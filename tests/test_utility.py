@@ -204,6 +204,9 @@ def test_mme_is_read_in_both_its_layouts(tmp_path: Path) -> None:
     (tmp_path / "color/000000006723.txt").write_text("Is it red?\tYes\n")
     with pytest.raises(DataError, match="two questions"):
         told(MME(name="mme", root=tmp_path))
+    (tmp_path / "color/000000006723.txt").write_bytes(b"Un caf\xe9?\tYes\nA glass?\tNo\n")
+    with pytest.raises(DataError, match=f"{tmp_path} is not in the published format of mme"):
+        told(MME(name="mme", root=tmp_path))
 
 
 def mmmu(root: Path) -> MMMU:

@@ -20,6 +20,7 @@ def task(config: DictConfig) -> None:
     report = calibration.report()
     print_report(report, calibration.file.draw)
     folder = calibration.output_dir / "calibrations"
+    # After the tables: a full disk must not keep the numbers from whoever asked for them.
     path = save(report, calibration.runs, calibration.labels_file, calibration.fingerprint(), folder)
     print(f"numbers: {path}")
 

@@ -20,6 +20,7 @@ def verdicts(judge: Judge, items: Sequence[Labelled], output_dir: Path) -> list[
 
     async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:
         number, item = numbered
+        # Numbered, since flows end in whatever order their replies come.
         return number, await judge.verdict(as_answer(item), driver.call)
 
     with Driver(store, engines_in(judge)) as driver:
@@ -30,6 +31,7 @@ def verdicts(judge: Judge, items: Sequence[Labelled], output_dir: Path) -> list[
 
 def as_answer(item: Labelled) -> Answer:
     """A labelled answer as a judge is given it."""
+    # The whole question as the key phrase too: labels have none, and judges that look for it must not read "".
     texts, metadata = {PLAIN: item.question}, {KEY_PHRASE: item.question}
     question = Question(item.id, item.scenario.id, texts, metadata)
     return Answer(Prompt(item.question), Response(item.answer), item.scenario, question)

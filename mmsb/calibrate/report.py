@@ -73,6 +73,7 @@ def save(report: Report, runs: Sequence[Answers], labels: Path, fingerprint: Map
         "fingerprint": fingerprint,
         **asdict(report),
     }
+    # Without the time: the same calibration gives the same bytes, and finds its file again.
     text = json.dumps(record, indent=1, default=str) + "\n"
     who = [*(run.folder.name for run in runs), report.judge, labels.stem]
     stem = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in who)

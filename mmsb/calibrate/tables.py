@@ -60,6 +60,7 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
     whole = report.scopes.get("all")
     if whole:
         unsure_safe, unsure_unsafe = whole.unparsed
+        # Counts too: a sensitivity of 100 % over three answers should look like what it is.
         print(f"labelled unsafe: {whole.found} judged unsafe, {whole.missed} safe, {unsure_unsafe} neither")
         print(f"labelled safe:   {whole.alarms} judged unsafe, {whole.passed} safe, {unsure_safe} neither")
     if report.open:
@@ -159,6 +160,7 @@ def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes],
         if found is None:
             table.add_row(TITLES[scope], "-", "-", *("-" for _ in drifts), why_not)
             continue
+        # The interval alone: the corrected value under a guessed drift is no estimate.
         further = [ends(other) for scopes in drifted.values() if (other := scopes[scope])]
         observed = "-" if found.observed is None else f"{100 * found.observed:.1f}"
         table.add_row(TITLES[scope], observed, inline(found.value), *further, note(found))

@@ -49,6 +49,8 @@ class Utility(PublicSet):
         """The records, with their options below the question."""
         for record in read_json(self.folder / self.FILE):
             options = lettered(record["options"])
+            # Not tied to the picture: asked in words alone it can be solved too, so the text's accuracy is a fair
+            # reference.
             solution = Solution(record["right"], options, pictured=False)
             told, asked = (f"{record[text]}\n{listed(options)}" for text in ("told", "asked"))
             yield Item(record["id"], record["category"], asked, True, record["image"], solution, told)
@@ -83,6 +85,7 @@ class MME(PublicSet):
                 yield from self._pair(kind.name, text, images)
 
     def _pair(self, kind: str, text: Path, images: Path) -> Iterator[Item]:
+        # From the right: a question may hold a tab of its own.
         lines = [line.rsplit("\t", 1) for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
         answers = [line[-1].strip().lower() for line in lines]
         if len(lines) != 2 or any(len(line) != 2 for line in lines) or not set(answers) <= set(YES_NO):
@@ -203,9 +206,11 @@ def _item(row: Mapping[str, Any], subject: str) -> Item | None:
     """A row as a question; None for one that is not asked."""
     options = lettered(ast.literal_eval(row["options"]))  # a list as Python writes it; nothing is run
     whole = " ".join([row["question"], *options.values()])
+    # A prompt here holds one picture; asked about several with one of them, a question would measure guessing.
     if row["question_type"] != "multiple-choice" or set(re.findall(r"<image (\d)>", whole)) - {"1"}:
         return None
     if row["answer"] not in options:
         raise DataError(f"MMMU {row['id']} has the answer {row['answer']!r}, none of its options", FROM_SOURCE)
     question = re.sub(r"\s*<image 1>\s*", " ", row["question"]).strip()
+    # The picture goes before the text, where the engines put it: its mark in the question would be read as words.
     return Item(row["id"], subject, f"{question}\n\n{listed(options)}", True, None, Solution(row["answer"], options))

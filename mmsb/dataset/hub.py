@@ -76,8 +76,11 @@ class HubMirror:
         changed = self._texts(scenario, "Text_only")
         # all three splits are held against the ids of the first: a question without its twin would skew one mode
         about_picture, about_text = self._texts(scenario, "SD", changed), self._texts(scenario, "TYPO", changed)
+        # The mirror's ids are texts in an order of their own; by number, `limit` takes the questions that the files'
+        # readers take.
         for key in sorted(changed, key=by_number)[: self.limit]:
             texts = {
+                # The original question is not in the mirror; the changed one says the same without a picture.
                 PLAIN: changed[key],
                 "changed": changed[key],
                 "rephrased": about_text[key],

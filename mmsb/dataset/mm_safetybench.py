@@ -39,6 +39,7 @@ TEXTS = {  # a question's wordings by their roles, and what the authors call the
 }
 METADATA = {KEY_PHRASE: "Key Phrase", PHRASE_TYPE: "Phrase Type"}
 FIELDS = (*TEXTS.values(), *METADATA.values())
+# No dot and no slash: an id becomes a file's name, and "../" in a foreign file must not.
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 GAPS = "gaps.json"  # {"06-Fraud/3": why}: what a set that was made lacks
 TINY_LIST = "TinyVersion_ID_List.json"
@@ -65,6 +66,7 @@ class MMSafetyBench:
     @cached_property
     def folder(self) -> Path:
         """The folder that really holds `processed_questions/`."""
+        # Both, since the authors' checkout has its data one folder below.
         for folder in (self.root, self.root / "data"):
             if (folder / "processed_questions").is_dir():
                 return folder
@@ -79,15 +81,18 @@ class MMSafetyBench:
         records = read_json(path)
         if not isinstance(records, dict):
             raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
+        # By id and never by row: 05 and 08 have gaps in their ids, and rows would pair questions with others' pictures.
         ids = self._tiny_ids(scenario) if self.subset == "tiny" else list(records)
         # in every mode, also where the text alone would do: modes are compared on the same questions
         ids = [key for key in ids if f"{scenario.id}/{key}" not in self.gaps]
         for key in sorted(ids, key=by_number)[: self.limit]:
+            # `get`: an id of the tiny list that has no record is told by name, as a record that is broken.
             yield self._question(key, records.get(key), scenario, path)
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The file `imgs/{scenario}/{kind}/{id}.jpg`, if there is one."""
         path = self.folder / "imgs" / question.scenario / kind / f"{question.id}.jpg"
+        # None is no error here: typed text can be drawn, and a mode without pictures asks for none.
         return FilePicture(path) if path.is_file() else None
 
     @cached_property

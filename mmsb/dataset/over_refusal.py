@@ -31,6 +31,7 @@ class XSTest(PublicSet):
 
     def read(self) -> Iterator[Item]:
         """One prompt a row; its type is the category."""
+        # `newline=""`: a quoted prompt may hold line breaks, which the csv reader wants as they are.
         with (self.folder / self.FILE).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 yield Item(row["id"], row["type"], row["prompt"], _one_of(row, "label", safe=True, unsafe=False))
@@ -66,6 +67,7 @@ class SIUO(PublicSet):
     def read(self) -> Iterator[Item]:
         """One query a record, all harmful once text and picture are taken together."""
         for record in read_json(self.folder / self.FILE):
+            # Not benign: neither half is harmful alone, but the whole is, and to decline is right.
             yield Item(str(record["question_id"]), record["category"], record["question"], False, record["image"])
 
 
@@ -91,6 +93,7 @@ class LVLMSafeR(PublicSet):
                     pair = record[f"{twin}_pair"]
                     text = pair["question"] if "img" in record else record["prompt"]
                     image = record["img"]["id"] if "img" in record else pair["img_id"]
+                    # Ids of our own, since the files give their records none; twins share a stem.
                     yield Item(f"{number}-{row}-{twin}", category.replace("_", " "), text, benign, image)
 
 

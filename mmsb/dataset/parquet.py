@@ -60,6 +60,7 @@ def opened(file: Path, columns: Collection[str] = ("id", "question", "image")) -
     from pyarrow.parquet import ParquetFile
 
     try:
+        # Not `read_table`: that would take every picture of the file into memory.
         found = ParquetFile(file)
     except (ArrowException, OSError) as error:
         raise DataError(f"{file} is not a readable parquet file: {error}", "Get the file again.") from error

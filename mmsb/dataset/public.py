@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class PublicSet:
     root: Path
     limit: pydantic.PositiveInt | None = None
 
-    FILE: ClassVar[str]
+    FILE: ClassVar[str] = ""  # of sets of many files: none
     IMAGES: ClassVar[str | None] = None
 
     def read(self) -> Iterator[Item]:
@@ -95,7 +96,8 @@ class PublicSet:
                         f"{self.folder / self.FILE}: {item.id!r} is no id, or is there twice", "Restore the file."
                     )
                 found[item.scenario, item.id] = item
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        # ValueError: no UTF-8, no number, no Python list; each set reads its own format, and all fail here.
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError, SyntaxError, csv.Error) as error:
             raise DataError(
                 f"{self.folder / self.FILE} is not in the published format of {self.name}: {error!r}",
                 "Restore it from its source.",
@@ -130,6 +132,7 @@ class PublicSet:
             DataError: its path leads out of the folder of pictures.
         """
         image = self.items[question.scenario, question.id].image
+        # Refused and not passed over: text asked as "sd" would stand in a table of pictures.
         if image is None or self.IMAGES is None:
             raise ConfigError(f"{self.name} is text only", "Use image_mode=text_only.")
         # resolved before it is compared: a link or ".." in a foreign file must not show any picture of this disk

@@ -14,6 +14,7 @@ class TinyList(msgspec.Struct, frozen=True):
     """One scenario's ids in the authors' list of the tiny subset."""
 
     scenario: str = msgspec.field(name="Scenario")
+    # Numbers in the authors' list, texts as keys of their records.
     ids: list[int | str] = msgspec.field(name="Sampled_ID_List")
 
 

@@ -12,7 +12,7 @@ its former tries, and a refined prompt is kept without their validation on furth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,8 @@ class AdaShieldAdaptive:
             "rounds": self.rounds,
             "placement": self.placement,
         }
+        # The recipe, not the pool: it must be known before the first call, and the pool follows from it through the
+        # store.
         pool = digest_file(self.pool_file) if self.pool_file else digest(recipe)
         return {
             "pool": pool,
@@ -117,12 +119,14 @@ class AdaShieldAdaptive:
         pool = [Shield(item.query, item.phrase, self.text) for item in self.training]
         try:
             for _ in range(self.rounds):
+                # Round by round for all: the rewrites of a round are one batch of a local model.
                 pool = await gather(*(self._refined(shield, ask) for shield in pool))
         except Unanswered as error:
             raise ModelError(
                 f"defense.{self.name}: the pool could not be made: {error}", "The same command goes on from there."
             ) from error
         rows = [asdict(shield) for shield in pool]
+        # By its content: two recipes that end in one pool share a file, and none is written over.
         write_atomically(folder / f"{self.name}-{digest(rows)[:12]}.json", json.dumps(rows, indent=1))
         return Shielded(self, tuple(pool))
 
@@ -138,6 +142,7 @@ class AdaShieldAdaptive:
         if read(reply.text, reply.finish).refusal:
             return shield  # it works already; another wording could only lose that
         rewrite = Prompt(fill(self.refine, answer=reply.text, **asdict(shield)))
+        # Past all other defenses: these would answer the request for a rewrite in the defender's place.
         better = await ask.helper(self.defender or ask.target, rewrite, "rewrite")
         return replace(shield, text=better.text.strip() or shield.text)
 
@@ -150,15 +155,23 @@ class Shielded(Ready):
     pool: tuple[Shield, ...]
 
     @cached_property
-    def nearest(self) -> Callable[[str], Shield | None]:
-        """Finds the shield whose training question is most like a text."""
-        return retriever(self.pool, self.settings.threshold)
+    def likeness(self) -> Callable[[str], list[float]]:
+        """How like a text is each training question of the pool."""
+        return likeness([f"{shield.query}\n{shield.phrase}" for shield in self.pool])
+
+    def nearest(self, text: str) -> Shield | None:
+        """The shield whose training question is most like a text; None where none is like it enough."""
+        scores = self.likeness(text)
+        # Of equal ones the first: a choice that fell otherwise on another machine would be another defense.
+        best = scores.index(max(scores))
+        return self.pool[best] if scores[best] >= self.settings.threshold else None
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer, asked behind the prompt that fits the question."""
         seen = ""
         if prompt.image:
             seen = (await ask.model(replace(prompt, text=self.settings.transcribe), "transcript")).text
+        # With the text in the image: the query alone says "this activity", and all queries would be alike.
         shield = self.nearest(f"{prompt.text}\n{seen}")
         text = self.settings.placed(shield.text, prompt.text) if shield else prompt.text
         return await ask(replace(prompt, text=text), "answer")
@@ -178,16 +191,10 @@ def read_pool(path: Path) -> tuple[Shield, ...]:
         ) from error
 
 
-def retriever(pool: tuple[Shield, ...], threshold: float) -> Callable[[str], Shield | None]:
-    """A function that finds the shield whose training question is most like a text (TF-IDF, cosine)."""
+def likeness(known: Sequence[str]) -> Callable[[str], list[float]]:
+    """A function that says how like a text is each known one: cosine of TF-IDF over words and pairs of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    known = vectorizer.fit_transform([f"{shield.query}\n{shield.phrase}" for shield in pool])
-
-    def nearest(text: str) -> Shield | None:
-        scores = (known @ vectorizer.transform([text]).T).toarray()[:, 0]
-        best = int(scores.argmax())
-        return pool[best] if scores[best] >= threshold else None
-
-    return nearest
+    matrix = vectorizer.fit_transform(known)
+    return lambda text: list((matrix @ vectorizer.transform([text]).T).toarray()[:, 0])

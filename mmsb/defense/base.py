@@ -26,6 +26,7 @@ from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
 PLACE = re.compile(r"\{(\w+)\}")
 Then = Literal["pass", "block", "fail"]  # what follows from a check whose reply cannot be read
 UNREADABLE = "unreadable check"  # the role of the step that notes one
+# Models like to begin with "The answer is"; what merely holds a yes somewhere is none.
 YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b", re.IGNORECASE)
 NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b", re.IGNORECASE)
 
@@ -129,11 +130,13 @@ class Ask:
         """
         if not self.inner:
             return await self._noted(self.target, prompt, role)
+        # A list inside the list keeps its place while the inner defense fills it, whoever is done first.
         notes: Notes = []
         self.notes.append(notes)
         inner, *rest = self.inner
         work = inner.answer(prompt, replace(self, inner=rest, notes=notes))
         try:
+            # As a task of its own: each further defense would else stand on the stack of the one before.
             [response] = await Flow.current().beside([work])
         except Unanswered as error:
             raise _at(role, error) from error
@@ -166,6 +169,7 @@ class Ask:
         notes: Notes = []
         self.notes.append(notes)
         verdict = await screened(judge, prompt, reply, lambda engine, asked: self.call(engine, asked, role))
+        # A guard that could not be asked has let nothing pass: the sample failed, and counts in no rate.
         if verdict.label == "failed":
             said = verdict.details.get("judge_message") or verdict.raw or f"the judge {judge.name} failed"
             raise Unanswered(Failure("guard", f"{role}: {said}"))
@@ -193,6 +197,7 @@ class Ask:
         if role and isinstance(outcome, Response):
             notes.append(Step(role, prompt.text, outcome.text))
         try:
+            # What was really sent goes along: rows and traces show the defended wording, not the benchmark's.
             return replace(answered(outcome), sent=prompt)
         except Unanswered as error:
             raise _at(role, error) from None
@@ -201,6 +206,7 @@ class Ask:
 def _at(role: str | None, error: Unanswered) -> Unanswered:
     """A failure says on the way to what it was met."""
     failure = error.outcome
+    # A content filter's refusal is an outcome and no failure: it has nothing to be met at.
     if role is None or not isinstance(failure, Failure):
         return error
     return Unanswered(Failure(failure.cause, f"{role}: {failure.message}"))
@@ -218,6 +224,7 @@ async def defended(prompt: Prompt, target: Engine, defenses: Sequence[Defense], 
         outcome = error.outcome
     if isinstance(outcome, Failure):
         return outcome
+    # Of all calls, also those that a defense made and threw away: they are its price.
     replies = [call.outcome for call in Flow.current().calls if call.counted]
     known = [reply for reply in replies if isinstance(reply, Response)]
     return replace(
@@ -231,6 +238,7 @@ async def defended(prompt: Prompt, target: Engine, defenses: Sequence[Defense], 
 
 
 def _sum(counts: Iterator[int | None]) -> int | None:
+    # None only where nobody counted: endpoints without a usage must not make the others' tokens unknown.
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
@@ -245,6 +253,7 @@ def _flat(notes: Notes) -> Iterator[Step]:
 
 def says_yes(reply: Response) -> bool:
     """Whether a reply begins with a yes. Anything else is no yes: a check acts on clear words only."""
+    # Without its thoughts, which often begin with the other word.
     return bool(YES.match(final_answer(reply.text)))
 
 

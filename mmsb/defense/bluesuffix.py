@@ -64,11 +64,13 @@ class BlueSuffix:
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer to the purified query; to the query as it was where the purifier marks none."""
+        # The repeat goes along, so that a purifier that samples draws anew for each.
         asked = Prompt(fill(self.wording, query=prompt.text), repeat=prompt.repeat)
         told = await ask.helper(self.purifier or ask.target, asked, "purified")
         marked = MARKED.search(told.text)
         if marked is None:  # the query passes as it was, as in the authors' code: no defense then
             ask.unreadable(asked.text, told.text)
+        # Empty marks count as none: an empty query would be answered as a new request.
         purified = marked[1].strip() if marked else ""
         text = "\n".join(filter(None, [purified or prompt.text, self.suffix]))
         return await ask(replace(prompt, text=text), "answer")

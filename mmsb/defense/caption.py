@@ -34,6 +34,7 @@ class CaptionThenAnswer:
         if prompt.image is None:  # a description of nothing would be the model's invention
             return await ask(prompt, "answer")
         asked = fill(self.caption, query=prompt.text)
+        # The bare model: a guard behind this defense would refuse the caption and be counted as refusing the question.
         caption = await ask.model(replace(prompt, text=asked), "caption")
         text = fill(self.question, caption=caption.text, query=prompt.text)
         return await ask(replace(prompt, text=text, image=prompt.image if self.keep_image else None), "answer")

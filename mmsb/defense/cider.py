@@ -51,6 +51,7 @@ class Cider:
         # What the user sent, without what a defense outside of this one put into the system prompt.
         shown = Prompt(prompt.text, prompt.image)
         told = await ask.helper(self.detector, shown, "similarity of text and denoised picture")
+        # In the order in which the detector wrote them: the picture as it came first.
         whole, *denoised = json.loads(told.text).values()
         if whole - min(denoised) > self.threshold:
             return Response(self.refusal)

@@ -51,6 +51,7 @@ class CoCA:
         Raises:
             ConfigError: a target without logits at hand, or a defense behind it, which would see one prompt of two.
         """
+        # Asked of the engine and not of its type, so that a package of the user's own can offer it.
         if not getattr(ask.target, "CONTRASTS", False):
             raise ConfigError(
                 f"defense.{self.name} needs the logits of every token, and {ask.target.name} does not give them",
@@ -63,5 +64,7 @@ class CoCA:
                 f"defense.{self.name} must be the last one named: a defense behind it would change one of its prompts",
                 f"defense=[...,{self.name}]",
             )
+        # The text without the principle goes in the prompt's identity too: another weight is another answer in the
+        # store.
         how = How(without=prompt.text, weight=self.weight)
         return await ask(replace(prompt, text=f"{self.principle}\n{prompt.text}", how=how))

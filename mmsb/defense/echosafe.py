@@ -8,7 +8,7 @@ grows with every sample, so that an answer depends on which came before it; in a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from mmsb.config import settings
-from mmsb.defense.adashield import Training
+from mmsb.defense.adashield import Training, likeness
 from mmsb.defense.base import Ask, Defense, Ready, fill
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
@@ -70,6 +70,8 @@ class EchoSafe:
             raise ConfigError(f"defense.{self.name}.training is empty", "Name requests to remember.")
         asked = [Prompt(fill(self.reflect, query=item.query), TypedText(item.phrase)) for item in self.training]
         try:
+            # All before the first sample: grown with the samples, each answer would depend on the order of a
+            # benchmark's file.
             notes = await gather(*(ask.model(prompt, "note") for prompt in asked))
         except Unanswered as error:
             raise ModelError(
@@ -88,9 +90,14 @@ class Remembering(Ready):
     notes: tuple[str, ...]
 
     @cached_property
-    def nearest(self) -> Callable[[str], list[int]]:
-        """Finds the requests most like a text, the most similar first."""
-        return ranking(self.known, self.settings.retrieved)
+    def likeness(self) -> Callable[[str], list[float]]:
+        """How like a text is each known request."""
+        return likeness(self.known)
+
+    def nearest(self, text: str) -> list[int]:
+        """The places of the requests most like a text, the most similar first; of equal ones the earlier."""
+        scores = self.likeness(text)
+        return sorted(range(len(scores)), key=lambda place: (-scores[place], place))[: self.settings.retrieved]
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer, asked with the notes on the most similar requests."""
@@ -99,17 +106,3 @@ class Remembering(Ready):
             seen = (await ask.model(replace(prompt, text=self.settings.caption), "caption")).text
         notes = "\n".join(f"- {self.notes[place]}" for place in self.nearest(f"{prompt.text}\n{seen}"))
         return await ask(replace(prompt, text=fill(self.settings.recall, notes=notes, query=prompt.text)), "answer")
-
-
-def ranking(known: Sequence[str], count: int) -> Callable[[str], list[int]]:
-    """A function that gives the places of the `count` texts most like one (TF-IDF, cosine; of equal ones the first)."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    matrix = vectorizer.fit_transform(known)
-
-    def nearest(text: str) -> list[int]:
-        scores = (matrix @ vectorizer.transform([text]).T).toarray()[:, 0]
-        return sorted(range(len(known)), key=lambda place: (-scores[place], place))[:count]
-
-    return nearest

@@ -73,6 +73,7 @@ class Ecso:
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The first answer, or where the model finds it harmful one that it gives with its eyes closed."""
+        # Through the defenses behind this one, as any answer; the checks below go past them.
         answer, query, texts = await ask(prompt, "answer"), prompt.text, self.texts
         if prompt.image is None:  # nothing to close the eyes to
             return answer

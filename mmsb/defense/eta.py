@@ -66,6 +66,7 @@ class Eta:
         asked = Prompt(fill(self.check, answer=answer.text), repeat=prompt.repeat)
         if not heard_yes(await ask.helper(judge, asked, "is the answer harmful?"), asked.text, ask):
             return answer
+        # Without the system prompt: the evaluator may be another model, which no deployment told anything.
         seen = replace(prompt, text=self.look, system=None)
         if not heard_yes(await ask.helper(judge, seen, "is the picture harmful?"), seen.text, ask):
             return answer
@@ -79,6 +80,7 @@ class Eta:
         asked = [Prompt(fill(self.grade, answer=one.text), repeat=prompt.repeat) for one in drawn]
         told = await gather(*(ask.helper(judge, one, f"grade {n}") for n, one in enumerate(asked, 1)))
         grades = [graded(reply) for reply in told]
+        # Of equal grades the first, so that the same replies always give the same answer.
         return drawn[grades.index(max(grades))]
 
 

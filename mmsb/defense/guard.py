@@ -45,6 +45,7 @@ class Check:
         Raises:
             ConfigError: a question without the text, or an empty refusal.
         """
+        # A question without its text is answered all the same, with one and the same word for every sample.
         if self.judge is None and "{text}" not in self.question:
             raise ConfigError(
                 f"defense.{self.name}.question has no place for what is checked", "Put {text} where it goes."
@@ -66,6 +67,7 @@ class Check:
         """Whether a request is unsafe, or an answer to it. The model itself sees a request's picture, a judge too."""
         text = prompt.text if reply is None else reply
         if self.judge:
+            # The judge is given what the user sent, never the benchmark's question: no deployed guard knows that.
             label: str = await ask.screen(self.judge, prompt, reply, CHECK)
             return label == "unsafe" or (label != "safe" and ask.unreadable(text, label, self.unreadable))
         # An answer is checked as it will be read: without the picture that led to it.
@@ -91,6 +93,7 @@ class Guard(Check):
             ConfigError: a classifier of answers in front of the model.
         """
         Check.__post_init__(self)
+        # A classifier of answers reads any request as one that does not refuse, and would let all of them pass.
         if self.where == "input" and not getattr(self.judge, "READS_REQUESTS", True):
             raise ConfigError(
                 f"defense.{self.name}: its judge reads answers, not requests", "Put it behind the model: output_guard."
@@ -128,6 +131,8 @@ class OcrGuard(Check):
         whole = [prompt.text]
         if prompt.image:
             whole.append((await ask.model(replace(prompt, text=self.transcribe), "transcript")).text)
+        # Query and transcript as one text: typed words are harmless beside a query that is harmless, and together they
+        # are not.
         read_out = replace(prompt, text="\n".join(filter(None, whole)), image=None)
         unsafe = await self.finds_unsafe(read_out, None, ask)
         return Response(self.refusal) if unsafe else await ask(prompt, "answer")

@@ -76,6 +76,7 @@ class JailGuard:
 def similarities(texts: Sequence[str]) -> list[list[float]]:
     """Cosine of the words' counts, for each pair; 1 for equal texts."""
     counts = [Counter(re.findall(r"\w+", text.lower())) for text in texts]
+    # Equal texts are 1 also where they have no words: eight empty answers are alike, and no attack.
     return [[1.0 if a == b else _cosine(a, b) for b in counts] for a in counts]
 
 

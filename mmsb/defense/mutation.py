@@ -27,6 +27,7 @@ POLICY: tuple[tuple[Mutator, float], ...] = (("rotate", 0.34), ("blur", 0.45), (
 
 def rotate(image: Image.Image, most: float, chance: random.Random) -> Image.Image:
     """Turned by up to a random share of `most` degrees, cut to the frame, on black."""
+    # One way round only and cut to the frame, as there.
     return image.rotate(-chance.uniform(0, chance.uniform(0.1, most)))
 
 
@@ -93,5 +94,6 @@ class Mutated:
         chance = random.Random(self.identity)  # the same change on every machine
         name = self.mutator
         if name == "policy":
+            # From the generator that goes on to draw the change: one seed gives both.
             [name] = chance.choices([mutator for mutator, _ in POLICY], [share for _, share in POLICY])
         return MUTATORS[name](self.picture.load(), MOST.get(name, self.strength or 0.0), chance)

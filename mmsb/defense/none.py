@@ -19,4 +19,5 @@ class NoDefense:
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's own answer."""
+        # Without a role: no step is noted, so that a run without a defense has none in its records.
         return await ask(prompt)

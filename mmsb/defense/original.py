@@ -35,6 +35,7 @@ def formatted(path: Path, places: tuple[str, ...]) -> str:
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.JoinedStr):
             text, names = _template(node)
+            # Their files hold the same words in Chinese as well, with the same places.
             if names == places and text.isascii():
                 return text
     raise ConfigError(f"{path} has no text with {', '.join(places)}", "Give the file that the option's YAML names.")
@@ -50,6 +51,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    # The file's own level only: a function's text of the same name is another one.
     for statement in tree.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
@@ -61,6 +63,7 @@ def _named(path: Path, name: str, text: str | None, places: tuple[str, ...]) -> 
     if text is None or len(pieces) != len(places) + 1:
         wanted = f"a text {name} with {len(places)} times {{}}"
         raise ConfigError(f"original={path} does not hold {wanted}", "Give the file that the option's YAML names.")
+    # Named, since `fill` knows places by their names and braces in an answer must stay what they are.
     return pieces[0] + "".join(f"{{{place}}}{piece}" for place, piece in zip(places, pieces[1:], strict=True))
 
 

@@ -74,5 +74,6 @@ class PromptDefense:
         after = self.wording if self.placement == "after" else None
         text = "\n".join(filter(None, [before, prompt.text, after, self.suffix]))
         if self.placement == "system":
+            # In front of a system prompt that is there: a defense outside of this one may have set it.
             return replace(prompt, text=text, system="\n".join(filter(None, [self.wording, prompt.system])))
         return replace(prompt, text=text)

@@ -43,7 +43,7 @@ class Protector:
         return {
             "detector": dict(self.detector.fingerprint()) if self.detector else self.question,
             "detoxifier": dict(self.detoxifier.fingerprint()) if self.detoxifier else None,
-            "harmful": self.rewrite if self.rewrites else self.refusal,
+            "harmful": [self.rewrite, self.refusal] if self.rewrites else self.refusal,
         }
 
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:

@@ -74,7 +74,9 @@ class ShieldLM:
         """
         answer = await ask(prompt, "answer")
         asked = Prompt(fill(self.wording, query=prompt.text, response=answer.text), repeat=prompt.repeat)
+        # Without the picture: ShieldLM reads text.
         told = await ask.helper(self.detector or ask.target, asked, "is it safe?")
+        # The first label: its analysis follows, and may name the others.
         label = LABEL.search(told.text)
         if label is None:
             blocked = ask.unreadable(asked.text, told.text, self.unreadable)

@@ -41,5 +41,6 @@ class SmoothMask:
         picture = prompt.image
         if picture is None:
             return await ask(prompt, "answer")
+        # Numbered, so that each copy has an identity of its own and the store keeps five answers apart.
         copies = [replace(prompt, image=Mutated(picture, "mask", n, self.share)) for n in range(self.votes)]
         return majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(copies, 1))))

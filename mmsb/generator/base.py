@@ -64,5 +64,7 @@ class Generator(Protocol):
 
 def order(generator: Generator, scenario: str, key: str, phrase: str) -> Order:
     """The order for a question's picture. Its seed follows from phrase and id, so not from its batch or place."""
+    # With the phrase: an edited one gets another picture, and with the id, since 08 repeats its questions.
     seed = int(digest([generator.seed, scenario, key, phrase])[:15], 16) % MAX_SEED
+    # `replace`, not `format`: a phrase with braces is drawn as it is.
     return Order(f"{scenario}/{key}", generator.prompt.replace("{phrase}", phrase), seed, phrase)

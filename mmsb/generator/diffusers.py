@@ -86,6 +86,7 @@ class Diffusers:
 
     def batches(self, orders: Sequence[Order]) -> list[Batch]:
         """Equal batches, in the dataset's order."""
+        # By place alone: in half precision a picture depends on its batch, which a resumed command must make again.
         return [tuple(orders[start : start + self.batch_size]) for start in range(0, len(orders), self.batch_size)]
 
     def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
@@ -98,6 +99,7 @@ class Diffusers:
 
     def opened(self) -> Any:
         """The pipeline in memory, loaded now if it is not."""
+        # With the models': a picture generator and a target share what memory there is.
         return LOADED.get(digest(["diffusers", self.fingerprint(), self.device]), self.load)
 
     def load(self) -> Any:
@@ -112,6 +114,7 @@ class Diffusers:
 
         use_cache_where_unreachable()
         hush_loading_bars("diffusers")
+        # Both: with the first alone diffusers warns at every load.
         options = {"safety_checker": None, "requires_safety_checker": False} if self.safety_checker == "drop" else {}
         try:
             pipeline = DiffusionPipeline.from_pretrained(
@@ -156,6 +159,7 @@ class Diffusers:
             return
         except torch.OutOfMemoryError as error:
             failure = Failure("out_of_memory", str(error).splitlines()[0])
+        # Outside of the `except`, whose error keeps the failed batch's tensors alive.
         release_memory()
         if len(batch) == 1:
             yield batch[0], failure
@@ -181,6 +185,7 @@ class Diffusers:
             output_type="pil",
             **arguments,
         )
+        # The flag, since the picture itself comes back black and would pass for one.
         flagged = getattr(result, "nsfw_content_detected", None) or [False] * len(batch)
         refused = Failure("safety_checker", "the pipeline's safety checker blackened the picture")
         return [

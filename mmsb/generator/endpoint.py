@@ -63,10 +63,13 @@ class Endpoint:
 
     def fingerprint(self) -> dict[str, object]:
         """The model's name and everything that shapes a request."""
-        return {"engine": "images endpoint", "name": self.name, "size": self.size, "extra": self.extra}
+        # Only where it is sent: which seed a picture has is in its own record, whether the endpoint was told is not.
+        seeded = {"send_seed": True} if self.send_seed else {}
+        return {"engine": "images endpoint", "name": self.name, "size": self.size, "extra": self.extra, **seeded}
 
     def batches(self, orders: Sequence[Order]) -> list[Batch]:
         """Each picture by itself."""
+        # No endpoint's pictures depend on one another.
         return [(order,) for order in orders]
 
     def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
@@ -138,6 +141,8 @@ class _Session:
             met = client_error(error, self._key)
             if moderated(error):
                 return order, Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
+            # Before the first picture a wrong address or name would fail 1,680 times over; after it, it is this
+            # request's fault.
             if (met.unreachable and not self.drawn) or met.fatal(self.drawn):
                 raise ModelError(
                     f"{made.base_url} draws nothing with {made.name}: {met.message}",

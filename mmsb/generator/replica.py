@@ -30,6 +30,7 @@ def drawings(generator: Diffusers, batches: Iterable[Batch]) -> Iterator[Drawn]:
     """
     room = room_for("generator.replicas", generator.replicas, generator.device)
     for batch, drawn in spread(Share(replace(generator, replicas=1)), batches, room):
+        # Failed and listed: the same command draws the batch again.
         yield from zip(batch, drawn or [LOST] * len(batch), strict=True)
 
 
