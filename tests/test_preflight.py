@@ -141,6 +141,25 @@ def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: 
     assert ["image_mode=text_only" in configs[0], "image_mode=typo" in configs[1]] == [True, True]
 
 
+def test_what_a_server_that_is_not_there_would_be_asked_is_told_with_the_error(mmsb: Run, tmp_path: Path) -> None:
+    model = ("model=openai", "model.name=gpt-4o", "model.base_url=http://127.0.0.1:9/v1", "image_mode=text_only")
+    dry = mmsb(*model, "dry_run=true", *QUIET)
+    sweep = mmsb("-m", *model, "model.name=gpt-4o,gpt-4o-mini", *QUIET)
+    assert (dry.returncode, sweep.returncode) == (1, 1)
+    assert "plan: 1 run, 1 sample; 1 call to make\n  gpt-4o  1 call, " in dry.stdout
+    assert "plan: 2 runs, 2 samples; 2 calls to make\n" in sweep.stderr
+    for done in (dry, sweep):
+        assert "error: nothing answers at base_url=http://127.0.0.1:9/v1" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_what_the_runs_that_can_start_will_take_and_what_keeps_the_others(mmsb: Run) -> None:
+    done = mmsb("dry_run=true", "-m", "model=tiny,hf", "image_mode=sd,typo", *QUIET)
+    assert done.returncode == 1
+    assert "plan: 2 of 4 runs (the others cannot start), 2 samples; 2 calls to make\n  tiny  2 calls" in done.stdout
+    assert "no value for model.name_or_path (2 of 4 runs: model=hf)" in done.stderr
+
+
 def test_a_full_disk_is_seen_before_the_start(mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "free_bytes", lambda folder: 10)
     done = mmsb("image_mode=text_only", *QUIET)

@@ -35,39 +35,44 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
         Whether to start them: not in a dry run.
 
     Raises:
-        MmsbError: some cannot be run; equal errors are one. Nothing was written.
+        MmsbError: some cannot be run; equal errors are one. Nothing was written. A plan of the others was told, where
+            that was asked for or a server alone is at fault.
     """
-    cells = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)]
+    cells, dry = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)], bool(config.dry_run)
     checks = Checks(cells)
     checks.run()
+    sound = {place: one for place, one in enumerate(cells) if not one.errors}
     for one in cells:
         one.errors.extend(_unpriced(one))
     # What costs nothing first: no server is asked while a folder is still missing.
-    refuse(cells)
-    if len(cells) > 1 or config.dry_run:  # a single run asks its endpoint a moment later itself
-        checks.probe()
+    if not dry:
         refuse(cells)
-    planned = made(cells, checks.samples)
-    # Before a question to a person, so that what starts afterwards has it, in whatever process.
-    planned.expected.announce()
-    told = list(planned.told(sum(checks.samples.values())))
-    if bool(config.dry_run):
-        tell("\n".join(["dry run: nothing is written", *told]))
+    # A single run asks its endpoint a moment later itself.
+    if (dry or len(cells) > 1) and not any(one.errors for one in cells):
+        checks.probe()
+    planned = made(sound, checks.samples)
+    told = list(planned.told(len(cells)))
+    if dry:
+        tell("\n".join(["dry run: nothing is written", *(told if sound else [])]))
+        refuse(cells)
         return False
     if planned.asked:
         say("\n".join(told))
+    refuse(cells)
+    # Before a question to a person, so that what starts afterwards has it, in whatever process.
+    planned.expected.announce()
     confirm(planned, next(one.experiment.budget for one in cells if one.experiment))
     os.environ.setdefault(COMMAND, shlex.join(sys.argv[1:]))  # for what a spent budget says, in whatever process
     os.environ.setdefault(BEGAN, str(time.time()))
     return True
 
 
-def made(cells: Sequence[Cell], samples: Mapping[int, int]) -> Plan:
-    """The plan of runs that can all be run."""
-    runs = [(one.experiment, samples[place]) for place, one in enumerate(cells) if one.experiment]
+def made(cells: Mapping[int, Cell], samples: Mapping[int, int]) -> Plan:
+    """The plan of runs with which nothing is wrong, as far as that can be seen without asking a server."""
+    runs = [(one.experiment, samples[place]) for place, one in cells.items() if one.experiment]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the store and the fonts: the run itself says it
-        return plan(runs, sum(samples.values()))
+        return plan(runs)
 
 
 def _unpriced(one: Cell) -> Iterator[MmsbError]:

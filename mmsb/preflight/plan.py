@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mmsb.bill import Expected
@@ -28,12 +28,14 @@ class Plan:
         lines: what each model is asked, by the folder of its answers.
         runs: the rehearsals.
         every: one of so many samples was rehearsed.
+        samples: of all runs.
     """
 
     prices: Prices | None
     lines: dict[str, Line] = field(default_factory=dict)
     runs: list[Rehearsal] = field(default_factory=list)
     every: int = 1
+    samples: int = 0
 
     @property
     def asked(self) -> list[Line]:
@@ -95,16 +97,18 @@ class Plan:
         found = [smallest_difference(effective(list(size.values())), CHANGED) for size in sizes]
         return max((one for one in found if one), default=None)
 
-    def told(self, samples: int) -> Iterator[str]:
-        """The plan for people."""
+    def told(self, runs: int) -> Iterator[str]:
+        """The plan for people; `runs` is how many the command has, of which some may be impossible."""
         asked, about = self.asked, "about " if self.every > 1 else ""
-        count = f"{_several(len(self.runs), 'run')}, {_several(samples, 'sample')}"
+        mine, others = len(self.runs), " (the others cannot start)"
+        these = _several(mine, "run") if mine == runs else f"{mine:,} of {runs:,} runs{others}"
+        count = f"{these}, {_several(self.samples, 'sample')}"
         stored = sum(line.stored for line in self.lines.values())
         if not asked:
             yield f"plan: {count}; every answer is in the store, nothing will be asked"
             return
         kept = f" ({about}{stored:,.0f} more are answered in the store)" if stored else ""
-        yield f"plan: {count}; {about}{sum(line.calls for line in asked):,.0f} calls to make{kept}"
+        yield f"plan: {count}; {about}{_several(round(sum(line.calls for line in asked)), 'call')} to make{kept}"
         width = max(len(line.engine.name) for line in asked)
         for line in asked:
             yield f"  {line.engine.name:{width}}  {self._line(line)}"
@@ -139,18 +143,14 @@ class Plan:
         return "unknown, no call was timed yet" if seconds is None else f"about {duration(seconds)}"
 
 
-def plan(experiments: Iterable[tuple[Experiment, int]], samples: int) -> Plan:
-    """Rehearse runs.
-
-    Args:
-        experiments: the runs, each with how many samples it has.
-        samples: of all together.
-    """
+def plan(experiments: Sequence[tuple[Experiment, int]]) -> Plan:
+    """Rehearse runs, each with how many samples it has."""
     made: Plan | None = None
     stores: dict[str, Store] = {}
+    samples = sum(count for _, count in experiments)
     for experiment, count in experiments:
         if made is None:
-            made = Plan(_prices(experiment), every=max(1, -(-samples // MOST)))
+            made = Plan(_prices(experiment), every=max(1, -(-samples // MOST)), samples=samples)
         store = stores.setdefault(str(experiment.output_dir), Store(experiment.output_dir / "store"))
         rehearsal = Rehearsal(experiment, count, store, made.lines, made.every)
         rehearsal.run()
