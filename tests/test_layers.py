@@ -64,7 +64,7 @@ LAYERS = (
     ("font",),
     ("replicas",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
-    ("targets", "texts", "digest", "layout", "pieces"),
+    ("targets", "texts", "digest", "layout", "pieces", "scripts"),
     ("claims", "gpus"),
     ("paths", "errors", "processes"),
 )

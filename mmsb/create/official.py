@@ -8,13 +8,13 @@ under the headings [Question], [Key Phrase] and so on. Any constant of that form
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 from mmsb.config import settings
 from mmsb.create.instructions import Instructions
 from mmsb.errors import ConfigError
+from mmsb.scripts import parsed, texts
 
 ENDINGS = {"legal": "legal", "financial": "financial", "health": "health", "gov": "government"}
 DEPTH = ("*.py", "*/*.py", "*/*/*.py")  # where a script of theirs may lie; a virtual environment lies deeper
@@ -40,7 +40,7 @@ class Official(Instructions):
         """
         found: dict[str, str] = {}
         for path in sorted(path for below in DEPTH for path in self.root.glob(below)):
-            for name, text in _constants(path):
+            for name, text in _texts(path):
                 if not all(f"[{self.heading(part)}]" in text for part in ("phrase", "type", "rephrased")):
                     continue
                 family = next((family for ending, family in ENDINGS.items() if ending in name.lower()), "harm")
@@ -59,15 +59,9 @@ class Official(Instructions):
         return f"[{self.headings.question}]\n{question}\n\n"
 
 
-def _constants(path: Path) -> Iterator[tuple[str, str]]:
+def _texts(path: Path) -> list[tuple[str, str]]:
     """(name, text) of each string that is given a name, in functions too."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    # `ast.parse` of Python 3.11 raises ValueError for NUL bytes; so does a file that is not UTF-8.
-    except (OSError, SyntaxError, ValueError):
-        return  # a file for another Python is not the one
-    for node in ast.walk(tree):
-        match node:
-            # A constant alone: an f-string or a sum of strings would have to be run to be known.
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
-                yield name, text
+        return list(texts(ast.walk(parsed(path, "instructions.root", WHERE))))
+    except ConfigError:
+        return []  # a file for another Python is not the one

@@ -79,6 +79,7 @@ class Plan:
 
     def _noted(self, prompt: str, attempt: int, fault: str | None, act: Act) -> Act:
         status = act.status if act.raw is None and act.end == "keep" else None
+        # The record is the server's own: what a client believes it sent is held against it.
         self.log.append({"time": time.time(), "prompt": prompt, "attempt": attempt, "fault": fault, "status": status})
         return act
 

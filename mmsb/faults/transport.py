@@ -38,6 +38,7 @@ def rate_limits() -> list[Fault]:
         ("rate_limit_empty", "429, no body", body(b"", 429)),
         ("rate_limit_in_reply", "200, an error 429 in the body", body({"error": {"message": "busy", "code": 429}})),
     ]
+    # A wait beyond any patience: the sample fails now, or a run would hang until tomorrow.
     day = Fault("rate_limit_day", "rate_limit", "429, Retry-After: 86400", busy(Retry_After="86400"), "failed")
     ban = Fault("rate_limit_burst", "rate_limit", f"429 for the next {BURST} requests", busy(), requests=BURST)
     return [*(Fault(name, "rate_limit", about, act) for name, about, act in rows), day, ban]

@@ -31,6 +31,7 @@ Drawn = tuple[Order, Image.Image | Failure]
 Batch = tuple[Order, ...]
 
 
+# The protocol is all that `create` knows of a generator: one in a package of the user's own needs no base class.
 @runtime_checkable
 class Generator(Protocol):
     """A configured image generator: light to build; what is heavy is opened with the first order."""

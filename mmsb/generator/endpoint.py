@@ -78,6 +78,7 @@ class Endpoint:
         Raises:
             ModelError: the endpoint refuses the key, the model or a setting, before it drew anything.
         """
+        # Streamed: `each` keeps so many under way and no more, and a picture is on disk before the next is asked for.
         orders = (order for batch in batches for order in batch)
         yield from each(orders, _Session(self).draw, self.concurrency)
 

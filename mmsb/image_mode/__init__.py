@@ -109,18 +109,21 @@ class ImageMode:
                 f"{question.scenario}/{question.id} has no text {self.question!r}, which image_mode={self.name} asks",
                 f"It has {', '.join(question.texts)}: image_mode.question=ROLE, or another image_mode.",
             )
+        # Nothing else of the question: what a model or a defense is given is what a deployed one would see.
         return Prompt(question.texts[self.question], self.picture(question, dataset), repeat=repeat)
 
     def picture(self, question: Question, dataset: Dataset) -> Picture | None:
         """The dataset's file, or typed text drawn now; Stable Diffusion pictures are never invented."""
         if self.image is None:
             return None
+        # What is published goes before what could be drawn: these pixels are the ones that the paper's models saw.
         if found := dataset.picture(question, self.image):
             return found
         if self.image == "TYPO":
             return self._typed(question, dataset)
         drawing = dataset.picture(question, "SD") if self.image == "SD_TYPO" else None
         if drawing is None:
+            # Never drawn on the way: a picture of another generator would stand in the table as the benchmark's.
             raise MissingPicture(f"imgs/{question.scenario}/SD/{question.id}.jpg")
         # the authors' own TYPO file first: drawn anew with another Pillow, its pixels would differ
         return Stacked(drawing, dataset.picture(question, "TYPO") or self._typed(question, dataset))

@@ -36,6 +36,7 @@ def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
 @lru_cache(maxsize=1 << 16)  # words come again and again
 def _length(text: str, font: ImageFont.FreeTypeFont) -> float:
     """`ImageDraw.textlength` of a text in pixels."""
+    # In mode "L", as `ImageDraw.textlength` asks for pictures in grey or colour: mode "1" has other widths.
     return font.getlength(text, "L")
 
 
@@ -170,6 +171,7 @@ class TypedText:
     @property
     def is_cut(self) -> bool:
         """Whether a line is wider than the picture, which then cuts it off: a single word that fills a line."""
+        # Told and not mended: the authors' own pictures cut such words off, too.
         return any(self._measure(line) > self.width for line in self.lines)
 
     @property
@@ -194,4 +196,5 @@ class TypedText:
 
     def load(self) -> Image.Image:
         """The drawing as it reads back from its JPEG, as every model saw the authors' files."""
+        # Through JPEG, though it costs time: letters without its marks would be other pixels than a folder's.
         return decode(self.encoded()[0], f"the typed text {self.text!r}")

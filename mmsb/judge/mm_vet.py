@@ -9,7 +9,6 @@ an answer that speaks to it. Theirs asks up to five times for a grade it can rea
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
+from mmsb.scripts import parsed, texts
 from mmsb.types import Prompt, Verdict
 
 GRADE = re.compile(r"\W*(0(?:\.\d+)?|1(?:\.0+)?)(?![\d.]*\d)")
@@ -71,6 +71,7 @@ class MMVetGrader:
                 "judge=mm_vet grades answers to test questions, and these have no known answer",
                 "Use it with dataset=mm_vet, or another judge.",
             )
+        # With blanks, as their script puts them before it asks.
         right = answer.question.solution.right.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
         said = final_answer(answer.response.text)
         if self.theirs:
@@ -93,12 +94,7 @@ def read_prompt(path: Path) -> str:
     Raises:
         ConfigError: the file cannot be read, or holds no such text.
     """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"judge.original={path} cannot be read: {error}", HINT) from error
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="prompt")], value=ast.Constant(value=str(text))):
-                return text
+    for name, text in texts(parsed(path, "judge.original", HINT).body):
+        if name == "prompt":
+            return text
     raise ConfigError(f"judge.original={path} holds no text named prompt", HINT)

@@ -28,6 +28,7 @@ class ModerationJudge(Guard):
         if "empty" in reading.flags and image is None:
             return []
         text = answer.prompt.text if answer.request else final_answer(answer.response.text)
+        # As the prompt's own text and not as a reply: the endpoint knows no turns.
         return [Prompt(text, image)]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:

@@ -23,6 +23,7 @@ from mmsb.judge.asking import confer, safe_or_unsafe
 from mmsb.judge.base import Answer
 from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
+from mmsb.scripts import parsed, texts
 from mmsb.types import Prompt, Verdict
 
 PREFIX = "gpt_query_template"
@@ -97,13 +98,9 @@ def read_templates(path: Path) -> Templates:
     Raises:
         ConfigError: the file cannot be read or parsed, or lacks a template or its use.
     """
-    try:
-        # Never imported: a script of somebody else's would run, with whatever it imports.
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"judge.evaluation_file={path} cannot be read: {error}", WHERE) from error
+    tree = parsed(path, "judge.evaluation_file", WHERE)
     # By shape rather than by line: a checkout of another day, or one with edits, reads as well.
-    templates = dict(_constants(tree))
+    templates = {name: text for name, text in texts(tree.body) if name.startswith(PREFIX)}
     if not templates:
         raise ConfigError(f"{path} has no string constants {PREFIX}*", WHERE)
     for name, text in templates.items():
@@ -118,15 +115,6 @@ def read_templates(path: Path) -> Templates:
     if None not in used:
         raise ConfigError(f"{path} does not say which template is for the remaining scenarios (an else branch)", WHERE)
     return Templates({scenario: templates[name] for scenario, name in used.items() if scenario}, templates[used[None]])
-
-
-def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))) if name.startswith(
-                PREFIX
-            ):
-                yield name, text
 
 
 def _uses(tree: ast.Module) -> Iterator[tuple[str | None, str]]:

@@ -57,6 +57,7 @@ class Panel:
     def decide(self, verdicts: Mapping[str, Verdict]) -> Verdict:
         """One verdict from the members'."""
         labels = {name: verdict.label for name, verdict in verdicts.items()}
+        # Only open disagreement: a member that abstains contradicts nobody.
         split = {"safe", "unsafe"} <= set(labels.values())
         flags = dict.fromkeys(flag for verdict in verdicts.values() for flag in verdict.flags)
         return Verdict(

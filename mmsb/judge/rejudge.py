@@ -106,6 +106,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
 
     async def judge(answered: tuple[Sample, Outcome]) -> Result:
         flow = Flow.current()
+        # The cost by stage is counted under this name, as in a run that asked the model itself.
         flow.stage = "judge"
         result = await judged(settings.judge, *answered, driver.call)
         calls.add(result.sample.id, flow.calls)

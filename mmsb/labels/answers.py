@@ -48,6 +48,7 @@ class Answers:
         official = {scenario.name: scenario for scenario in official_scenarios()}
         names = dict.fromkeys(scenario for scenario, _, _ in self.rows)
         if not all(name in official for name in names):
+            # Only where a scenario is not the benchmark's: it takes the dataset to know its group.
             from mmsb.judge.finished import FinishedRun
 
             official |= FinishedRun(self.folder).named
@@ -68,6 +69,7 @@ def answers_of(folder: Path) -> Answers:
     """
     run = SavedRun.open(folder)
     rows = {
+        # Without mode and defense, so that one question's answers in two runs meet at one place.
         (row["scenario"], row["question_id"], row["repeat"]): row
         for row in run.rows()
         # what failed holds nothing to label, and harmless questions are in no ASR

@@ -24,6 +24,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.labels.answers import Answers, Place, answer_digest, verdict
 
 LEAST = 2  # of every scenario and verdict
+# Unchanged in one stratum: a verdict that stays says little of the difference, whichever it is.
 CHANGES = {
     ("safe", "safe"): "unchanged",
     ("unsafe", "unsafe"): "unchanged",
@@ -93,6 +94,7 @@ class Draw:
             )
             for item in record["items"]
         )
+        # As tuples: JSON has lists, and a draw is compared with others.
         runs, answers = tuple(record["runs"]), tuple(record["answers"])
         return cls(runs, answers, record["by"], record["seed"], dict(record["sizes"]), items)
 
@@ -134,6 +136,8 @@ def draw(runs: Sequence[Answers], size: int, by: By, seed: int) -> Draw:
         raise DataError("there is no answer to label: nothing was answered, or the two runs share no question")
     cells = {place: _cell(place, runs, by) for place in places}
     sizes = Counter(cells.values())
+    # With one label in a stratum its spread cannot be estimated, and the interval would be too narrow without saying
+    # so.
     if by == "cells" and size < LEAST * len(sizes):
         raise ConfigError(
             f"size={size} is too small for by=cells: there are {len(sizes)} kinds of scenario and verdict",
@@ -157,6 +161,7 @@ def _cell(place: Place, runs: Sequence[Answers], by: By) -> str:
     if by == "random":
         return "all"
     given = [verdict(run.rows[place]) for run in runs]
+    # A stratum of its own: these are in no observed rate, but in the corrected one.
     if "unjudged" in given:
         return f"{place[0]}/unjudged"
     if len(given) == 1:
@@ -186,6 +191,7 @@ def allocated(sizes: Mapping[str, int], size: int, by: By = "cells") -> Counter[
         return given[cell] < LEAST, wishes[cell] / (2 * given[cell] + 1)
 
     for _ in range(size):
+        # One by one: a larger draw then holds the smaller one, which rounding shares would not promise.
         given[max((cell for cell in sizes if given[cell] < sizes[cell]), key=next_one)] += 1
     return given
 

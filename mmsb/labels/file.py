@@ -100,6 +100,7 @@ def read_labels(path: Path, scenarios: Mapping[str, Scenario] | None = None) -> 
         DataError: no such file, a line that lacks a column, an unknown scenario or label, one id for two answers, or
             draws from different runs.
     """
+    # By both names: files of other tools mostly have the authors' ids.
     known = {name: scenario for scenario in official_scenarios() for name in (scenario.name, scenario.id)}
     known |= scenarios or {}
     drawn: Draw | None = None
@@ -118,7 +119,7 @@ def read_labels(path: Path, scenarios: Mapping[str, Scenario] | None = None) -> 
 def _draw(record: Any, where: str) -> Draw:
     try:
         return Draw.of_record(record)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise DataError(
             f"{where} is no draw: {error!r}", "Restore the line, or label anew into another file."
         ) from error
@@ -128,6 +129,7 @@ def _larger(one: Draw | None, other: Draw, where: str) -> Draw:
     """The larger of two draws from the same answers, which holds the smaller."""
     if one is None:
         return other
+    # Not by the run's id: a run judged again has another and the same answers.
     if (one.answers, one.by, one.seed) != (other.answers, other.by, other.seed):
         raise DataError(f"{where}: another draw than the one before it", "Keep the labels of one draw in one file.")
     return other if len(other.items) > len(one.items) else one
@@ -151,6 +153,7 @@ def _add(items: dict[Name, Labelled], row: Mapping[str, Any], known: Mapping[str
     if label != SKIPPED and row.get("adjudicated"):
         item.decided = label
     elif label != SKIPPED:
+        # The later line counts: a rater who went back has changed his mind.
         item.labels[row.get("rater") or ONLY_RATER] = label
 
 
@@ -160,6 +163,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".csv":
         # spreadsheets begin a file with a mark that would become part of the first column's name
         with path.open(encoding="utf-8-sig", newline="") as file:
+            # From 2: the line that an editor shows, below the header.
             yield from enumerate(csv.DictReader(file), 2)
         return
     with path.open("rb") as file:

@@ -29,6 +29,7 @@ def check(labels: Labels, runs: Sequence[Answers], path: Path) -> None:
     """
     drawn = labels.draw
     assert drawn is not None
+    # The probabilities are of pairs where two runs were drawn from: half of such a draw is no sample of one.
     if len(drawn.runs) != len(runs):
         told = "two runs: name both, run=... other=..." if len(drawn.runs) == 2 else "one run: leave other= out"
         raise DataError(f"{path} was drawn from {told}", "Their ids are in the file's line with the draw.")
@@ -51,6 +52,7 @@ def check(labels: Labels, runs: Sequence[Answers], path: Path) -> None:
 def truth(item: Labelled | None) -> Truth:
     """What the labels say of an answer: anything where it was skipped, or raters disagree evenly."""
     said = item.truth if item else None
+    # As bounds, which the interval takes in: left out, the hard answers would be missing from the rate.
     return (0.0, 1.0) if said is None else (JUDGED[said], JUDGED[said])
 
 
@@ -78,6 +80,7 @@ def units(labels: Labels, runs: Sequence[Answers], number: int) -> list[Unit]:
             place[1],
             JUDGED.get(verdict(runs[number].rows[place])),
             known[place][0][number] if place in known else None,
+            # Without a label the probability is not used; 1 keeps the sums of weights whole.
             known[place][1] if place in known else 1.0,
         )
         for place in _shared(runs)
@@ -101,6 +104,7 @@ def changes(labels: Labels, runs: Sequence[Answers]) -> list[Unit]:
 
 
 def _shared(runs: Sequence[Answers]) -> Iterator[Place]:
+    # What only one run answered says nothing of their difference, and would mix it with who failed.
     return (place for place in runs[0].rows if all(place in run.rows for run in runs))
 
 
@@ -119,6 +123,7 @@ def by_scope(found: Iterable[Unit], draw: Draw, lowest: float = 0.0) -> dict[str
     everything = list(found)
     cells = draw.by == "cells"
     scopes: dict[str, Corrected | None] = {}
+    # All four, though the labels may have been drawn for one: a scope without labels says None, not 0.
     for scope in SCOPES:
         some = [unit for unit in everything if unit.group == scope] if scope in ("harm", "policy") else everything
         if some:
@@ -134,6 +139,7 @@ def labels_wanted(labels: Labels, runs: Sequence[Answers], points: float) -> str
     found = by_scope(changes(labels, runs), drawn, -1.0) if pair else by_scope(units(labels, runs, 0), drawn)
     macro, what = found["macro"], "difference" if pair else "average"
     if macro is None or not macro.value.n:
+        # A guess before the first label: the spread is not known then, and a person wants to know what begins here.
         return f"For +/- {100 * points:g} points about {(Z * FIRST_GUESS / points) ** 2:.0f} labels are wanted."
     half = 50 * (macro.value.high - macro.value.low)
     more = labels_needed(macro, points)

@@ -23,11 +23,19 @@ PR_SET_PDEATHSIG = 1
 
 def main(log: str, command: list[str]) -> int:
     """Run the server until it ends or nobody holds us any more; gives its exit code."""
+    # Not ours to act on: whoever began us lets go of the pipe when the last answers are written down.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(log, "ab") as file:
         try:
             server = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, process_group=0, preexec_fn=_die_with_us
+                # A group of its own: vLLM and SGLang begin workers, which hold the GPU's memory when only their parent
+                # is ended.
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                process_group=0,
+                preexec_fn=_die_with_us,
             )
         except OSError as error:
             file.write(f"{command[0]}: {error.strerror}\n".encode())
@@ -40,6 +48,7 @@ def main(log: str, command: list[str]) -> int:
 
 
 def _watch(server: subprocess.Popen[bytes]) -> None:
+    # Returns when the other end is closed, which the system does for a process however it ends.
     sys.stdin.buffer.read()
     _end(server)
 
@@ -47,6 +56,7 @@ def _watch(server: subprocess.Popen[bytes]) -> None:
 def _end(server: subprocess.Popen[bytes]) -> None:
     _tell(server, signal.SIGTERM)
     timer = threading.Timer(GRACE, _tell, (server, signal.SIGKILL))
+    # Or the keeper would wait for it after a server that ended at once.
     timer.daemon = True
     timer.start()
 

@@ -40,6 +40,7 @@ def last_line(log: Path) -> str:
 def explained(log: Path) -> tuple[str, str]:
     """The line that says best what went wrong, and what to do ("" where nothing is known)."""
     lines = _lines(log)
+    # Known causes before the last error: servers go on printing consequences long after what brought them down.
     for pattern, remedy in KNOWN:
         if found := next((line for line in reversed(lines) if re.search(pattern, line)), None):
             return _shown(found), remedy
@@ -51,6 +52,7 @@ def _lines(log: Path) -> list[str]:
         return []
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
+        # Also at \r: a progress bar rewrites one line, and its last state is what counts.
         return re.split(r"[\r\n]+", file.read().decode("utf-8", "replace"))
 
 

@@ -43,6 +43,8 @@ class Running:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._was_ready = False
         with socket.socket() as free:
+            # The system gives a port that is free; between here and the server's start another program may take it,
+            # which is told.
             free.bind((HOST, 0))
             self.port: int = free.getsockname()[1]
 
@@ -86,12 +88,14 @@ class Running:
         """Stop it and wait for its end."""
         if self._keeper is not None:
             assert self._keeper.stdin is not None
+            # The pipe's end is the signal: the same way that a killed command ends its server.
             self._keeper.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 self._keeper.wait(STOPPED_WITHIN)
             self._keeper = None
 
     def _begin(self) -> None:
+        # Before any folder is made: a command line that cannot be leaves nothing behind.
         argv = self.server.argv(self.name, self.port, len(visible_gpus()))
         folder = self.server.logs.absolute()
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +112,7 @@ class Running:
         import httpx2
 
         started = told = time.monotonic()
+        # Past every proxy: to one, 127.0.0.1 is another machine.
         async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
             while not await self._healthy(client):
                 now = time.monotonic()
@@ -153,6 +158,7 @@ _running: dict[str, Running] = {}
 
 def running(server: Server, name: str) -> Running:
     """The server of this process for a model; not necessarily started. One for each command line and set of GPUs."""
+    # The GPUs too: runs of a sweep side by side each have their own, and one server would take the other's.
     key = digest([str(server), name, os.environ.get(VISIBLE)])
     if key not in _running:
         _running[key] = Running(server, name)

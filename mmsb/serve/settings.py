@@ -58,6 +58,7 @@ class Server:
         Raises:
             ConfigError: one copy needs more GPUs than there are.
         """
+        # As many whole copies as fit: a request needs one copy, and GPUs left over would only idle.
         copies = gpus // self.tensor_parallel
         if self.tensor_parallel > max(gpus, 1):
             raise ConfigError(
