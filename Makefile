@@ -29,6 +29,7 @@ format: $(SETUP)
 	$(BIN)/ruff check --fix .
 
 # The documentation as a site, site/index.html; offline. A dead link or anchor ends it.
+# Its search alone wants a server: python3 -m http.server -d site
 docs: $(SETUP)
 	$(BIN)/zensical build --clean --strict
 

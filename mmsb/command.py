@@ -23,12 +23,13 @@ from mmsb.model.base import Batched, engines_in
 from mmsb.notes import Notes
 from mmsb.report import judge_error, members
 from mmsb.results import FILE
-from mmsb.run import Run, SavedRun
+from mmsb.run import NOT_MEASURED, Run, SavedRun
 from mmsb.scenario import Scenario
 from mmsb.sweep import COUNT_VARIABLE, SWEEP_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
 
-UNNAMED = ("experiment=", "tracker", "output_dir=", "hydra.")
+SPEED = ("model.api_key_env", "model.concurrency", "model.requests_per_second", "model.timeout", "model.device")
+UNNAMED = ("experiment=", "hydra.", *NOT_MEASURED, *SPEED)  # by what changes no result nobody looks for a run
 NAMED = ("dataset", "model", "image_mode", "defense", "judge")
 
 

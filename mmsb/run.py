@@ -132,7 +132,15 @@ class SavedRun:
 
 def short_name(name: str) -> str:
     """A run's name without the keys, where there is little room; a table has a column for each group anyway."""
-    return " ".join(part.partition("=")[2] or part for part in name.split(" "))
+    return " ".join(_short(*part.partition("=")) for part in name.split(" "))
+
+
+def _short(key: str, equals: str, value: str) -> str:
+    """A bare value where it says what it is: "gpt-4o" does, "1" does not."""
+    group, _, setting = key.rpartition(".")
+    if not equals or (group and setting not in ("name", "name_or_path")):
+        return f"{setting or key}{equals}{value}"
+    return value
 
 
 def told_apart(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from mmsb.comparable import heading, sentence
@@ -70,30 +71,42 @@ def print_summary(run: Run, summary: Summary) -> None:
     paper = published_asr(run.choices)
     lines = (*summary.scenarios, *summary.groups)
     shown = [metric for metric in declared.METRICS if _in_table(metric, lines)]
-    # The sentence about bounds is only for tables that have some.
-    lacking = any(line.bounds for line in lines)
-    table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
-    table.add_column("scenario")
-    for title in (
-        *(f"{metric.title} % [95 %]" for metric in shown),
-        *([heading(run.record["comparable"])] if paper else []),
-        "n",
-        "not rated",
-    ):
-        table.add_column(title, justify="right")
-    for section in (summary.scenarios, summary.groups):
-        for line in section:
-            cells = [_bounded(line, metric) for metric in shown]
-            cells += [f"{paper[line.name]:.1f}" if line.name in paper else ""] if paper else []
-            table.add_row(escape(line.title), *cells, *_counted(line))
-        table.add_section()
-    console().print(table)
+    out = console()
+    for form in (percent, short):  # an interval that is broken in its middle cannot be read
+        table = _summarised(run, summary, shown, form, paper)
+        if Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width:
+            break
+    out.print(table)
     for note in left_out(summary, shown):
         tell(note)
     if paper and (told := remark(run.choices)):
         tell(f"paper: {told}")
     tell(sentence(run.record["comparable"]))
     tell(cost(run.record))
+
+
+def _summarised(
+    run: Run,
+    summary: Summary,
+    shown: Sequence[Metric],
+    form: Callable[[Rate | None], str],
+    paper: Mapping[str, float],
+) -> Table:
+    # The sentence about bounds is only for tables that have some.
+    lacking = any(line.bounds for line in (*summary.scenarios, *summary.groups))
+    table = Table(title=escape(run.name), caption=escape(_caption(run, lacking)), title_style="bold", **LEFT)
+    table.add_column("scenario")
+    for metric in shown:
+        table.add_column(f"{metric.title} % [95 %]", justify="right", no_wrap=True)
+    for title in (*([heading(run.record["comparable"])] if paper else []), "n", "not rated"):
+        table.add_column(title, justify="right")
+    for section in (summary.scenarios, summary.groups):
+        for line in section:
+            cells = [_bounded(line, metric, form) for metric in shown]
+            cells += [f"{paper[line.name]:.1f}" if line.name in paper else ""] if paper else []
+            table.add_row(escape(line.title), *cells, *_counted(line))
+        table.add_section()
+    return table
 
 
 def left_out(summary: Summary, metrics: Sequence[Metric]) -> Iterator[str]:
@@ -130,9 +143,9 @@ def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:
     return metric.in_tables and any(metric.name in line.rates for line in lines)
 
 
-def _bounded(line: Line, metric: Metric) -> str:
+def _bounded(line: Line, metric: Metric, form: Callable[[Rate | None], str]) -> str:
     """A rate, and below it what missing answers could make of it."""
-    rate, bounds = percent(line.rates.get(metric.name)), reach(line.bounds.get(metric.name))
+    rate, bounds = form(line.rates.get(metric.name)), reach(line.bounds.get(metric.name))
     return f"{rate}\n{bounds}" if bounds else rate
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from mmsb.metrics.summary import Score, summarize
 from mmsb.report.finished import Finished
 from mmsb.report.sweep import print_comparison
-from mmsb.run import told_apart
+from mmsb.run import Run, short_name, told_apart
+from mmsb.scenario import official_scenarios
 from mmsb.sweep import SWEEP_VARIABLE, finish_sweep
+from mmsb.terminal import print_summary
 from tests.reporting import Made
 
 
@@ -63,6 +67,25 @@ def test_a_narrow_terminal_breaks_cells_and_cuts_nothing(
     columns = zip(*(line.split("│") for line in out.splitlines() if line.startswith("│")), strict=True)
     whole = ["".join("".join(column).split()) for column in columns]
     assert whole[1:6] == ["sd_typo", "safety_prompt", "political_lobbying", "100.0[65,100]", "100.0[65,100]"]
+
+
+def test_a_runs_table_breaks_no_interval_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenarios = official_scenarios()
+    scores = [Score(one.id, str(number), "unsafe", number == 0) for one in scenarios for number in range(3)]
+    totals = dict.fromkeys(("calls", "input_tokens", "output_tokens", "seconds"), 1)
+    record = {"dataset": {"samples": 1}, "totals": totals, "comparable": {"comparable": True, "reasons": []}}
+    for width, shown in ((80, "100.0 [27, 100]"), (140, "100.0 [27.3, 100.0]")):
+        monkeypatch.setattr("mmsb.terminal.console", partial(Console, width=width))
+        print_summary(Run("x", Path(), {}, {}, record), summarize(scores, scenarios))
+        table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+        assert f"│ {shown} │" in next(line for line in table if "Fraud" in line)
+        assert all(line.count("[") == line.count("]") for line in table)
+
+
+def test_a_short_name_says_what_its_numbers_are() -> None:
+    assert short_name("model=openai model.name=gpt-4o dataset.limit=5 typo") == "openai gpt-4o limit=5 typo"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from mmsb.report.sweep import Effect
 
 FEW, WIDE, STEP = 6, 440, 22  # systems that colours tell apart; pixels; pixels a line
 PERCENT = "attack success, % (lower is safer)"
+RINGS = (25, 50, 75, 100)
 
 
 def headline(columns: Sequence[Column]) -> Any:
@@ -71,7 +72,7 @@ def heat_map(columns: Sequence[Column]) -> Any:
     if one_each and len(systems) > 1:
         facet = alt.Facet("who:N", sort=systems, title=None, header=alt.Header(orient="bottom"))
         chart = chart.facet(facet, columns=3, spacing=20)
-    return styled(chart)
+    return styled(chart.properties(title=_of_all()))
 
 
 def radar(columns: Sequence[Column]) -> Any:
@@ -87,21 +88,22 @@ def radar(columns: Sequence[Column]) -> Any:
     for who in dict.fromkeys(c.who for c in rated):
         shown = [c for c in rated if c.who == who]
         panels.append(_web(titles) + _polygons(shown, titles, modes).properties(title=who, width=300, height=232))
-    return styled(alt.concat(*panels, columns=2))
+    return styled(alt.concat(*panels, columns=2, title=_of_all()))
 
 
 def _web(titles: Mapping[str, str]) -> Any:
-    """The rings at 25, 50, 75 and 100 %, and the scenarios' names around them."""
+    """The rings with their percent, and the scenarios' names around them."""
     alt = library()
-    rings = [
-        _at(n, len(titles), ring) | {"ring": ring, "n": n} for ring in (25, 50, 75, 100) for n in range(len(titles))
-    ]
+    rings = [_at(n, len(titles), ring) | {"ring": ring, "n": n} for ring in RINGS for n in range(len(titles))]
+    # Halfway between the last axis and the first, where a ring is nearer to the middle and no line has its point.
+    halfway = [_at(-0.5, len(titles), ring * math.cos(math.pi / len(titles))) | {"ring": ring} for ring in RINGS]
     names = [_at(n, len(titles), 112) | {"title": _short(title)} for n, title in enumerate(titles.values())]
     # Vega has no polar coordinates: points of the circle are computed, and joined by closed lines.
     lines = alt.Chart(data(rings)).mark_line(interpolate="linear-closed", color=LINE, strokeWidth=1)
     side = alt.ExprRef("datum.x > 9 ? 'left' : datum.x < -9 ? 'right' : 'center'")
     words = alt.Chart(data(names)).mark_text(fontSize=9, align=side).encode(_x(), _y(), text="title:N")
-    return lines.encode(_x(), _y(), order="n:O", detail="ring:N") + words
+    marks = alt.Chart(data(halfway)).mark_text(fontSize=8).encode(_x(), _y(), text="ring:N")
+    return lines.encode(_x(), _y(), order="n:O", detail="ring:N") + words + marks
 
 
 def _polygons(columns: Sequence[Column], titles: Mapping[str, str], modes: Sequence[str]) -> Any:
@@ -112,7 +114,9 @@ def _polygons(columns: Sequence[Column], titles: Mapping[str, str], modes: Seque
         for n, name in enumerate(titles)
         if (rate := column.run.rate(ASR.key(name)))
     ]
-    lines = alt.Chart(data(values)).mark_line(interpolate="linear-closed", strokeWidth=2, point={"size": 18})
+    lines = alt.Chart(data(values)).mark_line(
+        interpolate="linear-closed", strokeWidth=2, strokeJoin="round", point={"size": 18}
+    )
     return lines.encode(_x(), _y(), order="n:O", detail="label:N", color=colour("mode", modes))
 
 
@@ -151,7 +155,12 @@ def _short(title: str) -> str:
     return title if len(title) < 14 else title.split(" ")[0]
 
 
-def _at(number: int, total: int, radius: float) -> dict[str, float]:
+def _of_all() -> Any:
+    """What a figure shows whose numbers have no axis to say it."""
+    return library().TitleParams("attack success, %", anchor="start", fontSize=11)
+
+
+def _at(number: float, total: int, radius: float) -> dict[str, float]:
     """A point of the radar; the first axis points up, the next follow clockwise."""
     angle = 2 * math.pi * number / total
     return {"x": radius * math.sin(angle), "y": radius * math.cos(angle)}

@@ -70,6 +70,7 @@ def styled(chart: Any) -> Any:
             gridColor=LINE,
             labelFontSize=11,
             labelLimit=260,
+            labelFlush=False,  # else "0" and "100" stand beside their ticks
             titleFontWeight="normal",
         )
         .configure_legend(labelColor=INK, titleColor=INK, labelLimit=260, titleFontWeight="normal")
