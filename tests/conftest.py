@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,7 @@ from hypothesis import settings
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
 from tests.composing import own_files_are_read_once  # noqa: F401
 from tests.endpoint import impatient  # noqa: F401
+from tests.forks import CLIENT, Fork, parent
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)
@@ -38,6 +40,14 @@ settings.load_profile(os.environ.get("MMSB_EXAMPLES", "few"))
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Workers are forks too: what takes seconds to import is imported once, and not by each."""
+    parent()
+    for spec in specs:
+        spec.python = spec.python or CLIENT
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +117,7 @@ def _exit_code(module: str) -> int:
 
 @pytest.fixture
 def mmsb_process(tmp_path: Path) -> Run:
-    """The same in a process of its own, as a user runs it."""
+    """The same in a process of its own, as a user runs it: begun with nothing imported."""
 
     def run(*arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
