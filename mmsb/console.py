@@ -27,7 +27,8 @@ def tell(text: str) -> None:
 def _print(text: str, stream: TextIO) -> None:
     # A terminal breaks a long line in the middle of a word; a log, a pipe and an editor are as wide as it needs.
     if stream.isatty():
-        text = broken(text, shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns)
+        wide = os.get_terminal_size(stream.fileno()).columns or 80  # 0: one that was never told
+        text = broken(text, shutil.get_terminal_size((wide, 24)).columns)
     print(text, file=stream, flush=True)
 
 

@@ -28,7 +28,7 @@ from hypothesis import settings
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
 from tests.composing import own_files_are_read_once  # noqa: F401
 from tests.endpoint import impatient  # noqa: F401
-from tests.forks import CLIENT, Fork, parent
+from tests.forks import PLACE, PYTHON, parent
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)
@@ -45,9 +45,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     """Workers are forks too: what takes seconds to import is imported once, and not by each."""
-    parent()
+    os.environ[PLACE] = parent()
     for spec in specs:
-        spec.python = spec.python or CLIENT
+        spec.python = spec.python or PYTHON
 
 
 @pytest.fixture(autouse=True)

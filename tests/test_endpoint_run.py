@@ -6,14 +6,13 @@ import base64
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from mmsb.secret import TOLD, forms
-from tests.conftest import ROOT, Run
+from tests.conftest import Run
 from tests.endpoint import HANG, Act, ChatServer, completion, error
+from tests.forks import Fork
 
 CANARY = "sk-canary-0123456789abcdefghij"
 DEAD = "http://127.0.0.1:9/v1"
@@ -54,23 +53,22 @@ def arguments(server: ChatServer, outputs: Path) -> list[str]:
 
 def command(server: ChatServer, outputs: Path) -> list[str]:
     """The same, as a process."""
-    return [sys.executable, "-m", "mmsb", *arguments(server, outputs)]
+    return ["-m", "mmsb", *arguments(server, outputs)]
 
 
-def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(mmsb: Run, tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(mmsb: Run, mmsb_process: Run, tmp_path: Path) -> None:
     with ChatServer(delay=0.05) as server:
         whole, killed = tmp_path / "whole", tmp_path / "killed"
-        assert mmsb(*arguments(server, whole)).returncode == 0
+        done = mmsb_process(*arguments(server, whole), PYTHONHASHSEED="1")  # forks share the seed of this process
+        assert done.returncode == 0, done.stderr
         total = len(server.requests)
         for _ in range(2):
             until = len(server.requests) + total // 3
-            process = subprocess.Popen(command(server, killed), env=env, stdout=subprocess.DEVNULL)
-            while len(server.requests) < until:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            with Fork(command(server, killed)) as process:
+                while len(server.requests) < until:
+                    assert process.poll() is None, process.err
+                    time.sleep(0.01)
+                process.kill()
         assert mmsb(*arguments(server, killed)).returncode == 0
     (expected,) = whole.glob("runs/*/results.jsonl")
     (found,) = killed.glob("runs/*/results.jsonl")
@@ -80,47 +78,29 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(mmsb: Run, tmp_path
 
 
 def test_ctrl_c_ends_a_run_at_once_and_without_a_trace(tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (
-        ChatServer(act=lambda *_: HANG) as server,
-        subprocess.Popen(
-            command(server, tmp_path),
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
-        ) as process,
-    ):
+    with ChatServer(act=lambda *_: HANG) as server, Fork(command(server, tmp_path)) as process:
         while len(server.requests) < 8:
-            assert process.poll() is None
+            assert process.poll() is None, process.err
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"the same command goes on" in stderr
-    assert b"Traceback" not in stderr
+        assert process.wait(60) == 130
+    assert "the same command goes on" in process.err
+    assert "Traceback" not in process.err
 
 
 def test_ctrl_c_ends_a_run_in_the_middle_of_a_local_batch(tmp_path: Path) -> None:
     own = tmp_path / "slow_models.py"
     own.write_text(SLOW_MODEL, encoding="utf-8")
     settings = ["model._target_=slow_models.Slow", "trusted_packages=[slow_models]", f"output_dir={tmp_path}/outputs"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmsb", "model=tiny", "tracker=none", "image_mode=text_only", *settings],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    with process:
-        assert process.stdout
-        assert process.stdout.readline() == b"in the batch\n"
+    command = ["-m", "mmsb", "model=tiny", "tracker=none", "image_mode=text_only", *settings]
+    with Fork(command, tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path)}) as process:
+        while "in the batch\n" not in process.out:
+            assert process.poll() is None, process.err
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)  # the batch takes for ever
-    assert process.returncode == 130
-    assert b"the same command goes on" in stderr
-    assert b"Traceback" not in stderr
+        assert process.wait(60) == 130  # the batch takes for ever
+    assert "the same command goes on" in process.err
+    assert "Traceback" not in process.err
 
 
 def test_a_key_in_the_environment_is_in_no_file_of_a_run(mmsb: Run, tmp_path: Path) -> None:

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import ROOT, Run, run_in
+from tests.forks import Fork
 
 SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_tokens=8", "tracker=none")
 
@@ -67,23 +64,15 @@ def test_a_changed_prompt_asks_again_and_a_changed_selection_does_not(
 def test_killed_twice_it_ends_as_if_it_had_never_been(tmp_path: Path, small_llava: Path) -> None:
     command = [f"model.name_or_path={small_llava}", "model.max_new_tokens=16", "dataset.limit=2"]
     command += ["tracker=none", "model.batch_size=4", "model.dtype=bfloat16"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
     assert run_in(tmp_path / "whole", *command).returncode == 0
     cuts = []
     for wanted in (1, 3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mmsb", *command],
-            cwd=tmp_path / "killed",
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while process.poll() is None and len(list(answered(tmp_path / "killed"))) < 4 * wanted:
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with Fork(["-m", "mmsb", *command], tmp_path / "killed") as process:
+            while process.poll() is None and len(list(answered(tmp_path / "killed"))) < 4 * wanted:
+                time.sleep(0.01)
+            process.kill()
         cuts.append(len(list(answered(tmp_path / "killed"))))
     assert 0 < cuts[0] < cuts[1] < 26
     assert run_in(tmp_path / "killed", *command).returncode == 0
@@ -146,13 +135,7 @@ def test_a_broken_picture_is_listed_as_failed_and_retried(mmsb: Run, tmp_path: P
 
 def test_results_do_not_depend_on_who_else_writes_the_store(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
     command = [f"model.name_or_path={small_llava}", *SETTINGS, "dataset.limit=4"]
-    other = subprocess.Popen(
-        [sys.executable, "-m", "mmsb", *command, "hydra.run.dir=outputs/runs/other"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    other = Fork(["-m", "mmsb", *command, "hydra.run.dir=outputs/runs/other"], tmp_path)
     while other.poll() is None and not list(answered(tmp_path)):  # from then on both write
         time.sleep(0.01)
     assert mmsb(*command).returncode == 0

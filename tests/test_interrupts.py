@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import signal
-import subprocess
-import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmsb.interrupts import Listener, twice_ends_now
-from tests.conftest import ROOT
 from tests.endpoint import HANG, ChatServer
+from tests.forks import Fork
 from tests.test_endpoint_run import SLOW_MODEL
 
 STUBBORN = """
@@ -49,20 +45,8 @@ class Terminal:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
 
-        def begin() -> None:
-            os.setsid()
-            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mmsb", *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "TERM": "xterm"},
-            preexec_fn=begin,
-        )
+        environment = {**os.environ, "PYTHONPATH": str(folder), "TERM": "xterm"}
+        self.process = Fork(["-m", "mmsb", *arguments], folder, environment, (theirs, theirs, theirs))
         os.close(theirs)
         self.shown = ""
 
@@ -100,7 +84,7 @@ def terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
         made.process.wait()
 
 
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(ready: Callable[[], bool], process: Fork) -> None:
     moment = threading.Event()
     while not ready():
         assert process.poll() is None
