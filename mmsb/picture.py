@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Protocol
 
@@ -173,3 +173,38 @@ def stack(top: Image.Image, bottom: Image.Image) -> Image.Image:
     result.paste(top, (0, 0))
     result.paste(bottom, (0, top.height))
     return result
+
+
+def thumbnail(picture: Picture, width: int) -> Image.Image:
+    """The picture at most `width` pixels wide, RGB; stacked parts keep their sizes to one another.
+
+    Raises:
+        DataError: not a readable image.
+    """
+    files = files_of(picture)
+    sizes = [_size(data) for data in files]
+    scale = min(1.0, width / max(wide for wide, _ in sizes))
+    parts = [
+        _reduced(data, (max(1, round(wide * scale)), max(1, round(high * scale))))
+        for data, (wide, high) in zip(files, sizes, strict=True)
+    ]
+    return reduce(stack, parts)
+
+
+def files_of(picture: Picture) -> list[bytes]:
+    """The image files that make up a picture, from top to bottom."""
+    # Not the stack's own JPEG: to write it at full size and decode it again takes longer than all the rest.
+    if isinstance(picture, Stacked):
+        return files_of(picture.top) + files_of(picture.bottom)
+    return [picture.encoded()[0]]
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    with opened(data, "a picture of the run") as image:
+        return image.size
+
+
+def _reduced(data: bytes, size: tuple[int, int]) -> Image.Image:
+    with opened(data, "a picture of the run") as image:
+        image.draft("RGB", size)  # a JPEG is decoded at about this size: ten times faster
+        return image.convert("RGB").resize(size)

@@ -11,6 +11,7 @@ from rich.table import Table
 from mmsb.compare.comparing import Compare
 from mmsb.compare.runs import Compared
 from mmsb.metrics.declared import Metric
+from mmsb.metrics.significance import ALPHA
 from mmsb.report.sweep import lacking, told
 from mmsb.terminal import LEFT, console
 
@@ -56,7 +57,7 @@ def sensitivity(runs: Sequence[Compared], found: Sequence[Compare], metric: Metr
         told = [change for change in shared if change is not None]
         # by sign: the question is whether the order of the runs hangs on the judge, not how sure each is
         signs = [_sign(change.change.value) for change in told]
-        significant = sum(change.p_holm is not None and change.p_holm < 0.05 for change in told)
+        significant = sum(change.p_holm is not None and change.p_holm < ALPHA for change in told)
         ranks = {judge: _rank(run, [s[judge] for s in sets if judge in s], metric) for judge, run in some.items()}
         result.append(Sensitivity(some, ranks, signs.count(signs[0]) if signs else 0, significant, len(signs)))
     return result

@@ -130,6 +130,7 @@ def _sample(row: Row, model: str, judge: str, picture: str | None) -> dict[str, 
     if row["system"]:
         asked.insert(0, {"role": "system", "content": row["system"]})
     sample: dict[str, Any] = {
+        # Inspect numbers repeats as epochs of one sample.
         "id": row["id"].removesuffix(f"#{row['repeat']}"),
         "epoch": row["repeat"] + 1,
         "input": asked,

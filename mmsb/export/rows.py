@@ -41,8 +41,10 @@ def values_of(column: Column) -> Iterator[dict[str, Any]]:
 
 
 def _flat(column: Column, row: dict[str, Any]) -> dict[str, Any]:
+    # Every row by itself: who filters and joins such a table has lost which file it came from.
     found: dict[str, Any] = {"run": column.label, "folder": str(column.run.folder), **column.facets}
     found |= {key: row.get(key) for key in (*TEXTS, *FLAGS, *COUNTS, "score")}
+    # As JSON: CSV has no lists, and Parquet wants one type for all of a column.
     return found | {key: orjson.dumps(row.get(key) or []).decode() for key in NESTED}
 
 

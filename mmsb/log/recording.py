@@ -52,6 +52,7 @@ class Recording:
             raise DataError(
                 f"{sweep.folder} has no finished run", "Run its command again: it goes on where it stopped."
             )
+        # As a sweep that goes on would: so that its runs find their parent, and no second one is made.
         self.tracker.open_sweep(sweep)
         for run in runs:
             self.tracker.log(run, self.samples(run.folder))

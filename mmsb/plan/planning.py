@@ -112,7 +112,9 @@ class Plan:
         if self.run is None:
             alike = f", each in one of {self.repeats} repeats" if self.repeats > 1 else ""
             return [
-                self._expected(f"{100 * s:.0f} % of the questions change{alike}", s / self.repeats**2) for s in CHANGING
+                # One answer of r changes a question's mean by 1/r, and so its square by 1/r^2.
+                self._expected(f"{100 * s:.0f} % of the questions change{alike}", s / self.repeats**2)
+                for s in CHANGING
             ]
         between, within = self.variances()
         # the difference of two independent runs varies by the sum of both variances

@@ -50,6 +50,7 @@ def _on_the_hub(engine: Local) -> MmsbError | None:
 
     name = engine.name_or_path
     try:
+        # Its config.json stands for the model: whoever fetched that fetched the rest, or is told by strict loading.
         if isinstance(try_to_load_from_cache(name, "config.json", revision=engine.revision), str):
             return None
     except ValueError as error:  # not the form of a hub id

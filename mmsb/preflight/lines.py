@@ -209,4 +209,5 @@ class Line:
     def seconds(self, prices: Prices | None) -> float | None:
         """Of one call; None where nobody knows."""
         price = self.price(prices)
+        # Measured here goes before the table: it has this network and this load in it.
         return self.learned.seconds.value or (price.seconds if price else None)

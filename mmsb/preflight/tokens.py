@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Engine
-from mmsb.picture import FilePicture, Picture, Stacked
+from mmsb.picture import FORMATS, FilePicture, Picture, Stacked
 from mmsb.types import Prompt
 
 LETTERS, OTHER_LETTERS = 4.0, 1.5  # that make a token: of ASCII (English), of all other scripts, roughly
@@ -123,7 +123,7 @@ def size_of(picture: Picture) -> Size:
 
 def _in_header(path: Path) -> Size:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.size
     except (OSError, ValueError, Image.DecompressionBombError):  # said where it is shown to a model
         return TYPICAL

@@ -57,6 +57,7 @@ def begin(setting: str, shown: bool = False) -> None:
     except ImportError as error:
         raise ConfigError(f"{setting} needs Ray, which is not installed", "pip install 'mmsb[ray]'") from error
     if not ray.is_initialized():
+        # No dashboard: it opens a port and starts processes that nobody asked for.
         ray.init(log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from mmsb.metrics.declared import ASR, FALSE_REFUSALS
 from mmsb.metrics.paired import Difference
+from mmsb.metrics.significance import ALPHA
 from mmsb.metrics.summary import not_rated
 from mmsb.report.finished import Finished
 from mmsb.report.judge_error import OFFLINE
 from mmsb.report.sweep import Effect
 from mmsb.terminal import change, p_value
 
-LEVEL = 0.05
 AVERAGE = ASR.key("macro")
 SANDBOX = "tiny"
 Change = tuple[Finished, Difference]
@@ -66,7 +66,7 @@ def _defenses(effects: Sequence[Effect]) -> Iterator[str]:
 
 
 def _is_shown(difference: Difference) -> bool:
-    return difference.p_holm is not None and difference.p_holm < LEVEL
+    return difference.p_holm is not None and difference.p_holm < ALPHA
 
 
 def _extent(helped: Sequence[Change]) -> str:

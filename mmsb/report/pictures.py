@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from mmsb.config import TARGET_PACKAGES
 from mmsb.dataset.base import OwnScenarios
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
-from mmsb.picture import Picture, Stacked, opened, stack
+from mmsb.picture import Picture, thumbnail
 from mmsb.report.finished import Finished
 from mmsb.scenario import Scenario
 
 WIDTH, TALLEST = 224, 448  # pixels: typed text stays readable
 QUALITY = 60  # of WebP: 1 to 4 KB a typed picture, 6 KB a photograph
-NAME = "a picture of the run"  # in errors
 
 
 @dataclass(frozen=True)
@@ -104,39 +103,14 @@ def original(run: FinishedRun, row: Mapping[str, Any]) -> Picture | None:
 
 
 def small(picture: Picture) -> Image.Image:
-    """The picture at most `WIDTH` wide and `TALLEST` tall, RGB; stacked parts are decoded at their small size only.
+    """The picture at most `WIDTH` wide and `TALLEST` tall, RGB.
 
     Raises:
         DataError: not a readable image.
     """
-    files = _files(picture)
-    sizes = [_size(data) for data in files]
-    scale = min(1.0, WIDTH / max(width for width, _ in sizes))
-    parts = [
-        _decoded(data, (max(1, round(width * scale)), max(1, round(height * scale))))
-        for data, (width, height) in zip(files, sizes, strict=True)
-    ]
-    whole = reduce(stack, parts)
+    whole = thumbnail(picture, WIDTH)
     whole.thumbnail((WIDTH, TALLEST))
     return whole
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    with opened(data, NAME) as image:
-        return image.size
-
-
-def _decoded(data: bytes, size: tuple[int, int]) -> Image.Image:
-    with opened(data, NAME) as image:
-        image.draft("RGB", size)  # a JPEG is decoded at about this size: ten times faster
-        return image.convert("RGB").resize(size)
-
-
-def _files(picture: Picture) -> list[bytes]:
-    """The image files that make up a picture, from top to bottom."""
-    if isinstance(picture, Stacked):
-        return _files(picture.top) + _files(picture.bottom)
-    return [picture.encoded()[0]]
 
 
 def _write(image: Image.Image, path: Path) -> None:

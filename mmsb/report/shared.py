@@ -24,6 +24,7 @@ def page_of(
     """
 
     def made(withhold: Withhold, into: Path) -> Path | None:
+        # A tracker shows it inside its own page, from one address: a folder in chunks could not find its parts there.
         if not one_file(runs):
             return None
         if withhold == written:

@@ -38,6 +38,7 @@ def print_comparison(runs: Sequence[Finished]) -> None:
     out = console()
     for form in Form:
         table = _comparison(runs, shown, form)
+        # Measured without a limit: rich would else shrink the table to fit, and cut its numbers to do so.
         if Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width:
             break
     out.print(table)
@@ -121,6 +122,7 @@ def effects(runs: Sequence[Finished]) -> list[Effect]:
         for metric in declared.METRICS
         if metric.of_defenses
     ]
+    # Over all defenses and metrics at once: each by itself, twenty defenses would bring one false finding.
     corrected = in_families([found for *_, found in compared])
     return [
         Effect(

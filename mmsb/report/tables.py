@@ -67,6 +67,7 @@ class Table:
         ]
         writer.writerow(map(plain, heads))
         for row in self.rows:
+            # A column is as wide as its widest cell, so that rates with and without bounds stand below one another.
             cells = [[*_numbers(cell), *[None] * width][:width] for cell, width in zip(row, widths, strict=True)]
             writer.writerow([plain(cell) if isinstance(cell, str) else cell for group in cells for cell in group])
         return out.getvalue()

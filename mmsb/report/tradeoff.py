@@ -70,6 +70,7 @@ def points(runs: Sequence[Finished]) -> list[Point]:
     """All pairs of a harmful and a benign run that are alike in all but the dataset, in the runs' order."""
     found = []
     for run in runs:
+        # Itself first: a mixed set brings both rates, and needs no partner.
         alike = [other for other in (run, *runs) if _rest(other) == _rest(run)]
         # A test has refusals too; its questions are not those whose refusals are meant.
         benign = next((o for o in alike if not is_test(o) and o.rate(FALSE_REFUSALS.key("macro"))), run)
@@ -220,6 +221,7 @@ def _add(first: float | None, second: float | None) -> float | None:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
+    # A mean over some of the runs would make the one with an unknown price look free.
     return sum(known) / len(known) if len(known) == len(values) else None
 
 

@@ -69,6 +69,7 @@ def piled(values: Sequence[Mapping[str, Any]], along: Callable[[float], float]) 
     for value in values:
         for pile in piles:
             apart = (along(value["x"]) - along(pile[0]["x"]), (value["asr"] - pile[0]["asr"]) / 100)
+            # Against the first of the pile, not the last: a chain of close points would else reach across the panel.
             if value["setting"] == pile[0]["setting"] and math.hypot(*apart) * SIDE < CLOSE:
                 pile.append(value)
                 break

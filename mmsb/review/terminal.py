@@ -48,6 +48,7 @@ def label_all(tasks: Sequence[Task], pictures: str, output_dir: Path, store: Cal
         while at < len(tasks):
             task = tasks[at]
             shown = picture_line(task, pictures, output_dir, shown)
+            # The screen is cleared: of an answer that stays above, the next label would not be independent.
             print(CLEAR + page(task, at, len(tasks), shown), flush=True)
             key = read_key()
             if key in LABELS or key == "k":
@@ -97,4 +98,5 @@ def single_keys() -> Iterator[None]:
 
 def read_key() -> str:
     """The next key; "q" at the end of input."""
+    # Not sys.stdin.read, whose buffer would swallow the keys that were pressed ahead. Latin-1 takes any byte.
     return os.read(sys.stdin.fileno(), 1).decode("latin-1").lower() or "q"

@@ -40,6 +40,7 @@ class Sweep:
 
     def save(self) -> None:
         """Write it down in its folder, for its runs and for whoever records it later."""
+        # Not the folder: a sweep that was moved, or begun again elsewhere, is the same one.
         values = {"name": self.name, "identity": self.identity, "runs": self.runs}
         write_atomically(self.folder / SWEEP_FILE, json.dumps(values) + "\n")
 

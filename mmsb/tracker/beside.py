@@ -25,6 +25,7 @@ def main(lines: Iterable[str]) -> None:
     told = iter(lines)
     first = json.loads(next(told))
     tracker = MLflow(output_dir=output_dir(first["config"]), **first["tracker"])
+    # Until the run says otherwise: the pipe of a run that was killed ends without a word.
     status = "KILLED"
     with tracker.opened("") as records:
         run = begin(tracker, records, first)

@@ -38,11 +38,13 @@ def shared_results(run: SavedRun, withhold: Withhold) -> Iterator[Path]:
 
 def share_questions(records: Records, run: SavedRun) -> None:
     """Have MLflow's page of datasets show the questions: one dataset, whatever the image mode, model or defense."""
+    # Without the repeats: they are answers, and the dataset is of questions.
     asked = {(row["scenario"], row["question_id"]): row for row in run.rows()}
     questions = [_record(row) for row in asked.values()]
     name = sane_name(f"{run.values['record']['dataset']['name']} {digest(questions)[:8]}")
     client = records.client
     there = client.search_datasets([records.experiment], f"name = '{name}'")
+    # The tag comes last, so that a dataset whose writing was interrupted is written again.
     if any(QUESTIONS in one.tags for one in there):
         return
     dataset = there[0] if there else client.create_dataset(name, [records.experiment])

@@ -123,6 +123,7 @@ class Follower:
         }
         process.stdin.write(json.dumps(first, default=str).encode() + b"\n")
         process.stdin.flush()
+        # From here on a full pipe is an error that is passed over: the run must not wait for who watches it.
         os.set_blocking(process.stdin.fileno(), False)
         return process
 

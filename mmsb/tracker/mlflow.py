@@ -213,6 +213,7 @@ class MLflow:
         total = run.values["record"]["dataset"]["samples"]
         originals = self.pictures == "originals"
         samples = traces.samples(run, asked, self.traces, originals=originals, key=key, withhold=withhold)
+        # Before the first of them: if this process is killed, the record itself says what is missing and how to get it.
         records.client.set_tag(record, TRACES, "not all written: python -m mmsb.log writes them")
         count = sum(
             1 for _ in track(traces.write(target, samples, judge), "traces for MLflow", self._wanted(run, total))

@@ -112,6 +112,7 @@ class StorePlace:
     def _probe(self) -> None:
         """Fail at once if the file cannot be written: MLflow would try for minutes."""
         with closing(sqlite3.connect(self.output_dir / FILE, timeout=20)) as store:
+            # A write lock and no write: it meets a read-only file, a full disk and a lock that somebody holds alike.
             store.execute("BEGIN IMMEDIATE")
 
     def _make(self) -> None:
@@ -141,6 +142,7 @@ def on_shared_disk(folder: Path) -> bool:
     """Whether a folder lies on a network drive, as far as the system tells."""
     if not MOUNTS.is_file():
         return False
+    # The longest mount point that holds the folder is its own: `/` holds every folder.
     place, kind = "", ""
     for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
         _, mount, found, *_ = line.split(" ")

@@ -38,6 +38,7 @@ def save_view(records: Records) -> None:
     """
     first, *others = headline_names()
     params = {f"params.`{group}`": width for group, width in GROUPS.items()}
+    # The counts stand before the later rates: at 1,280 pixels what follows is scrolled for.
     rates = {first: FIRST_RATE, **dict.fromkeys(others[:3], RATE), **COUNTS, **dict.fromkeys(others[3:], RATE)}
     columns = params | {f"metrics.`{name}`": width for name, width in rates.items()}
     view = {
@@ -49,6 +50,7 @@ def save_view(records: Records) -> None:
         "runListHidden": False,
         "viewMaximized": True,
     }
+    # Written only where it differs: runs of a sweep that end together would wait for one another's write.
     if records.client.get_experiment(records.experiment).tags.get(VIEW_TAG) != (text := json.dumps(view)):
         records.client.set_experiment_tag(records.experiment, VIEW_TAG, text)
 

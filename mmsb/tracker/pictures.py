@@ -5,13 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from functools import reduce
 from typing import Any
 
-from PIL import Image
-
 from mmsb.defense.image import Transformed
-from mmsb.picture import Picture, Stacked, stack
+from mmsb.picture import Picture, thumbnail
 
 WIDTH = 256  # pixels; typed text stays readable, and a JPEG of 1024 is decoded at just this size
 LONGEST = 16_000  # characters of a text; the whole stands in the run's files
@@ -36,21 +33,9 @@ def shown_as(picture: Picture, originals: bool) -> str:
 
 def small(picture: Picture) -> bytes:
     """The picture as a small JPEG."""
-    parts: list[Image.Image] = [Image.open(io.BytesIO(data)) for data in _files(picture)]
-    scale = min(1.0, WIDTH / max(part.width for part in parts))
-    for part in parts:  # each is decoded at its small size only: ten times faster than the whole
-        size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
-        part.thumbnail(size, reducing_gap=1.0)
     buffer = io.BytesIO()
-    reduce(stack, (part.convert("RGB") for part in parts)).save(buffer, "JPEG", quality=80)
+    thumbnail(picture, WIDTH).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
-
-
-def _files(picture: Picture) -> list[bytes]:
-    """The image files that make up a picture, from top to bottom."""
-    if isinstance(picture, Stacked):
-        return _files(picture.top) + _files(picture.bottom)
-    return [picture.encoded()[0]]
 
 
 def as_defended(picture: Picture, defenses: Mapping[str, Any]) -> dict[str, Picture]:
@@ -63,6 +48,8 @@ def as_defended(picture: Picture, defenses: Mapping[str, Any]) -> dict[str, Pict
     found = {picture.identity: picture}
     for defense in defenses.values():
         if isinstance(defense, Mapping) and "how" in defense:
+            # A defense that draws several variants shows each under its own identity; what is only shown must be drawn
+            # again, since the run keeps no pictures.
             made = [
                 Transformed(before, defense["how"], defense["strength"], draw)
                 for before in found.values()

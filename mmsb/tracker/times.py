@@ -59,6 +59,8 @@ def _then(calls: Sequence[Call], here: Sequence[Times]) -> list[Times] | None:
     """When each was really asked; None where that is not known or contradicts their order."""
     found: list[Times] = []
     for number, call in enumerate(calls):
+        # What had ended here before this call began is what it may have been made of: it must not lie after it there
+        # either.
         after = max((found[n][1] for n in range(number) if here[n][1] <= here[number][0]), default=0.0)
         times = _asked(call, here[number], after)
         if times is None or times[0] < after - SLACK:

@@ -50,6 +50,8 @@ def chosen(which: str | int, row: Mapping[str, Any], number: int, total: int) ->
         total: how many there are.
     """
     if isinstance(which, int):
+        # Bresenham's line: as many as wanted, evenly, and by place alone, so that the same questions are chosen in
+        # every mode.
         return number * which // total != (number - 1) * which // total
     return which == "all" or (which == "unsafe" and row["label"] == "unsafe")
 

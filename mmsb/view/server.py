@@ -98,6 +98,7 @@ class Server(ThreadingHTTPServer):
             going = [self._follow(folder) for folder in members]
             state = [(one.look()["done"], one.finished) for one in going]
             folder = self.folder / place
+            # By what there is to show, not by time: an open page asks every few seconds.
             if self._made.get(place) != state:
                 page.write_page([one.run for one in going], folder, form="folder", live=True)
                 self._made[place] = state
