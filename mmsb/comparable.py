@@ -8,6 +8,7 @@ the weights behind a name.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ from mmsb.resolvers import AUTHORS
 if TYPE_CHECKING:
     from mmsb.experiment import Experiment
 
-JUDGE = "gpt-4"  # what the paper's judge was; later snapshots and kin carry the name
+# What the paper's judge was, and its snapshots (gpt-4-0613, gpt-4-turbo). gpt-4o and gpt-4.1 are other models and judge
+# otherwise, whatever their names begin with.
+JUDGE = re.compile(r"gpt-4(-.*)?")
 WORDINGS = {"text_only": "changed", "sd": "rephrased_sd", "typo": "rephrased", "sd_typo": "rephrased"}
 IMAGES = {"text_only": None, "sd": "SD", "typo": "TYPO", "sd_typo": "SD_TYPO"}
 TYPED = (90, 1024)  # the size of their letters and the width of their pictures, in pixels
@@ -212,5 +215,5 @@ def _judge(judge: Judge) -> Iterator[str]:
     """The authors' prompts, asked of GPT-4."""
     if not isinstance(judge, Official):
         yield f"judge: {judge.name}, the paper's is GPT-4 with the authors' prompts (judge=official)"
-    elif not judge.model.name.rpartition("/")[2].startswith(JUDGE):
+    elif not JUDGE.fullmatch(judge.model.name.rpartition("/")[2]):
         yield f"judge: {judge.model.name} with the authors' prompts, the paper's is GPT-4"

@@ -94,6 +94,8 @@ def test_a_run_of_everything_that_the_paper_did_is_comparable(decided: Decided) 
         (["model.adapter=/tuned"], ["settings: model.adapter changed from the preset"]),
         (["model=qwen3_vl_8b"], ["model: qwen3_vl_8b is not in the paper"]),
         (["judge.model.name=llama-3"], ["judge: llama-3 with the authors' prompts, the paper's is GPT-4"]),
+        (["judge.model.name=gpt-4o-mini"], ["judge: gpt-4o-mini with the authors' prompts, the paper's is GPT-4"]),
+        (["judge.model.name=openai/gpt-4-0613"], []),
         (["image_mode.question=rephrased"], ["image mode: text_only asks rephrased with None"]),
         (["image_mode=typo"], ["pictures: typed in LiberationSans-Regular.ttf, not in the authors' ARIAL.TTF"]),
         (["model.device=cpu", "model.batch_size=3", "model.dtype=float16"], []),
