@@ -71,14 +71,32 @@ def kept_plan(folder: Path) -> Expected | None:
 
 @dataclass
 class Spent:
-    """What one model was asked, and what that took. `uncounted` replies did not say how many tokens."""
+    """What a model was asked, and what that took. `uncounted` replies did not say how many tokens."""
 
     calls: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    uncounted: int = 0
+    seconds: float = 0.0
     dollars: float | None = None
+    uncounted: int = 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a call that was made, by what came of it."""
+        if not isinstance(outcome, Response):
+            self.failed += 1
+            return
+        self.calls += outcome.calls  # two where a late request got a second one beside it
+        self.input_tokens += outcome.input_tokens or 0
+        self.output_tokens += outcome.output_tokens or 0
+        self.seconds += outcome.seconds
+        self.uncounted += outcome.input_tokens is None or outcome.output_tokens is None
+
+    def price(self, model: str, prices: Prices | None) -> None:
+        """Say in dollars what it took, where that is known."""
+        spent = prices.dollars(model, self.input_tokens, self.output_tokens) if prices else None
+        # One reply that nobody counted makes the sum too low, and a bill that is too low is worse than none.
+        self.dollars = sum(spent) if spent and not self.uncounted else None
 
 
 @dataclass
@@ -98,14 +116,7 @@ class Bill:
     def add(self, model: str, outcome: Outcome) -> None:
         """Count a call that was made: not one that the store answered."""
         # By name, not by settings: prices go by it, and so does what a provider writes on its own bill.
-        line = self.lines.setdefault(model, Spent())
-        if isinstance(outcome, Response):
-            line.calls += 1
-            line.input_tokens += outcome.input_tokens or 0
-            line.output_tokens += outcome.output_tokens or 0
-            line.uncounted += outcome.input_tokens is None or outcome.output_tokens is None
-        else:
-            line.failed += 1
+        self.lines.setdefault(model, Spent()).count(outcome)
         # Not with each call: fast endpoints answer hundreds a second. Nor at the end alone: a kill would leave no bill.
         if time.monotonic() - self._kept > EVERY:
             self.keep()
@@ -118,9 +129,7 @@ class Bill:
 
     def _price(self) -> None:
         for model, line in self.lines.items():
-            spent = self.prices.dollars(model, line.input_tokens, line.output_tokens) if self.prices else None
-            # One reply that nobody counted makes the sum too low, and a bill that is too low is worse than none.
-            line.dollars = sum(spent) if spent and not line.uncounted else None
+            line.price(model, self.prices)
 
     def keep(self) -> None:
         """Write it down; a disk that is full is said by who writes the answers."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mmsb.bill import Spent
 from mmsb.flow import Call
 from mmsb.prices import Prices
 from mmsb.types import Failure, Outcome, Prompt, Response
@@ -21,26 +22,10 @@ COUNTS = ("calls", "failed", "input_tokens", "output_tokens", "seconds", "dollar
 
 
 @dataclass
-class Line:
-    """The calls of one stage, role and model. `dollars` is None where nobody knows them."""
-
-    stage: str
-    role: str
-    model: str
-    calls: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
-    dollars: float | None = None
-    uncounted: int = 0  # calls whose tokens nobody counted
-
-
-@dataclass
 class Costs:
-    """Sums up calls while a run goes on."""
+    """Sums up calls while a run goes on, by stage, role and model."""
 
-    lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
+    lines: dict[tuple[str, str, str], Spent] = field(default_factory=dict)
 
     def add(self, calls: Iterable[Call]) -> None:
         """Count calls of models; a reading by rules is none."""
@@ -48,7 +33,7 @@ class Costs:
             # Rules read every answer: counted as calls they would double each figure.
             if call.counted:
                 key = (call.stage, NUMBER.sub("", call.role or call.stage), call.engine)
-                self._count(self.lines.setdefault(key, Line(*key)), call)
+                self.lines.setdefault(key, Spent()).count(call.outcome)
 
     def add_recorded(self, call: Mapping[str, Any]) -> None:
         """Count a call as a run's file of calls has it."""
@@ -59,27 +44,15 @@ class Costs:
         who = (call["stage"], call["role"], call["engine"])
         self.add([Call(*who, Prompt(""), reply, call["started"], call["ended"], call["counted"])])
 
-    def _count(self, line: Line, call: Call) -> None:
-        reply = call.outcome
-        if isinstance(reply, Failure):
-            line.failed += 1
-            return
-        line.calls += reply.calls  # two where a late request got a second one beside it
-        line.input_tokens += reply.input_tokens or 0
-        line.output_tokens += reply.output_tokens or 0
-        line.uncounted += reply.input_tokens is None or reply.output_tokens is None
-        line.seconds += reply.seconds
-
     def record(self, prices: Prices | None) -> dict[str, Any]:
         """The lines as JSON values, those of the whole run priced where the table knows their model."""
-        lines = [self.lines[key] for key in sorted(self.lines)]
-        for line in lines:
-            if prices and not line.uncounted:
-                spent = prices.dollars(line.model, line.input_tokens, line.output_tokens)
-                line.dollars = sum(spent) if spent else None
-        unpriced = sorted({line.model for line in lines if line.dollars is None})
-        date = str(prices.read) if prices else None
-        return {"lines": [asdict(line) for line in lines], "prices": date, "unpriced": unpriced}
+        lines, unpriced = [], set()
+        for (stage, role, model), spent in sorted(self.lines.items(), key=lambda item: item[0]):
+            spent.price(model, prices)
+            lines.append({"stage": stage, "role": role, "model": model, **asdict(spent)})
+            if spent.dollars is None:
+                unpriced.add(model)
+        return {"lines": lines, "prices": str(prices.read) if prices else None, "unpriced": sorted(unpriced)}
 
 
 def total(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:

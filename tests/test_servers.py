@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmsb.bill import Bill
 from mmsb.budget import Budget, Purse
 from mmsb.cost import Costs
 from mmsb.driver import Driver
@@ -144,6 +145,10 @@ def test_a_late_request_gets_a_second_one_and_both_are_counted(tmp_path: Path) -
     assert (line["calls"], line["input_tokens"], line["output_tokens"]) == (3, 21, 9)
     assert '"calls": 3' in (tmp_path / "spent.json").read_text()
     purse.close()
+    bill = Bill(tmp_path / "bill.json", None)
+    for outcome in outcomes:
+        bill.add("x", outcome)
+    assert (bill.lines["x"].calls, bill.lines["x"].input_tokens) == (3, 21)
 
 
 def test_the_second_goes_to_another_server() -> None:

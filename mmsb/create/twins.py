@@ -1,6 +1,7 @@
 """Step `twins`: a harmless twin for each question, so that over-refusal is measured on the same scenario.
 
-They are questions of a dataset of their own, `benign/` in the folder, with the same ids, and go through the same steps:
+They are questions of a dataset of their own, `benign/` in the folder, in the same order, and go through the same steps.
+Their ids are numbers without gaps: those of their questions, unless these have gaps, as two of the authors' files do.
 
     python -m mmsb dataset=mm_safetybench dataset.root=ROOT/benign dataset.benign=true
 """
@@ -48,13 +49,15 @@ def make_twins(folder: Folder, scenarios: list[Scenario], asker: Asker, attempts
     count, lacking = 0, []
     for scenario in scenarios:
         home = benign_folder(folder)
-        lines = folder.lines(scenario.id) or [record["Question"] for record in folder.records(scenario.id).values()]
+        lines, records = folder.lines(scenario.id), folder.records(scenario.id)
+        ids = [str(number) for number in range(len(lines))] or list(records)
+        lines = lines or [record["Question"] for record in records.values()]
         # A line is a twin by its number, so a list of another length belongs to other questions.
         if len(home.lines(scenario.id)) == len(lines):
             count += len(lines)
             continue
         twins, problems = _ask(lines, asker, attempts)
-        lacking += [f"{scenario.id}/{number}: {why}" for number, why in problems.items()]
+        lacking += [f"{scenario.id}/{ids[number]}: {why}" for number, why in problems.items()]
         if not problems:
             # All or none: with one left out, every later twin would have the number of another question.
             write_atomically(home.lines_file(scenario.id), "\n".join(twins[n] for n in range(len(lines))) + "\n")
