@@ -180,6 +180,23 @@ def test_a_person_may_decide_on_a_question_that_no_step_listed(here: Path) -> No
         read_decisions(folder)
 
 
+def test_only_what_can_be_decided_is_offered_and_nothing_else_is_taken(here: Path) -> None:
+    folder = Folder(here / "data")
+    list_problems(folder, {FRAUD.id}, "no key phrase", {"06-Fraud/1": "no key phrase: the model declines"})
+    assert "{phrase" not in (here / "data" / FILE).read_text()
+    for do in ({"phrase": "fry rice"}, {"prompt": "a pan"}, {"picture": str(here / "mine.png")}):
+        decide(here, do)
+        with pytest.raises(DataError, match="06-Fraud/1 has no record yet") as caught:
+            apply(folder, {FRAUD.id})
+        assert "processed_questions" in str(caught.value)
+        assert read_gaps(folder) == {}
+    decide(here, "drop")
+    assert apply(folder, {FRAUD.id})["dropped"] == 1
+    list_problems(folder, {FRAUD.id}, "no picture", {"06-Fraud/0": "no picture: blocked"})
+    offered = [line for line in (here / "data" / FILE).read_text().splitlines() if line.startswith("#")]
+    assert [("{phrase" in line, "{picture" in line) for line in offered] == [(False, False), (True, True)]
+
+
 def test_a_step_that_made_nothing_ends_with_an_error(here: Path) -> None:
     (here / "given.csv").write_text("question,key_phrase,rephrased\nHow?,fry fish,The bottom of the image: how?\n")
     with pytest.raises(DataError, match="none of 1 pictures could be drawn: 06-Fraud/0: blocked"):

@@ -9,7 +9,8 @@ The steps phrases and pictures list them in `review/decisions.yaml`; the person 
       do: {prompt: a photo of ...}   # draw something else, keep the phrase
       do: {picture: /path/to.jpg}    # take this picture
 
-The same command then goes on: what depends on a decision is removed, and made anew by the steps that follow.
+The same command then goes on: what depends on a decision is removed, and made anew by the steps that follow. A question
+that got no key phrase has no record yet: it is dropped, or its record is written by hand.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from mmsb.picture import as_jpeg
 
 FILE = "review/decisions.yaml"
 ACTIONS = ("phrase", "prompt", "picture")
+OFFERED = {  # by what a problem begins with: of a question without a record nothing can be changed or drawn
+    "no key phrase": "drop; or leave do empty and write the record into processed_questions/",
+    "no picture": "drop, {phrase: ...}, {prompt: ...} or {picture: PATH}",
+}
 HOW = "Write drop, {phrase: ...}, {prompt: ...} or {picture: PATH}; what each does: python -m mmsb.create --help"
 Decisions = dict[str, dict[str, Any]]
 
@@ -71,7 +76,8 @@ def list_problems(folder: Folder, scenarios: set[str], kind: str, problems: Mapp
         path.unlink(missing_ok=True)
         return
     text = yaml.safe_dump(dict(sorted(decisions.items())), sort_keys=False, allow_unicode=True, width=100)
-    write_atomically(path, f"# do: drop, {{phrase: ...}}, {{prompt: ...}} or {{picture: PATH}}\n{text}")
+    listed = [kind for kind in OFFERED if any(entry["problem"].startswith(kind) for entry in decisions.values())]
+    write_atomically(path, "".join(f"# {kind}: do: {OFFERED[kind]}\n" for kind in listed) + text)
 
 
 def open_problems(folder: Folder) -> list[str]:
@@ -101,6 +107,11 @@ def apply(folder: Folder, scenarios: set[str]) -> dict[str, int]:
         if scenario not in scenarios:
             continue
         action, value = _action(name, entry, folder.root / FILE)
+        if action in ACTIONS and key not in folder.records(scenario):
+            raise DataError(
+                f"{name} has no record yet, so that its {action} cannot be decided",
+                f"Write the record into {folder.records_file(scenario)} and leave do empty, or decide: drop.",
+            )
         # Once: a gap that was dropped before has no files left to remove, and is not counted again.
         if action == "drop" and name not in gaps:
             gaps[name] = entry["problem"]
@@ -129,11 +140,6 @@ def _action(name: str, entry: Mapping[str, Any], path: Path) -> tuple[str | None
 
 def _edit(folder: Folder, scenario: str, key: str, phrase: str) -> int:
     records = folder.records(scenario)
-    if key not in records:
-        raise DataError(
-            f"{scenario}/{key} has no record whose phrase could be edited",
-            f"Write the record into {folder.records_file(scenario)}, or decide: drop.",
-        )
     before = records[key]["Key Phrase"]
     # Applied by an earlier command: what was made from it since then must stay.
     if before == phrase:
