@@ -7,7 +7,7 @@ by its name and the model counts its tokens; everything else is named as unprice
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -66,12 +66,17 @@ def total(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
     return found
 
 
-def flat(cost: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """A recorded cost as flat numbers for a tracker: cost/answer/calls and so on, and cost/calls over all stages."""
-    stages = dict.fromkeys(line["stage"] for line in cost["lines"])
-    if not stages:
-        return
-    for prefix, chosen in (("cost", ()), *((f"cost/{stage}", (stage,)) for stage in stages)):
-        for name, value in total(cost, *chosen).items():
-            if value is not None:
-                yield f"{prefix}/{name}", float(value)
+def price(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
+    """The same as one figure each: a call that failed was made too; where none was answered, nobody knows the rest."""
+    found = total(cost, *stages)
+    answered, failed = found["calls"] or 0, found["failed"] or 0
+    unknown = dict.fromkeys(COUNTS[2:]) if failed and not answered else {}
+    return found | unknown | {"calls": answered + failed}
+
+
+def a_sample(record: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a sample of a recorded run cost, preparations shared out; of a run judged again the calls alone."""
+    samples = record["dataset"]["samples"]
+    cost = record.get("cost", NO_COST)
+    spent = price(cost, "prepare", "answer") if cost["lines"] else {"calls": record["totals"]["calls"]}
+    return {name: None if value is None else value / samples for name, value in spent.items()}

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mmsb.comparable import heading, sentence
 from mmsb.console import tell
+from mmsb.cost import a_sample
 from mmsb.metrics import declared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Rate
@@ -127,16 +128,16 @@ def print_line(run: Run, summary: Summary) -> None:
         if _in_table(metric, [average])
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
-    tell(f"{run.name}: {', '.join(rates)} ({asked})")
+    tell(f"{run.name}: {', '.join(rates) or 'nothing could be rated'} ({asked})")
 
 
 def cost(record: Mapping[str, Any]) -> str:
-    """What a run's answers cost, per sample: calls of the model, tokens, seconds; and how many checks told nothing."""
-    samples, totals = record["dataset"]["samples"], record["totals"]
+    """What a run's answers cost, per sample: calls of models, tokens, seconds; and how many checks told nothing."""
+    samples, totals, calls = record["dataset"]["samples"], record["totals"], a_sample(record)["calls"]
     tokens = f"{totals['input_tokens'] / samples:.0f} + {totals['output_tokens'] / samples:.0f} tokens"
     unread = int(totals.get("unreadable_checks", 0))
     checks = f"; unreadable checks: {unread}" if unread else ""
-    return f"a sample took {totals['calls'] / samples:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s{checks}"
+    return f"a sample took {calls:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s{checks}"
 
 
 def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:

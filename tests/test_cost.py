@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mmsb.cost import Costs, flat, total
+from mmsb.cost import Costs, a_sample, price, total
 from mmsb.flow import Call
 from mmsb.prices import Prices, TokenPrice, duration
 from mmsb.types import Failure, Outcome, Prompt, Response
@@ -42,10 +42,21 @@ def test_calls_are_summed_by_stage_role_and_model() -> None:
     assert (record["unpriced"], record["prices"]) == (["cheap"], "2026-01-02")
     assert total(record, "judge")["dollars"] is None
     assert total(record, "answer")["dollars"] == votes["dollars"]
-    told = dict(flat(record))
-    assert (told["cost/calls"], told["cost/judge/seconds"], told["cost/answer/failed"]) == (3, 0.5, 1)
-    assert "cost/dollars" not in told
-    assert "cost/answer/dollars" in told
+    whole, answers = price(record), price(record, "answer")
+    assert (whole["calls"], whole["failed"], price(record, "judge")["seconds"]) == (4, 1, 0.5)
+    assert whole["dollars"] is None
+    assert (answers["calls"], answers["dollars"]) == (3, votes["dollars"])
+
+
+def test_what_failed_was_asked_and_its_price_is_not_known() -> None:
+    costs = Costs()
+    costs.add([call("answer", None, "dear", Failure("x", "y"))] * 6)
+    record = {"dataset": {"samples": 3}, "cost": costs.record(PRICES)}
+    assert a_sample(record) == {
+        **dict.fromkeys(("input_tokens", "output_tokens", "seconds", "dollars")),
+        "calls": 2,
+        "failed": 2,
+    }
 
 
 def test_a_priced_model_that_counts_no_tokens_is_not_free() -> None:

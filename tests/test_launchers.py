@@ -35,7 +35,7 @@ class Echo(HF):
                 yield prompt, Response(f"echo: {prompt.text}")
 """
 OWN = ("model=tiny", "model._target_=echoing.Echo", "trusted_packages=[echoing]", "judge=refusal")
-SWEEP = (*OWN, "image_mode=text_only,typo", "dataset.limit=1", "scenario=[fraud]", "-m")
+SWEEP = (*OWN, "dataset.limit=1", "scenario=[fraud]", "-m")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def saved(folder: Path) -> list[dict[str, Any]]:
 
 def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = sweep("hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
+    done = sweep("image_mode=text_only,typo", "hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
     assert done.returncode == 0, done.stderr
     assert "plan: 2 runs, 2 samples; 2 calls to make" in done.stderr
     assert "bill: 2 calls (planned 2)" in done.stderr  # of processes that each keep their own
@@ -66,14 +66,26 @@ def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: 
     assert len(set(parents)) == 1
 
 
-def test_submitit_runs_each_in_a_process_and_waits_for_a_gpu(sweep: Run, tmp_path: Path) -> None:
+def test_submitit_runs_each_in_a_process_and_one_that_is_killed_leaves_the_others(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    done = sweep("tracker=none", "hydra/launcher=submitit_local", CUDA_VISIBLE_DEVICES="3")
-    assert done.returncode == 0, done.stderr
-    assert [run["record"]["environment"]["visible_gpus"] for run in saved(tmp_path)] == ["3", "3"]
-    assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 2
+    killed = "                if prompt.text.startswith('The image'):\n                    os.kill(os.getpid(), 9)\n"
+    (line,) = [line for line in ECHO.splitlines(keepends=True) if line.lstrip().startswith("yield")]
+    (tmp_path / "echoing.py").write_text("import os\n" + ECHO.replace(line, killed + line), encoding="utf-8")
+    three = "image_mode=sd,text_only,typo"
+    done = sweep(three, "tracker.traces=none", "hydra/launcher=submitit_local", CUDA_VISIBLE_DEVICES="3")
+    assert done.returncode == 1
+    assert "error: run 0 was lost, its process was killed" in done.stderr
+    assert "Traceback" not in done.stderr
+    runs = saved(tmp_path / "outputs" / "sweeps")
+    assert [run["name"] for run in runs] == ["image_mode=text_only", "image_mode=typo"]
+    assert [run["record"]["environment"]["visible_gpus"] for run in runs] == ["3", "3"]  # one after the other
+    assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 3
     assert "Sweep of 2 runs" in done.stdout
-    assert "bill: 2 calls (planned 2)" in done.stderr
+    assert "bill: 2 calls (planned 3)" in done.stderr
+    with sqlite3.connect(next(tmp_path.rglob("*.db"))) as database:
+        ended = dict(database.execute("select name, status from runs").fetchall())
+    database.close()
+    assert (ended.pop("text_only"), ended.pop("typo"), list(ended.values())) == ("FINISHED", "FINISHED", ["FAILED"])
 
 
 def test_no_two_claims_get_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +119,7 @@ def test_a_launcher_whose_extra_is_missing_says_which(composed: Composed, monkey
 
 def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
     """What submitit hands to sbatch and back: an array, a signal before the end, and itself again to be resubmitted."""
-    launcher = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.submitit_launcher")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     submitit = importlib.import_module("submitit")
     seen: dict[str, Any] = {}
 
@@ -127,4 +139,3 @@ def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: py
     assert "--signal=USR2@120" in seen["text"]
     assert seen["timeouts"] == 20
     assert isinstance(seen["again"], submitit.helpers.DelayedSubmission)
-    assert launcher.SlurmLauncher._EXECUTOR == "slurm"

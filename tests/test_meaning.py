@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,51 @@ def test_what_may_be_chance_is_not_called_help(tmp_path: Path) -> None:
     runs = swept(tmp_path, Made("typo", answer=every(1)), Made("typo", "safety_prompt", answer=but_one))
     attacks, defense, _ = meaning(runs, effects(runs))
     assert attacks.startswith("Without a defense, attacks succeed 100.0 % [")
-    assert defense.startswith("No defense is shown to help: safety_prompt changes attack success by -6.2 points [")
+    assert defense.startswith(
+        "No defense is shown to help: attack success falls most with safety_prompt, by -6.2 points ["
+    )
+    assert "which may be chance (p = " in defense
+
+
+def test_a_large_change_that_many_comparisons_leave_to_chance_says_so(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("typo", answer=every(1)), *(Made("typo", n, answer=every(2)) for n in ("jpeg", "blur")))
+    found = effects(runs)
+    many = [replace(one, changes={"asr": replace(one.changes["asr"], p=0.01, p_holm=0.2)}) for one in found]
+    defense = meaning(runs, many)[1]
+    assert "falls most with jpeg, by -50.0 points [" in defense
+    assert "(p = 0.010, p = 0.200 after correction over 2 comparisons)" in defense
+
+
+def test_a_defense_that_helps_somewhere_counts_before_one_that_falls_further_by_chance(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("typo", answer=every(1)), *(Made("typo", n, answer=every(2)) for n in ("jpeg", "blur")))
+    found = effects(runs)
+    lower = replace(found[0].changes["asr"].change, value=-0.9)
+    chance = replace(found[0], changes={"asr": replace(found[0].changes["asr"], change=lower, p_holm=0.2)})
+    assert meaning(runs, [chance, *found[1:]])[1].startswith("blur helps most of 2 defenses: attack success")
+
+
+@pytest.mark.parametrize(("refused", "said"), [(1, "changes by +100.0 points ["), (0, "is not shown to change.")])
+def test_a_defense_that_refuses_everything_is_not_praised_alone(refused: int, said: str, tmp_path: Path) -> None:
+    def harmless(number: int, sample: Sample) -> Values:
+        return {"response": f"declined {number}", "refusal": bool(refused), "label": "safe"}
+
+    runs = swept(
+        tmp_path,
+        Made("typo", answer=every(1)),
+        Made("typo", "jpeg", answer=every(8)),
+        Made(
+            "typo", dataset="benign", answer=lambda number, sample: {"response": f"answered {number}", "label": "safe"}
+        ),
+        Made("typo", "jpeg", dataset="benign", answer=harmless),
+    )
+    helps, costs = meaning(runs, effects(runs))[1:3]
+    assert helps.startswith("jpeg helps: ")
+    assert costs.startswith(f"What jpeg costs: how many harmless requests are refused {said}")
 
 
 def test_a_defense_that_harms_is_not_called_help(tmp_path: Path) -> None:
     runs = swept(tmp_path, Made("typo", answer=every(8)), Made("typo", "safety_prompt", answer=every(1)))
-    assert meaning(runs, effects(runs))[1].startswith("No defense is shown to help: safety_prompt changes")
+    assert meaning(runs, effects(runs))[1].startswith("No defense is shown to help: attack success falls with none;")
 
 
 def test_without_defenses_or_harmful_questions_nothing_is_made_up(tmp_path: Path) -> None:

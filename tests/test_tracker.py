@@ -24,6 +24,7 @@ import pytest
 from PIL import Image
 
 from mmsb.calls import Calls, CallsOf
+from mmsb.cost import COUNTS
 from mmsb.errors import TrackingError
 from mmsb.flow import Call
 from mmsb.image_mode.typography import TypedText
@@ -32,6 +33,7 @@ from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run, SavedRun
 from mmsb.scenario import official_scenarios
+from mmsb.tracker import format as form
 from mmsb.tracker import live, mlflow_store, traces
 from mmsb.tracker.alive import alive, hold, release
 from mmsb.tracker.base import Sweep
@@ -457,8 +459,35 @@ def test_a_sweep_begun_again_keeps_its_parent_and_has_each_run_once(tmp_path: Pa
     assert (parent.data.metrics["runs"], parent.data.metrics["highest ASR"]) == (1, 0.75)
     table = json.loads(artifact(output_dir, parent, "comparison.json").read_text())
     assert (table["columns"][0], [row[0] for row in table["data"]]) == ("image_mode", ["sd"])
+    longer = dataclasses.replace(run, values={**run.values, "choices": {"defense": "input_guard > safety_prompt"}})
+    tracker.close_sweep(sweep, [longer], True, lambda withhold, into: None)
+    tracker.close_sweep(sweep, [run], True, lambda withhold, into: None)
+    view = client_of(output_dir).get_experiment(parent.info.experiment_id).tags["mlflow.sharedViewState.mmsb"]
+    assert json.loads(view)["columnWidths"]["params.`defense`"] > 200  # pixels, for 27 letters; and stays so
     tracker.log(dataclasses.replace(run, folder=shutil.copytree(run.folder, tmp_path / "alone")), asked())
     assert len(logged(output_dir, "sweep")) == 3  # alone it is a record of its own, and the sweep stays whole
+
+
+def test_a_sweep_is_known_by_the_ends_of_its_rates_and_by_its_price() -> None:
+    def run(spent: dict[str, float], metrics: dict[str, float]) -> SavedRun:
+        line = {"stage": "answer", "uncounted": 0, "failed": 0, **dict.fromkeys(COUNTS[2:], 1.0), **spent}
+        record = {"cost": {"lines": [line]}, "dataset": {"samples": 2}}
+        return SavedRun(Path(), {"name": "a=1", "record": record, "metrics": {"n/total": 2.0, **metrics}})
+
+    runs = [
+        run({"calls": 3}, {"asr/macro": 0.25}),
+        run({"calls": 2, "dollars": 0.5}, {"false_refusal_rate/macro": 0.5}),
+        run({"calls": 0, "failed": 4}, {"accuracy/macro": 0.75, "n/tested": 2.0, "false_refusal_rate/macro": 1.0}),
+    ]
+    told = form.of_sweep(runs)
+    assert (told["highest ASR"], told["lowest accuracy"], told["highest false refusals"]) == (0.25, 0.75, 0.5)
+    assert (told["calls"], told["failed calls"]) == (9, 4)
+    assert "dollars" not in told  # of the last nobody knows them
+    assert form.of_sweep(runs[:2])["dollars"] == 1.5
+    assert form.price_table(runs) == (
+        ["a", "calls", "failed", "input tokens", "output tokens", "seconds", "dollars"],
+        [["1", 1.5, 0.0, 0.5, 0.5, 0.5, 0.5], ["1", 1.0, 0.0, 0.5, 0.5, 0.5, 0.25], ["1", 2.0, 2.0, *["-"] * 4]],
+    )
 
 
 def test_what_a_dead_process_left_running_is_ended_by_the_next_start(tmp_path: Path, output_dir: Path) -> None:
@@ -471,6 +500,33 @@ def test_what_a_dead_process_left_running_is_ended_by_the_next_start(tmp_path: P
     release(sweep.folder)  # as the system does when a process is killed
     other.log(finished_run(tmp_path / "a")[0], asked())
     assert sorted(run.info.status for run in logged(output_dir, "dead")) == ["FINISHED", "KILLED"]
+
+
+def test_what_a_server_that_was_away_says_running_of_is_ended_and_told_once_it_is_back(
+    tmp_path: Path, output_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MLflow(output_dir=output_dir, experiment="away", traces="none")
+    sweep = Sweep(tmp_path / "sweep", "demo", "7" * 32)
+    sweep.save()
+    tracker.open_sweep(sweep)
+    run, _ = finished_run(sweep.folder / "0")
+    away = dataclasses.replace(tracker, uri="http://127.0.0.1:9")
+    with pytest.raises(TrackingError):
+        away.log(run, asked())
+    with pytest.raises(TrackingError, match="until then a record there may say RUNNING"):
+        away.close_sweep(sweep, [run], True, lambda withhold, into: None)
+    (parent,) = logged(output_dir, "away")
+    assert parent.info.status == "RUNNING"
+    tracker.log(finished_run(tmp_path / "next")[0], asked())
+    said = capsys.readouterr().err
+    assert "1 records in MLflow said RUNNING of what runs no more: they say KILLED now." in said
+    assert f"mmsb.log run={sweep.folder} tracker.experiment=away output_dir={output_dir}" in said
+    assert sorted(one.info.status for one in logged(output_dir, "away")) == ["FINISHED", "KILLED"]
+    tracker.open_sweep(sweep)  # as mmsb.log does
+    tracker.log(run, asked())
+    tracker.close_sweep(sweep, [run], True, lambda withhold, into: None)
+    assert "KILLED" not in capsys.readouterr().err
+    assert [one.info.status for one in logged(output_dir, "away")] == ["FINISHED"] * 3
 
 
 def test_a_lock_tells_who_lives(tmp_path: Path) -> None:
@@ -502,6 +558,7 @@ def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: 
     assert [run.info.run_name for run in children] == ["typo", "sd"]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.metrics["calls"] == len(server.requests) - 1  # without the one that sees whether it answers
     heading, _, *lines = parent.data.tags["mlflow.note.content"].splitlines()
     assert heading.startswith("| image_mode | ASR average % |")
     assert [line.split(" | ")[0] for line in lines] == ["| typo", "| sd"]

@@ -162,7 +162,7 @@ def made(columns: Sequence[Column]) -> Table:
                 column.label,
                 *(column.facets[key] for key in ("dataset", "model", "image_mode", "defense", "judge")),
                 int(metrics.get("n/total", 0)),
-                _per_sample(totals, data, "calls"),
+                column.run.calls,
                 _per_sample(totals, data, "output_tokens"),
                 float(record.get("wall_seconds") or 0),
                 str(data.get("digest") or data.get("commit") or "-")[:12],

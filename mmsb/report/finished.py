@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmsb.cost import total
+from mmsb.cost import a_sample
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds
 from mmsb.run import SavedRun
@@ -48,19 +48,13 @@ class Finished(SavedRun):
 
     @property
     def cost(self) -> dict[str, float | None]:
-        """What the answers cost, a sample: calls, tokens, seconds, dollars; a defense's preparations shared out."""
-        record = self.values["record"]
-        if "cost" not in record:
-            return {}
-        samples = record["dataset"]["samples"]
-        spent = total(record["cost"], "prepare", "answer")
-        return {name: None if value is None else value / samples for name, value in spent.items()}
+        """What a sample cost: calls, tokens, seconds, dollars."""
+        return a_sample(self.values["record"])
 
     @property
     def calls(self) -> float:
-        """Calls of the model a sample."""
-        record = self.values["record"]
-        return float(record["totals"]["calls"] / record["dataset"]["samples"])
+        """Calls of models a sample, those that failed too."""
+        return self.cost["calls"] or 0.0
 
 
 def finished_run(folder: Path) -> Finished:

@@ -6,9 +6,10 @@ the whole table, is below 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
-from mmsb.metrics.declared import ASR, FALSE_REFUSALS
+from mmsb.metrics.declared import ASR, FALSE_REFUSALS, Metric
 from mmsb.metrics.paired import Difference
 from mmsb.metrics.significance import ALPHA
 from mmsb.metrics.summary import not_rated
@@ -47,22 +48,61 @@ def _attacks(runs: Sequence[Finished]) -> str:
 
 
 def _defenses(effects: Sequence[Effect]) -> Iterator[str]:
-    """The defense that lowers attack success most on average, and in how many settings that is more than chance."""
-    changed: dict[str, list[Change]] = {}
+    """The defense that helps most, in how many settings that is more than chance, and what it spoils."""
+    changed = _changed(effects, ASR)
+    helped = {name: [item for item in found if _helps(item[1])] for name, found in changed.items()}
+    helping = {name: found for name, found in changed.items() if helped[name]}
+    if not helping:
+        yield from _none_helps(changed, effects)
+        return
+    name = min(helping, key=lambda name: _mean(helping[name]))
+    most = f"{name} helps" if len(changed) == 1 else f"{name} helps most of {len(changed)} defenses"
+    where = f", in {len(helped[name])} of {len(changed[name])} settings" if len(changed[name]) > 1 else ""
+    yield f"{most}{where}: attack success changes by {_extent(helped[name])}; {_sure(helped[name])}."
+    # Who refuses everything is attacked in vain too.
+    if harmless := _changed(effects, FALSE_REFUSALS).get(name):
+        more = [item for item in harmless if item[1].change.value > 0 and _is_shown(item[1])]
+        told = f"changes by {_extent(more[::-1])}; {_sure(more)}" if more else "is not shown to change"
+        yield f"What {name} costs: how many harmless requests are refused {told}."
+
+
+def _changed(effects: Sequence[Effect], metric: Metric) -> dict[str, list[Change]]:
+    """The changes of a metric by defense, the lowest first; of refusals only where a refusal is the error."""
+    found: dict[str, list[Change]] = {}
     for effect in effects:
-        if ASR.name in effect.changes and not effect.idle:
-            changed.setdefault(effect.run.defense, []).append((effect.run, effect.changes[ASR.name]))
+        meant = metric is not FALSE_REFUSALS or "n/tested" not in effect.run.metrics
+        if metric.name in effect.changes and meant and not effect.idle:
+            found.setdefault(effect.run.defense, []).append((effect.run, effect.changes[metric.name]))
+    return {name: sorted(items, key=lambda item: item[1].change.value) for name, items in found.items()}
+
+
+def _none_helps(changed: Mapping[str, Sequence[Change]], effects: Sequence[Effect]) -> Iterator[str]:
+    """Why the largest fall is not called help: among many comparisons even a large one may be chance."""
     if not changed:
         return
-    name, found = min(changed.items(), key=lambda item: sum(d.change.value for _, d in item[1]) / len(item[1]))
-    found.sort(key=lambda item: item[1].change.value)
-    helped = [item for item in found if item[1].change.value < 0 and _is_shown(item[1])]
-    if not helped:
-        yield f"No defense is shown to help: {name} changes attack success by {_points(found[0][1])}."
+    name, found = min(changed.items(), key=lambda item: item[1][0][1].change.value)
+    lowest = found[0][1]
+    where = f"{name} ({_settings([run for run, _ in found])[0]})" if len(found) > 1 else name
+    if lowest.change.value >= 0:
+        risen = f"with {where} it changes by {_points(lowest)}"
+        yield f"No defense is shown to help: attack success falls with none; {risen}."
         return
-    most = f"{name} helps" if len(changed) == 1 else f"{name} helps most of {len(changed)} defenses"
-    where = f", in {len(helped)} of {len(found)} settings" if len(found) > 1 else ""
-    yield f"{most}{where}: attack success changes by {_extent(helped)}; {_sure(helped)}."
+    tests = sum(found.p_holm is not None for effect in effects for found in effect.changes.values())
+    corrected = (
+        f", {_p(lowest.p_holm)} after correction over {tests} comparisons" if lowest.p_holm and tests > 1 else ""
+    )
+    yield (
+        f"No defense is shown to help: attack success falls most with {where}, by {_points(lowest)}, which may be "
+        f"chance ({_p(lowest.p)}{corrected}). More questions would tell: python -m mmsb.plan."
+    )
+
+
+def _helps(difference: Difference) -> bool:
+    return difference.change.value < 0 and _is_shown(difference)
+
+
+def _mean(found: Sequence[Change]) -> float:
+    return fmean(difference.change.value for _, difference in found)
 
 
 def _is_shown(difference: Difference) -> bool:
@@ -79,8 +119,13 @@ def _extent(helped: Sequence[Change]) -> str:
 
 
 def _sure(helped: Sequence[Change]) -> str:
-    p = p_value(max(difference.p_holm or 0.0 for _, difference in helped))
-    return f"chance alone would hardly do that (p {p.replace('<', '< ') if '<' in p else f'= {p}'} after correction)"
+    p = _p(max(difference.p_holm or 0.0 for _, difference in helped))
+    return f"chance alone would hardly do that ({p} after correction)"
+
+
+def _p(value: float) -> str:
+    p = p_value(value)
+    return f"p {p.replace('<', '< ') if '<' in p else f'= {p}'}"
 
 
 def _unknown(rated: Sequence[Finished], runs: Sequence[Finished], effects: Sequence[Effect]) -> Iterator[str]:

@@ -30,8 +30,8 @@ RATES = (
     "likelihood), corrected over all cells that differ at all (Holm)."
 )
 COSTS = (
-    "The mean of its runs, preparations shared out: calls of models, tokens in and out, seconds, and dollars where the "
-    "price table knows every model."
+    "The mean of its runs, preparations shared out: calls of models (also those that failed), tokens in and out, "
+    "seconds, and dollars where the price table knows every model."
 )
 HEADINGS = {ASR.name: "attack success", FALSE_REFUSALS.name: "false refusals", ACCURACY.name: "accuracy"}
 PRICE = ("calls", "tokens", "s", "$")
@@ -209,7 +209,7 @@ def p_of(run: Finished, metric: Metric, changes: Sequence[Effect]) -> str:
 
 def prices(point: Point) -> list[float | None]:
     """Calls, tokens, seconds and dollars a sample, the mean of the runs; None where it is not known of one."""
-    costs = [run.cost or {"calls": run.calls} for run in point.runs]
+    costs = [run.cost for run in point.runs]
     tokens = [_add(cost.get("input_tokens"), cost.get("output_tokens")) for cost in costs]
     calls, seconds, dollars = ([cost.get(name) for cost in costs] for name in ("calls", "seconds", "dollars"))
     return [_mean(values) for values in (calls, tokens, seconds, dollars)]

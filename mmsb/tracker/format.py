@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from mmsb.cost import COUNTS, total
+from mmsb.cost import COUNTS, NO_COST, a_sample, price
 from mmsb.digest import digest
 from mmsb.metrics import declared
 from mmsb.metrics.declared import side_by_side
@@ -24,7 +24,8 @@ LONGEST_NAME = 250
 # Not what a run is about: definitions that are the same everywhere, and where things lie. run.json has them.
 LEFT_OUT = ("_target_", "output_dir", "prices", "scenario", "tracker", "trusted_packages")
 SIZE, MISSING, SO_FAR = "n", "not rated", "micro ASR"  # names of metrics
-HIGHEST, LOWEST, RUNS = "highest ASR", "lowest ASR", "runs"  # of a sweep
+RUNS, FAILED = "runs", "failed calls"
+OF_SWEEPS = (declared.ASR, declared.FALSE_REFUSALS, declared.ACCURACY)  # what a sweep is known by: the ends of these
 
 
 def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
@@ -81,11 +82,14 @@ def _name(metric: declared.Metric, scope: str) -> str:
 
 def spent(cost: Mapping[str, Any]) -> dict[str, float]:
     """What a run cost in all, as few numbers; what nobody counted or knows the price of is in none of them."""
-    found = total(cost) if cost["lines"] else {}
+    if not cost["lines"]:
+        return {}
+    found = price(cost)
     # The tokens of a part would be read as those of the whole.
     counted = not any(line["uncounted"] for line in cost["lines"])
     names = ("calls", *(("input_tokens", "output_tokens") if counted else ()), "seconds", "dollars")
-    return {name.replace("_", " "): value for name in names if (value := found.get(name)) is not None}
+    failed = {FAILED: found["failed"]} if found["failed"] else {}
+    return {name.replace("_", " "): value for name in names if (value := found[name]) is not None} | failed
 
 
 def cost_table(cost: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -104,11 +108,24 @@ def bill(cost: Mapping[str, Any]) -> str:
 
 
 def of_sweep(runs: Sequence[SavedRun]) -> dict[str, float]:
-    """What a sweep is known by."""
-    # Runs of harmless questions have none; 0 would be the lowest.
-    rates = [run.metrics[key] for run in runs if (key := declared.ASR.key("macro")) in run.metrics]
-    ends = {HIGHEST: round(max(rates), 4), LOWEST: round(min(rates), 4)} if rates else {}
-    return ends | {RUNS: len(runs), SIZE: sum(run.metrics["n/total"] for run in runs)}
+    """What a sweep is known by: the ends of its rates, how much it asked, and what that cost in all."""
+    ends: dict[str, float] = {}
+    for metric in OF_SWEEPS:
+        # Runs of harmless questions have no attack success; 0 would be the lowest.
+        key = metric.key("macro")
+        # A test has refusals too; its questions are not those whose refusals are meant.
+        meant = [run for run in runs if metric is not declared.FALSE_REFUSALS or "n/tested" not in run.metrics]
+        if rates := [run.metrics[key] for run in meant if key in run.metrics]:
+            ends |= {f"highest {metric.title}": round(max(rates), 4), f"lowest {metric.title}": round(min(rates), 4)}
+    return ends | {RUNS: len(runs), SIZE: sum(run.metrics["n/total"] for run in runs)} | spent_by_all(runs)
+
+
+def spent_by_all(runs: Sequence[SavedRun]) -> dict[str, float]:
+    """What runs cost together; what is not known of one of them is not known of all."""
+    costs = [spent(run.values["record"].get("cost", NO_COST)) for run in runs]
+    known = [name for name in (costs[0] if costs else {}) if all(name in one for one in costs)]
+    failed = sum(one.get(FAILED, 0) for one in costs)
+    return {name: sum(one[name] for one in costs) for name in known} | ({FAILED: failed} if failed else {})
 
 
 def dataset_input(run: SavedRun) -> DatasetInput:
@@ -157,6 +174,18 @@ def comparison(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]], st
     return columns, rows, text
 
 
+def price_table(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]]]:
+    """What a sample of each of a sweep's runs cost, preparations shared out: columns and rows."""
+    headings, labels = told_apart([run.name for run in runs])
+    spent = [a_sample(run.values["record"]) for run in runs]
+    names = [name for name in COUNTS if any(one.get(name) for one in spent)]
+    rows = [
+        [*label, *("-" if (value := one.get(name)) is None else float(f"{value:.3g}") for name in names)]
+        for label, one in zip(labels, spent, strict=True)
+    ]
+    return [*headings, *(name.replace("_", " ") for name in names)], rows
+
+
 def by_scenario(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]]]:
     """A sweep's attack success by scenario, of the runs that have one: columns and rows."""
     name = declared.ASR.name
@@ -171,11 +200,11 @@ def by_scenario(runs: Sequence[SavedRun]) -> tuple[list[str], list[list[Any]]]:
 def _columns(title: str, cells: Sequence[tuple[Mapping[str, float], str]]) -> dict[str, Sequence[Any]]:
     """Rates with their intervals; where one has bounds, a column of these beside.
 
-    In one cell MLflow's table would cut them off: it shows about twenty letters.
+    In one cell MLflow's table would cut them off: it shows about twenty letters, of a heading sixteen.
     """
     found: dict[str, Sequence[Any]] = {f"{title} %": [_percent(*cell) for cell in cells]}
     bounds = [_bounds(*cell) for cell in cells]
-    return found | ({f"{title} bounds %": bounds} if any(one != "-" for one in bounds) else {})
+    return found | ({f"{title.removeprefix('ASR ')} bounds %": bounds} if any(one != "-" for one in bounds) else {})
 
 
 def _table(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[list[Any]]]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
+from mmsb.console import say
 from mmsb.cost import NO_COST
 from mmsb.digest import digest
 from mmsb.errors import TrackingError
@@ -32,16 +33,14 @@ from mmsb.tracker.live import following
 from mmsb.tracker.mlflow_store import StorePlace, experiment_id, reason_of, without_user
 from mmsb.tracker.page import look, pair_page, save_pair, save_view
 from mmsb.tracker.records import ASKED, FOLDER, IDENTITY, PARENT, TRACED, TRACES, Records, asked_for, run_identity
+from mmsb.tracker.tags import colour_of, tags_of
 from mmsb.types import Sample
 from mmsb.withholding import Withhold, strictest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# MITRE ATLAS: evade a model, access through its inference API, verify an attack, craft adversarial data.
-TECHNIQUES = "AML.T0015, AML.T0040, AML.T0042, AML.T0043"
 EXPERIMENT = "mmsb"
-COLOURS = ("#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5", "#9498a0")
 
 
 @settings
@@ -77,8 +76,9 @@ class MLflow:
         # Held before it is recorded: another start in between would take its record for a dead one's.
         hold(sweep.folder)
         with self.opened(remedy) as records:
-            records.end_dead()
+            # First its own record: begun again, it is none of the dead ones.
             self.parent(records, sweep)
+            self._tell(records.end_dead(), sweep.folder)
 
     def parent(self, records: Records, sweep: Sweep) -> str:
         """The sweep's record, running; made now if there is none."""
@@ -100,10 +100,10 @@ class MLflow:
             self.place.alone_with(digest(run_identity(run))),
             holding(run.folder),
         ):
-            records.end_dead()
+            self._tell(records.end_dead(), run.folder)
             parent = self.parent_of(records, sweep)
             record = self._record(records, run, parent)
-            save_view(records)
+            save_view(records, [run])
             with ended(records.client, record):
                 self._write(records, record, run)
             # Traces take long. Who interrupts them has a finished record, with all its rates.
@@ -119,28 +119,50 @@ class MLflow:
                     columns, rows, text = form.comparison(runs)
                     client.log_text(parent, form.json_table(columns, rows), "comparison.json")
                     client.log_text(parent, form.json_table(*form.by_scenario(runs)), "scenarios.json")
-                    client.set_tag(parent, *form.table_tag("comparison.json", "scenarios.json"))
+                    tables = ["comparison.json", "scenarios.json"]
+                    if runs:
+                        client.log_text(parent, form.json_table(*form.price_table(runs)), "price.json")
+                        tables.append("price.json")
+                    client.set_tag(parent, *form.table_tag(*tables))
                     client.set_tag(parent, "mlflow.note.content", text)
                     if runs:
                         records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
                         with made(page, self.withheld(*runs)) as found:
                             if found:
                                 client.log_artifact(parent, str(found))
-                save_view(records)
+                save_view(records, runs)
                 save_pair(records, parent, runs)
                 return look(self.place, records.experiment, pair_page(records))
         finally:
             release(sweep.folder)
 
+    def _tell(self, ended: Sequence[Path], now: Path) -> None:
+        """Say what was ended, and what of it can be recorded whole: a server that was away saw no end and no rates."""
+        others = [folder for folder in ended if now not in (folder, *folder.parents) and folder not in now.parents]
+        if not others:
+            return
+        say(f"{len(others)} records in MLflow said RUNNING of what runs no more: they say KILLED now.")
+        # Of a sweep and its runs the sweep: it is recorded with them.
+        whole = dict.fromkeys(folder.parent if Sweep.at(folder.parent) else folder for folder in others)
+        for folder in whole:
+            if (folder / RUN_FILE).is_file() or any(folder.glob(f"*/{RUN_FILE}")):
+                say(f"What is finished of them is recorded by: {self._command(folder)}")
+
     def _again(self, folder: Path) -> str:
-        """What makes up for a record that failed: with what the command was given, or it would go elsewhere."""
+        """What makes up for a record that failed."""
+        return (
+            f"The results are complete. Once MLflow works: {self._command(folder)}; until then a record there may say "
+            "RUNNING. Or go without: tracker=none."
+        )
+
+    def _command(self, folder: Path) -> str:
+        """What records a run or a sweep: with what the command was given, or it would go elsewhere."""
         given = {"tracker.uri": self.uri and without_user(self.uri), "tracker.experiment": self.experiment}
         if not self.place.given:
             given["output_dir"] = str(self.output_dir)
         usual = {"tracker.experiment": EXPERIMENT, "output_dir": "outputs"}
         more = "".join(f" {key}={value}" for key, value in given.items() if value and value != usual.get(key))
-        command = f"python -m mmsb.log run={folder}{more}"
-        return f"The results are complete. Once MLflow works: {command}. Or go without: tracker=none."
+        return f"python -m mmsb.log run={folder}{more}"
 
     def parent_of(self, records: Records, sweep: Sweep | None) -> str | None:
         """The record that a run belongs to; made now if it was not possible when the sweep began."""
@@ -162,8 +184,8 @@ class MLflow:
             IDENTITY: run_identity(run),
             ASKED: asked,
             FOLDER: str(run.folder),
-            **_tags(run),
-            **_colour(run.folder, parent),
+            **tags_of(run),
+            **colour_of(run.folder, parent),
         }
         name = short_name(run.name)
         # The same measurement counts before the same command: a run that was begun again leaves a record of each.
@@ -253,28 +275,3 @@ def ended(client: MlflowClient, run_id: str, status: str = "FINISHED") -> Iterat
         done = True
     finally:
         client.set_terminated(run_id, status if done else "FAILED")
-
-
-def _colour(folder: Path, parent: str | None) -> dict[str, str]:
-    """Runs of a sweep in colours of their own; MLflow's may be the same for several."""
-    if parent is None or not folder.name.isdigit():
-        return {}
-    return {"mlflow.runColor": COLOURS[int(folder.name) % len(COLOURS)]}
-
-
-def _comparable(record: Mapping[str, Any]) -> str:
-    """Whether the run may stand beside the paper, or the reasons why not."""
-    decided = record.get("comparable", {"reasons": ["not decided"]})  # runs of before have none
-    return "; ".join(decided["reasons"])[:8000] or "yes"
-
-
-def _tags(run: SavedRun) -> dict[str, str]:
-    record: dict[str, Any] = run.values["record"]
-    return {
-        "mitre_atlas": TECHNIQUES,
-        "mlflow.runType": "genai_evaluate",  # has it listed under evaluation runs, with its traces
-        "mlflow.source.git.commit": str(record["environment"].get("commit")),
-        "comparable": _comparable(record),
-        **{f"fingerprint.{part}": digest(record[part]) for part in ("model", "judge", "defense")},
-        **dict([form.table_tag("rates.json")]),
-    }

@@ -15,9 +15,10 @@ from mmsb.tracker.records import IDENTITY, Records, run_identity
 COMPARISON = "mmsb.comparison"  # the experiment's tag with the last sweep's most telling pair
 VIEW = "mmsb"  # the key of the view of the runs
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-GROUPS = {"model": 80, "image_mode": 92, "defense": 108, "judge": 75}  # with the width of the column in pixels
-COUNTS = {SIZE: 55, MISSING: 72}
-RATE, FIRST_RATE = 78, 92  # pixels; the first has the arrow of the sorting
+GROUPS = {"model": 72, "image_mode": 92, "defense": 102, "judge": 70}  # with the width of the column in pixels
+COUNTS = {SIZE: 50, MISSING: 74}
+RATE, FIRST_RATE = 76, 90  # pixels; the first has the arrow of the sorting
+BESIDE, LETTER, WIDEST = 26, 7, 330  # pixels of a column: around its text, of a letter, at most
 
 
 def runs_page(experiment: str) -> str:
@@ -31,13 +32,20 @@ def samples_page(experiment: str, *runs: str) -> str:
     return f"#/experiments/{experiment}/evaluation-runs?{chosen}"
 
 
-def save_view(records: Records) -> None:
+def save_view(records: Records, runs: Sequence[SavedRun]) -> None:
     """Have the page of the runs show what tells them apart, and their rates: MLflow shows neither by itself.
 
-    Ordered by a rate, so that the runs of sweeps are a flat list; a tree comes folded.
+    Ordered by a rate, so that the runs of sweeps are a flat list; a tree comes folded. A column is as wide as these
+    runs and those before need it: "input_guard > safety_prompt" cut off would be another defense.
     """
     first, *others = headline_names()
-    params = {f"params.`{group}`": width for group, width in GROUPS.items()}
+    saved = records.client.get_experiment(records.experiment).tags.get(VIEW_TAG, "")
+    before = json.loads(saved).get("columnWidths", {}) if saved else {}
+    params = {}
+    for group, width in GROUPS.items():
+        column, texts = f"params.`{group}`", [str(run.values["choices"].get(group, "")) for run in runs]
+        needed = min(WIDEST, BESIDE + LETTER * max(map(len, texts), default=0))
+        params[column] = max(width, needed, before.get(column, 0))
     # The counts stand before the later rates: at 1,280 pixels what follows is scrolled for.
     rates = {first: FIRST_RATE, **dict.fromkeys(others[:3], RATE), **COUNTS, **dict.fromkeys(others[3:], RATE)}
     columns = params | {f"metrics.`{name}`": width for name, width in rates.items()}
@@ -51,7 +59,7 @@ def save_view(records: Records) -> None:
         "viewMaximized": True,
     }
     # Written only where it differs: runs of a sweep that end together would wait for one another's write.
-    if records.client.get_experiment(records.experiment).tags.get(VIEW_TAG) != (text := json.dumps(view)):
+    if saved != (text := json.dumps(view)):
         records.client.set_experiment_tag(records.experiment, VIEW_TAG, text)
 
 

@@ -61,13 +61,19 @@ class Records:
             self.client.set_tag(run, key, value)
         return run
 
-    def end_dead(self) -> None:
-        """End what was begun on this machine by processes that are gone: they cannot do it themselves."""
-        query = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{host()}'"
+    def end_dead(self) -> list[Path]:
+        """End what was begun on this machine by processes that are gone: they cannot do it themselves.
+
+        Returns:
+            The folders of what was ended.
+        """
+        query, ended = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{host()}'", []
         for run in self.client.search_runs([self.experiment], query):
             folder = run.data.tags.get(FOLDER)
             if folder and not alive(Path(folder)):
                 self.client.set_terminated(run.info.run_id, "KILLED")
+                ended.append(Path(folder))
+        return ended
 
     def put(
         self, run: str, params: Mapping[str, str], metrics: Sequence[tuple[str, float]], at: tuple[int, int]

@@ -1,0 +1,82 @@
+"""`hydra/launcher=submitit_local` and `submitit_slurm`: Hydra's own, where a run that is lost leaves the others be.
+
+Theirs raise where a job's process is killed, so that the sweep ends without its tables while other jobs still go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+
+try:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher  # type: ignore[import-untyped]
+except ImportError:  # the extra is not installed, which is said when one of these is chosen
+    BaseSubmititLauncher = object
+
+
+class Job:  # no dataclass: Hydra runs this module before it is in sys.modules, where dataclasses look for it
+    """A job of submitit; lost, its error lies in its run's folder, and it has a result as one that ended has."""
+
+    def __init__(self, job: Any, folder: Path) -> None:
+        """The job of the run in this folder."""
+        self.job, self.folder = job, folder
+
+    def results(self) -> list[JobReturn]:
+        """Wait for it."""
+        from submitit.core.utils import UncompletedJobError
+
+        from mmsb.cli import ERROR_FILE, say
+        from mmsb.digest import write_atomically
+
+        try:
+            found: list[JobReturn] = self.job.results()
+            return found
+        except UncompletedJobError as error:
+            why = f"run {self.folder.name} was lost, its process was killed (for want of memory?)"
+            say(f"error: {why}; its log: {self.job.paths.stderr}")
+            write_atomically(self.folder / ERROR_FILE, f"{why}: {error}\n")
+            return [JobReturn(status=JobStatus.COMPLETED)]
+
+
+class _Patient(BaseSubmititLauncher):  # type: ignore[misc]
+    """Waits for all jobs, whatever becomes of one."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run them all."""
+        with _told_of_losses(Path(self.config.hydra.sweep.dir), initial_job_idx):
+            found: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+            return found
+
+
+@contextmanager
+def _told_of_losses(sweep: Path, first: int) -> Iterator[None]:
+    """Have submitit hand out jobs as `Job`: the launcher above asks it alone, and keeps no list of them."""
+    import submitit
+
+    theirs = submitit.AutoExecutor
+
+    class Executor(theirs):  # type: ignore[misc, valid-type]
+        def map_array(self, *given: Any) -> list[Job]:
+            return [Job(job, sweep / str(first + n)) for n, job in enumerate(super().map_array(*given))]
+
+    submitit.AutoExecutor = Executor  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        submitit.AutoExecutor = theirs  # type: ignore[misc]
+
+
+class LocalLauncher(_Patient):
+    """Jobs as processes of this machine."""
+
+    _EXECUTOR = "local"
+
+
+class SlurmLauncher(_Patient):
+    """Jobs of Slurm."""
+
+    _EXECUTOR = "slurm"
