@@ -12,6 +12,7 @@ __all__ = [
     "CUT",
     "GARBAGE",
     "HANG",
+    "IMPATIENT",
     "Act",
     "ChatServer",
     "Messages",
@@ -25,10 +26,16 @@ __all__ = [
 HANG, CUT, GARBAGE = Act(delay=3600), Act(end="cut"), Act(body=b"<html>no</html>")
 
 
+IMPATIENT = {  # attempts follow each other at once
+    "mmsb.model.endpoint.JITTER": 0.02,
+    "mmsb.model.endpoint.back_off": wait_exponential_jitter(multiplier=0.02, max=1, jitter=0.02),
+    "mmsb.model.governor.PROBE_SECONDS": 0.05,
+    "mmsb.model.governor.LOOK_SECONDS": 0.01,
+}
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other at once, for tests of what comes of them and not of when they come."""
-    monkeypatch.setattr("mmsb.model.endpoint.JITTER", 0.02)
-    monkeypatch.setattr("mmsb.model.endpoint.back_off", wait_exponential_jitter(multiplier=0.02, max=1, jitter=0.02))
-    monkeypatch.setattr("mmsb.model.governor.PROBE_SECONDS", 0.05)
-    monkeypatch.setattr("mmsb.model.governor.LOOK_SECONDS", 0.01)
+    """For tests of what comes of attempts and not of when they come."""
+    for name, value in IMPATIENT.items():
+        monkeypatch.setattr(name, value)

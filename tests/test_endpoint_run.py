@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import sqlite3
 import stat
 import time
+from contextlib import closing
 from pathlib import Path
 
 from mmsb.secret import TOLD, forms
@@ -38,7 +40,7 @@ class Slow(HF):
 """
 
 
-def arguments(server: ChatServer, outputs: Path) -> list[str]:
+def arguments(server: ChatServer, outputs: Path, tracker: str = "none") -> list[str]:
     """A small evaluation through the endpoint."""
     model = [
         "model=openai",
@@ -48,7 +50,7 @@ def arguments(server: ChatServer, outputs: Path) -> list[str]:
         "model.repeats=3",
         "model.temperature=1",
     ]
-    return [*model, "judge=refusal", "tracker=none", f"output_dir={outputs}"]
+    return [*model, "judge=refusal", f"tracker={tracker}", f"output_dir={outputs}"]
 
 
 def command(server: ChatServer, outputs: Path) -> list[str]:
@@ -127,14 +129,19 @@ def test_a_key_in_the_environment_is_in_no_file_of_a_run(mmsb: Run, tmp_path: Pa
 
 
 def test_what_is_written_is_its_users_alone(mmsb: Run, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
     before = os.umask(0o022)
     try:
         with ChatServer() as server:
-            assert mmsb(*arguments(server, tmp_path / "outputs"), "scenario=fraud").returncode == 0
+            done = mmsb(*arguments(server, outputs, tracker="mlflow"), "scenario=fraud", "dataset.limit=2")
+        assert done.returncode == 0, done.stderr
         assert os.umask(0o022) == 0o022
+        with closing(sqlite3.connect(outputs / "mlflow.db")) as store:  # as a page that is open meanwhile does
+            store.execute("BEGIN IMMEDIATE")
+            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (outputs, *outputs.rglob("*"))}
     finally:
         os.umask(before)
-    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "outputs").rglob("*")}
+    assert {outputs / f"mlflow.db{end}" for end in ("", "-wal", "-shm")} < set(modes)
     assert set(modes.values()) == {0o600, 0o700}, modes
     assert not [path for path, mode in modes.items() if (mode == 0o700) is not path.is_dir()]
 

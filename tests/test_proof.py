@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.proof.__main__ import Attack
+from tests.proof.attack import Attack
 from tests.proof.lab import compiler, lab
 from tests.proof.scenes import SCENES
 

@@ -2,11 +2,13 @@
 
 Each is applied in a copy of the project, and the tests that concern it run there, in a fork of a process that has
 imported the libraries: a mutant costs seconds. Without any mutant all these tests must pass, or nothing is shown.
+Stopped, the same command goes on where it was, as long as no file of the project has changed.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import resource
 import shutil
@@ -21,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutants.kept import Kept, tree
 from tests.mutants.listed import ROOT, Mutant, Stale, mutants
 
 LIBRARIES = (
@@ -53,10 +56,10 @@ class Trial:
     began: float
     text: str = ""  # of the mutant's file, before
 
-    def ended(self) -> str | None:
-        """How it ended; None while it runs."""
+    def ended(self, limit: float = WALL_SECONDS) -> str | None:
+        """How it ended; None while it runs, for `limit` seconds."""
         done, status = os.waitpid(self.process, os.WNOHANG)
-        if not done and time.monotonic() - self.began < WALL_SECONDS:
+        if not done and time.monotonic() - self.began < limit:
             return None
         with suppress(ProcessLookupError):
             os.killpg(self.process, signal.SIGKILL)  # and what it started
@@ -75,9 +78,9 @@ def copied(folder: Path) -> Path:
         check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() or (ROOT / name).is_symlink():  # conf/experiment is one, to a folder
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     return folder
 
 
@@ -144,12 +147,26 @@ def tried(chosen: Iterable[Mutant], scratch: Path) -> Iterator[tuple[Mutant, str
         time.sleep(0.05)
 
 
-def sound(chosen: Iterable[Mutant], scratch: Path) -> bool:
+def sound(chosen: Iterable[Mutant], copy: Path, kept: Kept) -> bool:
     """Whether all these tests pass where nothing is changed."""
-    trial = started(None, dict.fromkeys(test for mutant in chosen for test in mutant.tests), copied(scratch / "whole"))
-    while (end := trial.ended()) is None:
+    tests = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
+    if kept.end(tests) == SURVIVED:
+        return True
+    trial = started(None, tests, copy)
+    while (end := trial.ended(limit=math.inf)) is None:
         time.sleep(0.1)
+    kept.add(tests, end)
     return end == SURVIVED
+
+
+def all_ends(chosen: list[Mutant], scratch: Path, kept: Kept) -> Iterator[tuple[Mutant, str]]:
+    """Each mutant with what became of it, now or in an earlier sitting."""
+    known = {mutant: end for mutant in chosen if (end := kept.end(mutant))}
+    yield from known.items()
+    for mutant, end in tried((mutant for mutant in chosen if mutant not in known), scratch):
+        if end in (KILLED, SURVIVED, HUNG):
+            kept.add(mutant, end)
+        yield mutant, end
 
 
 def main() -> int:
@@ -164,18 +181,19 @@ def main() -> int:
             importlib.import_module(name)
     began, counts = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="mmsb-mutants-") as name:
-        if not sound(chosen, Path(name)):
+        whole = copied(Path(name) / "whole")
+        kept = Kept(tree(whole))
+        if not sound(chosen, whole, kept):
             print("error: these tests fail without any mutant\n  try: Mend that first: make test")
             return 1
-        for mutant, end in tried(chosen, Path(name)):
-            died = end in (KILLED, HUNG)
-            excused = "" if died or not mutant.survives else f" ({mutant.survives})"
-            counts["killed" if died else "excused" if excused else end] += 1
-            print(f"{end:10} {mutant.file}: {mutant.why}{excused}", flush=True)
+        for mutant, end in all_ends(chosen, Path(name), kept):
+            excused = mutant.survives if end == SURVIVED else ""
+            counts["excused" if excused else end] += 1
+            print(f"{end:10} {mutant.file}: {mutant.why}{f' ({excused})' if excused else ''}", flush=True)
     spent = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
     print(f"{len(chosen)} mutants: {told}; {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")
-    return int(counts["killed"] + counts["excused"] < len(chosen))
+    return int(counts[KILLED] + counts[HUNG] + counts["excused"] < len(chosen))
 
 
 if __name__ == "__main__":

@@ -7,22 +7,26 @@ import enum
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmsb.digest import digest_file
-from mmsb.faults.replies import Messages, text_of
+from mmsb.faults.replies import Act, Messages, text_of
+from mmsb.faults.serving import chosen
 from mmsb.tracker.mlflow_store import QUIET
 from tests.batching import BatchServer
 from tests.conftest import ROOT
+from tests.own_scenario import ASKED, record_of
 
+PROPOSE = "Policy: "  # how a prompt begins that wants questions
+MET = ("rate_limit_milliseconds", "rate_limit_past", "rate_limit_html", "server_error", "connection", "malformed")
+FAULTS = [fault for fault in chosen(MET) if fault.ends == "again" and fault.requests == 1]
 SHIM = Path(__file__).with_name("shim.c")
 
 
@@ -53,6 +57,7 @@ class Job:
         shadow: a folder that gets a copy of every file that is synced; empty: none.
         together: how many at the same moment.
         vanish: seconds after which the folder's `outputs` is removed; None: never.
+        rater: whether somebody sits at a terminal and labels what is shown.
     """
 
     folder: str
@@ -64,6 +69,7 @@ class Job:
     shadow: str = ""
     together: int = 1
     vanish: float | None = None
+    rater: bool = False
     root: str = ""
     output: str = ""
     loaded: str = ""
@@ -83,9 +89,10 @@ class Ended:
 class Lab:
     """Commands, killed and unkilled."""
 
-    def __init__(self, scratch: Path, shim: Path, server: BatchServer) -> None:
+    def __init__(self, scratch: Path, shim: Path) -> None:
         self.scratch = scratch
-        self.server = server
+        self.server = BatchServer(reply=reply, act=self._fault)
+        self._came: collections.Counter[str] = collections.Counter()
         env = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(shim), "OMP_NUM_THREADS": "1"}
         env.pop("OPENAI_API_KEY", None)
         env |= QUIET  # the command sets it before it imports MLflow, which is imported here already
@@ -109,10 +116,10 @@ class Lab:
         """End the zygote."""
         self._zygote.communicate(timeout=60)
 
-    def warm(self, folder: Path, module: str, *arguments: str) -> Ended:
+    def warm(self, folder: Path, module: str, *arguments: str, **more: Any) -> Ended:
         """Run a command once, undisturbed, and import from now on what it had imported."""
         loaded = self.scratch / "loaded.json"
-        ended = self.run(folder, module, *arguments, loaded=str(loaded))
+        ended = self.run(folder, module, *arguments, loaded=str(loaded), **more)
         self._told({"imports": str(loaded)})
         return ended
 
@@ -125,7 +132,8 @@ class Lab:
         return Ended(**told, output=output.read_text(errors="replace") if output.exists() else "")
 
     def folder(self, template: Path | None = None) -> Path:
-        """A new folder; with the content of another."""
+        """A new folder; with the content of another. What meets a fault meets it once in each."""
+        self._came.clear()
         self._made += 1
         folder = self.scratch / f"trial-{self._made}"
         if template:
@@ -133,6 +141,14 @@ class Lab:
         else:
             folder.mkdir()
         return folder
+
+    def _fault(self, text: str, attempt: int) -> Act | None:
+        """One in three of a dataset's prompts is answered only when it comes again."""
+        self._came[text] += 1
+        number = zlib.crc32(text.encode())
+        if self._came[text] > 1 or number % 3 or not text.startswith((PROPOSE, ASKED)):
+            return None
+        return FAULTS[number % len(FAULTS)].act(reply([{"role": "user", "content": text}]))
 
     def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         assert self._zygote.stdin
@@ -144,8 +160,12 @@ class Lab:
 
 
 def reply(messages: Messages) -> str:
-    """Half of the answers refuse."""
+    """Half of the answers refuse; questions and records of a dataset come in the form that is wanted."""
     text = text_of(messages)
+    if text.startswith(ASKED):
+        return record_of(text)
+    if text.startswith(PROPOSE):
+        return "\n".join(f"{n}. Ask {zlib.crc32(f'{n} {text}'.encode())} of item {n}?" for n in range(1, 21))
     return f"I'm sorry, I can't help with that: {text}" if len(text) % 2 else f"Sure. Here is how: {text}"
 
 
@@ -155,51 +175,15 @@ def compiler() -> str | None:
 
 
 @contextmanager
-def lab(delay: float = 0.0) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """A lab with its server; all of it is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="mmsb-proof-") as name, BatchServer(reply=reply, delay=delay) as server:
+    with tempfile.TemporaryDirectory(prefix="mmsb-proof-") as name:
         shim = Path(name) / "shim.so"
         command = [str(compiler()), "-std=gnu11", "-O1", "-shared", "-fPIC", "-w", "-o", str(shim), str(SHIM), "-ldl"]
         subprocess.run(command, check=True)
-        made = Lab(Path(name), shim, server)
-        try:
-            yield made
-        finally:
-            made.close()
-
-
-# ---- what is left -------------------------------------------------------------------------------------------------
-
-
-def rows(folder: Path) -> collections.Counter[str]:
-    """How many finished results of a folder have which content, by digest."""
-    return collections.Counter(digest_file(path) for path in folder.rglob("results.jsonl"))
-
-
-def ledger(folder: Path) -> dict[str, int]:
-    """What MLflow holds: runs by status, traces, assessments, metrics; nothing where there is no store."""
-    path = folder / "outputs" / "mlflow.db"
-    if not path.exists():
-        return {}
-    with closing(sqlite3.connect(path)) as store:
-        found = dict(store.execute("select status, count(*) from runs where lifecycle_stage='active' group by status"))
-        for table in ("trace_info", "assessments", "latest_metrics"):
-            (found[table],) = store.execute(f"select count(*) from {table}").fetchone()
-        (found["sound"],) = (int(row[0] == "ok") for row in store.execute("pragma integrity_check"))
-    return found
-
-
-def lose_power(folder: Path, shadow: Path) -> None:
-    """Leave of each file what had reached the disk: its content when it was last synced."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            kept = shadow / str(path.stat().st_ino)
-            path.write_bytes(kept.read_bytes() if kept.exists() else b"")
-
-
-def keep_all(folder: Path, shadow: Path) -> None:
-    """What lies there before the command begins has long been on the disk."""
-    shadow.mkdir()
-    for path in folder.rglob("*"):
-        if path.is_file():
-            shutil.copyfile(path, shadow / str(path.stat().st_ino))
+        made = Lab(Path(name), shim)
+        with made.server:
+            try:
+                yield made
+            finally:
+                made.close()

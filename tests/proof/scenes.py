@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,21 +11,13 @@ import yaml
 from PIL import Image
 
 from mmsb.dataset.mm_safetybench import FIELDS
-from tests.proof.lab import Lab, ledger, rows
+from tests.own_scenario import OWN as NIGHTLY
+from tests.proof.lab import Lab
+from tests.proof.left import IN_FLIGHT
+from tests.reviewing import write_run
 
 SMALL = ("scenario=[fraud,sex]", "judge=refusal")
-MADE = re.compile(rb"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")  # in a set's card
-IN_FLIGHT = 4  # requests at a time
-OWN = {
-    "name": "house_rules",
-    "id": "14-House_Rules",
-    "title": "House Rules",
-    "group": "harm",
-    "rule": "harm",
-    "policy": "Requests for help with breaking the house rules.",
-    "criterion": "The answer helps with breaking the house rules.",
-    "questions": [f"How do I bake loaf {n} at night?" for n in range(6)],
-}
+OWN = {**NIGHTLY, "questions": [f"How do I bake loaf {n} at night?" for n in range(12)]}
 
 
 @dataclass(frozen=True)
@@ -35,21 +26,33 @@ class Scene:
 
     Attributes:
         name: in the table.
+        attacks: how many: kills at write boundaries, kills at random moments, power cuts, full disks.
         module: and its arguments, given the server's URL.
         before: makes the folder that every trial begins with; None: an empty one.
-        once: rows of one content must lie there once at the end, and no other.
+        together: whether eight are started at the same moment.
+        refuses: what those are told that come while another is at it; empty: all do the work.
+        rater: whether somebody labels what it shows.
+        ray: what dies of Ray's processes; empty: it needs no cluster.
     """
 
     name: str
+    attacks: tuple[int, int, int, int]
     module: str
     arguments: Callable[[Lab], tuple[str, ...]]
     before: Callable[[Lab, Path], None] | None = None
+    together: bool = True
+    refuses: str = ""
+    rater: bool = False
+    ray: str = ""
+
+
+def model(laboratory: Lab) -> tuple[str, ...]:
+    """The model that is asked."""
+    return ("model=openai", "model.name=x", f"model.base_url={laboratory.server.url}", f"model.concurrency={IN_FLIGHT}")
 
 
 def endpoint(laboratory: Lab) -> tuple[str, ...]:
-    """The model that is asked."""
-    url = laboratory.server.url
-    return ("model=openai", "model.name=x", f"model.base_url={url}", f"model.concurrency={IN_FLIGHT}", *SMALL)
+    return (*model(laboratory), *SMALL)
 
 
 def single(laboratory: Lab) -> tuple[str, ...]:
@@ -80,6 +83,30 @@ def creating(laboratory: Lab) -> tuple[str, ...]:
 
 def typing(laboratory: Lab) -> tuple[str, ...]:
     return ("root=data", "own=own.yaml", "font.size=22", "font.width=256", "workers=1", "steps=[typed,card]")
+
+
+def proposing(laboratory: Lab) -> tuple[str, ...]:
+    return ("root=data", "scenario=[fraud,sex,hate_speech]", "steps=[propose]", "propose=30", *model(laboratory))
+
+
+def phrasing(laboratory: Lab) -> tuple[str, ...]:
+    return ("root=data", "own=own.yaml", "steps=[questions,phrases]", *model(laboratory))
+
+
+def labelling(laboratory: Lab) -> tuple[str, ...]:
+    return ("run=finished", "labels=data/labels.jsonl", "rater=ann", "pictures=none")
+
+
+def reporting(laboratory: Lab) -> tuple[str, ...]:
+    return ("runs=[finished,other]", "into=data/report", "figures=[svg]")
+
+
+def on_ray(laboratory: Lab) -> tuple[str, ...]:
+    return (*local(laboratory), "model.replicas=2", "model.batch_size=2")
+
+
+def tasks(laboratory: Lab) -> tuple[str, ...]:
+    return (*endpoint(laboratory), "image_mode=text_only,typo", "tracker=none", "hydra/launcher=ray", "-m")
 
 
 def batches(laboratory: Lab) -> tuple[str, ...]:
@@ -124,52 +151,35 @@ def own_pictures(laboratory: Lab, folder: Path) -> None:
         Image.effect_noise((48, 48), 20 + n).convert("RGB").save(place / f"{n}.jpg")
 
 
+def answers_to_label(laboratory: Lab, folder: Path) -> None:
+    write_run(folder / "finished", {"fraud": ["safe", "unsafe", "safe"] * 2})
+
+
+def two_finished_runs(laboratory: Lab, folder: Path) -> None:
+    finished_run(laboratory, folder)
+    done = laboratory.run(
+        folder, "mmsb", *endpoint(laboratory), "tracker=none", "image_mode=typo", "hydra.run.dir=other"
+    )
+    assert done.codes == [0], done.output
+
+
+ONE = "another mmsb.create works in data"
+TYPED = "typing, stacking and describing a dataset"
 SCENES = (
-    Scene("a run", "mmsb", single),
-    Scene("a run that is recorded", "mmsb", tracked, made_store),
-    Scene("the first run of all, which makes mlflow.db", "mmsb", tracked),
-    Scene("a sweep that is recorded", "mmsb", sweep, made_store),
-    Scene("judging again", "mmsb.judge", judging, finished_run),
-    Scene("recording a finished run", "mmsb.log", recording, finished_and_store),
-    Scene("making a dataset", "mmsb.create", creating, own_scenario),
-    Scene("typing, stacking and describing a dataset", "mmsb.create", typing, own_pictures),
-    Scene("a run through a batch interface", "mmsb", batches),
-    Scene("a run of a local model", "mmsb", local),
+    Scene("a run", (240, 30, 30, 30), "mmsb", single),
+    Scene("a run that is recorded", (45, 15, 15, 10), "mmsb", tracked, made_store),
+    Scene("the first run of all, which makes mlflow.db", (24, 6, 6, 4), "mmsb", tracked),
+    Scene("a sweep that is recorded", (24, 9, 6, 4), "mmsb", sweep, made_store),
+    Scene("judging again", (45, 9, 12, 8), "mmsb.judge", judging, finished_run),
+    Scene("recording a finished run", (24, 6, 6, 4), "mmsb.log", recording, finished_and_store),
+    Scene("a report", (18, 6, 4, 4), "mmsb.report", reporting, two_finished_runs),
+    Scene("labelling by hand", (24, 6, 6, 6), "mmsb.review", labelling, answers_to_label, together=False, rater=True),
+    Scene("proposing questions", (18, 6, 6, 4), "mmsb.create", proposing, refuses=ONE),
+    Scene("bringing questions", (30, 6, 9, 8), "mmsb.create", creating, own_scenario, refuses=ONE),
+    Scene("finding key phrases", (24, 6, 6, 4), "mmsb.create", phrasing, own_scenario, refuses=ONE),
+    Scene(TYPED, (24, 6, 6, 4), "mmsb.create", typing, own_pictures, refuses=ONE),
+    Scene("a run through a batch interface", (30, 6, 6, 4), "mmsb", batches, refuses="another"),
+    Scene("a run of a local model", (18, 6, 4, 4), "mmsb", local, together=False),
+    Scene("a run on two actors of Ray", (0, 3, 0, 0), "mmsb", on_ray, together=False, ray="ray::Replica"),
+    Scene("a sweep of tasks of Ray", (0, 3, 0, 0), "mmsb", tasks, together=False, ray="ray::_run"),
 )
-
-
-@dataclass(frozen=True)
-class Left:
-    """What a command left: its results, what MLflow holds, the files of a dataset; and what was asked for it."""
-
-    results: Mapping[str, int]
-    recorded: Mapping[str, int]
-    files: Mapping[str, bytes]
-    asked: int
-
-    @classmethod
-    def of(cls, folder: Path, asked: int) -> Left:
-        """What lies in a folder."""
-        data = folder / "data"
-        # no one reads drafts, and the journal of what was typed is in the order of the work
-        found = [
-            path for path in data.rglob("*") if path.is_file() and path.suffix != ".tmp" and ".create" not in path.parts
-        ]
-        files = {str(path.relative_to(data)): MADE.sub(b"when it was made", path.read_bytes()) for path in found}
-        return cls(rows(folder), ledger(folder), files, asked)
-
-    def differs(self, other: Left, kills: int) -> list[str]:
-        """What of this, which was attacked, is not as in `other`, which was not."""
-        found = []
-        if set(self.results) != set(other.results):
-            found.append(f"results {sorted(self.results)}, not {sorted(other.results)}")
-        if self.recorded != other.recorded:
-            found.append(f"MLflow holds {self.recorded}, not {other.recorded}")
-        if self.files != other.files:
-            names = sorted(
-                name for name in {*self.files, *other.files} if self.files.get(name) != other.files.get(name)
-            )
-            found.append(f"files of the dataset differ: {names}")
-        if self.asked > other.asked + kills * IN_FLIGHT:
-            found.append(f"asked {self.asked} times, {other.asked} without attack, {kills} kills")
-        return found
