@@ -25,12 +25,33 @@ KEY = re.compile(
 NAMED = re.compile(rf"^[+~]*[\w.@/-]*{NAMES}=|[{{,]\s*['\"]?[\w-]*{NAMES}['\"]?\s*:", re.IGNORECASE)
 NAME = re.compile(rf"[\w-]*{NAMES}", re.IGNORECASE)
 IN_URL = re.compile(rf"://[^/@\s]+@|://\S*[?&](?:[\w-]*{NAMES}|key|token|sig|signature)=", re.IGNORECASE)
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 VARIABLES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SHORTEST = 12  # characters; a shorter value of such a variable may be an ordinary word
 TOLD = 8  # letters of a key in a row that must not be told
 BLOT = "[key]"
 URL_SAFE = str.maketrans("+/", "-_")
 REMEDY = "Put it into an environment variable and give that variable's name, e.g. model.api_key_env=MY_KEY."
+
+
+def named_variable(value: str | None, setting: str) -> str | None:
+    """The name of an environment variable that holds a key, as a setting gives it.
+
+    Raises:
+        ConfigError: it is no such name, perhaps the key itself, which is not shown.
+    """
+    if value is not None and not VARIABLE.fullmatch(value):
+        raise ConfigError(
+            f"{setting} must be the name of an environment variable, in capitals; its value is not shown here",
+            f"Put the key into a variable and give the variable's name, e.g. {setting}=OPENAI_API_KEY.",
+        )
+    return value
+
+
+def key_in(variable: str | None) -> str | None:
+    """The key that a variable holds; None where none is named, or it is not set."""
+    # Read when it is needed and kept nowhere: no settings, fingerprint or record can hold it.
+    return os.environ.get(variable, "").strip() or None if variable else None
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:

@@ -112,6 +112,13 @@ def test_pictures_are_those_of_the_same_id(tmp_path: Path, kind: ImageKind) -> N
         assert ours.load().tobytes() == theirs.load().tobytes()
 
 
+def test_an_id_in_two_rows_is_told(tmp_path: Path) -> None:
+    mirror = write_mirror(tmp_path)
+    write_split(tmp_path, "SD", [*sorted(IDS), "2"])
+    with pytest.raises(DataError, match=r"SD\.parquet has an id in two rows"):
+        list(mirror.questions(FRAUD))
+
+
 def test_few_row_groups_of_pictures_stay_in_memory(tmp_path: Path) -> None:
     mirror = write_mirror(tmp_path)
     pictures = [mirror.picture(question, kind) for kind in KINDS for question in mirror.questions(FRAUD)]

@@ -115,6 +115,9 @@ class HubMirror:
         file = self._file(self._configs[scenario.id], split)
         columns = opened(file).read(["id", "question"]).to_pydict()
         texts = dict(zip(columns["id"], columns["question"], strict=True))
+        # A dictionary keeps the last of two: a question would be gone, and nobody told.
+        if len(texts) < len(columns["id"]):
+            raise DataError(f"{file} has an id in two rows", "Get the file again.")
         # parquet knows nulls, also where a text is meant
         for key in (*texts, *(wanted or ())):
             if not (isinstance(key, str) and ID.fullmatch(key) and isinstance(texts.get(key), str)):

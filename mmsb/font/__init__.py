@@ -35,7 +35,6 @@ def default_font() -> Path:
 @cache
 def dejavu() -> Path:
     """DejaVu Sans, a free font that comes with matplotlib; found without importing matplotlib."""
-    # Its import takes longer than all of typing does.
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise ConfigError(

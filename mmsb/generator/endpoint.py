@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +12,11 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
-from mmsb.errors import ConfigError, DataError, ModelError
+from mmsb.errors import DataError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
-from mmsb.model.openai import VARIABLE
 from mmsb.picture import decode
 from mmsb.pipeline import each
+from mmsb.secret import key_in, named_variable
 from mmsb.types import Failure
 
 
@@ -54,12 +53,7 @@ class Endpoint:
     @classmethod
     def _names_a_variable(cls, value: str | None) -> str | None:
         """Refuse a key in place of a name, without showing it."""
-        if value is not None and not VARIABLE.fullmatch(value):
-            raise ConfigError(
-                "generator.api_key_env must be the name of an environment variable; its value is not shown here",
-                "Put the key into a variable and give its name, e.g. generator.api_key_env=OPENAI_API_KEY.",
-            )
-        return value
+        return named_variable(value, "generator.api_key_env")
 
     def fingerprint(self) -> dict[str, object]:
         """The model's name and everything that shapes a request."""
@@ -78,7 +72,7 @@ class Endpoint:
         Raises:
             ModelError: the endpoint refuses the key, the model or a setting, before it drew anything.
         """
-        # Streamed: `each` keeps so many under way and no more, and a picture is on disk before the next is asked for.
+        # Streamed: `each` keeps `concurrency` of them under way, and a picture is on disk soon after it came.
         orders = (order for batch in batches for order in batch)
         yield from each(orders, _Session(self).draw, self.concurrency)
 
@@ -114,8 +108,7 @@ class _Session:
 
     @cached_property
     def _key(self) -> str | None:
-        variable = self.settings.api_key_env
-        return os.environ.get(variable, "").strip() or None if variable else None
+        return key_in(self.settings.api_key_env)
 
     @cached_property
     def _client(self) -> Any:

@@ -9,7 +9,6 @@ that gets no answer is a Failure; an endpoint that no prompt could get an answer
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -28,7 +27,7 @@ from mmsb.model.completions import as_guard, completion_request, read_completion
 from mmsb.model.route import Servers, shown
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
-from mmsb.secret import blotted
+from mmsb.secret import blotted, key_in, named_variable
 from mmsb.serve.running import running, serving
 from mmsb.serve.settings import Server
 from mmsb.types import Outcome, Prompt, Response
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from mmsb.model.endpoints import Endpoints
 
 OPENAI_URL = "https://api.openai.com/v1"
-VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 @settings
@@ -102,12 +100,7 @@ class OpenAI:
     @classmethod
     def _names_a_variable(cls, value: str | None) -> str | None:
         """Refuse a key in place of a name, without showing it."""
-        if value is not None and not VARIABLE.fullmatch(value):
-            raise ConfigError(
-                "api_key_env must be the name of an environment variable, in capitals; its value is not shown here",
-                "Put the key into a variable and give the variable's name, e.g. model.api_key_env=OPENAI_API_KEY.",
-            )
-        return value
+        return named_variable(value, "model.api_key_env")
 
     @field_validator("base_url")
     @classmethod
@@ -175,8 +168,7 @@ class OpenAI:
 
     def key(self) -> str | None:
         """The key, from the environment."""
-        # Read when it is needed and kept nowhere: no settings, fingerprint or record can hold it.
-        return os.environ.get(self.api_key_env, "").strip() or None if self.api_key_env else None
+        return key_in(self.api_key_env)
 
     def fingerprint(self) -> dict[str, object]:
         """The endpoint's host and path, the model's name, and everything that shapes a request."""

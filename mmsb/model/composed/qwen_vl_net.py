@@ -74,7 +74,7 @@ class Resampler(nn.Module):
         values = self.ln_kv(self.kv_proj(seen))
         keys = values + stretched(self.pos_embed, seen.shape[1])
         queries = (self.ln_q(self.query) + self.pos_embed).expand(len(seen), -1, -1)
-        # Places are on the keys alone; the values are what was seen.
+        # Places are on queries and keys; the values are what was seen.
         attended, _ = self.attn(queries, keys, values, need_weights=False)
         normed: torch.Tensor = self.ln_post(attended)
         return normed @ self.proj
