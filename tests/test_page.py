@@ -300,6 +300,13 @@ def test_on_a_phone_nothing_sticks_out(chromium: Browser, page: Path) -> None:
     chromium.size(390, 844)
     chromium.open(page)
     assert chromium.run("return document.documentElement.scrollWidth") == 390
+    # What is below a table stays in view while the table is moved; figures keep the size of their letters.
+    captions = chromium.run(
+        "return [...document.querySelectorAll('[open] caption span')].map((one) => one.offsetWidth)"
+    )
+    assert captions
+    assert max(captions) <= 390
+    assert chromium.run("return document.querySelector('#headline svg').getBoundingClientRect().width") > 390
     chromium.run("document.querySelector('#line-1').click()")
     assert chromium.run("return document.getElementById('card').getBoundingClientRect().width") == 390
     chromium.run("document.querySelector('.back').click()")

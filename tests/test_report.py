@@ -291,6 +291,11 @@ def test_prompts_stay_where_only_answers_are_withheld(sweep: Path, tmp_path: Pat
     assert "Answer to" not in shown
 
 
+def test_columns_of_numbers_stand_to_the_right() -> None:
+    table = Table("t", "T", "", ["run", "p", "note"], [["1", "<0.001", "-"], ["2", "-", "no-op"]])
+    assert [table.numeric(column) for column in range(3)] == [False, True, False]
+
+
 def test_a_report_is_page_figures_and_tables(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Report(runs=sweep, into=tmp_path / "r", figures=["svg"]).write_and_print()  # type: ignore[arg-type]
     assert capsys.readouterr().out.startswith(f"page: {(tmp_path / 'r/page.html').as_uri()}\n")

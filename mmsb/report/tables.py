@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class Change:
 
 Cell = str | int | float | Rate | Bounded | Change | None
 BOUNDS = "In parentheses, where answers are in no rate: what it would be if none of them counted .. if all did."
+NUMBER = re.compile(r"<?[\d.,]+|-")  # as it is printed: a p of a test, or that there was none
 ENDS = ("", " low", " high", " least", " most")  # of a rate's columns in CSV
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs when a text begins with it
 
@@ -55,7 +57,8 @@ class Table:
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers only, and so stands to the right."""
-        return all(not isinstance(row[column], str) for row in self.rows)
+        cells = [row[column] for row in self.rows]
+        return all(not isinstance(cell, str) or (column > 0 and NUMBER.fullmatch(cell)) for cell in cells)
 
     def csv(self) -> str:
         """Comma-separated values: a rate takes a column for each of its numbers, in [-1, 1]; no text is a formula."""
