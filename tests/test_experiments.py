@@ -113,9 +113,7 @@ def test_a_text_file_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path: Path, sm
 
 
 def test_a_sweep_says_once_what_it_needs(mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "mmsb.preflight.engines.free", lambda model: (1e13, "memory")
-    )  # else it depends on this machine
+    monkeypatch.setattr("mmsb.preflight.memory.free", lambda model: (1e13, "memory"))  # else it depends on this machine
     done = mmsb("experiment=paper_main", "tracker=none", OPENAI_API_KEY="")
     assert done.returncode == 1
     assert done.stdout == ""

@@ -170,8 +170,8 @@ def test_a_full_disk_is_seen_before_the_start(mmsb: Run, tmp_path: Path, monkeyp
 def test_weights_that_do_not_fit_together_are_told_before_the_start(
     mmsb: Run, small_llava: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsb.preflight.engines.free", lambda model: (3e9, "memory"))
-    monkeypatch.setattr("mmsb.preflight.engines.needed", lambda model: 2e9)
+    monkeypatch.setattr("mmsb.preflight.memory.free", lambda model: (3e9, "memory"))
+    monkeypatch.setattr("mmsb.preflight.memory.needed", lambda model: 2e9)
     one = ("model=hf", f"model.name_or_path={small_llava}", "dry_run=true", *QUIET)
     assert mmsb(*one).returncode == 0
     two = mmsb(*one, "judge=llama_guard_3", "model@judge.model=text", f"judge.model.name_or_path={small_llava}")

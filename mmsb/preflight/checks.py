@@ -17,6 +17,7 @@ from mmsb.model.local import Local
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import engines
 from mmsb.preflight.disk import check_disk
+from mmsb.preflight.memory import weights_fit
 from mmsb.preflight.parts import NEEDED, Cell
 from mmsb.preflight.probe import probe
 from mmsb.store import Store
@@ -50,7 +51,7 @@ class Checks:
                 cell.errors.append(found)
             else:
                 self.samples[place] = found
-            if error := engines.memory(list(engines_in(cell.experiment)), cell.launcher):
+            if error := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(error)
         self._disk()
 

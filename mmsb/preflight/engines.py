@@ -1,9 +1,9 @@
-"""Models before they are asked: weights on disk or within reach, a key, room in memory."""
+"""Models before they are asked: weights on disk or within reach, a key."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,17 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmsb.errors import ConfigError, MmsbError, ModelError
 from mmsb.judge.official import WHERE
-from mmsb.model.base import Engine
 from mmsb.model.denoised import Denoised
-from mmsb.model.loaded import KEPT_LOADED
 from mmsb.model.local import Local
-from mmsb.model.memory_check import GB, free, needed, options
+from mmsb.model.memory_check import GB
 from mmsb.model.openai import OPENAI_URL
 from mmsb.model.text import Text
 from mmsb.preflight.disk import free_bytes
 
 HUB_SECONDS = 10.0  # for one question to the hub
-HERE = ("BasicLauncher", "JoblibLauncher")  # launchers whose runs see this machine's memory
 
 
 def weights(engine: Local, preset: str | None) -> MmsbError | None:
@@ -113,23 +110,3 @@ def _mappings(node: object) -> Iterator[Mapping[str, object]]:
     elif isinstance(node, list):
         for value in node:
             yield from _mappings(value)
-
-
-def memory(engines: Sequence[Engine], launcher: str) -> MmsbError | None:
-    """Whether the local models of a run fit together where they will be: a target and its judge stay loaded.
-
-    What runs on another machine (a launcher's) is looked at there, when it is loaded.
-    """
-    local = {repr(engine): engine for engine in engines if isinstance(engine, Local)}.values()
-    sizes = sorted(((needed(engine) or 0.0, engine) for engine in local), key=lambda pair: -pair[0])[:KEPT_LOADED]
-    if not sizes or not launcher.endswith(HERE) or sizes[0][0] < GB:  # what is small always fits, and torch is slow
-        return None
-    available, place = free(sizes[0][1])
-    total = sum(size for size, _ in sizes)
-    if total <= available:
-        return None
-    named = " and ".join(f"{engine.name} ({size / GB:.1f} GB)" for size, engine in sizes)
-    return ModelError(
-        f"the weights of {named} do not fit: {available / GB:.1f} GB of {place} are free",
-        ", ".join(options(sizes[0][1], place)) + ".",
-    )

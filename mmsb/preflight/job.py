@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from omegaconf import DictConfig
 
@@ -19,6 +19,7 @@ from mmsb.model.base import engines_in
 from mmsb.model.local import Local
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import confirm
+from mmsb.preflight.memory import batches_fit
 from mmsb.preflight.parts import Cell, cell
 from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
@@ -51,7 +52,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     if (dry or len(cells) > 1) and not any(one.errors for one in cells):
         checks.probe()
     planned = made(sound, checks.samples)
-    told = list(planned.told(len(cells)))
+    told = [*planned.told(len(cells)), *_memory(sound.values(), planned)]
     if dry:
         tell("\n".join(["dry run: nothing is written", *(told if sound else [])]))
         refuse(cells)
@@ -73,6 +74,18 @@ def made(cells: Mapping[int, Cell], samples: Mapping[int, int]) -> Plan:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the store and the fonts: the run itself says it
         return plan(runs)
+
+
+def _memory(cells: Iterable[Cell], planned: Plan) -> list[str]:
+    """What is said of batches that will not fit; where not even one prompt does, the run cannot start."""
+    lines, said = {repr(line.engine): line for line in planned.asked}, dict[str, None]()
+    for one in cells:
+        for found in batches_fit(list(engines_in(one.experiment)), one.launcher, lines) if one.experiment else ():
+            if isinstance(found, MmsbError):
+                one.errors.append(found)
+            else:
+                said[f"  {found}"] = None
+    return list(said)
 
 
 def _unpriced(one: Cell) -> Iterator[MmsbError]:

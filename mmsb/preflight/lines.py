@@ -6,6 +6,7 @@ for prompts that the rules had put at so many.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -71,6 +72,7 @@ class Learned:
     seconds: Mean = field(default_factory=Mean)
     texts: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})  # with a picture, without
     counted: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
+    most: Counter[bool] = field(default_factory=Counter)
 
     def answer(self, response: Response) -> None:
         """What came."""
@@ -88,6 +90,7 @@ class Learned:
         """What a prompt took."""
         if response.input_tokens is not None:
             pictured = prompt.image is not None
+            self.most[pictured] = max(self.most[pictured], response.input_tokens)
             self.texts[pictured].add(of_text(prompt))
             self.counted[pictured].add(response.input_tokens)
 
@@ -138,6 +141,7 @@ class Line:
     distinct: set[int] = field(default_factory=set)
     learned: Learned = field(default_factory=Learned)
     _picture: Mean = field(default_factory=Mean)
+    _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
 
     def __post_init__(self) -> None:
         """Look at some of its answers, whatever they were about."""
@@ -150,11 +154,19 @@ class Line:
         """Tokens of a prompt by the rules."""
         words = of_text(prompt)
         if prompt.image is None:
+            self._longest[False] = max(self._longest[False], words)
             return Given(plain=words)
         # Opening ten thousand files for their headers would take longer than all the rest of the plan.
         if self._picture.count < MEASURED:
             self._picture.add(self._pictures.tokens(prompt.image))
-        return Given(beside=words, pictures=self._picture.value or 0.0, count=1)
+        picture = self._picture.value or 0.0
+        self._longest[True] = max(self._longest[True], words + picture)
+        return Given(beside=words, pictures=picture, count=1)
+
+    @property
+    def longest_prompt(self) -> float:
+        """Tokens of the longest prompt, with its picture: as the model counted them, else by the rules."""
+        return max((self.learned.most[kind] or tokens for kind, tokens in self._longest.items()), default=0.0)
 
     def limit(self, prompt: Prompt) -> int:
         """The longest answer to a prompt, in tokens."""

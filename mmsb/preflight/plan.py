@@ -10,6 +10,7 @@ from mmsb.experiment import Experiment
 from mmsb.metrics.significance import effective, smallest_difference
 from mmsb.model.base import Engine, engines_in
 from mmsb.model.openai import OpenAI
+from mmsb.preflight import memory
 from mmsb.preflight.lines import Line
 from mmsb.preflight.rehearsal import Rehearsal
 from mmsb.prices import Prices, duration, money
@@ -116,6 +117,8 @@ class Plan:
         yield f"  money: {self._money()}; time: {self._time()}"
         if shown := self.smallest:
             yield f"  smallest change that shows: {100 * shown:.1f} points (where 10 % of two runs' answers differ)"
+        for line in asked:
+            yield from memory.told(line)
         supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
         if supposed:
             yield f"  supposed, as no answer in the store tells: {'; '.join(supposed)}"

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Engine
+from mmsb.model.batch_memory import shape
+from mmsb.model.local import Local
 from mmsb.picture import FORMATS, FilePicture, Picture, Stacked
 from mmsb.types import Prompt
 
@@ -69,13 +72,15 @@ class Pictures:
         side = getattr(self.engine, "max_image_side", None)
         return within(size, side) if side else size
 
-    @property
+    @cached_property
     def _rule(self) -> Callable[[Size], float] | None:
         name = self.engine.name.rpartition("/")[2].casefold()
         if "claude" in name:
             return lambda size: math.prod(within(size, 1568)) / 750
         if "gemini" in name:
             return lambda size: 258.0 * (1 if max(size) <= 384 else _tiles(size, 768))
+        if isinstance(self.engine, Local) and (sizes := shape(self.engine)) and (tokens := sizes.picture):
+            return lambda size: float(tokens)
         for part, side in MERGED.items():
             if part in name:
                 return lambda size: math.prod(size) / side**2
