@@ -110,6 +110,7 @@ def test_a_missing_picture_is_never_invented(tmp_path: Path) -> None:
 
 BROKEN: dict[str, tuple[Any, str]] = {
     "broken json": ('{"7": {', "not valid JSON"),
+    "an id twice": ('{"7": {}, "8": {}, "7": {}}', "'7' is there twice"),
     "a list": ([RECORD], "holds a list"),
     "a missing field": ({"7": {**RECORD, "Key Phrase": None}}, "record '7' lacks the text field 'Key Phrase'"),
     "a record that is no record": ({"7": "text"}, "has no record '7'"),

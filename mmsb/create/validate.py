@@ -10,7 +10,6 @@ A remark is what a person should know: duplicates, doubtful phrases, what nothin
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -89,28 +88,13 @@ def _records(folder: Folder, name: str, report: Report) -> Records:
     # A stand-in: reading records needs no more than the id, and a set of one's own has no scenario of ours.
     scenario = Scenario(id=name, name=name, title=name, group="harm", rule="harm", criterion="")
     try:
-        twice = [key for key, count in Counter(_keys(path)).items() if count > 1]
         keys = [question.id for question in MMSafetyBench(root=folder.root).questions(scenario)]
     except DataError as error:
         report.errors["unreadable records"].append(error.problem)
         return {}
-    report.errors["ids that occur twice"] += [f"{name}/{key}" for key in twice]
     found, gaps = folder.records(name), read_gaps(folder)
     # The evaluation's reader leaves gaps out; here they count, so that a declared gap is told from a lost record.
     return {key: found[key] for key in (*keys, *(key for key in found if f"{name}/{key}" in gaps and key not in keys))}
-
-
-def _keys(path: Path) -> list[str]:
-    """The file's ids as they are written: a JSON parser keeps only the last of two."""
-    pairs: list[list[str]] = []
-    try:
-        json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=lambda items: pairs.append([k for k, _ in items])
-        )
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
-    # The hook is called from the inside out: the last object is the file's outermost.
-    return pairs[-1] if pairs else []
 
 
 def _cases(folder: Folder, records: Mapping[str, Records], font: Font, report: Report) -> list[Case]:

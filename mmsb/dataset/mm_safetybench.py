@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,7 @@ class MMSafetyBench:
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         path = self.folder / "processed_questions" / f"{scenario.id}.json"
-        records = read_json(path)
+        records = read_json(path, _each_once)
         if not isinstance(records, dict):
             raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
         # By id and never by row: 05 and 08 have gaps in their ids, and rows would pair questions with others' pictures.
@@ -168,14 +169,27 @@ def record_of(question: Question) -> dict[str, str]:
     return texts | {theirs: question.metadata.get(ours, "") for ours, theirs in METADATA.items()}
 
 
-def read_json(path: Path) -> Any:
-    """Parse a JSON file of a dataset.
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are distinct. A parser keeps the last of two: a question would be gone, and nobody told.
+
+    Raises:
+        ValueError: naming the key that is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return found
+
+
+def read_json(path: Path, objects: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None) -> Any:
+    """Parse a JSON file of a dataset; `objects` makes each JSON object, where a dictionary is not enough.
 
     Raises:
         DataError: missing or broken, with the line where it breaks.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=objects)
     except FileNotFoundError as error:
         raise DataError(f"there is no {path}", "Check dataset.root and the scenario's name.") from error
     except (ValueError, RecursionError) as error:  # not only what the parser calls its own: numbers of 5,000 digits

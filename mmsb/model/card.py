@@ -39,5 +39,5 @@ class Card:
     code: str = ""
     commit: str = ""
     recording: str = ""
-    # As data: a test holds each named line and recording against the preset, so that a card cannot drift from it.
+    # As data: tests hold the recording and the repository that a card names against its preset.
     settings: Mapping[str, str] = Field(default_factory=dict)
