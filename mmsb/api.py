@@ -16,22 +16,28 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import os
 import re
+import shlex
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmsb.cli import private, raising
-from mmsb.command import measured, record
+from mmsb.bill import PLAN
+from mmsb.budget import BEGAN, COMMAND
+from mmsb.cli import leave_why, private, raising
+from mmsb.command import billed, measured, record
 from mmsb.config_rules import ONE
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError
 from mmsb.export.rows import values_of
 from mmsb.hydra_app import parse, run_hydra
 from mmsb.metrics import declared
+from mmsb.preflight.job import preflight
 from mmsb.report.columns import FACETS, Column, columns
 from mmsb.report.finished import Finished, finished_run
 from mmsb.secret import refuse_secrets
@@ -59,7 +65,8 @@ def evaluate(
 ) -> Finished:
     """Evaluate one model in one image mode, as `python -m mmsb GROUP=OPTION ... KEY=VALUE ...` would.
 
-    Called again with the same arguments, it asks the model only what is not answered yet.
+    Called again with the same arguments, it asks the model only what is not answered yet. The plan, what is asked to be
+    confirmed, and the bill are those of the command.
 
     Args:
         dataset: an option of that group, as in the command; None leaves the command's default.
@@ -77,6 +84,8 @@ def evaluate(
 
     Raises:
         MmsbError: what makes the run as a whole impossible; it names the value, what is allowed, and what to do.
+        BudgetReached: `budget.money`, `budget.calls` or `budget.time` is spent; what was answered is stored, and the
+            same call with more goes on.
 
     Warns:
         UserWarning: some samples failed. They are in no rate; the same call asks only them again.
@@ -181,20 +190,40 @@ def _evaluated(words: Sequence[str]) -> Finished:
     folders: list[Path] = []
 
     def task(config: DictConfig) -> None:
-        experiment, run, _, notes = measured(config)
-        record(experiment, run)
+        with billed():
+            try:
+                experiment, run, _, notes = measured(config)
+            except ERRORS as error:
+                leave_why(readable(error, words))
+                raise
+            record(experiment, run)
         if notes.failures:
             warnings.warn(notes.failed(run.folder).problem, UserWarning, stacklevel=2)
         folders.append(run.folder)
 
-    with private(), raising():
+    with private(), raising(), _planned_anew(words):
         try:
             refuse_secrets(words)
-            run_hydra(parse(words), "config", task)
+            run_hydra(parse(words), "config", task, preflight)
         except ERRORS as error:
             raise readable(error, words) from error
+    if not folders:
+        raise ConfigError("dry_run=true starts no run that could be given back", "Its plan was printed; leave it out.")
     # Read back from the disk: what Python sees is what the command, the page and MLflow see.
     return finished_run(folders[0])
+
+
+@contextmanager
+def _planned_anew(words: Sequence[str]) -> Iterator[None]:
+    """Have each call its own plan, bill and time: in one process there may be many, and a command is one."""
+    before = {name: os.environ.pop(name, None) for name in (PLAN, BEGAN, COMMAND)}
+    os.environ[COMMAND] = shlex.join(words)  # the command that goes on where this one stops
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _outside_loops(work: Callable[[], T]) -> T:

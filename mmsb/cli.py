@@ -27,7 +27,17 @@ from mmsb.processes import end_at_once
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
 
-__all__ = ["ERROR_FILE", "EXIT_ERROR", "EXIT_INTERRUPTED", "private", "raising", "run_command", "say", "show"]
+__all__ = [
+    "ERROR_FILE",
+    "EXIT_ERROR",
+    "EXIT_INTERRUPTED",
+    "leave_why",
+    "private",
+    "raising",
+    "run_command",
+    "say",
+    "show",
+]
 
 EXIT_ERROR, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 3, 130
 ERROR_FILE = "error.txt"
@@ -93,7 +103,7 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
             if not isinstance(told, BudgetReached) or not any(isinstance(one, BudgetReached) for one in failed):
                 show(told, trace)  # of a spent budget once: every further run of a sweep meets it
             failed.append(told)
-            _record(failed[-1])
+            leave_why(failed[-1])
 
     return guarded
 
@@ -125,7 +135,7 @@ def raising() -> Iterator[bool]:
             os.environ[FULL_ERROR] = asked
 
 
-def _record(error: MmsbError) -> None:
+def leave_why(error: MmsbError) -> None:
     """Leave in the run's folder why it ended, where the end of a sweep finds it whatever process ran it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     with suppress(OSError):  # a full disk, say: the error itself was shown

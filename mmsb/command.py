@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,16 +40,23 @@ def run_once(config: DictConfig) -> None:
     Raises:
         MmsbError: what made the whole run impossible; or, at the end, that some samples failed.
     """
-    started, folder = time.monotonic(), Path(HydraConfig.get().runtime.output_dir)
-    alone = not os.environ.get(SWEEP_VARIABLE)  # a sweep has one bill, at its end
-    if alone:
-        keep_plan(folder)
-    try:
+    with billed():
         experiment, run, summary, notes = measured(config)
         report(run, summary, notes, experiment.scenarios)
         record(experiment, run)
         if notes.failures:
             raise notes.failed(run.folder)
+
+
+@contextmanager
+def billed() -> Iterator[None]:
+    """Leave the plan in the folder of the run that Hydra began, and say its bill at the end; a sweep has one bill."""
+    started, folder = time.monotonic(), Path(HydraConfig.get().runtime.output_dir)
+    alone = not os.environ.get(SWEEP_VARIABLE)
+    if alone:
+        keep_plan(folder)
+    try:
+        yield
     finally:  # also of a run that was stopped: that is when one wants to know
         if alone:
             show_bill([folder], time.monotonic() - started)

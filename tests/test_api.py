@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from omegaconf import OmegaConf
 
 import mmsb
 from mmsb.api import written
+from mmsb.budget import BudgetReached
+from mmsb.errors import ConfigError
+from mmsb.preflight.confirm import Unconfirmed
+from mmsb.report.finished import Finished
 from tests.commanding import Command
 from tests.conftest import ROOT
 from tests.endpoint import ChatServer, error
@@ -84,6 +89,38 @@ def test_failed_samples_warn_and_are_in_no_rate() -> None:
     assert run.metrics["n/failed"] == run.metrics["n/total"]
     assert run.rate("asr/macro") is None
     assert mmsb.rates(run).empty
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_plan_budget_confirmation_and_bill_are_those_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = dict(os.environ)
+    with ChatServer() as server:
+        dear = {"model.base_url": server.url, "model.name": "m", "+prices.llm.m": {"input": 1000, "output": 10000}}
+
+        def ask(**more: object) -> Finished:
+            return mmsb.evaluate(**ASKED, model="vllm", settings=dear | {f"budget.{k}": v for k, v in more.items()})
+
+        with pytest.raises(Unconfirmed, match="no terminal to confirm it on"):
+            ask(confirm=1)
+        with pytest.raises(ConfigError, match="dry_run=true starts no run"):
+            mmsb.evaluate(**ASKED, model="vllm", settings=dear | {"dry_run": True})
+        assert not server.attempts.keys() - {"Reply with the word OK."}
+        assert not (tmp_path / "outputs").exists()
+        with pytest.raises(BudgetReached, match=r"budget.calls=3 is reached \(3 calls so far\)") as reached:
+            ask(calls=3, confirm=None)
+        assert "python -m mmsb " in reached.value.remedy
+        assert "budget.calls=6" in reached.value.remedy
+        finished = ask(calls=50, confirm=None)
+    assert finished.metrics["n/failed"] == 0
+    told = capsys.readouterr().err
+    assert "plan: 1 run, 8 samples; 8 calls to make" in told
+    assert "bill: 3 calls (planned 8)" in told
+    assert "bill: 5 calls (planned 5)" in told
+    [stopped] = tmp_path.glob("outputs/runs/*/stopped.txt")
+    assert "budget.calls=3" in stopped.read_text()
+    assert dict(os.environ) == before
 
 
 @pytest.mark.usefixtures("elsewhere")
