@@ -8,7 +8,6 @@ Stopped, the same command goes on where it was, as long as no file of the projec
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import resource
 import shutil
@@ -18,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +45,23 @@ ENDS = {
 }  # pytest's exit codes; 2, 3: it cannot even import
 
 
+Work = Mutant | str  # what is tried: a mutant, or tests of the code as it is
+
+
 @dataclass
 class Trial:
     """A run of tests in a copy."""
 
-    mutant: Mutant | None
+    work: Work
     copy: Path
     process: int
     began: float
     text: str = ""  # of the mutant's file, before
 
-    def ended(self, limit: float = WALL_SECONDS) -> str | None:
-        """How it ended; None while it runs, for `limit` seconds."""
+    def ended(self) -> str | None:
+        """How it ended; None while it runs."""
         done, status = os.waitpid(self.process, os.WNOHANG)
-        if not done and time.monotonic() - self.began < limit:
+        if not done and time.monotonic() - self.began < WALL_SECONDS:
             return None
         with suppress(ProcessLookupError):
             os.killpg(self.process, signal.SIGKILL)  # and what it started
@@ -84,26 +86,26 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def started(mutant: Mutant | None, tests: Iterable[str], copy: Path) -> Trial:
-    """Apply a mutant and begin its tests."""
+def started(work: Work, copy: Path) -> Trial:
+    """Apply a mutant and begin its tests; or begin tests of the code as it is."""
     text = ""
-    if mutant:
-        path = copy / mutant.file
+    if isinstance(work, Mutant):
+        path = copy / work.file
         text = path.read_text(encoding="utf-8")
-        path.write_text(mutant.applied(text), encoding="utf-8")
+        path.write_text(work.applied(text), encoding="utf-8")
     process = os.fork()
     if not process:
         try:
-            _run(list(tests), copy, stop=mutant is not None)
+            _run([work] if isinstance(work, str) else list(work.tests), copy)
         finally:
             os._exit(70)  # never back into the loop that began it
-    return Trial(mutant, copy, process, time.monotonic(), text)
+    return Trial(work, copy, process, time.monotonic(), text)
 
 
-def _run(tests: list[str], copy: Path, stop: bool) -> None:
+def _run(tests: list[str], copy: Path) -> None:
     """In the fork: the tests, of the copy's code."""
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5)) if stop else None
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
     os.chdir(copy)
     os.environ["PYTHONPATH"] = str(copy)
     sys.dont_write_bytecode = False  # the next mutant of this copy imports what was compiled
@@ -111,62 +113,62 @@ def _run(tests: list[str], copy: Path, stop: bool) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mmsb", "tests", "tools", "hydra_plugins")]:
         del sys.modules[name]
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
-    if stop:
-        out = os.open(copy.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
+    out = os.open(copy.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
     import pytest
 
-    code = pytest.main(
-        ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *(["-x"] if stop else []), *tests]
-    )
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *tests])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(int(code))
 
 
-def tried(chosen: Iterable[Mutant], scratch: Path) -> Iterator[tuple[Mutant, str]]:
-    """Each mutant with what became of it, some at a time."""
-    free = [copied(scratch / f"copy-{n}") for n in range(WORKERS)]
-    running: list[Trial] = []
+def tried(chosen: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Work, str]]:
+    """Each with what became of it, as many at a time as there are copies."""
+    free, running = list(copies), list[Trial]()
     waiting = list(reversed(list(chosen)))
     while waiting or running:
         while free and waiting:
-            mutant, copy = waiting.pop(), free.pop()
+            work, copy = waiting.pop(), free.pop()
             try:
-                running.append(started(mutant, mutant.tests, copy))
+                running.append(started(work, copy))
             except Stale as error:
                 free.append(copy)
-                yield mutant, f"STALE: {error}"
+                yield work, f"STALE: {error}"
         for trial in list(running):
-            if (end := trial.ended()) and trial.mutant:
+            if end := trial.ended():
                 running.remove(trial)
-                (trial.copy / trial.mutant.file).write_text(trial.text, encoding="utf-8")
+                if isinstance(trial.work, Mutant):
+                    (trial.copy / trial.work.file).write_text(trial.text, encoding="utf-8")
                 free.append(trial.copy)
-                yield trial.mutant, end
+                yield trial.work, end
         time.sleep(0.05)
 
 
-def sound(chosen: Iterable[Mutant], copy: Path, kept: Kept) -> bool:
-    """Whether all these tests pass where nothing is changed."""
-    tests = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
-    if kept.end(tests) == SURVIVED:
-        return True
-    trial = started(None, tests, copy)
-    while (end := trial.ended(limit=math.inf)) is None:
-        time.sleep(0.1)
-    kept.add(tests, end)
-    return end == SURVIVED
-
-
-def all_ends(chosen: list[Mutant], scratch: Path, kept: Kept) -> Iterator[tuple[Mutant, str]]:
-    """Each mutant with what became of it, now or in an earlier sitting."""
-    known = {mutant: end for mutant in chosen if (end := kept.end(mutant))}
+def ends(chosen: Sequence[Work], copies: list[Path], kept: Kept) -> Iterator[tuple[Work, str]]:
+    """Each with what became of it, now or in an earlier sitting."""
+    known = {work: end for work in chosen if (end := kept.end(work))}
     yield from known.items()
-    for mutant, end in tried((mutant for mutant in chosen if mutant not in known), scratch):
+    for work, end in tried((work for work in chosen if work not in known), copies):
         if end in (KILLED, SURVIVED, HUNG):
-            kept.add(mutant, end)
-        yield mutant, end
+            kept.add(work, end)
+        yield work, end
+
+
+def try_all(chosen: list[Mutant], copies: list[Path], kept: Kept) -> Counter[str]:
+    """Try the mutants, once their tests are known to pass without them, and print what became of each."""
+    counts = Counter[str]()
+    tests = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
+    if broken := [str(test) for test, end in ends(tests, copies, kept) if end != SURVIVED]:
+        print(f"error: tests that fail without any mutant\n  try: python -m pytest {' '.join(broken)}")
+        return counts
+    for mutant, end in ends(chosen, copies, kept):
+        assert isinstance(mutant, Mutant)
+        excused = mutant.survives if end == SURVIVED else ""
+        counts["excused" if excused else end] += 1
+        print(f"{end:10} {mutant.file}: {mutant.why}{f' ({excused})' if excused else ''}", flush=True)
+    return counts
 
 
 def main() -> int:
@@ -179,17 +181,10 @@ def main() -> int:
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)
-    began, counts = time.monotonic(), Counter[str]()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mmsb-mutants-") as name:
-        whole = copied(Path(name) / "whole")
-        kept = Kept(tree(whole))
-        if not sound(chosen, whole, kept):
-            print("error: these tests fail without any mutant\n  try: Mend that first: make test")
-            return 1
-        for mutant, end in all_ends(chosen, Path(name), kept):
-            excused = mutant.survives if end == SURVIVED else ""
-            counts["excused" if excused else end] += 1
-            print(f"{end:10} {mutant.file}: {mutant.why}{f' ({excused})' if excused else ''}", flush=True)
+        copies = [copied(Path(name) / f"copy-{n}") for n in range(WORKERS)]
+        counts = try_all(chosen, copies, Kept(tree(copies[0])))
     spent = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
     print(f"{len(chosen)} mutants: {told}; {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")

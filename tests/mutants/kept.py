@@ -32,16 +32,16 @@ class Kept:
             if found["tree"] == state:
                 self._ends[found["tried"]] = found["end"]
 
-    def end(self, tried: Mutant | list[str]) -> str | None:
+    def end(self, tried: Mutant | str) -> str | None:
         """How a mutant, or the tests of unchanged code, ended; None where that was not seen yet."""
         return self._ends.get(_name(tried))
 
-    def add(self, tried: Mutant | list[str], end: str) -> None:
+    def add(self, tried: Mutant | str, end: str) -> None:
         """Keep an end."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"tree": self._state, "tried": _name(tried), "end": end}) + "\n")
 
 
-def _name(tried: Mutant | list[str]) -> str:
-    return json.dumps(asdict(tried) if isinstance(tried, Mutant) else sorted(tried), sort_keys=True)
+def _name(tried: Mutant | str) -> str:
+    return json.dumps(asdict(tried) if isinstance(tried, Mutant) else tried, sort_keys=True)
