@@ -55,7 +55,7 @@ LAYERS = (
     ("schemas",),
     ("cli",),
     ("error_messages", "hydra_app", "usage"),
-    ("completion", "config_rules"),
+    ("completion", "config_loader", "config_rules"),
     ("bill", "budget"),
     ("types",),
     ("prices", "scenario", "withholding"),

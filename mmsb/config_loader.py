@@ -1,0 +1,100 @@
+"""Configurations composed once: Hydra composes a command to look at its mode, again to check it, again to start it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+
+class Files(ConfigRepository):
+    """Reads each file of a configuration once; reading YAML is half of what composing a run takes."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Another search path is other files."""
+        self._read: dict[str, ConfigResult | None] = {}
+        super().initialize_sources(config_search_path)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Files:
+        """Hydra copies it for every composition; what was read is shared until the search path changes."""
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A file's contents; a copy, since who composes writes into it."""
+        if config_path not in self._read:
+            # Forty-eight runs read the same eighty files.
+            self._read[config_path] = super().load_config(config_path)
+        found = self._read[config_path]
+        return found and dataclasses.replace(found, config=copy.deepcopy(found.config))
+
+
+class Loader(ConfigLoaderImpl):
+    """Composes a command once, and each run of a sweep: Hydra does it again to check it, and again to start it."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        """Nothing is composed yet."""
+        super().__init__(config_search_path)
+        self.repository = Files(config_search_path)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._looked_at: tuple[list[str], DictConfig | Exception] | None = None
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """A command's configuration: what Hydra had composed to look at its mode, once that is known to be right."""
+        seen, self._looked_at = self._looked_at, None
+        if not validate_sweep_overrides:
+            return self._look(config_name, overrides, run_mode, from_shell)
+        mode = f"hydra.mode={run_mode.name}"  # what Hydra adds where nothing sets the mode
+        if seen is None or overrides not in (seen[0], [*seen[0], mode]):
+            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+        self.validate_sweep_overrides_legal(OverridesParser.create().parse_overrides(overrides), run_mode, from_shell)
+        config = seen[1]
+        if isinstance(config, Exception):
+            raise config
+        if run_mode is RunMode.RUN and OmegaConf.missing_keys(config.hydra.runtime.choices):  # passed over before
+            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+        if overrides != seen[0]:
+            config.hydra.mode = run_mode
+            config.hydra.overrides.hydra.append(mode)
+        return config
+
+    def _look(self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool) -> DictConfig:
+        asked = list(overrides)
+        try:
+            config = super().load_configuration(config_name, overrides, run_mode, from_shell, False)
+        except Exception as error:
+            self._looked_at = asked, error
+            raise
+        self._looked_at = asked, config
+        return config
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was composed: a launcher sends the loader to another process with every run."""
+        return {**self.__dict__, "_composed": {}}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """One run's configuration; a copy, since who starts it writes into it."""
+        config = copy.deepcopy(self.composed(master_config, tuple(sweep_overrides)))
+        # what was composed before the sweep had a time and a token must see those that it has by now
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)
+        return config
+
+    def composed(self, master_config: DictConfig, overrides: tuple[str, ...]) -> DictConfig:
+        """The same, only to be read."""
+        if overrides not in self._composed:
+            self._composed[overrides] = super().load_sweep_config(master_config, list(overrides))
+        return self._composed[overrides]
