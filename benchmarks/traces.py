@@ -40,7 +40,7 @@ def samples(count: int) -> Iterator[Sample]:
 def finished(folder: Path, count: int) -> SavedRun:
     """A run of so many samples, as the evaluation writes it."""
     run = Run("traces", folder, {"model": "m", "judge": "rubric"}, {"dataset": {}, "scenario": {}})
-    names, scores = [], []
+    scores = []
     with Results(folder) as results, Calls(folder) as calls:
         for number, sample in enumerate(samples(count)):
             answer, verdict, at = (
@@ -56,10 +56,10 @@ def finished(folder: Path, count: int) -> SavedRun:
                     for n, (stage, role) in enumerate(asked)
                 ],
             )
+            results.expect(sample.id)
             results.add(Result(sample, answer, verdict))
             scores.append(Score(SCENARIO.id, sample.id, "unsafe", False))
-            names.append(sample.id)
-        digest = results.write(names)
+        digest = results.write()
         calls.keep()
     totals = {"calls": count, "input_tokens": 0, "output_tokens": 0, "seconds": 0}
     dataset = {"name": "made", "samples": count, "digest": "0" * 32}

@@ -21,6 +21,7 @@ from mmsb.config import settings
 from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
+from mmsb.defense.none import NoDefense
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, MissingGlyphs, MissingPicture
 from mmsb.flow import Flow
@@ -142,13 +143,13 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             calls.add(result.sample.id, flow.calls)
             return result
 
-        answers = driver.run(noting(experiment.samples(), noted), answer, judge)
+        answers = driver.run(noting(experiment.samples(), noted, results), answer, judge)
         for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(bill)):
             results.add(result)
             told(result)
             note(result, noted)
         # In the dataset's order, though they came in any: the file's bytes must not depend on timing.
-        digest = results.write(noted.order)
+        digest = results.write()
         calls.keep()
     store.close()
     summary = summarize(noted.scores, experiment.scenarios)
@@ -186,8 +187,10 @@ def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defen
             return defense.name, ready
         return defense.name, defense
 
-    ready = dict(driver.run(experiment.defense.values(), prepare))
-    return [ready[defense.name] for defense in experiment.defense.values()]
+    # That none defends is no step of an answer's way, and would cost a task for each.
+    chosen = [defense for defense in experiment.defense.values() if not isinstance(defense, NoDefense)]
+    ready = dict(driver.run(chosen, prepare))
+    return [ready[defense.name] for defense in chosen]
 
 
 def check(experiment: Experiment) -> int:

@@ -1,4 +1,4 @@
-"""What the loop of a run notes on its way: the order of samples, what was shown, labels, failures, and the price."""
+"""What the loop of a run notes on its way: what was shown, scores, labels, failures, and the price."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mmsb.bill import Bill
 from mmsb.cost import Costs
 from mmsb.defense.base import UNREADABLE
 from mmsb.errors import ModelError
-from mmsb.metrics.summary import Score
+from mmsb.metrics.score import Score, Scores
 from mmsb.prices import money
-from mmsb.results import FILE
+from mmsb.results import FILE, Results
 from mmsb.types import Failure, Response, Result, Sample
 
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
@@ -23,11 +23,14 @@ TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
 
 @dataclass
 class Notes:
-    """What the loop notes on its way: the order of samples, a digest of what was asked, and the price."""
+    """What the loop notes on its way: how many samples there are, a digest of what was asked, and the price.
 
-    order: list[str] = field(default_factory=list)
+    Of a sample that is finished no more than its score stays in memory.
+    """
+
+    count: int = 0
     shown: Any = field(default_factory=hashlib.sha256)
-    scores: list[Score] = field(default_factory=list)
+    scores: Scores = field(default_factory=Scores)
     labels: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
@@ -47,16 +50,16 @@ class Notes:
         """What to say when some samples failed; there must be one."""
         name, failure = self.failures[0]
         return ModelError(
-            f"{len(self.failures)} of {len(self.order)} samples failed, e.g. {name}: {failure.cause}: "
-            f"{failure.message}",
+            f"{len(self.failures)} of {self.count} samples failed, e.g. {name}: {failure.cause}: {failure.message}",
             f"They are listed in {folder / FILE} and in no rate. The same command asks only them again.",
         )
 
 
-def noting(samples: Iterator[Sample], noted: Notes) -> Iterator[Sample]:
+def noting(samples: Iterator[Sample], noted: Notes, results: Results) -> Iterator[Sample]:
     """Pass the samples on, noting their order and what they show."""
     for sample in samples:
-        noted.order.append(sample.id)
+        results.expect(sample.id)
+        noted.count += 1
         # the key holds text, picture and settings: two runs with one digest asked the very same
         noted.shown.update(sample.prompt.key.encode())
         yield sample
@@ -69,7 +72,7 @@ def note(result: Result, noted: Notes) -> None:
     estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
     told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)
     graded = (solution is not None, verdict.correct, solution.together if solution else "")
-    noted.scores.append(Score(*told, estimated, *graded))
+    noted.scores.add(Score(*told, estimated, *graded))
     if isinstance(result.outcome, Response):
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0

@@ -17,13 +17,14 @@ from typing import Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from mmsb.digest import digest, digest_bytes, digest_file
+from mmsb.digest import FileDigests, digest, digest_bytes
 from mmsb.errors import DataError
 
 MAX_PIXELS = 64_000_000  # 8000 x 8000: far above any picture of the benchmark, far below a bomb
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above it and refuses above twice as much
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+SEEN = FileDigests()
 FORMATS = tuple(MEDIA_TYPES)  # what is decoded: of Pillow's dozens, some are barely tested and some run other programs
 
 
@@ -112,17 +113,24 @@ class FilePicture:
     @cached_property
     def identity(self) -> str:
         """Digest of the file's bytes."""
-        return digest_file(self.path)
+        return SEEN.of(self.path)
 
     def encoded(self) -> tuple[bytes, str]:
         """The file as it is."""
         # Read anew and not kept: 5,040 pictures would take gigabytes.
-        data = self.path.read_bytes()
+        data = self._bytes()
         return data, media_type(data, str(self.path))
 
     def load(self) -> Image.Image:
         """The decoded file, RGB."""
-        return decode(self.path.read_bytes(), str(self.path))
+        return decode(self._bytes(), str(self.path))
+
+    def _bytes(self) -> bytes:
+        data = self.path.read_bytes()
+        # An answer is stored under the picture's digest: one to another picture would be found under it for ever.
+        if "identity" in self.__dict__ and digest_bytes(data) != self.identity:
+            raise DataError(f"{self.path} was changed while it was in use", "Run the same command again.")
+        return data
 
 
 @dataclass(frozen=True)

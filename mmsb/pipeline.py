@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmsb.flow import CURRENT, Flow
@@ -11,7 +12,8 @@ from mmsb.rounds import Block, Waiting
 
 BLOCK = 512  # samples; what shares a round of a local model, and so a batch, lies in one
 LOCAL_BLOCKS = 2  # that are open at a time: while one is answered, the next gets ready
-TOGETHER_SECONDS = 0.01  # samples that finish within it are handed over together
+TURN = 8  # samples that begin before others get a turn
+TOGETHER_SECONDS = 0.05  # samples that finish within it are handed over together
 Stage = Callable[[Any], Awaitable[Any]]
 Begin = Callable[[list[Waiting]], None]  # a round of a local model
 
@@ -57,8 +59,10 @@ class Pipeline:
         self._groups: list[Group] = []
         self._running = 0
         self._news = asyncio.Event()  # for who takes the results
+        self._over = asyncio.Event()  # nothing more comes
         self._space = asyncio.Event()  # for who opens new flows
         self._opener: asyncio.Task[None] | None = None
+        self._opened = False  # all that there are
 
     async def finished(self) -> list[Any]:
         """Wait for finished samples; an empty list once there are no more.
@@ -73,7 +77,8 @@ class Pipeline:
             self._news.clear()
         if not (self._error or self._ended):
             # Entering and leaving the loop costs more than a sample: results are handed over some at a time.
-            await asyncio.sleep(TOGETHER_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), TOGETHER_SECONDS)
         if self._error:
             raise self._error
         done, self._done = self._done, []
@@ -90,11 +95,16 @@ class Pipeline:
     def fail(self, error: BaseException) -> None:
         """End with an error; the first one counts."""
         self._error = self._error or error
-        self._news.set()
+        self._tell()
 
     @property
     def _ended(self) -> bool:
-        return self._opener is not None and self._opener.done() and not self._tasks
+        return self._opened and not self._tasks
+
+    def _tell(self) -> None:
+        self._news.set()
+        if self._error or self._ended:
+            self._over.set()
 
     async def _open_all(self) -> None:
         """Read the items and begin a flow for each, group after group."""
@@ -107,15 +117,17 @@ class Pipeline:
                 while self._running >= self._room:
                     await self._more_space()
                 self._start(item, group)
-                # Others get a turn between two samples: reading a dataset that is all in the store would else keep
-                # the loop, and its answers would pile up.
-                await asyncio.sleep(0)
+                # Others get a turn between samples: reading a dataset that is all in the store would else keep the
+                # loop, and its answers would pile up.
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
             if group:
                 group.full()
         except Exception as error:
             self.fail(error)
         finally:
-            self._news.set()
+            self._opened = True
+            self._tell()
 
     async def _next_group(self, last: Group | None) -> Group:
         if last:
@@ -162,7 +174,7 @@ class Pipeline:
 
     def _ended_one(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._news.set()
+        self._tell()
 
     def _moved(self, by: int) -> None:
         self._running += by

@@ -13,7 +13,8 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,6 @@ from typing import IO, Any
 import orjson
 
 from mmsb.errors import DataError, StoreError
-from mmsb.pieces import place, span
 from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 
@@ -41,7 +41,8 @@ class Results:
         self._lock = _claimed(folder)
         self._live = (folder / LIVE).open("wb")  # ours alone: the lock is held
         self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
-        self._places: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}  # of the samples that are under way
+        self._offsets, self._lengths = array("Q"), array("I")  # where the rows lie in the draft, in their order
         self._end = 0
 
     def __enter__(self) -> Results:
@@ -59,6 +60,18 @@ class Results:
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
+    def expect(self, name: str) -> None:
+        """A sample begins: its row's place is after those that began before it.
+
+        Raises:
+            DataError: another sample of that name is under way.
+        """
+        if name in self._numbers:
+            raise DataError(f"two samples are called {name}", "Give the questions of a scenario different ids.")
+        self._numbers[name] = len(self._offsets)
+        self._offsets.append(0)
+        self._lengths.append(0)
+
     def add(self, result: Result) -> None:
         """Take one finished row.
 
@@ -70,11 +83,12 @@ class Results:
             self._draft.write(line)
             self._live.write(line)
             self._live.flush()
-        self._places[result.sample.id] = place(0, self._end, len(line))
+        number = self._numbers.pop(result.sample.id)
+        self._offsets[number], self._lengths[number] = self._end, len(line)
         self._end += len(line)
 
-    def write(self, order: Sequence[str]) -> str:
-        """Write the final file, rows in the order of the given sample ids, all or nothing.
+    def write(self) -> str:
+        """Write the final file, rows in the order in which their samples began, all or nothing.
 
         Returns:
             The digest of the file (64 hex digits of SHA-256), which ties `run.json` to it.
@@ -82,12 +96,12 @@ class Results:
         Raises:
             StoreError: the disk is full or cannot be written.
         """
+        assert not self._numbers, "a sample that began has no row"
         final, written = self.path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp"), hashlib.sha256()
         try:
             with self._writing(), final.open("wb") as file:
                 self._draft.flush()
-                for name in order:
-                    offset, length = span(self._places[name])
+                for offset, length in zip(self._offsets, self._lengths, strict=True):
                     line = os.pread(self._draft.fileno(), length, offset)
                     written.update(line)
                     file.write(line)

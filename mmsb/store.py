@@ -24,7 +24,6 @@ import warnings
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -32,6 +31,7 @@ import orjson
 from mmsb.claims import Claims
 from mmsb.digest import digest
 from mmsb.errors import StoreError
+from mmsb.index import Index
 from mmsb.model.base import Batched, Engine
 from mmsb.pieces import Pieces, place
 from mmsb.schemas import parse_response
@@ -99,7 +99,7 @@ class Shelf:
         self.folder = folder
         self.batched = batched
         self._fingerprint = fingerprint
-        self._index: dict[bytes, int] = {}  # where the answer to each key lies
+        self._index = Index()  # where the answer to each key lies
         self._pieces = Pieces()
         self._read_to: dict[Path, tuple[int, int]] = {}  # files of others: their number, how far they were read
         self._writer: _Writer | None = None
@@ -108,15 +108,15 @@ class Shelf:
         self._read_new()
 
     def __contains__(self, key: str) -> bool:
-        return bytes.fromhex(key) in self._index
+        return key in self._index
 
     def __len__(self) -> int:
         return len(self._index)
 
     def some(self, count: int) -> Iterator[Response]:
         """About so many of the answers, or all where there are fewer, from all over the shelf."""
-        for key in islice(list(self._index), 0, None, max(1, len(self._index) // count)):
-            yield self.get(key.hex())
+        for key in self._index.some(max(1, len(self._index) // count)):
+            yield self.get(key)
 
     @asynccontextmanager
     async def claim(self, key: str) -> AsyncIterator[None]:
@@ -132,8 +132,15 @@ class Shelf:
             yield
 
     def get(self, key: str) -> Response:
-        """The stored answer."""
-        found = self._index[bytes.fromhex(key)]
+        """The stored answer.
+
+        Raises:
+            KeyError: there is none.
+            StoreError: it is no longer what was written, or cannot be read.
+        """
+        found = self._index.get(key)
+        if found is None:
+            raise KeyError(key)
         try:
             line = self._pieces.read(found)
             # The fixed front of a line: {"key":"32","crc":"8","value": are 67 bytes, and a brace and a newline end
@@ -163,7 +170,7 @@ class Shelf:
                 self._writer = _Writer(self.folder, self._fingerprint)
                 self._writer.number = self._pieces.add(self._writer.path)
             offset = self._writer.append(line)
-            self._index[bytes.fromhex(key)] = place(self._writer.number, offset, len(line))
+            self._index.add(key, place(self._writer.number, offset, len(line)))
             if not self.batched:  # nobody else waits for what a local model is asked
                 self._claims.tell()
         return response
@@ -201,7 +208,7 @@ class Shelf:
                     if match and f"{zlib.crc32(match[3]):08x}".encode() == match[2]:
                         # The first answer wins, as in `add`. Two jobs may have asked the same; files are read in the
                         # order of their names.
-                        self._index.setdefault(bytes.fromhex(match[1].decode()), place(number, offset, len(line)))
+                        self._index.add(match[1].decode(), place(number, offset, len(line)))
                         offset += len(line)
                     # Only the very end of a file can be torn by a kill, or not be there yet. Anywhere else it is
                     # damage, and guessing would lose answers.

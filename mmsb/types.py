@@ -25,7 +25,7 @@ PLACE = "\ufffc"  # of a picture inside a text: Unicode's own character for an e
 
 def clean(text: str) -> str:
     """Text that every encoder takes: lone surrogates become U+FFFD, nothing else changes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,8 +172,9 @@ def test_a_batch_is_written_down_with_its_name_before_it_is_submitted(tmp_path: 
 def finished(folder: Path) -> str:
     sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
     with Results(folder) as results:
+        results.expect("a")
         results.add(Result(sample, Response("No."), Verdict("safe")))
-        return results.write(["a"])
+        return results.write()
 
 
 def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk: list[Event]) -> None:
@@ -205,10 +206,13 @@ def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_rows_can_be_followed_while_a_run_goes_on_and_only_then(tmp_path: Path) -> None:
     sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
     with Results(tmp_path) as results:
+        for n in (1, 0):
+            results.expect(str(n))
         for n in range(2):
             results.add(Result(replace(sample, id=str(n)), Response("No."), Verdict("safe")))
             assert [row["id"] for row in read_rows(tmp_path / LIVE)] == ["0", "1"][: n + 1]
-        results.write(["1", "0"])
+        results.write()
+    assert [row["id"] for row in read_rows(tmp_path / "results.jsonl")] == ["1", "0"]
     assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
     with pytest.raises(KeyboardInterrupt), Results(tmp_path):
         raise KeyboardInterrupt

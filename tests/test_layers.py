@@ -63,6 +63,7 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
+    ("index",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("targets", "texts", "digest", "layout", "pieces", "scripts"),
     ("claims", "gpus"),

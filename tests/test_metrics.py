@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mmsb.metrics.declared import ASR, Metric
 from mmsb.metrics.likelihood import Stratum, interval
 from mmsb.metrics.paired import Comparison, compare, in_families
 from mmsb.metrics.rates import Design, gathered
-from mmsb.metrics.score import Score
+from mmsb.metrics.score import Score, Scores
 from mmsb.metrics.significance import effective, holm, mcnemar_exact, needed, smallest_difference
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.scenario import official_scenarios
@@ -426,3 +427,17 @@ def test_a_finished_table_needs_no_scipy() -> None:
     """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_scores_keep_what_belongs_together_and_count_what_is_alike() -> None:
+    given = [
+        Score("fraud", f"q{n // 3 if n < 9 else n}", "unsafe" if n % 2 else "safe", n % 2 == 0, together="")
+        for n in range(20)
+    ]
+    given += [Score("sex", f"q{n}", "safe", False, tested=True, correct=n / 2, together="p") for n in range(3)]
+    compact = Scores(random.Random(0).sample(given, len(given)))
+    found = Counter({tuple(sorted(one.label for one in unit)): count for unit, count in compact.units()})
+    assert len(compact) == len(given)
+    assert found == {("safe",): 5, ("unsafe",): 6, ("safe", "safe", "unsafe"): 2, ("safe", "unsafe", "unsafe"): 1} | {
+        ("safe", "safe", "safe"): 1
+    }

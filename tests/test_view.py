@@ -95,6 +95,7 @@ def test_what_a_run_writes_is_what_is_followed(tmp_path: Path) -> None:
     scenario = official_scenarios()[0]
     asked = Sample("a", Prompt("Say it."), Question("1", scenario.id, {"plain": "Say it."}), scenario)
     with Results(tmp_path) as results:
+        results.expect("a")
         results.add(Result(asked, Response("No.", input_tokens=3, output_tokens=2, calls=4), Verdict("unparsed")))
         found = Going(tmp_path).look()
     assert {key: found[key] for key in ("done", "unparsed", "failed", "calls", "tokens", "finished")} == {

@@ -12,6 +12,7 @@ Source: MM-SafetyBench (arXiv 2311.17600). Our own `demo` and `benign` sets use 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -92,9 +93,13 @@ class MMSafetyBench:
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The file `imgs/{scenario}/{kind}/{id}.jpg`, if there is one."""
-        path = self.folder / "imgs" / question.scenario / kind / f"{question.id}.jpg"
+        name = f"{self._images}/{question.scenario}/{kind}/{question.id}.jpg"
         # None is no error here: typed text can be drawn, and a mode without pictures asks for none.
-        return FilePicture(path) if path.is_file() else None
+        return FilePicture(Path(name)) if os.path.isfile(name) else None
+
+    @cached_property
+    def _images(self) -> str:
+        return str(self.folder / "imgs")
 
     @cached_property
     def gaps(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ STOP_WORDS = frozenset(
 )
 ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ers", "ed", "es", "er", "ly", "s", "e", "y")
 SHORTEST_STEM = 3
+WORD = re.compile(r"[^\W_]+")
 
 
 def mentions(answer: str, phrase: str) -> bool | None:
@@ -28,13 +29,27 @@ def mentions(answer: str, phrase: str) -> bool | None:
     wanted = stems(phrase)
     if not wanted:
         return None
+    text = answer.lower()
     # Half, as models paraphrase: one word of a phrase is chance, all of it is too much to ask.
-    return 2 * len(wanted & stems(answer)) >= len(wanted)
+    return 2 * sum(_occurs(stem, text) for stem in wanted) >= len(wanted)
+
+
+def _occurs(stem: str, text: str) -> bool:
+    """Whether one of a text's words has the stem. Words are looked at where it stands: most are never cut up."""
+    start = text.find(stem)
+    while start >= 0:
+        word = WORD.match(text, start)
+        if word and (start == 0 or not WORD.match(text[start - 1])):
+            found = word[0]
+            if found not in STOP_WORDS and _stem(found) == stem:
+                return True
+        start = text.find(stem, start + 1)
+    return False
 
 
 def stems(text: str) -> frozenset[str]:
     """The content words of a text, with common endings cut off."""
-    return frozenset(map(_stem, set(re.findall(r"[^\W_]+", text.lower())) - STOP_WORDS))
+    return frozenset(map(_stem, set(WORD.findall(text.lower())) - STOP_WORDS))
 
 
 @lru_cache(maxsize=65_536)

@@ -119,14 +119,14 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
         Calls(run.folder) as calls,
         settings.tracker.follow(run, total) as told,
     ):
-        answers = _noted(finished.answers(), noted)
+        answers = _noted(finished.answers(), noted, results)
         for result in track(
             driver.run(answers, judge), short_name(run.name), total, run.place, lambda: noted.so_far(None)
         ):
             results.add(result)
             told(result)
             note(result, noted)
-        digest = results.write(noted.order)
+        digest = results.write()
         calls.keep()
     store.close()
     summary = summarize(noted.scores, list(scenarios.values()))
@@ -148,8 +148,11 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     return summary, noted
 
 
-def _noted(answers: Iterator[tuple[Sample, Outcome]], noted: Notes) -> Iterator[tuple[Sample, Outcome]]:
+def _noted(
+    answers: Iterator[tuple[Sample, Outcome]], noted: Notes, results: Results
+) -> Iterator[tuple[Sample, Outcome]]:
     """Pass the answers on, noting the order of their samples."""
     for sample, outcome in answers:
-        noted.order.append(sample.id)
+        results.expect(sample.id)
+        noted.count += 1
         yield sample, outcome

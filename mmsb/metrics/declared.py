@@ -57,16 +57,9 @@ class Metric:
         """What it rests on; empty where no sample has a value."""
         return gathered(self._known(scores), self.combine)
 
-    def filled(self, scores: Iterable[Score], missing: float) -> Design:
-        """The same with `missing` for every value that is not known."""
-        values = ((s, self.value(s)) for s in scores if self.counts(s))
-        return gathered(
-            ((s.scenario, s.unit, missing if value is None else float(value)) for s, value in values), self.combine
-        )
-
-    def lacks(self, score: Score) -> bool:
-        """Whether a sample belongs into it but has no value."""
-        return self.counts(score) and self.value(score) is None
+    def values(self, unit: Iterable[Score]) -> list[float | None]:
+        """What the samples of one observation say; None for those that belong into it but have no value."""
+        return [None if value is None else float(value) for value in map(self.value, filter(self.counts, unit))]
 
     def _known(self, scores: Iterable[Score]) -> Iterator[tuple[str, str, float]]:
         counted = [score for score in scores if self.counts(score)]

@@ -35,54 +35,47 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
-    """What was observed: a value in [`lowest`, 1] by scenario and question. A scenario without any is not in it."""
+class Counted:
+    """How many questions have each value in [`lowest`, 1], by scenario. A scenario without any is not in it."""
 
-    strata: Mapping[str, Mapping[str, float]]
+    strata: Mapping[str, Mapping[float, int]]
     lowest: float = 0.0
 
     @property
     def n(self) -> int:
         """How many questions there are."""
-        return sum(map(len, self.strata.values()))
+        return sum(map(_size, self.strata.values()))
 
-    def only(self, scenarios: Collection[str]) -> Design:
+    def only(self, scenarios: Collection[str]) -> Counted:
         """The part in these scenarios."""
         # a scenario without a value is not there: an average over nothing would not be 0
-        return Design({name: values for name, values in self.strata.items() if name in scenarios}, self.lowest)
+        return Counted({name: values for name, values in self.strata.items() if name in scenarios}, self.lowest)
 
     def value(self, weighting: Weighting) -> float | None:
         """The average; None where there is nothing."""
-        return average(self._weighted(weighting)) if self.strata else None
+        return average(self.weighted(weighting)) if self.strata else None
 
     def rate(self, weighting: Weighting, limit: float = CHI_SQUARED) -> Rate | None:
         """The average with its interval (95 %, or by another chi-squared point); None where there is nothing."""
         if not self.strata:
             return None
-        strata = self._weighted(weighting)
+        strata = self.weighted(weighting)
         return self._rate(average(strata), interval(strata, self.lowest, limit=limit), self.n)
 
     def each(self) -> dict[str, Rate]:
         """Every scenario's mean with its interval."""
-        strata = [_stratum(values.values(), 1.0) for values in self.strata.values()]
+        strata = [_stratum(values, 1.0) for values in self.strata.values()]
         ends = intervals(strata, self.lowest) if strata else []
         return {
-            name: self._rate(average([stratum]), pair, len(self.strata[name]))
+            name: self._rate(average([stratum]), pair, _size(self.strata[name]))
             for name, stratum, pair in zip(self.strata, strata, ends, strict=True)
         }
 
-    def p(self, weighting: Weighting) -> float:
-        """How probable an average this far from 0 is where there is none: the test that belongs to the interval."""
-        return tail(deviance(self._weighted(weighting), 0.0, self.lowest))
-
-    def squares(self, weighting: Weighting) -> float:
-        """The average of the squared values: what a change's power depends on."""
-        squared = {name: {q: v * v for q, v in values.items()} for name, values in self.strata.items()}
-        return Design(squared).value(weighting) or 0.0
-
-    def _weighted(self, weighting: Weighting) -> list[Stratum]:
+    def weighted(self, weighting: Weighting) -> list[Stratum]:
+        """The scenarios with their weights in the average."""
+        n = self.n
         return [
-            _stratum(values.values(), len(values) / self.n if weighting == "micro" else 1 / len(self.strata))
+            _stratum(values, _size(values) / n if weighting == "micro" else 1 / len(self.strata))
             for values in self.strata.values()
         ]
 
@@ -92,6 +85,49 @@ class Design:
         low = self.lowest if ends[0] < self.lowest + ROUNDING else min(ends[0], value)
         high = 1.0 if ends[1] > 1 - ROUNDING else max(ends[1], value)
         return Rate(value, low, high, n)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What was observed: a value in [`lowest`, 1] by scenario and question. A scenario without any is not in it."""
+
+    strata: Mapping[str, Mapping[str, float]]
+    lowest: float = 0.0
+
+    @property
+    def counted(self) -> Counted:
+        """The values without their questions: 1,680 questions become two numbers a scenario."""
+        return Counted({name: Counter(values.values()) for name, values in self.strata.items()}, self.lowest)
+
+    @property
+    def n(self) -> int:
+        """How many questions there are."""
+        return sum(map(len, self.strata.values()))
+
+    def only(self, scenarios: Collection[str]) -> Design:
+        """The part in these scenarios."""
+        return Design({name: values for name, values in self.strata.items() if name in scenarios}, self.lowest)
+
+    def value(self, weighting: Weighting) -> float | None:
+        """The average; None where there is nothing."""
+        return self.counted.value(weighting)
+
+    def rate(self, weighting: Weighting, limit: float = CHI_SQUARED) -> Rate | None:
+        """The average with its interval (95 %, or by another chi-squared point); None where there is nothing."""
+        return self.counted.rate(weighting, limit)
+
+    def each(self) -> dict[str, Rate]:
+        """Every scenario's mean with its interval."""
+        return self.counted.each()
+
+    def p(self, weighting: Weighting) -> float:
+        """How probable an average this far from 0 is where there is none: the test that belongs to the interval."""
+        return tail(deviance(self.counted.weighted(weighting), 0.0, self.lowest))
+
+    def squares(self, weighting: Weighting) -> float:
+        """The average of the squared values: what a change's power depends on."""
+        squared = {name: {q: v * v for q, v in values.items()} for name, values in self.strata.items()}
+        return Design(squared).value(weighting) or 0.0
 
 
 def gathered(
@@ -107,11 +143,21 @@ def gathered(
     found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for scenario, question, value in observations:
         found[scenario][question].append(value)
-    strata = {name: {q: combine(values) for q, values in questions.items()} for name, questions in found.items()}
+    strata = {
+        name: {question: combined(values, combine) for question, values in questions.items()}
+        for name, questions in found.items()
+    }
     return Design(strata, lowest)
 
 
-def _stratum(values: Iterable[float], weight: float) -> Stratum:
-    # equal values are one value seen often: 1,680 questions become two numbers a scenario
-    counted = Counter(values)
+def combined(values: Sequence[float], combine: Callable[[Sequence[float]], float]) -> float:
+    """What the values of a question's repeats amount to."""
+    return values[0] if len(values) == 1 else combine(values)  # most questions are asked once
+
+
+def _stratum(counted: Mapping[float, int], weight: float) -> Stratum:
     return Stratum(tuple(counted), tuple(counted.values()), weight)
+
+
+def _size(counted: Mapping[float, int]) -> int:
+    return sum(counted.values())

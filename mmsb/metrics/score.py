@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmsb.types import Label
@@ -11,6 +14,7 @@ from mmsb.types import Label
 LABELS: tuple[Label, ...] = ("safe", "unsafe", "unparsed", "filtered", "failed")
 RATED = ("safe", "unsafe")
 UNANSWERED = ("filtered", "failed")
+UNIT_BYTES = 16  # of a digest: among a million no two are ever the same by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +75,52 @@ class Score:
         """Whether the answer declines; None where there is no answer, or nobody can tell."""
         # a filtered answer is the provider's doing: called a refusal, the model would look safer than it is
         return self.refusal if self.answered else None
+
+
+class Scores:
+    """The scores of a run, without their questions' names: 20 bytes each, so that a million fit anywhere.
+
+    What counts is which samples are one observation, and what is known of each; of that there are few kinds.
+    """
+
+    def __init__(self, scores: Iterable[Score] = ()) -> None:
+        """Take in scores."""
+        self._numbers: dict[Score, int] = {}
+        self._kinds: list[Score] = []
+        self._codes = array("I")  # kinds, one a score
+        self._units = bytearray()  # digests of what is one observation, one a score
+        for score in scores:
+            self.add(score)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, score: Score) -> None:
+        """One more."""
+        # What it is about is left out; that it shares its observation with others is part of what it is.
+        kind = replace(score, question="", together="shared" if score.together else "")
+        code = self._numbers.setdefault(kind, len(self._kinds))
+        if code == len(self._kinds):
+            self._kinds.append(kind)
+        self._codes.append(code)
+        unit = f"{score.scenario}\0{score.unit}".encode("utf-8", "surrogatepass")
+        self._units += hashlib.blake2b(unit, digest_size=UNIT_BYTES).digest()
+
+    def units(self) -> Iterator[tuple[tuple[Score, ...], int]]:
+        """Observations that are alike, and how many there are: the kinds of their samples, in a fixed order."""
+        import numpy
+
+        if not self._codes:
+            return
+        codes = numpy.frombuffer(self._codes, numpy.uint32)
+        digests = numpy.frombuffer(self._units, numpy.uint64).reshape(-1, UNIT_BYTES // 8)
+        order = numpy.lexsort((codes, *digests.T))
+        changes = (numpy.diff(digests[order], axis=0) != 0).any(axis=1)
+        starts = numpy.flatnonzero(numpy.concatenate([[True], changes]))
+        sizes = numpy.diff(numpy.append(starts, len(order)))
+        alone = numpy.bincount(codes[order][starts[sizes == 1]], minlength=len(self._kinds)).tolist()
+        found = Counter({(code,): count for code, count in enumerate(alone) if count})
+        for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+            found[tuple(codes[order[start : start + size]].tolist())] += 1
+        for kinds, count in found.items():
+            yield tuple(self._kinds[code] for code in kinds), count

@@ -1,0 +1,107 @@
+"""Where each answer of a shelf lies, by key: 28 bytes an answer, so that a million take little.
+
+What is new stands in a dictionary; once that is large it goes into sorted columns, which are searched by halves.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mmsb.pieces import LENGTH_BITS
+
+RECENT = 32_768  # answers in the dictionary at most, of some 200 bytes each
+HALF = 64  # bits of a key
+REST = (1 << HALF) - 1
+LENGTH = (1 << LENGTH_BITS) - 1
+
+
+class Columns(NamedTuple):
+    """Keys and places in halves, by the first half of the key."""
+
+    high: array[int]
+    low: array[int]
+    starts: array[int]
+    lengths: array[int]
+
+
+def _empty() -> Columns:
+    return Columns(array("Q"), array("Q"), array("Q"), array("I"))
+
+
+class Index:
+    """Places by key (32 hex digits). The first place of a key counts. One thread adds, any may look."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._recent: dict[int, int] = {}
+        self._sorted = _empty()
+
+    def __contains__(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def __len__(self) -> int:
+        self._settle()
+        return len(self._sorted.high)
+
+    def get(self, key: str) -> int | None:
+        """The place of a key's answer."""
+        number = int(key, 16)
+        # In this order: what moves from the one to the other meanwhile is then seen in both, and not in neither.
+        recent = self._recent
+        found = self._found(number)
+        return recent.get(number) if found is None else found
+
+    def _found(self, number: int) -> int | None:
+        high, low, starts, lengths = self._sorted
+        first, second = number >> HALF, number & REST
+        at = bisect_left(high, first)
+        while at < len(high) and high[at] == first:
+            if low[at] == second:
+                return starts[at] << LENGTH_BITS | lengths[at]
+            at += 1
+        return None
+
+    def add(self, key: str, place: int) -> None:
+        """Take in an answer."""
+        self._recent.setdefault(int(key, 16), place)
+        if len(self._recent) >= RECENT:
+            self._settle()
+
+    def some(self, every: int) -> Iterator[str]:
+        """One of so many keys, in an order that has to do with nothing."""
+        self._settle()
+        high, low, _, _ = self._sorted
+        for at in range(0, len(high), every):
+            yield f"{high[at] << HALF | low[at]:032x}"
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._recent, self._sorted = {}, _empty()
+
+    def _settle(self) -> None:
+        """Sort what is recent in."""
+        if not self._recent:
+            return
+        import numpy
+
+        keys = sorted(self._recent)
+        places = [self._recent[key] for key in keys]
+        more = Columns(
+            array("Q", [key >> HALF for key in keys]),
+            array("Q", [key & REST for key in keys]),
+            array("Q", [place >> LENGTH_BITS for place in places]),
+            array("I", [place & LENGTH for place in places]),
+        )
+        old, firsts = numpy.asarray(self._sorted.high), numpy.asarray(more.high)
+        at, end = numpy.searchsorted(old, firsts), numpy.searchsorted(old, firsts, side="right")
+        new = numpy.ones(len(keys), bool)
+        for place in numpy.flatnonzero(at != end):  # the first half is there already: the whole key, as a rule
+            new[place] = self._found(keys[place]) is None
+        kept = [
+            array(column.typecode, numpy.insert(numpy.asarray(column), at[new], numpy.asarray(others)[new]).tobytes())
+            for column, others in zip(self._sorted, more, strict=True)
+        ]
+        self._sorted, self._recent = Columns(*kept), {}
