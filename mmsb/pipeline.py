@@ -12,7 +12,6 @@ from mmsb.rounds import Block, Waiting
 
 BLOCK = 512  # samples; what shares a round of a local model, and so a batch, lies in one
 LOCAL_BLOCKS = 2  # that are open at a time: while one is answered, the next gets ready
-TURN = 8  # samples that begin before others get a turn
 TOGETHER_SECONDS = 0.05  # samples that finish within it are handed over together
 Stage = Callable[[Any], Awaitable[Any]]
 Begin = Callable[[list[Waiting]], None]  # a round of a local model
@@ -117,10 +116,9 @@ class Pipeline:
                 while self._running >= self._room:
                     await self._more_space()
                 self._start(item, group)
-                # Others get a turn between samples: reading a dataset that is all in the store would else keep the
-                # loop, and its answers would pile up.
-                if number % TURN == 0:
-                    await asyncio.sleep(0)
+                # Others get a turn between two samples: reading a dataset that is all in the store would else keep
+                # the loop, and its answers would pile up.
+                await asyncio.sleep(0)
             if group:
                 group.full()
         except Exception as error:
