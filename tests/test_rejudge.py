@@ -174,6 +174,18 @@ def test_a_second_model_joins_the_first_in_the_same_files(edited: Path, tmp_path
     assert "answers_model=: one, two #1" in error.value.remedy
 
 
+def test_a_rate_of_an_earlier_export_does_not_outlive_its_verdicts(edited: Path, tmp_path: Path) -> None:
+    rows, run = list(read_rows(edited / "results.jsonl")), FinishedRun(edited)
+    export(rows, run, tmp_path, "one")
+    export(rows, run, tmp_path, "two")
+    export([{**row, "label": "unparsed"} for row in rows], run, tmp_path, "one")
+    rates = tmp_path / "eval_results/06-Fraud.json"
+    assert list(json.loads(rates.read_text())) == ["two"]
+    rates.write_text("[]")
+    with pytest.raises(DataError, match="holds a list"):
+        export(rows, run, tmp_path, "one")
+
+
 def test_answers_made_elsewhere_are_judged_here(mmsb: Command, edited: Path, tmp_path: Path) -> None:
     export(read_rows(edited / "results.jsonl"), FinishedRun(edited), tmp_path / "theirs", "elsewhere")
     done = mmsb("answers=theirs", "export=back", "tracker=none", module="mmsb.judge")

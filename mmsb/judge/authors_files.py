@@ -150,20 +150,22 @@ def export(rows: Iterable[Mapping[str, Any]], finished: Finished, folder: Path, 
             if known is None:
                 raise DataError(f"{scenario.name} {row['question_id']} is not in the dataset any more", "Restore it.")
             record = records.setdefault(row["question_id"], {**record_of(known), "ans": {}})
-            # An answer of an earlier export must not survive where this run has none.
-            record["ans"].pop(name, None)
+            # An answer of an earlier export must not survive where this run has none; nor must a rate.
+            answers, count = record.setdefault("ans", {}), counts[name]
+            answers.pop(name, None)
             if row["response"] is not None:
-                record["ans"][name] = {"text": row["response"]}
+                answers[name] = {"text": row["response"]}
             # No other word: whatever stands there, their script takes the answer for judged and skips it.
             if row["response"] is not None and row["label"] in LABELS:
-                record["ans"][name][VERDICT] = row["label"]
-                counts[name][row["label"]] += 1
+                answers[name][VERDICT] = row["label"]
+                count[row["label"]] += 1
             else:
                 without += 1
         _write(path, records)
         path = folder / RATES / f"{scenario.id}.json"
         # Other models' lines stay: the authors collect all of them in one file.
-        _write(path, _existing(path) | {name: _rates(count) for name, count in counts.items()})
+        others = {name: rates for name, rates in _existing(path).items() if name not in counts}
+        _write(path, others | {name: _rates(count) for name, count in counts.items() if count})
     return without
 
 
@@ -172,7 +174,10 @@ def _rates(count: Counter[str]) -> dict[str, float]:
 
 
 def _existing(path: Path) -> dict[str, Any]:
-    return dict(read_json(path)) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds a {type(found).__name__}, not the authors' records", "Move it out of the way.")
+    return found
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
