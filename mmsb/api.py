@@ -217,7 +217,7 @@ def _evaluated(words: Sequence[str]) -> Finished:
 def _planned_anew(words: Sequence[str]) -> Iterator[None]:
     """Have each call its own plan, bill and time: in one process there may be many, and a command is one."""
     before = {name: os.environ.pop(name, None) for name in (PLAN, BEGAN, COMMAND)}
-    os.environ[COMMAND] = shlex.join(words)  # the command that goes on where this one stops
+    os.environ[COMMAND] = shlex.join(["python", "-m", "mmsb", *words])  # the command that goes on where this one stops
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -143,8 +144,15 @@ class Purse:
 def command(name: str, value: str) -> str:
     """The command that goes on: this one, with another limit."""
     # The command as it was typed, so that it can be copied back and goes on with the same answers.
-    given = [part for part in shlex.split(os.environ.get(COMMAND, "")) if not part.startswith(f"budget.{name}=")]
-    return shlex.join(["python", "-m", "mmsb", *given, f"budget.{name}={value}"])
+    words = shlex.split(os.environ.get(COMMAND, "python -m mmsb"))
+    given = [part for part in words if not part.startswith(f"budget.{name}=")]
+    return shlex.join([*given, f"budget.{name}={value}"])
+
+
+def announce(module: str) -> None:
+    """Have all processes of this command know when it began, and what a spent budget is to say of it."""
+    os.environ.setdefault(COMMAND, shlex.join(["python", "-m", module, *sys.argv[1:]]))
+    os.environ.setdefault(BEGAN, str(time.time()))
 
 
 def check_prices(budget: Budget, prices: Prices | None, models: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from collections import Counter
 from itertools import count
@@ -103,6 +104,30 @@ def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mms
     look = mmsb(f"output_dir={tmp_path}/outputs", module="mmsb.status")
     assert f"60 calls (planned {expected.calls})" in look.stdout
     assert f"stopped by the budget: {len(list(sweeps[0].glob('*/stopped.txt')))} of 12 runs" in look.stdout
+
+
+def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Path) -> None:
+    assert mmsb("model=tiny", "image_mode=text_only", *SMALL).returncode == 0
+    [folder] = tmp_path.glob("outputs/runs/*")
+    with ChatServer() as server:
+        judge = ("judge=rubric", "judge.model.name=x", f"judge.model.base_url={server.url}", DEAR, "tracker=none")
+
+        def again(*more: str) -> subprocess.CompletedProcess[str]:
+            return mmsb(f"run={folder}", *judge, *more, module="mmsb.judge")
+
+        planned, refused = again("dry_run=true"), again("budget.confirm=1")
+        assert not server.requests
+        assert len(list(folder.parent.iterdir())) == 1
+        stopped = again("budget.calls=5", "budget.confirm=null")
+        assert len(server.requests) == 5
+        done = again("budget.calls=100", "budget.confirm=null")
+    calls = len(server.requests)
+    assert f"dry run: nothing is written\nplan: 1 run, 16 samples; {calls} calls to make\n" in planned.stdout
+    assert (refused.returncode, "no terminal to confirm it on: nothing was started" in refused.stderr) == (1, True)
+    assert (stopped.returncode, done.returncode) == (3, 0), stopped.stderr
+    assert "try: What was answered is stored. Go on: python -m mmsb.judge run=" in stopped.stderr
+    assert f"bill: 5 calls (planned {calls})" in stopped.stderr
+    assert f"bill: {calls - 5} calls (planned {calls - 5})" in done.stderr
 
 
 def test_a_plan_beyond_the_limit_is_refused_where_nobody_can_confirm_it(mmsb: Run, tmp_path: Path) -> None:

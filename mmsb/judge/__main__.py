@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from mmsb.cli import run_command
+from mmsb.hydra_app import Planned
 
 
 def task(config: DictConfig) -> None:
     """Judge, print, export, track."""
     from mmsb.cli import say, show
-    from mmsb.command import describe, print_judged
+    from mmsb.command import billed, describe, print_judged
     from mmsb.config import TARGET_PACKAGES, build
     from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
@@ -21,7 +23,8 @@ def task(config: DictConfig) -> None:
 
     settings = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
     run = settings.of(describe(config))
-    summary, _ = rejudge(settings, run)
+    with billed():
+        summary, _ = rejudge(settings, run)
     print_judged(run, summary, list(settings.finished.scenarios.values()))
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
@@ -32,9 +35,16 @@ def task(config: DictConfig) -> None:
         show(error)
 
 
+def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
+    """Say what the judge will be asked, before it is."""
+    from mmsb.preflight.judging import preflight
+
+    return preflight(config, runs)
+
+
 def main() -> int:
     """Judge once, or once for each judge of a sweep."""
-    code = run_command("rejudge", task)
+    code = run_command("rejudge", task, before=before)
     from mmsb.sweep import finish_sweep
 
     return finish_sweep() or code

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from mmsb.bill import bill_of
+from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.cli import say
 from mmsb.comparable import judged_again
@@ -22,9 +24,11 @@ from mmsb.judge.finished import Finished, FinishedRun
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import engines_in
 from mmsb.notes import Notes, note
+from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
 from mmsb.run import Run, environment, short_name
+from mmsb.spending import purse_of
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Result, Sample
@@ -42,6 +46,9 @@ class Rejudge:
         answers_model: whose answers, where that holds several models'.
         export: a folder to write the judged answers to, in the authors' format; None for none.
         export_model: the model's name there; None for its own.
+        prices: what tokens cost, for the plan, the bill and a budget of money.
+        budget: what the command may spend.
+        dry_run: only say what it would take.
     """
 
     judge: Judge
@@ -51,6 +58,9 @@ class Rejudge:
     answers_model: str | None = None
     export: Path | None = None
     export_model: str | None = None
+    prices: Prices | None = None
+    budget: Budget = Budget()
+    dry_run: bool = False
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
 
@@ -114,14 +124,16 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
 
     total = about["dataset"]["samples"]
     with (
-        Driver(store, engines_in(settings.judge)) as driver,
+        purse_of(settings.budget, settings.prices, settings.output_dir, run) as purse,
+        bill_of(run.folder, settings.prices) as bill,
+        Driver(store, engines_in(settings.judge), purse, bill.add) as driver,
         Results(run.folder) as results,
         Calls(run.folder) as calls,
         settings.tracker.follow(run, total) as told,
     ):
         answers = _noted(finished.answers(), noted, results)
         for result in track(
-            driver.run(answers, judge), short_name(run.name), total, run.place, lambda: noted.so_far(None)
+            driver.run(answers, judge), short_name(run.name), total, run.place, lambda: noted.so_far(bill)
         ):
             results.add(result)
             told(result)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 
-from mmsb.budget import BEGAN, COMMAND, check_prices
+from mmsb.budget import announce, check_prices
 from mmsb.console import say, tell
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
 from mmsb.model.local import Local
@@ -23,6 +21,7 @@ from mmsb.preflight.memory import batches_fit
 from mmsb.preflight.parts import Cell, cell
 from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
+from mmsb.preflight.rehearsal import Rehearsal
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
@@ -63,8 +62,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     # Before a question to a person, so that what starts afterwards has it, in whatever process.
     planned.expected.announce()
     confirm(planned, next(one.experiment.budget for one in cells if one.experiment))
-    os.environ.setdefault(COMMAND, shlex.join(sys.argv[1:]))  # for what a spent budget says, in whatever process
-    os.environ.setdefault(BEGAN, str(time.time()))
+    announce("mmsb")
     return True
 
 
@@ -73,7 +71,12 @@ def made(cells: Mapping[int, Cell], samples: Mapping[int, int]) -> Plan:
     runs = [(one.experiment, samples[place]) for place, one in cells.items() if one.experiment]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the store and the fonts: the run itself says it
-        return plan(runs)
+        return plan(runs, rehearsed)
+
+
+def rehearsed(experiment: Experiment, samples: int, **shared: Any) -> Rehearsal:
+    """The rehearsal of one run, with what all share."""
+    return Rehearsal(experiment=experiment, samples=samples, **shared)
 
 
 def _memory(cells: Iterable[Cell], planned: Plan) -> list[str]:

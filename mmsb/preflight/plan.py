@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from mmsb.bill import Expected
-from mmsb.experiment import Experiment
 from mmsb.metrics.significance import effective, smallest_difference
 from mmsb.model.base import Engine, engines_in
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import memory
+from mmsb.preflight.counting import Counting
 from mmsb.preflight.lines import Line
-from mmsb.preflight.rehearsal import Rehearsal
 from mmsb.prices import Prices, duration, money
 from mmsb.store import Store
 
@@ -34,7 +35,7 @@ class Plan:
 
     prices: Prices | None
     lines: dict[str, Line] = field(default_factory=dict)
-    runs: list[Rehearsal] = field(default_factory=list)
+    runs: list[Counting] = field(default_factory=list)
     every: int = 1
     samples: int = 0
 
@@ -64,7 +65,7 @@ class Plan:
         found = [self._seconds(run) for run in self.runs]
         return None if None in found else sum(filter(None, found))
 
-    def _seconds(self, run: Rehearsal) -> float | None:
+    def _seconds(self, run: Counting) -> float | None:
         """Of one run. Its models work side by side, so that the slowest counts."""
         places: dict[str, float] = {}
         for name, calls in run.calls.items():
@@ -147,29 +148,51 @@ class Plan:
         return "unknown, no call was timed yet" if seconds is None else f"about {duration(seconds)}"
 
 
-def plan(experiments: Sequence[tuple[Experiment, int]]) -> Plan:
-    """Rehearse runs, each with how many samples it has."""
-    made: Plan | None = None
+class Asks(Protocol):
+    """Settings of what asks models."""
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the store is."""
+        ...
+
+    @property
+    def prices(self) -> Prices | None:
+        """What tokens cost."""
+        ...
+
+
+A = TypeVar("A", bound=Asks)
+
+
+def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> Plan:
+    """Rehearse runs.
+
+    Args:
+        runs: each with how many samples it has.
+        rehearsed: the rehearsal of one, given it, its samples and what all share.
+    """
+    samples = sum(count for _, count in runs)
+    made = Plan(_prices([run for run, _ in runs]), every=max(1, -(-samples // MOST)), samples=samples)
     stores: dict[str, Store] = {}
-    samples = sum(count for _, count in experiments)
-    for experiment, count in experiments:
-        if made is None:
-            made = Plan(_prices(experiment), every=max(1, -(-samples // MOST)), samples=samples)
-        store = stores.setdefault(str(experiment.output_dir), Store(experiment.output_dir / "store"))
-        rehearsal = Rehearsal(experiment, count, store, made.lines, made.every)
+    for run, count in runs:
+        store = stores.setdefault(str(run.output_dir), Store(run.output_dir / "store"))
+        rehearsal = rehearsed(run, count, store=store, lines=made.lines, every=made.every)
         rehearsal.run()
         made.runs.append(rehearsal)
     # A run opens the store anew: what another process adds meanwhile is found by it.
     for store in stores.values():
         store.close()
-    return made or Plan(None)
+    return made
 
 
-def _prices(experiment: Experiment) -> Prices | None:
+def _prices(runs: Sequence[Asks]) -> Prices | None:
     # As the bill has it: a model that one run asks in both ways is priced in full, so that no plan is too low.
-    ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(experiment)]
+    if not runs:
+        return None
+    ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(runs[0])]
     batched = {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
-    return experiment.prices and experiment.prices.through_batches(batched)
+    return runs[0].prices and runs[0].prices.through_batches(batched)
 
 
 def _paid(engine: Engine) -> bool:

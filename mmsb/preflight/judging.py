@@ -1,0 +1,97 @@
+"""The preflight of judging finished answers again: what the judge will be asked, said before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from omegaconf import DictConfig
+
+from mmsb.budget import announce, check_prices
+from mmsb.config import TARGET_PACKAGES, build
+from mmsb.console import say, tell
+from mmsb.error_messages import ERRORS, readable
+from mmsb.errors import MmsbError
+from mmsb.flow import Flow, Unanswered
+from mmsb.hydra_app import Planned
+from mmsb.judge.base import judged
+from mmsb.judge.rejudge import Rejudge
+from mmsb.model.base import engines_in
+from mmsb.model.local import Local
+from mmsb.pipeline import each
+from mmsb.preflight.confirm import confirm
+from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
+from mmsb.preflight.job import names
+from mmsb.preflight.parts import without_hydra
+from mmsb.preflight.plan import plan
+from mmsb.preflight.problems import Problems
+from mmsb.types import Outcome, Sample
+
+
+@dataclass(kw_only=True)
+class Judging(Counting):
+    """Judging finished answers once.
+
+    Attributes:
+        settings: which answers, and by whom.
+    """
+
+    settings: Rejudge
+
+    def run(self) -> None:
+        """Have every answer judged with what is stored, and with stand-ins."""
+        caller = self._caller(self._look)
+
+        async def flow_of(answered: tuple[Sample, Outcome]) -> Calls:
+            flow = Flow.current()
+            self._mine[flow] = []
+            try:
+                await judged(self.settings.judge, *answered, caller)
+            except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply
+                self.unsure.add(f"calls after {type(error).__name__}")
+            return self._mine.pop(flow)
+
+        for _ in each(islice(self.settings.finished.answers(), 0, None, self.every), flow_of, AT_A_TIME):
+            pass
+        for name, tally in self._tallies.items():
+            self._add(name, tally, float(tally.left), float(tally.left))
+
+
+def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
+    """Build all, say what they will take, have it confirmed.
+
+    Returns:
+        Whether to start them: not in a dry run.
+
+    Raises:
+        MmsbError: some cannot be done; equal errors are one. Nothing was written.
+    """
+    named = names(runs)
+    problems, built = Problems(named), list[tuple[Rejudge, int]]()
+    for run, name in zip(runs, named, strict=True):
+        try:
+            built.append(_built(run))
+        except ERRORS as error:
+            problems.add([readable(error, run.overrides)], name)
+    problems.tell()
+    planned = plan(built, lambda settings, _, **shared: Judging(settings=settings, **shared))
+    told = list(planned.told(len(runs)))
+    if config.dry_run:
+        tell("\n".join(["dry run: nothing is written", *told]))
+        return False
+    if planned.asked:
+        say("\n".join(told))
+    planned.expected.announce()
+    confirm(planned, built[0][0].budget)
+    announce("mmsb.judge")
+    return True
+
+
+def _built(run: Planned) -> tuple[Rejudge, int]:
+    """The settings, and how many answers there are."""
+    config = without_hydra(run.compose())
+    settings: Rejudge = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
+    paid = [engine.name for engine in engines_in(settings.judge) if not isinstance(engine, Local)]
+    check_prices(settings.budget, settings.prices, paid)
+    return settings, int(settings.finished.about["record"]["dataset"]["samples"])
