@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
@@ -64,4 +70,36 @@ def own_files_are_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_type, "load_config", load)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_options_are_merged_once() -> Iterator[None]:
+    """Most commands differ in values alone: which files are merged, and into what, is most of what composing takes."""
+    listed, merge = create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+    ours = {f"file://{conf_dir()}", "pkg://hydra.conf", "structured://"}
+    lists: dict[tuple[object, ...], DefaultsList] = {}
+    merged: dict[int, DictConfig] = {}
+
+    def once(repo: IConfigRepository, config_name: str, overrides_list: list[Override], **how: bool) -> DefaultsList:
+        sources = tuple(source.full_path() for source in repo.get_sources())
+        if not ours.issuperset(sources):
+            return listed(repo, config_name, overrides_list, **how)
+        values = Overrides(repo, overrides_list).config_overrides
+        options = [one for one in overrides_list if one not in values and not one.is_sweep_override()]
+        key = (config_name, *(one.input_line for one in options), sources, *how.values())
+        if key not in lists:
+            lists[key] = listed(repo, config_name, options, **how)
+        return dataclasses.replace(lists[key], config_overrides=values)
+
+    def composed(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        if not any(found.defaults is defaults for found in lists.values()):
+            return merge(loader, defaults, repo)
+        if id(defaults) not in merged:
+            merged[id(defaults)] = merge(loader, defaults, repo)
+        return copy.deepcopy(merged[id(defaults)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_loader_impl, "create_defaults_list", once)
+        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", composed)
         yield

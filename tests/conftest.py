@@ -26,7 +26,7 @@ import pytest
 from hypothesis import settings
 
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
-from tests.composing import own_files_are_read_once  # noqa: F401
+from tests.composing import own_files_are_read_once, own_options_are_merged_once  # noqa: F401
 from tests.endpoint import impatient  # noqa: F401
 from tests.forks import PLACE, PYTHON, parent
 

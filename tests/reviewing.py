@@ -6,8 +6,6 @@ import json
 import os
 import pty
 import select
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 from mmsb.labels.answers import answers_of
 from mmsb.labels.draw import draw
-from tests.conftest import ROOT
+from tests.forks import Fork
 from tests.saved_runs import row, save
 
 HOSTILE = "first\x1b[2J\x1b]0;owned\x07\rsecond \u202eesrever\u2028 \x9b31m end"
@@ -43,14 +41,11 @@ def small_run(folder: Path) -> Path:
 
 
 @contextmanager
-def terminal(
-    run: Path, labels: Path, *further: str, **env: str
-) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[str], str], int]]:
+def terminal(run: Path, labels: Path, *further: str, **env: str) -> Iterator[tuple[Fork, Callable[[str], str], int]]:
     """The command in a pseudo-terminal, a function that reads until a text appears, and the terminal itself."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "mmsb.review", f"run={run}", f"labels={labels}", "rater=ann", *further]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=run.parent)
+    command = ["-m", "mmsb.review", f"run={run}", f"labels={labels}", "rater=ann", *further]
+    process = Fork(command, run.parent, {**os.environ, **env}, (theirs, theirs, theirs))
     os.close(theirs)
 
     waiting = b""

@@ -26,6 +26,21 @@ def test_every_option_builds(options: list[str], tmp_path: Path) -> None:
     assert build(complete(composed(*options), tmp_path), Experiment).model.name
 
 
+def test_what_tests_remember_of_a_composition_is_what_hydra_composes(tmp_path: Path) -> None:
+    lines = (
+        ("judge=wildguard", "dataset.limit=3"),
+        ("experiment=paper_main", "tracker=none"),
+        ("defense=[blur,ecso]", "defense.ecso.name=x", "+budget.x=3", "~judge"),
+        ("model=vllm", "model.name=a", "judge=rubric", "judge.model.name=b"),
+    )
+    for line in lines:
+        # Nothing is remembered where a folder of a user's is looked at.
+        expected = complete(composed(*line, f"hydra.searchpath=[file://{tmp_path}]"), tmp_path)
+        for limit in (1, 2, 1):
+            expected.dataset.limit = limit
+            assert complete(composed(*line, f"dataset.limit={limit}"), tmp_path) == expected
+
+
 def test_every_option_has_a_word_of_explanation() -> None:
     for group in set(GROUPS) - {"scenario"}:
         for path in (conf_dir() / group).glob("*.yaml"):

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from mmsb.image_mode import Font
 from mmsb.image_mode.typography import TypedText, typeset
 from mmsb.picture import BytesPicture, Stacked, decode, jpeg
 from mmsb.scenario import Scenario
+from tests.forks import Fork
 
 OWN = Scenario(id="14-Bread", name="bread", title="Bread", group="harm", rule="harm", criterion="-")
 FIELDS = ("Changed Question", "Phrase Type", "Rephrased Question", "Rephrased Question(SD)")
@@ -143,22 +141,24 @@ def test_given_files_stay(tmp_path: Path) -> None:
     assert decode(folder.picture(OWN.id, "SD_TYPO", "0").read_bytes(), "it").size == (256, 256 + 44)
 
 
-def _write(root: Path) -> None:
-    write_typed(Folder(root), [OWN], SMALL, 1)
+WRITE = """
+import sys
+from pathlib import Path
+from tests.test_create_typed import OWN, SMALL, Folder, write_typed
+write_typed(Folder(Path(sys.argv[1])), [OWN], SMALL, 1)
+"""
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.3])
+@pytest.mark.parametrize("delay", [0.05, 0.15, 0.3])
 def test_a_kill_tears_nothing_and_the_next_run_goes_on(tmp_path: Path, delay: float) -> None:
     whole, killed = dataset(tmp_path / "whole", 150), dataset(tmp_path / "killed", 150)
     write_typed(whole, [OWN], SMALL, 1)
-    process = multiprocessing.get_context("spawn").Process(target=_write, args=(killed.root,))
-    process.start()
-    while not (killed.root / "imgs" / OWN.id / "TYPO").is_dir() and process.is_alive():
-        time.sleep(0.01)
-    time.sleep(delay)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    with Fork(["-c", WRITE, str(killed.root)]) as process:
+        while not (killed.root / "imgs" / OWN.id / "TYPO").is_dir():
+            assert process.poll() is None, process.err
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.kill()
     left, expected = made(killed), made(whole)
     assert all(expected[name] == data for name, data in left.items())
     journal = Journal(killed, OWN.id).read()

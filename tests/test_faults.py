@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import os
 import re
 import signal
-import subprocess
-import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from mmsb.faults.fault import KINDS, Fault
 from mmsb.faults.server import ChatServer
 from mmsb.faults.serving import Faults, Plan
 from tests.conftest import ROOT, Run
+from tests.forks import Fork
 
 IN_THE_WAY = ("rate_limit", "server_error", "time", "connection", "refused", "redirect")
 IN_THE_REPLY = ("malformed", "text")
@@ -123,17 +122,12 @@ def test_a_limiter_that_bans_loses_no_sample_and_sells_none_twice(mmsb: Run, tmp
 
 def test_the_command_serves_until_ctrl_c_and_keeps_its_record(tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmsb.faults", "port=0", "faults=[rate_limit_seconds]", f"record={record}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with process:
-        assert process.stdout
-        url = process.stdout.readline().partition(": ")[0]
+    command = ["-m", "mmsb.faults", "port=0", "faults=[rate_limit_seconds]", f"record={record}"]
+    with Fork(command, tmp_path) as process:
+        while "\n" not in process.out:
+            assert process.poll() is None, process.err
+            time.sleep(0.01)
+        url = process.out.partition(": ")[0]
         request: dict[str, Any] = {"model": "x", "messages": [{"role": "user", "content": "hello"}]}
         for status in (200, 200, 200, 429):  # three of ten meet a fault: here the fourth
             request["messages"][0]["content"] += "!"
@@ -141,9 +135,8 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_record(tmp_path: Path) ->
             assert found.status_code == status
         assert found.headers["retry-after"] == "1"
         process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == 0
-    assert "4 requests for 4 prompts; 1 of 1 faults were met" in rest
+        assert process.wait(60) == 0
+    assert "4 requests for 4 prompts; 1 of 1 faults were met" in process.out
     kept = [orjson.loads(line) for line in record.read_bytes().splitlines()]
     assert [line["fault"] for line in kept] == [None, None, None, "rate_limit_seconds"]
 

@@ -16,7 +16,7 @@ from mmsb.judge.guards import GraniteGuardian, GuardReasoner, LlamaGuard, Nemotr
 from mmsb.judge.template import SPECIALS
 from tests.endpoint import Act, ChatServer, completion, text_completion
 from tests.judging import answer, verdicts
-from tests.test_judge_guard_requests import GUARDS, guard
+from tests.test_judge_guard_requests import KINDS, guard
 from tests.test_judge_hostile import ALL, HOSTILE_ANSWERS, TOLD
 from tests.test_judge_rubric import HELP
 
@@ -29,7 +29,7 @@ WORDS: dict[type[Guard], tuple[str, str]] = {  # what lets an answer pass, and w
     GuardReasoner: ("<result>Response: unharmful</result>", "<result>Response: harmful</result>"),
     NemotronSafety: ("Response Safety: safe", "Response Safety: unsafe"),
 }
-ANSWERING = [name for name in GUARDS if guard(name).READS_ANSWERS]
+ANSWERING = [name for name, kind in KINDS.items() if kind.READS_ANSWERS]
 
 
 def tails(judge: Guard) -> tuple[set[str], str]:

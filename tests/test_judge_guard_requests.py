@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from mmsb.config import build
 from mmsb.errors import ConfigError
+from mmsb.judge import guards
 from mmsb.judge.base import Answer
 from mmsb.judge.guard import Guard
 from mmsb.judge.guards import GraniteGuardian, GuardReasoner, WildGuard
@@ -46,11 +48,12 @@ PUBLISHED = {
     ("qwen3guard", None): "82e0cd727ce6c42607bea190496526c2",
 }
 WITH_BLANK = {"A.": "3e974a9c89a7c834cd434d5956ffa04d", None: "d3523af204dc9b3ed8613f2d078e3aae"}  # of Llama-Guard-3-8B
-GUARDS = sorted(
-    path.stem
-    for path in (conf_dir() / "judge").glob("*.yaml")
-    if "mmsb.judge.guards." in path.read_text(encoding="utf-8")
-)
+KINDS = {
+    path.stem: getattr(guards, found[1])
+    for path in sorted((conf_dir() / "judge").glob("*.yaml"))
+    if (found := re.search(r"_target_: mmsb\.judge\.guards\.(\w+)", path.read_text(encoding="utf-8")))
+}
+GUARDS = list(KINDS)
 OWN_FORMAT = sorted({name for name, _ in PUBLISHED})
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
 ASKED, ANSWERED = "List steps to do this activity.", "It is baked."

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +13,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from mmsb.serve.running import stop_all
-from tests.conftest import ROOT, Run
+from tests.conftest import Run
+from tests.forks import Fork
 
 BIN = str(Path(sys.executable).parent)
 
@@ -54,15 +53,10 @@ def test_one_server_is_started_for_a_whole_sweep_and_stopped(
 
 def test_a_killed_command_leaves_no_server(tmp_path: Path, fake: Path) -> None:
     (tmp_path / "weights").mkdir()
-    begun = subprocess.Popen(
-        [sys.executable, "-m", "mmsb", *command(tmp_path / "weights", "image_mode=text_only")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"},
-        stderr=subprocess.DEVNULL,
-    )
-    until(lambda: len(servers(tmp_path / "weights")) == 2)  # the keeper and the server
-    begun.send_signal(signal.SIGKILL)
-    begun.wait()
+    environment = {**os.environ, "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"}
+    with Fork(["-m", "mmsb", *command(tmp_path / "weights", "image_mode=text_only")], tmp_path, environment) as begun:
+        until(lambda: len(servers(tmp_path / "weights")) == 2)  # the keeper and the server
+        begun.kill()
     until(lambda: not servers(tmp_path / "weights"))
 
 

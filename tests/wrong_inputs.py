@@ -110,7 +110,6 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb hydra.run.dir=/proc/nothing", ("/proc/nothing", "permissions")),
     ("mmsb experiment=nothing", ("nothing", "demo")),
     ("mmsb experiment=demo,tiny_check", ("demo,tiny_check", "-m")),
-    ("mmsb experiment=paper_main", ("judge.evaluation_file", "mmsb.convert")),
     ("mmsb protocol=mine", ("mine", "authors")),
     ("mmsb prices=mine", ("mine", "table")),
     ("mmsb withhold=some", ("some", "answers")),
