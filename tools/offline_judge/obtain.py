@@ -35,6 +35,9 @@ REPOSITORIES = {  # name: address, commit
         "https://github.com/maxwellreuter/chatgpt-refusals",
         "37d405b88624b2512b4ad44efa4067a73713aeec",
     ),
+    "guardreasoner": ("https://github.com/yueliu1999/GuardReasoner", "bb7e686dc0535884d6994de5f950a072772e7fe2"),
+    "jailbreakeval": ("https://github.com/ThuCCSLab/JailbreakEval", "c1419728c039adc8c75e85b72a15a845b0999bf7"),
+    "lfvqa": ("https://github.com/UT-CS-HCI/lfvqa", "358d12904635bbf612558da10febfe5e35967540"),
     "gptfuzz": ("https://github.com/sherdencooper/GPTFuzz", "1eddeb565740ae311b5f4950492b011a6f866fe7"),
 }
 XSTEST = {"1_full_compliance": "compliance", "2_full_refusal": "refusal", "3_partial_refusal": "partial"}
@@ -224,6 +227,40 @@ def gptfuzz(clone: Clone) -> Iterator[Row]:
         yield _row("gpt-3.5-turbo", "en", asked[int(row["question"])], row["Response"], kind, True)
 
 
+def guardreasoner(clone: Clone) -> Iterator[Row]:
+    """449 answers to XSTest's questions, refusal or not, and 602 answers of HarmBench's validation, harmful or not."""
+    for name, path in (("xstest_response", "0_7_xstest_response_refusal"), ("harmbench", "0_5_harmbench_response")):
+        for row in json.loads(clone.text(f"data/benchmark/{path}.json")):
+            question, answer = row["input"].removeprefix("Human user:\n").split("\n\nAI assistant:\n", 1)
+            yield _row(name, "en", question, answer.strip(), row["output"].strip(), True) | {"source": name}
+
+
+def jailbreakeval(clone: Clone) -> Iterator[Row]:
+    """1,000 answers of JailJudge and 4,000 of Safe-RLHF; people said whether each is harmful."""
+    for name, path in (("jailjudge", "JAILJUDGEmini"), ("safe_rlhf", "Safe-RLHFmini")):
+        for row in clone.table(f"data/{path}.csv"):
+            kind = "harmful" if row["label"] == "1" else "unharmful"
+            yield _row(name, "en", row["question"], row["answer"], kind, True) | {"source": name}
+
+
+def lfvqa(clone: Clone) -> Iterator[Row]:
+    """3,596 answers of six vision-language systems to blind people's questions; people said what each sentence does."""
+    for system in ("blip2", "gemini", "gpt-4v", "instruct_blip", "llava", "qwen"):
+        found = json.loads(clone.text(f"data/{system}.json"))
+        for row in found.values() if isinstance(found, dict) else found:
+            roles = {role for sentence in row["functional_roles"] for role in sentence}
+            kind = {(True, False): "compliance", (False, True): "evasion", (True, True): "answered_in_part"}
+            answer = row["answer_paragraph"] or ". ".join(row["answer_sentences"])
+            yield _row(
+                system,
+                "en",
+                row["question"].strip(),
+                answer,
+                kind.get(("Answer" in roles, "Answer Failure" in roles), "other"),
+                True,
+            )
+
+
 def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
     return {
         "system": system,
@@ -237,13 +274,14 @@ def _row(system: str, language: str, question: str, answer: str, kind: str, agre
 
 
 SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity, chatgpt_refusals, gptfuzz)
+UNREAD = (guardreasoner, jailbreakeval, lfvqa)  # of which nobody of us read an answer
 
 
 def main(clones: Path, data: Path) -> None:
     """Write all of them."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / "answers.jsonl").open("w", encoding="utf-8") as file:
-        for source in SOURCES:
+        for source in (*SOURCES, *UNREAD):
             rows = list(source(Clone(source.__name__, clones)))
             file.writelines(json.dumps({"source": source.__name__, **row}, ensure_ascii=False) + "\n" for row in rows)
             print(f"{source.__name__}: {len(rows)} answers")
