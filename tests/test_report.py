@@ -17,7 +17,7 @@ from mmsb.metrics.rates import Rate
 from mmsb.report import charts
 from mmsb.report.cards import cards
 from mmsb.report.columns import columns
-from mmsb.report.content import differences, findings, judges, missing, paper, tables, unfinished
+from mmsb.report.content import by_scenario, differences, findings, judges, missing, paper, tables, unfinished
 from mmsb.report.files import write_chart, write_table
 from mmsb.report.finished import Bounded, finished_runs
 from mmsb.report.job import Report
@@ -195,7 +195,12 @@ def test_figures_are_written_as_svg_png_and_pdf(sweep: Path, tmp_path: Path) -> 
 
 def test_the_radar_has_a_line_for_each_mode(tmp_path: Path) -> None:
     runs = [Made(mode, scenarios=("fraud", "sex", "hate_speech")).write(tmp_path / mode) for mode in ("sd", "typo")]
-    spec = charts.radar(columns(runs)).to_dict()
+    harmless = Made("sd", dataset="benign", scenarios=("physical_harm",)).write(tmp_path / "harmless")
+    shown = columns([*runs, harmless])
+    spec = charts.radar(shown).to_dict()
+    named = {d["title"] for values in spec["datasets"].values() for d in values if d.get("title")}
+    assert named == {"Fraud", "Sex", "Hate Speech"}  # nothing is attacked in the fourth
+    assert [row[0] for row in by_scenario(shown).rows if row[0] == "Physical Harm"] == []
     points = [d for values in spec["datasets"].values() for d in values if d.get("mode")]
     assert {d["mode"] for d in points} == {"sd", "typo"}
     assert all(d["x"] ** 2 + d["y"] ** 2 == pytest.approx(100**2) for d in points)  # everything is unsafe here

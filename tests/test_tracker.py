@@ -840,6 +840,7 @@ def test_a_finished_run_is_recorded_later_by_the_command(mmsb: Command, tmp_path
     traces = traced(output_dir, found)
     assert len(traces) == 2
     for trace in traces.values():
+        assert {span.span_type for span in trace.data.spans if span.name == "answer"} == {"CHAT_MODEL"}
         pictures = [
             part["image_url"]["url"]
             for span in trace.data.spans

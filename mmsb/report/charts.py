@@ -77,8 +77,9 @@ def heat_map(columns: Sequence[Column]) -> Any:
 
 def radar(columns: Sequence[Column]) -> Any:
     """The paper's radar: attack success on an axis for each scenario, a line for each image mode, a panel a system."""
-    titles = _titles(columns)
+    # Runs of test questions have scenarios of their own, in which nothing is attacked: axes without a point.
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
+    titles = _titles(rated)
     # Two axes enclose no area.
     if len(titles) < 3 or not rated:
         return None

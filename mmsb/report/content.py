@@ -43,9 +43,9 @@ def _incomplete(columns: Sequence[Column], keys: Iterable[str]) -> str:
 
 def by_scenario(columns: Sequence[Column]) -> Table:
     """Attack success of every run by scenario."""
-    titles = {name: title for column in columns for name, title in column.titles.items()}
     # Runs of harmless or test questions alone have no attack success.
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
+    titles = {name: title for column in rated for name, title in column.titles.items()}
     rows: list[list[Cell]] = [[title, *(c.run.rated(ASR.key(name)) for c in rated)] for name, title in titles.items()]
     caption = "Attack success rate in percent, with 95 % intervals."
     return Table(

@@ -39,6 +39,7 @@ class Traced:
         prices: what models cost.
         by_model: whether a model judged the answer.
         told_refusal: whether the judge said by itself if the answer refuses.
+        target: the name of the model that is measured.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Traced:
     prices: Prices | None = None
     by_model: bool = False
     told_refusal: bool = False
+    target: str = ""
 
     @property
     def failed(self) -> bool:
@@ -187,8 +189,7 @@ def _kind(traced: Traced, call: Mapping[str, Any]) -> str:
     """A defense's own helpers are guardrails; the target, asked by a defense or not, is a chat model."""
     if call["stage"] == "judge":
         return "EVALUATOR"
-    targets = {other["engine"] for other in traced.calls if other["stage"] == "answer" and other["role"] is None}
-    return "CHAT_MODEL" if call["role"] is None or call["engine"] in targets else "GUARDRAIL"
+    return "CHAT_MODEL" if call["role"] is None or call["engine"] == traced.target else "GUARDRAIL"
 
 
 def _messages(

@@ -61,7 +61,7 @@ def samples(
 ) -> Iterator[Traced]:
     """The chosen samples of a run with their calls, without what is withheld."""
     total, defenses = run.values["record"]["dataset"]["samples"], run.values["config"].get("defense") or {}
-    prices = recorded_prices(run.values["config"])
+    prices, target = recorded_prices(run.values["config"]), str(run.values["config"]["model"].get("name"))
     with CallsOf(run.folder) as calls:
         for number, (row, sample) in enumerate(zip(run.rows(), asked, strict=True)):
             assert row["id"] == sample.id
@@ -86,6 +86,7 @@ def samples(
                     prices,
                     bool(row["judge_reply"]) or any(c["stage"] == "judge" and c["counted"] for c in made_calls),
                     any(key in row["judge_details"] for key in JUDGES_REFUSALS),
+                    target,
                 )
 
 
