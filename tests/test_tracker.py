@@ -3,8 +3,6 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
-import multiprocessing
-import os
 import re
 import shutil
 import signal
@@ -46,6 +44,7 @@ from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sam
 from mmsb.ui.serving import Serving, free_port, serving
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
+from tests.forks import Fork
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -589,16 +588,20 @@ def test_results_do_not_change_by_a_byte_and_calls_stand_beside_them(mmsb: Comma
         assert not list(folder.glob(".calls*"))
 
 
-def log_in_own_process(folder: Path) -> str | None:
-    run, _ = finished_run(folder / multiprocessing.current_process().name)
-    name = multiprocessing.current_process().name
-    return MLflow(output_dir=folder, experiment=name).log(run, asked())
+LOGGING = """
+import sys
+from pathlib import Path
+from tests.test_tracker import MLflow, asked, finished_run
+folder, name = Path(sys.argv[1]), sys.argv[2]
+assert MLflow(output_dir=folder, experiment=name).log(finished_run(folder / name)[0], asked())
+"""
 
 
 def test_processes_that_start_at_once_share_a_fresh_store_beside_one_whose_making_was_killed(tmp_path: Path) -> None:
     killed_maker(tmp_path)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert all(pool.map(log_in_own_process, [tmp_path] * 2, chunksize=1))
+    processes = [Fork(["-c", LOGGING, str(tmp_path), name]) for name in ("one", "another")]
+    for process in processes:
+        assert process.wait(240) == 0, process.err
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
         assert store.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 2
         assert store.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -626,8 +629,8 @@ with StorePlace(folder, None).opened():
 
 def killed_maker(folder: Path) -> None:
     """Leave behind what a process leaves that is killed while it makes the store."""
-    done = subprocess.run([sys.executable, "-c", MAKER, str(folder)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    maker = Fork(["-c", MAKER, str(folder)])
+    assert maker.wait(240) == -signal.SIGKILL, maker.err
     assert not (folder / "mlflow.db").exists()
     assert (folder / mlflow_store.DRAFT).exists()
 
@@ -800,11 +803,9 @@ def test_a_long_run_shows_while_it_goes_on(tmp_path: Path, output_dir: Path, mon
 
 def test_a_long_run_that_is_killed_is_marked(tmp_path: Path, output_dir: Path) -> None:
     MLflow(output_dir=output_dir, experiment="live", traces="none").log(finished_run(tmp_path / "x")[0], asked())
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])}
-    process = subprocess.Popen([sys.executable, "-c", FOLLOWED, str(output_dir / "killed")], env=environment)
-    assert seen(output_dir, "killed", lambda run: "micro ASR" in run.data.metrics).info.status == "RUNNING"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with Fork(["-c", FOLLOWED, str(output_dir / "killed")]) as process:
+        assert seen(output_dir, "killed", lambda run: "micro ASR" in run.data.metrics).info.status == "RUNNING"
+        process.kill()
     assert seen(output_dir, "killed", lambda run: run.info.status != "RUNNING").info.status == "KILLED"
 
 
