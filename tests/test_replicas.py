@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -22,9 +23,9 @@ from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
 from mmsb.types import Outcome, Prompt, Response
-from tests.conftest import Run
-from tests.endpoint import ChatServer
+from tests.conftest import ROOT, Run
 from tests.small_diffusion import SIDE, save_small_sdxl
+from tests.test_launchers import ECHO, SWEEP
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -34,16 +35,24 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Ray's own processes
 ]
 
+# The first of all runs dies once, as a preempted one does.
+DIES = """\
+                if not Path("died").exists():
+                    Path("died").touch()
+                    os.kill(os.getpid(), 9)
+"""
+
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
-    """A cluster of two nodes of one core each."""
+    """A cluster of two nodes of one core and one GPU each."""
     from ray.cluster_utils import Cluster
 
     from mmsb.replicas.pool import end
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
+    # Ray believes what it is told, and hides from each task what is not its own: no GPU is needed for that.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1, num_gpus=1)
     os.environ["RAY_ADDRESS"] = cluster.address
     try:
         yield cluster
@@ -73,13 +82,19 @@ def pixels(drawn: Iterable[Drawn]) -> dict[str, bytes]:
     return {item.name: np.asarray(image).tobytes() for item, image in drawn if isinstance(image, Image.Image)}
 
 
-def test_runs_of_a_sweep_are_spread_over_the_nodes(mmsb_process: Run, tmp_path: Path, nodes: Any) -> None:
-    with ChatServer() as server:  # each run has a process of its own, and importing a local model takes seconds
-        model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "judge=refusal"]
-        cells = ["image_mode=text_only,typo,sd", "dataset.limit=1", "scenario=[fraud]", "tracker=none"]
-        done = mmsb_process(*model, *cells, "hydra/launcher=ray", "-m", RAY_ADDRESS=nodes.address)
+def test_runs_of_a_sweep_have_a_gpu_each_and_one_whose_process_dies_begins_again(
+    mmsb_process: Run, tmp_path: Path, nodes: Any
+) -> None:
+    (line,) = [line for line in ECHO.splitlines(keepends=True) if line.lstrip().startswith("yield")]
+    (tmp_path / "echoing.py").write_text("import os\nfrom pathlib import Path\n" + ECHO.replace(line, DIES + line))
+    there = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "RAY_ADDRESS": nodes.address}
+    done = mmsb_process(*SWEEP, "image_mode=text_only,typo,sd", "tracker=none", "hydra/launcher=ray", **there)
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.rglob("run.json"))) == 3
+    assert (tmp_path / "died").exists()
+    runs = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
+    assert len(runs) == 3
+    assert {run["record"]["environment"]["visible_gpus"] for run in runs} == {"0"}  # each node's one, no other
+    assert {run["metrics"]["n/failed"] for run in runs} == {0}
     assert "Sweep of 3 runs" in done.stdout
 
 
@@ -114,7 +129,11 @@ def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(
         name_or_path=str(save_small_sdxl(tmp_path / "sdxl")), width=SIDE, height=SIDE, steps=1, device="cpu"
     )
     orders = [tuple(Order(f"s/{n}{k}", "bread", n + k) for k in (0, 1)) for n in range(0, 8, 2)]
-    assert pixels(dataclasses.replace(drawer, replicas=2).draw(orders)) == pixels(drawer.draw(orders))
+    drawings = dataclasses.replace(drawer, replicas=2).draw(orders)
+    drawn = next(drawings)
+    kill_a_replica()
+    assert pixels([drawn, *drawings]) == pixels(drawer.draw(orders))
+    assert "a replica died" in capsys.readouterr().err
 
     replies = two.generate(batches)
     first = next(replies)
