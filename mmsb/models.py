@@ -16,9 +16,11 @@ from mmsb.convert.source import Files
 from mmsb.model.card import Card
 from mmsb.model.protocol import Protocol
 from mmsb.paths import PACKAGE, conf_dir
+from mmsb.terminal import print_table
 
 SETTINGS = ("preset", "setting", "source", "held against the authors' code")
 HEADINGS = ("preset", "route", "weights", "licence", "parameters", "files", "gated", "image fit")
+SHORT, WIDE = ("preset", "route", "parameters", "files", "here"), 120  # what a terminal of fewer columns has room for
 SOURCES = Path("checkpoints/sources")  # where mmsb.convert looks for published files
 TITLES = {True: "The systems of the benchmark's paper", False: "Other models"}
 INTRODUCTION = """# Models
@@ -165,14 +167,19 @@ def show(found: list[Preset]) -> None:
     from rich.table import Table
 
     # In a pipe there is no width to fit, and cut cells cannot be searched.
-    out = Console() if sys.stdout.isatty() else Console(width=200)
+    out = Console() if sys.stdout.isatty() else Console(width=400)
     for title, rows in sections(found):
         table = Table(title=title, title_justify="left", title_style="bold")
-        for heading in (*HEADINGS, "here"):
-            table.add_column(heading)
+        headings = (*HEADINGS, "here")
+        kept = [n for n, heading in enumerate(headings) if out.width >= WIDE or heading in SHORT]
+        for place in kept:
+            table.add_column(headings[place])
         for preset in rows:
-            table.add_row(*map(escape, (*preset.cells, preset.here)))
-        out.print(table)
+            cells = (*preset.cells, preset.here)
+            table.add_row(*(escape(cells[place]) for place in kept))
+        print_table(table, out)
+    if out.width < WIDE:
+        print(f"A terminal of {WIDE} columns shows their licences and where the weights come from.")
     print("Where the settings come from, and what was checked of each: docs/models.md")
     print("Weights that are not here: python -m mmsb.convert --help")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from mmsb.run import Run
 
 WIDTH_WHEN_PIPED = 120
 WHO = ("dataset", "image_mode", "model", "defense", "judge")
+BETWEEN = re.compile(r" (?![^\[]*\])")  # words of a heading, but not "[95 %]"
+BEFORE = re.compile(r" (?=\[)")  # an interval stays whole
 LEFT: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
 
 
@@ -30,6 +33,28 @@ def console() -> Console:
     # Rich wraps at 80 where nobody looks, and a table in a log is then broken in the middle.
     out = Console()
     return out if out.is_terminal else Console(width=WIDTH_WHEN_PIPED)
+
+
+def print_table(table: Table, out: Console | None = None) -> None:
+    """Print a table; where it is too wide, intervals go below their values and names break, but nothing is cut."""
+    shown = out or console()
+    needed = Measurement.get(shown, shown.options.update(max_width=10_000), table).maximum
+    if out is None and not shown.is_terminal:  # a log has room
+        shown = Console(width=max(needed, shown.width))
+    shown.print(_narrow(table) if needed > shown.width else table)
+
+
+def _narrow(table: Table) -> Table:
+    narrow = Table(
+        title=table.title, caption=table.caption, title_style=table.title_style, padding=0, show_lines=True, **LEFT
+    )
+    for column in table.columns:
+        right = column.justify == "right"
+        header = BETWEEN.sub("\n", str(column.header)) if right else column.header
+        narrow.add_column(header, justify=column.justify, no_wrap=right, overflow="fold")
+    for cells, row in zip(zip(*(column.cells for column in table.columns), strict=True), table.rows, strict=True):
+        narrow.add_row(*(BEFORE.sub("\n", str(cell)) for cell in cells), end_section=row.end_section)
+    return narrow
 
 
 def percent(rate: Rate | None) -> str:

@@ -8,10 +8,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from mmsb.console import say, tell
 from mmsb.layout import broken, fitted
 from mmsb.paths import PACKAGE
+from mmsb.terminal import print_table
 from mmsb.usage import usage
 
 COMMANDS = sorted(path.stem for path in (PACKAGE / "help").glob("*.txt"))
@@ -67,6 +70,24 @@ def test_words_are_broken_between_words_and_commands_are_not() -> None:
         "  answer",
         "  try: python -m mmsb.report runs=outputs/DATE",
     ]
+
+
+def test_a_table_that_is_too_wide_loses_nothing_and_breaks_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("scenario", title="T", caption="c")
+    table.add_column("change [95 %]", justify="right")
+    table.add_column("no label", justify="right")
+    table.add_row("Government Decision (policy)", "-28.4 [-37.1, -19.8]", "3", end_section=True)
+    table.add_row("All", "1.0 [0.5, 1.5]", "12")
+    print_table(table, Console(width=36))
+    narrow = capsys.readouterr().out
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 36
+    for whole in ("[-37.1, -19.8]", "[95 %]"):
+        assert whole in narrow
+    columns = zip(*(line.split("│") for line in narrow.splitlines() if line.startswith("│")), strict=True)
+    assert "GovernmentDecision(policy)All" in ["".join("".join(column).split()) for column in columns]
+    print_table(table, Console(width=100))
+    assert "-28.4 [-37.1, -19.8] │" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("print_", [say, tell])

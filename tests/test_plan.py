@@ -10,6 +10,7 @@ import pytest
 
 from mmsb.config import build
 from mmsb.errors import ConfigError, DataError
+from mmsb.metrics.significance import smallest_difference
 from mmsb.paths import conf_dir
 from mmsb.plan.planning import Plan
 from mmsb.plan.tables import print_plan
@@ -56,6 +57,16 @@ def test_a_wished_difference_that_can_be_seen_needs_no_more_questions() -> None:
     assert seen is not None
     (again,) = [one.needed for one in plan(f"difference={seen}").expected() if one.squares == 0.2]
     assert again == pytest.approx(1.0)
+
+
+def test_no_change_is_larger_than_all_that_changes() -> None:
+    """2 % of the questions bring no change of 5 points, however many they are; nor a tenth, in one of five repeats."""
+    rare = plan("difference=0.05").expected()[0]
+    assert rare.what.startswith("2 % ")
+    assert rare.needed is None
+    assert all(one.macro is None for one in plan("difference=0.01", "repeats=5").expected() if one.squares < 0.001)
+    for questions in range(100, 3_000, 100):
+        assert (smallest_difference(questions, 0.02, 0.02) or 0.0) <= 0.02
 
 
 def test_a_run_is_planned_with_from_its_own_clusters(tmp_path: Path) -> None:

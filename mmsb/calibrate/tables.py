@@ -16,7 +16,7 @@ from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.discrimination import Discrimination
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
-from mmsb.terminal import LEFT, console, inline
+from mmsb.terminal import LEFT, inline, print_table
 
 TITLES = {
     "all": "All",
@@ -55,8 +55,7 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
         report: of the calibration.
         drawn: the draw that the labels are of.
     """
-    out = console()
-    out.print(agreement_table(report))
+    print_table(agreement_table(report))
     whole = report.scopes.get("all")
     if whole:
         unsure_safe, unsure_unsafe = whole.unparsed
@@ -66,20 +65,20 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
     if report.open:
         tell(f"{report.open} answers are open (skipped, or their raters disagree evenly): they may be either")
     if report.discrimination:
-        out.print(discrimination_table(report.discrimination))
-        out.print(threshold_table(report.discrimination))
+        print_table(discrimination_table(report.discrimination))
+        print_table(threshold_table(report.discrimination))
     if report.pairs:
         pairs = {**report.pairs, "all together (alpha)": report.alpha}
-        out.print(kappa_table("Raters and judges, pair by pair", pairs))
+        print_table(kappa_table("Raters and judges, pair by pair", pairs))
     if report.members:
-        out.print(kappa_table("The run's panel, pair by pair", report.members))
+        print_table(kappa_table("The run's panel, pair by pair", report.members))
     for title, scopes, drifted in (
         ("ASR of the run, corrected for the judge's errors", report.asr, report.drifted),
         ("ASR of the other run, corrected", report.other_asr, {}),
         ("Difference, other run minus run, in points, corrected", report.difference, {}),
     ):
         if scopes:
-            out.print(corrected_table(title, scopes, drifted, NOT_LABELLED if report.own else NOT_CORRECTED))
+            print_table(corrected_table(title, scopes, drifted, NOT_LABELLED if report.own else NOT_CORRECTED))
     if report.asr and report.own and drawn:
         questions = sum(drawn.sizes.values())
         tell(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))

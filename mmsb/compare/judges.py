@@ -13,7 +13,7 @@ from mmsb.compare.runs import Compared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.significance import ALPHA
 from mmsb.report.sweep import lacking, told
-from mmsb.terminal import LEFT, console
+from mmsb.terminal import LEFT, print_table
 
 SENSITIVITY = (
     "Rank 1 has the highest rate. Against the first: under how many judges of both the difference has the sign that it "
@@ -106,7 +106,7 @@ def print_sensitivity(runs: Sequence[Compared], found: Sequence[Compare], metric
         cells = [_cell(one, judge, metric) for judge in judges]
         held = f"holds under {one.holds} of {one.judges}, significant under {one.significant}" if one.judges else ""
         table.add_row(", ".join(str(run.number) for run in one.runs.values()), *cells, held)
-    console().print(table)
+    print_table(table)
 
 
 def _cell(one: Sensitivity, judge: str, metric: Metric) -> str:

@@ -13,7 +13,7 @@ from mmsb.console import tell
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.paired import Difference
 from mmsb.scenario import official_scenarios
-from mmsb.terminal import LEFT, change, console, p_value
+from mmsb.terminal import LEFT, change, p_value, print_table
 
 AVERAGES = {
     "harm": "Harm scenarios",
@@ -36,7 +36,7 @@ def print_runs(runs: Sequence[Compared]) -> None:
         table.add_column(heading)
     for run in runs:
         table.add_row(str(run.number), escape(str(run.folder)), *(escape(run.settings.get(g, "-")) for g in groups))
-    console().print(table)
+    print_table(table)
     for key in differing(runs):
         # by number: paths are long, and the table above has them
         values = "; ".join(f"{run.number}: {run.settings.get(key, '-')}" for run in runs)
@@ -59,7 +59,7 @@ def print_changes(found: Sequence[Compare], metric: Metric) -> None:
         assert difference is not None  # a pair of runs that shares nothing was refused
         cells = [*_numbers(difference), str(one.found.pairs), str(sum(one.found.dropped.values()))]
         table.add_row(escape(pair(one)), *cells)
-    console().print(table)
+    print_table(table)
     for one in found:
         for text in remarks(one):
             tell(f"{pair(one)}: {text}")
@@ -104,7 +104,7 @@ def print_scenarios(one: Compare, metric: Metric) -> None:
             table.add_section()
         cells = [*_numbers(difference), str(difference.fell), str(difference.rose), str(difference.change.n)]
         table.add_row(escape(titles.get(difference.scope, difference.scope)), *cells)
-    console().print(table)
+    print_table(table)
 
 
 def _numbers(difference: Difference) -> list[str]:

@@ -16,7 +16,7 @@ from mmsb.create.records import ENDINGS, read_rows
 from mmsb.dataset.mm_safetybench import read_json
 from mmsb.errors import MmsbError
 from mmsb.prices import duration, money
-from mmsb.terminal import console
+from mmsb.terminal import console, print_table
 
 LETTERS_PER_TOKEN = 4.0  # of English text, roughly
 REPLY_TOKENS = 70  # of a key phrase's reply, as the benchmark's own records have it
@@ -32,7 +32,7 @@ def show_price(job: Create) -> None:
         # fetch, review, card and validate ask nobody and cost nothing but reading.
         todo, takes = PRICES[step](job) if step in PRICES else ("everything in the folder", "")
         table.add_row(step, todo, takes)
-    console().print(table)
+    print_table(table)
     if job.prices:
         console().print(f"prices of {job.prices.read}, {job.prices.source}", markup=False, soft_wrap=True)
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mmsb.create.folder import KINDS
 from mmsb.create.validate import Report
-from mmsb.terminal import console
+from mmsb.terminal import console, print_table
 
 
 def show_report(report: Report) -> None:
@@ -21,6 +21,6 @@ def show_report(report: Report) -> None:
         table.add_row(escape(name), *(f"{counts.get(column, 0):,}" for column in columns))
     table.add_section()
     table.add_row("all", *(f"{sum(c.get(column, 0) for c in report.counts.values()):,}" for column in columns))
-    console().print(table)
+    print_table(table)
     for line in report.lines:
         console().print(escape(line), soft_wrap=True, highlight=False)

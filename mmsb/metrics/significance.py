@@ -44,7 +44,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def smallest_difference(questions: float, squares: float) -> float | None:
+def smallest_difference(questions: float, squares: float, most: float = 1.0) -> float | None:
     """The smallest mean change that a two-sided test at 5 % finds with 80 % power.
 
     Solves d sqrt(n) = z_alpha sqrt(s) + z_power sqrt(s - d^2), normal approximation (Connor 1987).
@@ -52,6 +52,7 @@ def smallest_difference(questions: float, squares: float) -> float | None:
     Args:
         questions: paired questions; for an average over scenarios their effective number, see `effective`.
         squares: the mean squared change of a question; without repeats the share of questions that change.
+        most: the largest mean change there can be: all questions that change, one way.
 
     Returns:
         The change in (0, 1], or None where even a change of every question that changes would not be found: it would
@@ -63,13 +64,13 @@ def smallest_difference(questions: float, squares: float) -> float | None:
     inner = questions * arm**2 - (questions + Z_POWER**2) * (arm**2 - Z_POWER**2 * squares)
     found: float = (math.sqrt(questions) * arm + math.sqrt(max(inner, 0.0))) / (questions + Z_POWER**2)
     # no mean change is larger than all changes one way would make it
-    reached = found**2 <= squares and found <= 1 and questions * found >= FEWEST
+    reached = found**2 <= squares and found <= most and questions * found >= FEWEST
     return found if reached else None
 
 
-def needed(difference: float, squares: float) -> float | None:
+def needed(difference: float, squares: float, most: float = 1.0) -> float | None:
     """How many questions (effective ones) a mean change of `difference` needs; None where it cannot be that large."""
-    if difference**2 > squares:
+    if difference**2 > squares or difference > most:
         return None
     normal: float = ((Z_ALPHA * squares**0.5 + Z_POWER * (squares - difference**2) ** 0.5) / difference) ** 2
     return max(normal, FEWEST / difference)

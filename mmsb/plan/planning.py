@@ -113,7 +113,7 @@ class Plan:
             alike = f", each in one of {self.repeats} repeats" if self.repeats > 1 else ""
             return [
                 # One answer of r changes a question's mean by 1/r, and so its square by 1/r^2.
-                self._expected(f"{100 * s:.0f} % of the questions change{alike}", s / self.repeats**2)
+                self._expected(f"{100 * s:.0f} % of the questions change{alike}", s / self.repeats**2, s / self.repeats)
                 for s in CHANGING
             ]
         between, within = self.variances()
@@ -143,14 +143,14 @@ class Plan:
         within = min(fmean(chances), fmean(totals))
         return fmean(totals) - within, within
 
-    def _expected(self, what: str, squares: float) -> Expected:
+    def _expected(self, what: str, squares: float, most: float = 1.0) -> Expected:
         sizes = list(self.sizes.values())
-        wished = needed(self.difference, squares)
+        wished = needed(self.difference, squares, most)
         return Expected(
             what,
             squares,
-            smallest_difference(effective(sizes), squares),
-            smallest_difference(sum(sizes), squares),
+            smallest_difference(effective(sizes), squares, most),
+            smallest_difference(sum(sizes), squares, most),
             wished / effective(sizes) if wished is not None else None,
         )
 

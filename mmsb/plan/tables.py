@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from mmsb.plan.planning import Plan
-from mmsb.terminal import LEFT, console
+from mmsb.terminal import LEFT, print_table
 
 
 def print_plan(plan: Plan) -> None:
@@ -13,8 +13,8 @@ def print_plan(plan: Plan) -> None:
     sizes = plan.sizes
     where, counts = str(plan.run or plan.dataset.name), sizes.values()
     print(f"{where}: {sum(counts):,} questions in {len(sizes)} scenarios ({min(counts)} to {max(counts)} each)")
-    console().print(_differences(plan))
-    console().print(_widths(plan))
+    print_table(_differences(plan))
+    print_table(_widths(plan))
 
 
 def _differences(plan: Plan) -> Table:

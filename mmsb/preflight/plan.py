@@ -96,7 +96,7 @@ class Plan:
     def smallest(self) -> float | None:
         """The smallest change of the average over scenarios two runs show where a tenth of the questions change."""
         sizes = [run.sizes for run in self.runs if run.sizes]
-        found = [smallest_difference(effective(list(size.values())), CHANGED) for size in sizes]
+        found = [smallest_difference(effective(list(size.values())), CHANGED, CHANGED) for size in sizes]
         # The largest: what the least telling comparison shows, so that no pair of runs disappoints.
         return max((one for one in found if one), default=None)
 

@@ -17,7 +17,7 @@ from mmsb.prices import duration, money
 from mmsb.report.progress import Going, run_folders
 from mmsb.results import claimed
 from mmsb.run import short_name
-from mmsb.terminal import LEFT, console
+from mmsb.terminal import LEFT, print_table
 from mmsb.tracker.base import Sweep
 
 
@@ -50,7 +50,7 @@ class Status:
             for folder in folders:
                 table.add_row(*map(escape, self._row(folder)))
             notes += list(self._left(name, folders))
-        console().print(table)
+        print_table(table)
         for note in notes:
             tell(note)
 
