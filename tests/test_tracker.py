@@ -743,7 +743,7 @@ def passing_on(behind: str) -> Iterator[str]:
 
 
 def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged_later(
-    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run, _ = finished_run(tmp_path)
@@ -763,6 +763,7 @@ def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged
     assert (found.info.run_id, found.info.status, found.data.tags["mmsb.traces"]) == (cut.info.run_id, "FINISHED", "5")
     assert len(traced(output_dir, found)) == 5
     assert line == f"look at it: {uri}/#/experiments/{found.info.experiment_id}/runs?viewStateShareKey=mmsb"
+    assert "View run" not in capsys.readouterr().out  # what is told is one line, at the end
 
 
 FOLLOWED = """

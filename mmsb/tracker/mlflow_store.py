@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # of every run of a server that ends: ours are told once
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # an error is told by us, without its stack
     "GIT_PYTHON_REFRESH": "quiet",
