@@ -69,7 +69,7 @@ def comparable(experiment: Experiment, choices: Mapping[str, str], failed: int =
     """
     found = [*_data(experiment), *_asked(experiment), *_model(experiment, choices), *_judge(experiment.judge)]
     if failed:
-        found.append(f"answers: {failed} samples failed")
+        found.append(f"answers: {failed} sample{'s' * (failed > 1)} failed")
     return Comparability(tuple(found))
 
 

@@ -128,6 +128,7 @@ def test_the_demo_run_says_what_it_is(decided: Decided) -> None:
         "judge: refusal, the paper's is GPT-4 with the authors' prompts (judge=official)",
     )
     assert decided(failed=3) == ("answers: 3 samples failed",)
+    assert decided(failed=1) == ("answers: 1 sample failed",)
 
 
 def test_a_question_that_was_edited_is_found(decided: Decided, authors_data: Path, tmp_path: Path) -> None:

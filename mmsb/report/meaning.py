@@ -141,7 +141,8 @@ def _unknown(rated: Sequence[Finished], runs: Sequence[Finished], effects: Seque
     asked = max(int(run.metrics["n/total"]) for run in rated)
     yield f"other questions than these {asked:,}"
     if missing := max(not_rated(run.metrics) for run in rated):
-        yield f"up to {missing} answers a run that could not be rated (the bounds below the rates)"
+        answers = "one answer" if missing == 1 else f"{missing} answers"
+        yield f"up to {answers} a run that could not be rated (the bounds below the rates)"
     if SANDBOX in {choice.get("model") for choice in choices}:
         yield f"anything about real models, where the model is the sandbox {SANDBOX}"
 

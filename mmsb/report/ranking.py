@@ -63,9 +63,10 @@ def print_ranking(title: str, places: Sequence[Place]) -> None:
     """The places as a table; nothing for fewer than two."""
     if len(places) < 2:
         return
+    several = "both" if len(places) == 2 else f"all {len(places)}"
     caption = (
-        f"Averages over scenarios, %, with intervals that hold for all {len(places)} at once (Bonferroni). Places: "
-        "from the best to the worst that these intervals leave open."
+        f"Averages over scenarios, %, with intervals that hold for {several} at once (Bonferroni). Places: from the "
+        "best to the worst that these intervals leave open."
     )
     table = Table(title=f"Ranking by {title}", caption=caption, title_style="bold", **LEFT)
     for heading in ("run", title, "places"):
