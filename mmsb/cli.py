@@ -23,7 +23,7 @@ from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
 from mmsb.interrupts import twice_ends_now
-from mmsb.processes import end_at_once
+from mmsb.processes import end_at_once, end_quickly
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage
 
@@ -62,7 +62,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with twice_ends_now(), private(), raising() as trace:
+    with twice_ends_now() as listener, private(), raising() as trace:
         try:
             # Before Hydra sees them: it writes every argument into four files.
             refuse_secrets(given)
@@ -74,6 +74,8 @@ def run_command(
         except KeyboardInterrupt:
             say("Interrupted. Everything answered so far is stored; the same command goes on from here.")
             end_at_once(EXIT_INTERRUPTED)
+            if listener and listener.count:
+                end_quickly(EXIT_INTERRUPTED)
             return EXIT_INTERRUPTED
         except BrokenPipeError:  # who reads the output (`| head`) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,17 +22,17 @@ THE_END = b"\0"  # no signal has this number
 
 
 @contextmanager
-def twice_ends_now() -> Iterator[None]:
+def twice_ends_now() -> Iterator[Listener | None]:
     """Have a second Ctrl-C end this process; of no effect in any thread but the main one, which alone gets signals."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
     listener = Listener(*os.pipe())
     os.set_blocking(listener.writing, False)
     before = signal.set_wakeup_fd(listener.writing, warn_on_full_buffer=False)
     listener.start()
     try:
-        yield
+        yield listener
     finally:
         if not listener.count:  # else it listens on: the end of an interrupted process may hang too
             signal.set_wakeup_fd(before)
