@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast, dataclass_transform
@@ -28,6 +29,9 @@ TARGET_PACKAGES = ("mmsb",)
 SHOWN = 200  # characters of a wrong value
 MISSING = ("missing", "missing_argument")
 LISTS = ("tuple_type", "list_type")
+UNION = re.compile(
+    r"(literal|constrained|lax-or-strict|is-instance|tuple|list|function)[-\[]|(int|str|float|bool|none)$"
+)
 
 OmegaConf.register_new_resolver("mmsb.package", lambda path: str(PACKAGE / path), replace=True)
 # Cached like Hydra's `now`: all jobs of a sweep see one token, and two commands of one second see two.
@@ -100,7 +104,7 @@ def _called(kind: type, values: dict[str, Any], key: str) -> Any:
         raise
     except pydantic.ValidationError as error:
         allowed = [field.name for field in dataclasses.fields(kind)]
-        problems = [_problem(detail, key, allowed) for detail in error.errors()]
+        problems = list(dict.fromkeys(_problem(detail, key, allowed) for detail in error.errors()))
         lacking = [key for detail in error.errors() if detail["type"] in MISSING for key in [str(detail["loc"][-1])]]
         # Only where nothing else is wrong: what is missing is often missing because its name was mistyped beside it.
         if lacking and len(lacking) == len(problems):
@@ -116,7 +120,9 @@ def _called(kind: type, values: dict[str, Any], key: str) -> Any:
 
 
 def _problem(detail: Any, prefix: str, allowed: Sequence[str]) -> str:
-    key = ".".join(str(part) for part in (*filter(None, [prefix]), *detail["loc"]))
+    # Where one of several types is taken, pydantic tells of each, and says in the place which it tried.
+    place = [part for part in detail["loc"] if not UNION.match(str(part))]
+    key = ".".join(str(part) for part in (*filter(None, [prefix]), *place))
     if detail["type"] == "unexpected_keyword_argument":
         return f"{key} is not a setting; {suggestion(str(detail['loc'][-1]), allowed)}"
     if detail["type"] in MISSING:
@@ -125,6 +131,8 @@ def _problem(detail: Any, prefix: str, allowed: Sequence[str]) -> str:
     if detail["type"] in LISTS and isinstance(detail["input"], str):
         return f"{key}={detail['input'][:SHOWN]}: a list is meant, {key}=[{detail['input'][:SHOWN]}]"
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
+    if detail["type"] == "string_type" and isinstance(detail["input"], int | float):
+        return f"{key}={value}: a text is meant, '{key}=\"{value}\"'"
     return f"{key}={value}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmsb import targets
 from mmsb.errors import ConfigError
+from mmsb.paths import conf_dir
 from mmsb.secret import refuse_secrets_in
 
 if TYPE_CHECKING:
@@ -140,17 +142,31 @@ def refuse_unreadable(arguments: Sequence[str]) -> None:
     parser = OverridesParser.create()
     for argument in arguments:
         if "=" not in argument and not argument.startswith("~"):
-            raise ConfigError(
-                f"{argument!r} is no setting", "Settings are KEY=VALUE; a value with spaces is quoted: 'KEY=\"A B\"'."
-            )
+            raise ConfigError(f"{argument!r} is no setting", _meant(argument))
         try:
             parser.parse_override(argument)
         except HydraException as error:
-            reason = str(error).strip().splitlines()[-2:][0]
+            # What the grammar would have taken in its place are names of its tokens.
+            told = str(error).strip().splitlines()[-2:][0]
+            reason = "it ends too early" if "'<EOF>'" in told else re.sub(r" expecting \{.*", "", told)
             raise ConfigError(
                 f"{argument!r} cannot be read: {reason}",
                 "Quote a value that holds spaces, commas, brackets or quotes: 'KEY=\"VALUE\"'.",
             ) from error
+
+
+def _meant(word: str) -> str:
+    """What somebody may have meant by a word without "="."""
+    rule = "Settings are KEY=VALUE, without blanks; a value with spaces is quoted: 'KEY=\"A B\"'."
+    if word in (*ONE, *SEVERAL):
+        return f"{rule} Or give it a value: {word}=OPTION, one of {', '.join(options_of(word))}."
+    near = [f"{group}={word}" for group in (*ONE, *SEVERAL) if word in options_of(group)]
+    return f"Did you mean {' or '.join(near)}? {rule}" if near else rule
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group that are ours."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 def refuse_lists(overrides: Sequence[str]) -> None:

@@ -10,9 +10,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mmsb.config import suggestion
-from mmsb.config_rules import ONE, SEVERAL, nameless
+from mmsb.config_rules import ONE, SEVERAL, nameless, options_of
 from mmsb.errors import ConfigError, MmsbError
-from mmsb.paths import conf_dir
 
 ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError)
 
@@ -31,7 +30,7 @@ def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
         )
     reason = str(error).strip() or type(error).__name__
     if reason.startswith("Config group override must be"):  # Hydra does not say which
-        return ConfigError("a group cannot be set to null on the command line", "Take it out with a tilde: ~model")
+        return _null_group(arguments)
     return MmsbError(reason, "See the settings with --cfg job; HYDRA_FULL_ERROR=1 shows where this was met.")
 
 
@@ -48,11 +47,20 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
     if match := re.search(r"Missing mandatory value: ([\w.]+)", first):
         return ConfigError(f"no value for {match[1]}", f"Add {match[1]}=... to the command.")
     if match := re.search(r"Could not load '(\w+)/([\w/]+)'", first):  # of a list; Hydra names no options here
-        options = [path.stem for path in (conf_dir() / match[1]).glob("*.yaml")]
-        return _no_option(f"{match[1]}/{match[2]}", options)
+        return _no_option(f"{match[1]}/{match[2]}", options_of(match[1]))
     if isinstance(error.__cause__, OmegaConfBaseException):
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
     return ConfigError(first, "\n".join(hints) or "See the options with --help.")
+
+
+def _null_group(arguments: Sequence[str]) -> ConfigError:
+    """`image_mode=null`."""
+    groups = [key for key, _, value in (argument.partition("=") for argument in arguments) if value in ("null", "~")]
+    group = next((key for key in groups if key in (*ONE, *SEVERAL)), None)
+    if group is None:
+        return ConfigError("a group cannot be set to null on the command line", "Take it out with a tilde: ~model")
+    remedy = f"allowed: {', '.join(options_of(group))}; ~{group} takes it out"
+    return ConfigError(f"{group}=null: a group cannot be set to null", remedy)
 
 
 def _no_option(missing: str, options: Sequence[str]) -> ConfigError:

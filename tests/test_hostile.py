@@ -19,7 +19,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
@@ -62,6 +62,7 @@ ODD = [
     "",
     "{",
     "- !!python/name:os.system",
+    "? bread",
 ]
 ANY = st.sampled_from(ODD) | JSON.map(lambda value: dumped(value).decode()) | st.text(max_size=60)
 LOOSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -324,6 +325,7 @@ def test_any_checkpoint_is_read_or_refused_and_runs_nothing(
 
 @LOOSE
 @given(st.text(max_size=30))
+@example("bake\x85bread")
 def test_any_phrase_is_typed_or_refused(phrase: str) -> None:
     drawn = taken(lambda: TypedText(phrase, size=20, width=256).load())
     assert drawn is None or cast("Image.Image", drawn).width == 256
@@ -332,7 +334,20 @@ def test_any_phrase_is_typed_or_refused(phrase: str) -> None:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 CELLS = st.text(max_size=12) | st.sampled_from(
-    ["=1+1", "+cmd|' /C calc'!A0", "@x", "\t=1", "\\input{/etc/passwd}", "$x$", "|", "<script>", "\r\n=1", "%", "\0"]
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "@x",
+        "\t=1",
+        "\\input{/etc/passwd}",
+        "$x$",
+        "|",
+        "<script>",
+        "\r\n=1",
+        "a\rb",
+        "%",
+        "\0",
+    ]
 )
 
 

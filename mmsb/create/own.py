@@ -79,7 +79,7 @@ def read_own(path: Path) -> Own:
         raise DataError(f"own={path} is not valid YAML: {error}", "Correct the file.") from error
     try:
         # `Own()` for a list or a text: its errors name every key that is missing.
-        own = Own(**values) if isinstance(values, dict) else Own()  # type: ignore[call-arg]
+        own = Own(**{str(key): value for key, value in values.items()}) if isinstance(values, dict) else Own()  # type: ignore[call-arg]
     except pydantic.ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise ConfigError("\n".join(lines), "What a scenario file holds: python -m mmsb.create --help") from error

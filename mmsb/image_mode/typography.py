@@ -19,6 +19,7 @@ import PIL
 from PIL import Image, ImageDraw, ImageFont, features
 
 from mmsb.digest import digest
+from mmsb.errors import DataError
 from mmsb.font import default_font, font_digest, fonts_for, lacks
 from mmsb.picture import decode, jpeg
 
@@ -37,7 +38,12 @@ def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
 def _length(text: str, font: ImageFont.FreeTypeFont) -> float:
     """`ImageDraw.textlength` of a text in pixels."""
     # In mode "L", as `ImageDraw.textlength` asks for pictures in grey or colour: mode "1" has other widths.
-    return font.getlength(text, "L")
+    try:
+        return font.getlength(text, "L")
+    except RuntimeError as error:  # the layout library's, of controls that are no letters
+        raise DataError(
+            f"{text!r} cannot be typed: {error}", "Take the letters that cannot be seen out of the key phrase."
+        ) from error
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:

@@ -23,7 +23,7 @@ NEEDED = ("dataset", "scenario", "image_mode")  # to look at questions and pictu
 EXPLAINED = {
     "judge.evaluation_file": "evaluation.py of a checkout of the benchmark authors' repository",
     "judge.model.name": "the judging model; the paper's was gpt-4",
-    "dataset.root": "the authors' data/ folder",
+    "dataset.root": "the folder that holds its files; for MM-SafetyBench the authors' data/",
 }
 
 

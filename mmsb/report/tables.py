@@ -116,8 +116,9 @@ def text(cell: Cell) -> str:
 def plain(value: str) -> str:
     """A text that no spreadsheet takes for a formula, and no CSV reader for the end of the file."""
     # Some readers of CSV end at a NUL, and what follows it would be lost.
-    value = value.replace("\0", "\N{SYMBOL FOR NULL}")
-    return "'" + value if value.startswith(FORMULA) else value
+    harmless = "'" + value if value.startswith(FORMULA) else value
+    # A lone carriage return ends a row for who reads it, and Python quotes only the line ends that it writes.
+    return "\n".join(harmless.replace("\0", "\N{SYMBOL FOR NULL}").replace("\r\n", "\n").split("\r"))
 
 
 def _numbers(cell: Cell) -> list[Cell]:
