@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from benchmarks import create, demo, endpoint, local, resume, startup, traces
+from benchmarks import create, demo, endpoint, local, startup, traces
 from benchmarks.measure import Figure, show
 
 
 def measure() -> Iterator[Figure]:
     """All figures; `local` last, since it loads torch here, and a process inherits the peak memory of its parent."""
-    for part in (startup, demo, resume, endpoint, create, traces, local):
+    for part in (startup, demo, endpoint, create, traces, local):
         yield from part.measure()
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.endpoint
 
 A server on loopback that answers at once; 5,040 samples (the whole benchmark in three image modes) with pictures
-of 100 KB; every answer durable and judged offline. Both are whole processes, start-up included.
+of 100 KB; every answer durable and judged offline. All are whole processes, start-up included.
 """
 
 from __future__ import annotations
@@ -21,33 +21,69 @@ SAMPLES, MANY = 5_040, 50_000
 CONCURRENCY = 32
 
 
-def main_job(url: str, data: Path, folder: Path) -> Cost:
-    """Evaluate a dataset folder; outputs below `folder`."""
+def main_job(url: str, data: Path, folder: Path, *more: str) -> Cost:
+    """Evaluate a dataset folder; outputs below `folder`, `more` are further settings."""
     model = ["model=openai", "model.name=bench", f"model.base_url={url}", f"model.concurrency={CONCURRENCY}"]
     dataset = ["dataset=mm_safetybench", f"dataset.root={data}", "image_mode=sd"]
-    return run(["-m", "mmsb", *model, *dataset, "judge=refusal", "tracker=none"], folder)
+    return run(["-m", "mmsb", *model, *dataset, "judge=refusal", "tracker=none", *more], folder)
+
+
+def bare_client(url: str, data: Path, folder: Path, times: int = 1, judged: bool = False) -> Cost:
+    """Ask about each picture, so many times; `judged` sends each answer once more."""
+    return run(["-m", "benchmarks.bare", url, str(data), str(CONCURRENCY), str(times), str(int(judged))], folder)
+
+
+def both(url: str, data: Path, folder: Path, times: int, judged: bool, *more: str) -> tuple[Cost, Cost]:
+    """The bare client, and the main job with as many requests, one after the other.
+
+    Raises:
+        RuntimeError: the main job asked another number.
+    """
+    bare, job = bare_client(url, data, folder, times, judged), main_job(url, data, folder, *more)
+    wanted = SAMPLES * times * (1 + judged)
+    if f"bill: {wanted:,} calls" not in job.output:
+        raise RuntimeError(f"not {wanted:,} requests:\n{job.output[-2000:]}")
+    return bare, job
+
+
+def again(url: str, data: Path, folder: Path) -> Cost:
+    """The main job once more, with everything in the store.
+
+    Raises:
+        RuntimeError: something was asked.
+    """
+    cost = main_job(url, data, folder)
+    if "Nothing was asked" not in cost.output:
+        raise RuntimeError(f"the second run asked again:\n{cost.output[-2000:]}")
+    return cost
 
 
 def measure() -> Iterator[Figure]:
-    """Throughput, its ratio to the bare client, and memory."""
+    """Throughput, its ratio to the bare client, memory, and the same run again."""
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
         data = write_dataset(folder / "data", SAMPLES)
-        bare = run(["-m", "benchmarks.bare", url, str(data), str(CONCURRENCY)], folder)
-        job = main_job(url, data, folder)
+        bare, job = both(url, data, folder, 1, False)
         yield Figure("bare openai client", SAMPLES / bare.seconds, "requests/s")
         yield Figure("main job, stored and judged", SAMPLES / job.seconds, "samples/s")
-        yield Figure("main job / bare client", bare.seconds / job.seconds, "", ">= 0.7")
-        yield Figure("CPU, bare client", 1000 * bare.cpu_seconds / SAMPLES, "ms/request")
-        yield Figure("CPU, main job", 1000 * job.cpu_seconds / SAMPLES, "ms/sample")
-        yield Figure(f"peak memory, {SAMPLES:,} samples", job.megabytes, "MB", "<= 300")
+        yield Figure("main job / bare client, by the clock", bare.seconds / job.seconds, "", ">= 1.1")
+        own = bare.cpu_seconds / job.own_cpu_seconds
+        yield Figure("main job / bare client, by processor time of the process that asks", own, "", ">= 1.1")
+        yield Figure("the same, its judge's processes included", bare.cpu_seconds / job.cpu_seconds, "")
+        yield Figure(f"peak memory, {SAMPLES:,} samples", job.megabytes, "MB", "<= 130")
+        yield from finished(SAMPLES, again(url, data, folder), "2.5")
         many = folder / "many"
         many.mkdir()
         grown = main_job(url, write_dataset(many / "data", MANY), many)
-        yield Figure(f"peak memory, {MANY:,} samples", grown.megabytes, "MB", "<= 300")
-        again = main_job(url, many / "data", many)
-        yield Figure(f"peak memory, {MANY:,} samples that are all stored", again.megabytes, "MB", "<= 300")
-        yield Figure(f"{MANY:,} samples that are all stored, run again", again.seconds, "s")
+        yield Figure(f"peak memory, {MANY:,} samples", grown.megabytes, "MB", "<= 200")
+        yield from finished(MANY, again(url, many / "data", many), "12")
+
+
+def finished(samples: int, cost: Cost, bound: str) -> Iterator[Figure]:
+    """A finished run again."""
+    yield Figure(f"{samples:,} finished samples, run again", cost.seconds, "s", f"<= {bound}")
+    yield Figure("the same, processor time", cost.cpu_seconds, "s")
+    yield Figure("the same, peak memory", cost.megabytes, "MB", "<= 200")
 
 
 if __name__ == "__main__":

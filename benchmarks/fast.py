@@ -2,7 +2,8 @@
 
     python -m benchmarks.fast
 
-Whole processes, one after the other, against one server that answers at once. On a machine that others use too,
+Whole processes, one after the other, against one server that answers at once; Inspect AI in an environment of its own,
+which MMSB_INSPECT names. On a machine that others use too,
 processor time tells more than the clock: both are shown, and the load beside them.
 """
 
@@ -16,11 +17,16 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import endpoint, local
 from benchmarks.data import write_dataset
-from benchmarks.endpoint import CONCURRENCY, SAMPLES, main_job
-from benchmarks.measure import Figure, run, show
+from benchmarks.endpoint import CONCURRENCY, SAMPLES, both, main_job
+from benchmarks.measure import ROOT, Cost, Figure, run, show
 from benchmarks.server import serving
 
+INSPECT = "MMSB_INSPECT"  # in the environment: the Python that has it
+INSTALL = (
+    f"python -m venv inspect && inspect/bin/pip install inspect-ai openai && export {INSPECT}=$PWD/inspect/bin/python"
+)
 ANSWERS, FILES = 1_000_000, 5_000
 OPENED = """
 import resource, sys, time
@@ -35,27 +41,47 @@ assert len(shelf) == int(sys.argv[2])
 
 
 def measure() -> Iterator[Figure]:
-    """The bars, one after the other."""
-    yield from endpoint()
+    """The bars, one after the other; `local` last, since it loads torch here."""
+    yield from endpoint.measure()
+    yield from calls()
+    yield from inspect()
     yield from store()
+    yield from local.measure()
     yield Figure("load of the machine, on average over the last minute", os.getloadavg()[0], "")
 
 
-def endpoint() -> Iterator[Figure]:
-    """Asking an endpoint beside the bare client, and the same run once more."""
+def calls() -> Iterator[Figure]:
+    """Runs with more than one call a sample, beside the bare client with as many requests."""
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
         data = write_dataset(folder / "data", SAMPLES)
-        bare = run(["-m", "benchmarks.bare", url, str(data), str(CONCURRENCY)], folder)
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={url}")
+        more = (*judge, f"judge.model.concurrency={CONCURRENCY}", "output_dir=judged")
+        yield from beside("an LLM judge on the same server", *both(url, data, folder, 1, True, *more))
+        twice = ("defense=caption_then_answer", "output_dir=twice")
+        yield from beside("a defense of two calls", *both(url, data, folder, 2, False, *twice))
+
+
+def beside(what: str, bare: Cost, job: Cost) -> Iterator[Figure]:
+    """What the main job takes for each second of the bare client."""
+    yield Figure(f"{what}: time / the bare client's", job.seconds / bare.seconds, "", "<= 1.15")
+    yield Figure("the same, by processor time of the process that asks", job.own_cpu_seconds / bare.cpu_seconds, "")
+
+
+def inspect() -> Iterator[Figure]:
+    """The same questions through Inspect AI, where it is installed."""
+    python = os.environ.get(INSPECT)
+    if python is None:
+        print(f"beside Inspect AI: not measured. {INSTALL}", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as name, serving() as url:
+        folder = Path(name)
+        data = write_dataset(folder / "data", SAMPLES)
         job = main_job(url, data, folder)
-        again = main_job(url, data, folder)
-        yield Figure("main job / bare client, by the clock", bare.seconds / job.seconds, "", ">= 1.1")
-        own = bare.cpu_seconds / job.own_cpu_seconds
-        yield Figure("main job / bare client, by processor time of the process that asks", own, "", ">= 1.1")
-        yield Figure("the same, its judge's processes included", bare.cpu_seconds / job.cpu_seconds, "")
-        yield Figure(f"peak memory, {SAMPLES:,} samples", job.megabytes, "MB", "<= 112")
-        yield Figure(f"{SAMPLES:,} finished samples, run again", again.seconds, "s", "<= 2.5")
-        yield Figure("the same, processor time", again.cpu_seconds, "s")
+        peer = run([str(ROOT / "benchmarks" / "peer.py"), url, str(data), str(CONCURRENCY)], folder, python=python)
+        yield Figure("main job / Inspect AI, by the clock", peer.seconds / job.seconds, "", ">= 10")
+        yield Figure("the same, by processor time", peer.cpu_seconds / job.cpu_seconds, "")
+        yield Figure("peak memory of Inspect AI", peer.megabytes, "MB")
 
 
 def store() -> Iterator[Figure]:
