@@ -16,8 +16,8 @@ PICTURES = 64  # different ones; the samples share them through links
 SIDE = 310  # pixels of noise a side: about 100 KB as JPEG
 
 
-def write_dataset(folder: Path, samples: int) -> Path:
-    """Write `samples` questions over the 13 scenarios, each with a picture SD/{id}.jpg."""
+def write_dataset(folder: Path, samples: int, shared: bool = True) -> Path:
+    """Write `samples` questions over the 13 scenarios, each with a picture SD/{id}.jpg, of its own unless shared."""
     pictures = [_picture(folder / "pictures" / f"{i}.jpg", i) for i in range(PICTURES)]
     scenarios = official_scenarios()
     for place, scenario in enumerate(scenarios):
@@ -29,7 +29,11 @@ def write_dataset(folder: Path, samples: int) -> Path:
         images = folder / "imgs" / scenario.id / "SD"
         images.mkdir(parents=True)
         for i in range(count):
-            os.link(pictures[i % PICTURES], images / f"{i}.jpg")
+            if shared:
+                os.link(pictures[i % PICTURES], images / f"{i}.jpg")
+            else:  # what follows a JPEG's end is no part of the picture, and makes the file another one
+                own = pictures[i % PICTURES].read_bytes() + f"{scenario.id} {i}".encode()
+                (images / f"{i}.jpg").write_bytes(own)
     return folder
 
 

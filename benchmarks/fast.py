@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks import endpoint, local
 from benchmarks.data import write_dataset
 from benchmarks.endpoint import CONCURRENCY, SAMPLES, both, main_job
-from benchmarks.measure import ROOT, Cost, Figure, run, show
+from benchmarks.measure import Cost, Figure, run, show
 from benchmarks.server import serving
 
 INSPECT = "MMSB_INSPECT"  # in the environment: the Python that has it
@@ -28,6 +28,40 @@ INSTALL = (
     f"python -m venv inspect && inspect/bin/pip install inspect-ai openai && export {INSPECT}=$PWD/inspect/bin/python"
 )
 ANSWERS, FILES = 1_000_000, 5_000
+PEER = """
+import sys
+from pathlib import Path
+
+from inspect_ai import Task, eval
+from inspect_ai.dataset import Sample
+from inspect_ai.model import (
+    ChatMessageUser,
+    ContentImage,
+    ContentText,
+    GenerateConfig,
+    get_model,
+)
+from inspect_ai.scorer import includes
+
+
+def main(url: str, folder: Path, concurrency: int) -> None:
+    samples = [
+        Sample(
+            id=number,
+            input=[ChatMessageUser(content=[ContentImage(image=str(picture)), ContentText(text="What is in it?")])],
+            target="sorry",
+        )
+        for number, picture in enumerate(sorted(folder.glob("imgs/*/SD/*.jpg")))
+    ]
+    settings = GenerateConfig(max_connections=concurrency, max_tokens=512, temperature=0)
+    model = get_model("openai/bench", config=settings, base_url=url, api_key="none", responses_api=False)
+    [log] = eval(Task(dataset=samples, scorer=includes()), model=model, display="none", log_dir="logs", max_samples=64)
+    if log.status != "success":
+        sys.exit(f"{log.status}: {log.error}")
+
+
+main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+"""
 OPENED = """
 import resource, sys, time
 from pathlib import Path
@@ -54,7 +88,7 @@ def calls() -> Iterator[Figure]:
     """Runs with more than one call a sample, beside the bare client with as many requests."""
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
-        data = write_dataset(folder / "data", SAMPLES)
+        data = write_dataset(folder / "data", SAMPLES, shared=False)  # else a caption would answer for many
         judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={url}")
         more = (*judge, f"judge.model.concurrency={CONCURRENCY}", "output_dir=judged")
         yield from beside("an LLM judge on the same server", *both(url, data, folder, 1, True, *more))
@@ -78,7 +112,7 @@ def inspect() -> Iterator[Figure]:
         folder = Path(name)
         data = write_dataset(folder / "data", SAMPLES)
         job = main_job(url, data, folder)
-        peer = run([str(ROOT / "benchmarks" / "peer.py"), url, str(data), str(CONCURRENCY)], folder, python=python)
+        peer = run(["-c", PEER, url, str(data), str(CONCURRENCY)], folder, python=python)
         yield Figure("main job / Inspect AI, by the clock", peer.seconds / job.seconds, "", ">= 10")
         yield Figure("the same, by processor time", peer.cpu_seconds / job.cpu_seconds, "")
         yield Figure("peak memory of Inspect AI", peer.megabytes, "MB")
