@@ -223,7 +223,11 @@ def parent() -> str:
         listener.bind(place)
         listener.listen(64)
         command = [sys.executable, "-m", "tests.forks", "serve"]
-        environment = {**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # a thread of pyarrow's
+        alone = {
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
+            "OPENBLAS_NUM_THREADS": "1",
+        }  # no threads at imports
+        environment = {**os.environ, **alone}
         process = subprocess.Popen(command, stdin=listener.fileno(), cwd=ROOT, env=environment, start_new_session=True)
     atexit.register(shutil.rmtree, folder)
     atexit.register(process.wait)
