@@ -157,7 +157,7 @@ class Attack:
         refused = ended.output.count(self.scene.refuses) if self.scene.refuses else 0
         if sorted(ended.codes) != [0] * (8 - refused) + [1] * refused or refused == 8 or "Traceback" in ended.output:
             self.tally.wrong.append(f"{self.scene.name}: 8 at once: {ended.codes}: {ended.output[-800:]}")
-        self.check("8 starts at once", folder, before, 0)
+        self.check("8 starts at once", folder, before, 1)  # of what they claim at the same moment, some twice
 
     def losses(self, number: int, chance: random.Random) -> None:
         """One of Ray's processes dies at a random moment: the command ends as if none had."""
