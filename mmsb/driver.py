@@ -148,8 +148,11 @@ class Driver:
         self._under_way[key] = reply = asyncio.get_running_loop().create_future()
         try:
             # Of batches one process at a time has the ledger; and reading by rules is done sooner than waited for.
-            alone = shelf.claim(prompt.key) if counted and not getattr(engine, "batch", False) else nullcontext()
+            batch = getattr(engine, "batch", False)
+            alone = shelf.claim(prompt.key) if counted and not batch else nullcontext()
             async with alone:
+                if batch:  # it takes the ledger, and then knows what its last holder stored
+                    await self._session(engine, shelf)
                 if prompt.key in shelf:
                     outcome: Outcome = shelf.get(prompt.key)
                 else:

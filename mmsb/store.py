@@ -105,7 +105,7 @@ class Shelf:
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
         self._claims = Claims(folder)
-        self._read_new()
+        self.read_new()
 
     def __contains__(self, key: str) -> bool:
         return key in self._index
@@ -127,8 +127,7 @@ class Shelf:
         """
         async with self._claims.claim(key) as news:
             if news and key not in self:
-                with self._lock:
-                    self._read_new()
+                self.read_new()
             yield
 
     def get(self, key: str) -> Response:
@@ -191,11 +190,16 @@ class Shelf:
             self._pieces.close()
             self._index.clear()
 
-    def _read_new(self) -> None:
-        """Read what files hold that was not read yet, but what this shelf wrote itself."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            if self._writer is None or path != self._writer.path:
-                self._read(path)
+    def read_new(self) -> None:
+        """Take in what other processes stored since it was last read.
+
+        Raises:
+            StoreError: it is corrupt, or cannot be read.
+        """
+        with self._lock:
+            for path in sorted(self.folder.glob("*.jsonl")):
+                if self._writer is None or path != self._writer.path:
+                    self._read(path)
 
     def _read(self, path: Path) -> None:
         first = path not in self._read_to

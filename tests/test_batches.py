@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from mmsb.driver import Driver
 from mmsb.errors import ConfigError, ModelError
 from mmsb.model import batch_lines, batches
 from mmsb.model.ledger import Ledger
@@ -21,7 +22,7 @@ from mmsb.model.openai import OpenAI
 from mmsb.prices import batched
 from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Response
-from tests.asking import answered, named
+from tests.asking import Named, answered, named
 from tests.batching import BatchServer, ask_and_die, model
 from tests.conftest import Run
 
@@ -59,6 +60,23 @@ def test_answers_land_where_the_plain_endpoint_puts_them(server: BatchServer, tm
     assert asked(server, tmp_path, batch=False) == outcomes
     assert server.requests == []
     assert left(tmp_path, server.url) == []
+
+
+def test_what_another_process_stored_before_it_let_go_of_the_ledger_is_not_submitted_again(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    store, engine = Store(tmp_path), model(server.url)
+    assert len(store.shelf(engine)) == 0  # read before the other one's answers come
+    first = asked(server, tmp_path)
+    counted: list[str] = []
+
+    async def ask(prompt: Named) -> tuple[str, Outcome]:
+        return prompt.id, await driver.call(engine, prompt)
+
+    with Driver(store, [engine], count=lambda name, outcome: counted.append(name)) as driver:
+        assert dict(driver.run([named(text, text) for text in TEXTS], ask)) == first
+        assert driver.asked == 0
+    assert (len(server.batches), counted) == (1, [])
 
 
 STEPS = [

@@ -22,7 +22,7 @@ from mmsb.report.files import write_chart, write_table
 from mmsb.report.finished import Bounded, finished_runs
 from mmsb.report.job import Report
 from mmsb.report.page import figures, write_page
-from mmsb.report.pictures import Recorded, original, small
+from mmsb.report.pictures import Pictures, Recorded, original, small
 from mmsb.report.sweep import effects
 from mmsb.report.tables import Change, Table
 from mmsb.results import FILE, read_rows
@@ -253,6 +253,19 @@ def test_a_thumbnail_is_the_picture_made_small(sweep: Path) -> None:
     expected = whole.resize(thumbnail.size)
     pairs = zip(expected.tobytes(), thumbnail.tobytes(), strict=True)
     assert sum(abs(a - b) for a, b in pairs) / len(expected.tobytes()) < 4  # of 255
+
+
+def test_a_thumbnail_that_a_power_cut_left_empty_or_torn_is_made_again(sweep: Path, tmp_path: Path) -> None:
+    (run,) = columns([sweep / "2"])
+    row = next(read_rows(run.rows))
+    thumbnails = Pictures(run.run, tmp_path)
+    name = thumbnails.thumbnail(row)
+    assert name is not None
+    whole = (tmp_path / name).read_bytes()
+    for left in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        (tmp_path / name).write_bytes(left)
+        assert thumbnails.thumbnail(row) == name
+        assert (tmp_path / name).read_bytes() == whole
 
 
 def test_a_picture_that_is_not_the_one_shown_is_not_shown(sweep: Path, tmp_path: Path) -> None:

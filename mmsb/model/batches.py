@@ -72,6 +72,8 @@ class Batches:
             ModelError: another run does.
         """
         self._ledger.__enter__()
+        # Who had the ledger until now may have stored answers since this run read the shelf.
+        self._shelf.read_new()
         for record in self._ledger.records():
             # Before the first prompt comes: one that is in a batch of an earlier run must not be submitted once more.
             self._known.update(record.keys)

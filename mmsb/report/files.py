@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +13,19 @@ from mmsb.report.tables import Table
 
 Format = Literal["svg", "png", "pdf"]
 SCALE = 2  # of PNG: 144 dots per inch
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only one that writes a page into a folder; who comes second waits, and writes the same once more."""
+    # A folder's page is several files, which two commands at once would mix, or take from under each other.
+    # The folder itself is locked: a file for it would be shared with the page.
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def svg(chart: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from mmsb.report import charts, drawing, tradeoff_charts
 from mmsb.report.cards import cards
 from mmsb.report.columns import FACETS, Column, named
 from mmsb.report.content import findings, tables
-from mmsb.report.files import svg
+from mmsb.report.files import alone, svg
 from mmsb.report.finished import Finished
 from mmsb.report.pictures import Pictures
 from mmsb.report.sweep import Effect, effects
@@ -73,6 +74,14 @@ def write_page(
     Returns:
         The page's path.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _written(runs, folder, withhold, form, packages, live)
+
+
+def _written(
+    runs: Sequence[Finished], folder: Path, withhold: Withhold, form: Form, packages: Sequence[str], live: bool
+) -> Path:
     columns = named(runs)
     whole = form == "file" or (form == "auto" and one_file(runs))
     _clear(folder, whole, withhold)
@@ -99,6 +108,8 @@ def write_page(
             **own_parts((*SCRIPTS, *LIVE_SCRIPTS) if live else SCRIPTS),
         ):
             file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # a power cut leaves the old page or the new one, and no half of it
     draft.replace(folder / FILE)  # who has the page open reads the old one to its end
     if not any((folder / PICTURES).iterdir()):
         (folder / PICTURES).rmdir()

@@ -76,7 +76,7 @@ class Pictures:
         if not isinstance(identity, str) or not identity.isalnum():
             return None
         path = self.into / f"{identity}.webp"
-        if path.exists():
+        if _is_whole(path):
             return path.name
         try:
             picture = original(self._finished, row) if self._at_hand else None
@@ -111,6 +111,17 @@ def small(picture: Picture) -> Image.Image:
     whole = thumbnail(picture, WIDTH)
     whole.thumbnail((WIDTH, TALLEST))
     return whole
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a thumbnail is there and has the length that it says: after a power cut it may be empty or torn."""
+    # Thousands of them are not brought to the disk one by one, which would take longer than to make them.
+    try:
+        with path.open("rb") as file:
+            kind, length = file.read(4), int.from_bytes(file.read(4), "little")
+            return kind == b"RIFF" and length + 8 == os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return False
 
 
 def _write(image: Image.Image, path: Path) -> None:
