@@ -52,7 +52,7 @@ def test_what_is_missing_is_listed_with_origin_size_and_licence(mmsb: Callable[.
 def test_a_run_without_the_weights_says_how_to_get_them(
     mmsb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsb.preflight.engines.free", lambda model: (1e12, "memory"))  # whatever this machine has
+    monkeypatch.setattr("mmsb.preflight.memory.free", lambda model: (1e12, "memory"))  # whatever this machine has
     ran = mmsb("model=minigpt4", "image_mode=sd_typo", "scenario=fraud", "dataset.limit=1", "tracker=none")
     assert ran.returncode == 1
     lines = ran.stderr.strip().splitlines()

@@ -53,8 +53,10 @@ def needed(name: str, seen: set[str]) -> Iterator[str]:
 
 def licence(name: str) -> str:
     about = importlib.metadata.metadata(name)
+    # By get_all: whether a header that is not there is None or a KeyError depends on who read the metadata.
     classes = " ".join(one for one in about.get_all("Classifier", []) if one.startswith("License"))
-    return SAID_ELSEWHERE.get(name) or f"{about['License-Expression'] or ''} {classes} {(about['License'] or '')[:80]}"
+    told = " ".join(one[:80] for key in ("License-Expression", "License") for one in about.get_all(key, []))
+    return SAID_ELSEWHERE.get(name) or f"{told} {classes}"
 
 
 def test_what_the_package_needs_has_a_licence_that_allows_it() -> None:

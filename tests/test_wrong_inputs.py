@@ -17,6 +17,7 @@ def test_there_are_enough() -> None:
     assert len({command for command, _ in WRONG}) == len(WRONG) >= 120
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # of runpy, in place of a fresh process
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(("command", "said"), WRONG, ids=[command for command, _ in WRONG])
 def test_a_wrong_input_is_told(
