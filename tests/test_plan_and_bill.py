@@ -131,8 +131,9 @@ def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Pa
 
 
 def test_a_plan_beyond_the_limit_is_refused_where_nobody_can_confirm_it(mmsb: Run, tmp_path: Path) -> None:
-    with ChatServer() as server:
-        command = asks(server, DEAR, "image_mode=text_only", "budget.confirm=1")
+    with ChatServer(delay=0.02) as server:
+        # One at a time: what is under way when the money is spent still comes, and sixteen at a time would be all.
+        command = asks(server, DEAR, "image_mode=text_only", "model.concurrency=1", "budget.confirm=1")
         refused = mmsb(*command)
         assert not server.requests
         assert not list(tmp_path.iterdir())
