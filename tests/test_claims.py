@@ -64,6 +64,23 @@ def test_an_answer_that_came_after_the_store_was_opened_is_read_not_asked_for(tm
     assert server.attempts == {"late": 1}
 
 
+def test_news_is_not_lost_on_a_claim_for_what_is_known(tmp_path: Path) -> None:
+    model = OpenAI(name="x", api_key_env=None)
+    ours, theirs = Store(tmp_path).shelf(model), Store(tmp_path).shelf(model)
+    known, next_one = Prompt("known").key, Prompt("next").key
+    theirs.add(known, Response("a"))
+    ours.read_new()
+    theirs.add(next_one, Response("b"))
+
+    async def claims() -> bool:
+        async with ours.claim(known):
+            pass
+        async with ours.claim(next_one):
+            return next_one in ours
+
+    assert asyncio.run(claims())
+
+
 def test_what_the_first_could_not_get_is_asked_again_by_the_second(tmp_path: Path) -> None:
     def act(text: str, attempt: int) -> Act:
         refused = error(400, "not now")
