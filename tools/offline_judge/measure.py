@@ -307,12 +307,16 @@ PARTS = {
 }
 
 
+def keep(data: Path, part: str, figures: Mapping[str, Any]) -> None:
+    """Add a part's figures to DATA/measured.json; those of other parts stay."""
+    path = data / "measured.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, part: figures}, indent=1) + "\n")
+
+
 def main(data: Path, part: str) -> None:
     """Measure one part and add it to the file."""
-    path = data / "measured.json"
-    measured = PARTS[part](data)
-    figures = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**figures, part: measured}, indent=1) + "\n")
+    keep(data, part, PARTS[part](data))
 
 
 if __name__ == "__main__":

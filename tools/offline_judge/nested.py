@@ -24,7 +24,7 @@ from mmsb.judge.clauses import clauses_of
 from mmsb.judge.dense import given, rules_say
 from tools.offline_judge.examples import Row, trained_on
 from tools.offline_judge.fit import softmax
-from tools.offline_judge.measure import COMPLIED, calibration_error, found_at, share, shifted
+from tools.offline_judge.measure import COMPLIED, calibration_error, found_at, keep, share, shifted
 from tools.offline_judge.train import SOURCES, english_matrices, english_rows, with_ours
 
 Flags = NDArray[np.bool_]
@@ -165,11 +165,9 @@ def nested(data: Path) -> dict[str, Any]:
 
 def main(data: Path) -> None:
     """Add them to DATA/measured.json."""
-    path = data / "measured.json"
-    measured = json.loads(path.read_text()) if path.exists() else {}
-    measured["nested"] = nested(data)
-    path.write_text(json.dumps(measured, indent=1) + "\n")
-    print(json.dumps(measured["nested"], indent=1))
+    figures = nested(data)
+    keep(data, "nested", figures)
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

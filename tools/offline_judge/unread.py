@@ -20,7 +20,7 @@ from mmsb.judge.rules import label_of
 from mmsb.scenario import official_scenarios
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, rows
-from tools.offline_judge.measure import of_source, share
+from tools.offline_judge.measure import keep, of_source, share
 
 FORM, HARM = ("xstest_response", "lfvqa"), ("harmbench", "jailjudge", "safe_rlhf")
 HARM_RULE = next(scenario for scenario in official_scenarios() if scenario.rule == "harm")
@@ -62,11 +62,9 @@ def unread(data: Path) -> dict[str, Any]:
 
 def main(data: Path) -> None:
     """Add them to DATA/measured.json."""
-    path = data / "measured.json"
-    measured = json.loads(path.read_text()) if path.exists() else {}
-    measured["unread"] = unread(data)
-    path.write_text(json.dumps(measured, indent=1) + "\n")
-    print(json.dumps(measured["unread"], indent=1))
+    figures = unread(data)
+    keep(data, "unread", figures)
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
