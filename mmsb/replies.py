@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -17,6 +17,23 @@ SHOWN_BYTES = 2000  # of a malformed reply
 
 class Malformed(Exception):
     """A reply that is not what the endpoint's protocol says."""
+
+
+class Refused(Exception):
+    """A reply that is no success.
+
+    Attributes:
+        status: of HTTP.
+        headers: their names in any case.
+        error: what the body says of it: its "error" where it has one, else the whole; text where it is no JSON.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Read the body as far as it can be read."""
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.headers = headers
+        self.error = _error_in(body)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -195,6 +212,15 @@ def _mended(content: bytes) -> bytes:
         return clean(json.dumps(json.loads(text.removeprefix("\ufeff"), strict=False), ensure_ascii=False)).encode()
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from error
+
+
+def _error_in(body: bytes) -> object:
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found.get("error", found) if isinstance(found, dict) else found
 
 
 def shown_bytes(content: bytes) -> str:

@@ -148,11 +148,18 @@ def test_failed_lines_are_failures_with_a_reason_and_asked_again(server: BatchSe
         "late": {"response": None, "error": {"code": "batch_expired", "message": "too late"}},
         "gone": None,
         "odd": {"response": {"status_code": 200, "body": {"choices": []}}, "error": None},
+        "told": {"response": {"status_code": 200, "body": {"error": {"message": "busy", "code": 429}}}, "error": None},
         "filtered": refused(400, message="no", code="content_policy_violation"),
     }
     outcomes = asked(server, tmp_path, [*TEXTS, *server.lines])
     causes = {text: outcome.cause for text, outcome in outcomes.items() if isinstance(outcome, Failure)}
-    assert causes == {"bad": "http_400", "late": "batch_expired", "gone": "batch_expired", "odd": "malformed"}
+    assert causes == {
+        "bad": "http_400",
+        "late": "batch_expired",
+        "gone": "batch_expired",
+        "odd": "malformed",
+        "told": "rate_limit",
+    }
     filtered = outcomes["filtered"]
     assert isinstance(filtered, Response)
     assert filtered.finish == "content_filter"

@@ -39,10 +39,9 @@ from mmsb.image_mode import ImageMode
 from mmsb.image_mode.typography import TypedText
 from mmsb.judge.template import rendered
 from mmsb.labels.file import read_labels
-from mmsb.model.http import Refused
 from mmsb.model.request_errors import malformed, refused
 from mmsb.picture import FORMATS, decode, media_type
-from mmsb.replies import Malformed
+from mmsb.replies import Malformed, Refused
 from mmsb.report.tables import FORMULA, Table
 from mmsb.scenario import official_scenarios
 from mmsb.schemas import parse_run

@@ -20,10 +20,10 @@ from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.flow import gather
 from mmsb.model.governor import Breaker
-from mmsb.model.http import Refused
 from mmsb.model.openai import OpenAI
 from mmsb.model.request_errors import refused, retry_after
 from mmsb.picture import BytesPicture
+from mmsb.replies import Refused
 from mmsb.serve.settings import Server
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
@@ -57,6 +57,8 @@ def test_every_prompt_is_answered_or_failed_whatever_the_server_does() -> None:
         "garbage": GARBAGE,
         "empty": Act(body={**completion("x"), "choices": []}),
         "aborted": Act(body=completion("half", "abort")),
+        "told": Act(body={"error": {"message": "busy", "code": 429}}),
+        "gone": Act(body={**completion("half", "error"), "error": {"message": "worker died", "code": 502}}),
     }
 
     def act(text: str, attempt: int) -> Act | None:
@@ -75,9 +77,19 @@ def test_every_prompt_is_answered_or_failed_whatever_the_server_does() -> None:
         "garbage": "malformed",
         "empty": "malformed",
         "aborted": "malformed",
+        "told": "rate_limit",
+        "gone": "http_502",
     }
     assert server.attempts["fine 7"] == 1
     assert server.most <= 8
+
+
+def test_a_malformed_reply_after_busy_ones_is_no_reason_to_give_up() -> None:
+    acts = [error(503, "starting", retry_after="0")] * 3 + [GARBAGE] * 2
+    with ChatServer(act=lambda _, attempt: acts[attempt - 1] if attempt <= len(acts) else None) as server:
+        outcomes = asked(server, ["a"])
+    assert isinstance(outcomes["a"], Response)
+    assert server.attempts["a"] == 6
 
 
 def answer(text: str, like: Outcome) -> Response:

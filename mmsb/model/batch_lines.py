@@ -18,8 +18,8 @@ import msgspec
 from mmsb.errors import DataError, StoreError
 from mmsb.model.chat import filtered
 from mmsb.model.endpoint import unsent
-from mmsb.model.request_errors import READ, RequestError
-from mmsb.replies import Malformed, shown_bytes
+from mmsb.model.request_errors import READ, RequestError, refused
+from mmsb.replies import Malformed, Refused, shown_bytes
 from mmsb.secret import blotted, without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -113,6 +113,9 @@ def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | 
         except Malformed as malformed:
             # Stored as nothing: the next run submits this prompt again.
             return _failure("malformed", str(malformed), key)
+        except Refused as reply:
+            met = refused(reply, key)
+            return Failure(met.cause, met.message)
     if response is not None and not error:
         body = msgspec.json.decode(response.body)
         error = body.get("error", body) if isinstance(body, dict) else {"message": str(body)}

@@ -18,7 +18,7 @@ import orjson
 
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
-from mmsb.replies import Choice, Malformed, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
+from mmsb.replies import Choice, Malformed, Refused, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
 from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
 # Whatever else a server says is a normal end: "eos", "tool_calls" and the like are spelled by each in its own way.
@@ -93,7 +93,8 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     (`message.refusal`) is the text. No content is an empty answer. `how` says which probabilities were asked for.
 
     Raises:
-        Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
+        Refused: an error that names its status in place of an answer.
+        Malformed: not JSON, no choices, another error, or a server that gave up half way.
     """
     chat = parse_chat(body)
     choice, usage = first_choice(chat.choices, chat.error, body), chat.usage or Usage()
@@ -113,11 +114,16 @@ def first_choice(choices: Sequence[AnyChoice] | None, error: object, body: bytes
     """The answer of a chat or of a completion; None where a content filter refused the request.
 
     Raises:
-        Malformed: no choices, an error in place of an answer, or a server that gave up half way.
+        Refused: an error that names its status in place of an answer.
+        Malformed: no choices, another error, or a server that gave up half way.
     """
     if filtered(error):
         return None
     if not choices or choices[0].finish_reason in BROKEN_FINISHES:
+        # A gateway that has begun to reply can only tell in the body what the server behind it said (OpenRouter).
+        code = error.get("code") if isinstance(error, Mapping) else None
+        if isinstance(code, int) and 400 <= code < 600:
+            raise Refused(code, {}, body)
         raise Malformed(f"not an answer: {shown_bytes(body)}")
     return choices[0]
 

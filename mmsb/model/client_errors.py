@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import openai
 
-from mmsb.model.http import Refused
 from mmsb.model.request_errors import RequestError, lost, refused
+from mmsb.replies import Refused
 
 
 def client_error(error: openai.APIError, key: str | None) -> RequestError:

@@ -53,7 +53,8 @@ def read_completion(body: bytes, how: How) -> Response:
     """A completion as a Response.
 
     Raises:
-        Malformed: not JSON, no choices, an error in place of an answer, or a server that gave up half way.
+        Refused: an error that names its status in place of an answer.
+        Malformed: not JSON, no choices, another error, or a server that gave up half way.
     """
     completion = parse_completion(body)
     choice, usage = first_choice(completion.choices, completion.error, body), completion.usage or Usage()

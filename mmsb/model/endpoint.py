@@ -23,13 +23,13 @@ from mmsb.model.chat import TooLarge, filtered
 from mmsb.model.governor import Breaker, Gate
 from mmsb.model.hedge import hedged
 from mmsb.model.hopeless import hopeless
-from mmsb.model.http import Client, Refused
+from mmsb.model.http import Client
 from mmsb.model.limits import Limits, Shared
 from mmsb.model.pace import Estimate, Pace
 from mmsb.model.request_errors import RequestError, lost, malformed, refused
 from mmsb.model.route import Route, Servers
 from mmsb.picture import FilePicture
-from mmsb.replies import Malformed
+from mmsb.replies import Malformed, Refused
 from mmsb.secret import without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -155,8 +155,8 @@ class Requests:
                 self._servers,
                 self._settings.hedge_after,
             )
-        except RequestError:
-            route.failed()
+        except RequestError as met:
+            route.failed(met.cause)
             raise
 
     async def _noted(self, endpoint: Endpoint, body: bytes, prompt: Prompt) -> Response:
@@ -223,7 +223,8 @@ class Requests:
         if met.unreachable and servers.heard is None:
             # Of the servers, not of this prompt: once they are only probed, one prompt's third try comes late.
             return servers.failing_for >= START_SECONDS
-        if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
+        # Not attempts: what a busy server turned away cost nothing, and says nothing of the next reply.
+        if route.malformed >= MALFORMED_TRIES:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
 

@@ -6,9 +6,8 @@ costs several times what the request itself does.
 
 from __future__ import annotations
 
-import json
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.metadata import version
 from os import environ
@@ -18,28 +17,11 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from mmsb.errors import ConfigError
-from mmsb.replies import Malformed
+from mmsb.replies import Malformed, Refused
 
 REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
 IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
 ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}  # as OpenAI's own client
-
-
-class Refused(Exception):
-    """A reply that is no success.
-
-    Attributes:
-        status: of HTTP.
-        headers: their names in any case.
-        error: what the body says of it: its "error" where it has one, else the whole; text where it is no JSON.
-    """
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Read the body as far as it can be read."""
-        super().__init__(f"HTTP {status}")
-        self.status = status
-        self.headers = headers
-        self.error = _error_in(body)
 
 
 class Client:
@@ -168,12 +150,3 @@ def _proxy(url: str) -> str | None:
     if not proxy or proxy_bypass(host):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _error_in(body: bytes) -> object:
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return found.get("error", found) if isinstance(found, dict) else found

@@ -19,8 +19,7 @@ from collections.abc import Iterator, Mapping
 
 import aiohttp
 
-from mmsb.model.http import Refused
-from mmsb.replies import Malformed
+from mmsb.replies import Malformed, Refused
 from mmsb.secret import blotted
 
 AGAIN = (408, 409, 429)

@@ -122,11 +122,13 @@ class Route:
 
     Attributes:
         endpoint: the server.
+        malformed: how many replies to this prompt were malformed.
     """
 
     def __init__(self, servers: Servers, endpoint: Endpoint, places: AsyncExitStack) -> None:
         """No place is taken yet."""
         self.endpoint = endpoint
+        self.malformed = 0
         self._servers = servers
         self._places = places
         self._failed = False
@@ -136,9 +138,10 @@ class Route:
         self.endpoint, self._failed = endpoint, False
         await self._places.enter_async_context(place)
 
-    def failed(self) -> None:
+    def failed(self, cause: str) -> None:
         """The server has just failed this prompt, or is too busy for it."""
         self._failed = True
+        self.malformed += cause == "malformed"
 
     def wait(self, attempts: int) -> bool:
         """Whether to wait before the next attempt: not while there is a server that this prompt has not tried."""
