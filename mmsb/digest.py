@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
 import struct
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
@@ -98,8 +101,51 @@ def _known(cache: Path) -> dict[str, str]:
 
 
 def digest_of_code(*modules: ModuleType) -> str:
-    """Digest of the source of modules whose rules or wording determine a result."""
-    return digest([digest_file(Path(str(module.__file__))) for module in modules])
+    """Digest of what modules do, whose rules or wording determine a result: comments, docstrings, layout do not count.
+
+    An edited comment must not make stored answers be asked for again, nor labels look like another judge's.
+    """
+    return digest([digest_of_source(Path(str(module.__file__)).read_text(encoding="utf-8")) for module in modules])
+
+
+def digest_of_source(source: str) -> str:
+    """Digest of a Python source's syntax tree, without comments, docstrings and layout."""
+    return digest_bytes(repr(_syntax(ast.parse(source))).encode())
+
+
+def _syntax(part: object) -> object:
+    """A part of a syntax tree as tuples, the same under every version of Python that we support."""
+    if isinstance(part, list):
+        return tuple(map(_syntax, part))
+    if not isinstance(part, ast.AST):
+        return type(part).__name__, ascii(part)
+    if isinstance(part, ast.JoinedStr):
+        return "JoinedStr", *_joined(part)
+    # Newer versions have fields that are empty in code which older ones can read.
+    fields = ((name, value) for name, value in ast.iter_fields(part) if value not in (None, []) or name == "value")
+    documented = isinstance(part, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    return type(part).__name__, *(
+        (name, _syntax(value[1:] if name == "body" and documented and _is_docstring(value[0]) else value))
+        for name, value in fields
+        if name not in ("ctx", "kind")
+    )
+
+
+def _joined(part: ast.JoinedStr) -> Iterator[object]:
+    """The pieces of an f-string; literal ones that stand side by side, as some versions leave them, are one."""
+    for literal, values in groupby(part.values, lambda value: isinstance(value, ast.Constant)):
+        if literal:
+            yield from filter(None, ["".join(str(value.value) for value in values if isinstance(value, ast.Constant))])
+        else:
+            yield from map(_syntax, values)
+
+
+def _is_docstring(statement: object) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

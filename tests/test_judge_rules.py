@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from mmsb.digest import digest_of_code
 from mmsb.judge.answers import Reading
 from mmsb.judge.base import Answer, Judge
 from mmsb.judge.comprehension import mentions
@@ -127,3 +129,41 @@ def test_a_benign_refusal_is_still_seen_as_a_refusal(tmp_path: Path) -> None:
 
 def test_a_changed_profile_is_another_judge() -> None:
     assert Refusal().fingerprint() != Refusal(profile="authors").fingerprint()
+
+
+RULES = '''"""What it does."""
+LEAST = 0.3  # of its words
+
+
+def holds(text: str) -> bool:
+    """Whether it holds."""
+    return f"{text!r}" in ("no", "never")
+'''
+
+
+def module(text: str, tmp_path: Path) -> ModuleType:
+    found = ModuleType("rules_of_ours")
+    found.__file__ = str(tmp_path / "rules.py")
+    (tmp_path / "rules.py").write_text(text, encoding="utf-8")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("of its words", "of all its words", True),
+        ("Whether it holds.", "True where it holds.\n\n    >>> holds('no')\n    ", True),
+        ('"""What it does."""\n', "", True),
+        ('("no", "never")', '(\n        "no",\n        "never",\n    )', True),
+        ("0.3", "0.4", False),
+        ('"never"', '"nowhere"', False),
+        ("!r", "", False),
+        ('"""Whether it holds."""', 'text = "Whether it holds."', False),
+    ],
+)
+def test_rules_are_the_same_while_only_comments_docstrings_or_layout_change(
+    old: str, new: str, same: bool, tmp_path: Path
+) -> None:
+    assert old in RULES
+    before = digest_of_code(module(RULES, tmp_path))
+    assert (digest_of_code(module(RULES.replace(old, new), tmp_path)) == before) is same
