@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 from mmsb.flow import CURRENT, Flow
@@ -179,8 +179,13 @@ class Pipeline:
         self._space.set()
 
 
-def each(items: Iterable[Any], work: Stage, limit: int) -> Iterator[Any]:
+def each(items: Iterable[Any], opened: AbstractAsyncContextManager[Stage], limit: int) -> Iterator[Any]:
     """Do the work of each item, `limit` at a time; give the results in the order they finish.
+
+    Args:
+        items: read as they are needed.
+        opened: gives what does the work; it is left when all is done.
+        limit: items at a time.
 
     Raises:
         Exception: the first one that reading or the work raised; what is under way is cancelled.
@@ -190,9 +195,12 @@ def each(items: Iterable[Any], work: Stage, limit: int) -> Iterator[Any]:
         raise AssertionError("no local model can be asked here")
 
     with asyncio.Runner() as runner:
-        pipeline = Pipeline(items, (work,), limit, no_rounds)
+        open_until = AsyncExitStack()
         try:
+            work = runner.run(open_until.enter_async_context(opened))
+            pipeline = Pipeline(items, (work,), limit, no_rounds)
+            open_until.push_async_callback(pipeline.cancel)
             while finished := runner.run(pipeline.finished()):
                 yield from finished
         finally:
-            runner.run(pipeline.cancel())
+            runner.run(open_until.aclose())

@@ -137,11 +137,25 @@ class Moderation(msgspec.Struct, frozen=True):
     results: Annotated[list[Moderated], msgspec.Meta(min_length=1)]
 
 
+class Drawing(msgspec.Struct, frozen=True):
+    """A picture, or where one may be fetched, which is nowhere we go."""
+
+    b64_json: bytes | None = None
+    url: str | None = None
+
+
+class Drawings(msgspec.Struct, frozen=True):
+    """A reply of an images endpoint."""
+
+    data: list[Drawing] = []
+
+
 Answered = TypeVar("Answered", Chat, Completion)
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
 _chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
+_drawings: Callable[[bytes], Drawings] = msgspec.json.Decoder(Drawings).decode
 
 
 def parse_chat(content: bytes) -> Chat:
@@ -179,6 +193,20 @@ def parse_moderation(content: bytes) -> Moderated:
         Malformed: there is none, or a value is of the wrong type.
     """
     return _reply(_moderation, content, "a moderation").results[0]
+
+
+def parse_drawing(content: bytes) -> bytes:
+    """The picture in a reply of /images/generations, as a file.
+
+    Raises:
+        Malformed: there is none, or a link, which could lead anywhere.
+    """
+    drawn = _reply(_drawings, content, "a picture").data
+    if drawn and drawn[0].b64_json:
+        return drawn[0].b64_json
+    if drawn and drawn[0].url:
+        raise Malformed("a link in place of a picture; ask for b64_json by generator.extra")
+    raise Malformed(f"no picture in the reply: {shown_bytes(content)}")
 
 
 def _answered(decode: Callable[[bytes], Answered], content: bytes, what: str) -> Answered:

@@ -27,8 +27,8 @@ HANG, CUT, GARBAGE = Act(delay=3600), Act(end="cut"), Act(body=b"<html>no</html>
 
 
 IMPATIENT = {  # attempts follow each other at once
-    "mmsb.model.endpoint.JITTER": 0.02,
-    "mmsb.model.endpoint.back_off": wait_exponential_jitter(multiplier=0.02, max=1, jitter=0.02),
+    "mmsb.model.attempts.JITTER": 0.02,
+    "mmsb.model.attempts.back_off": wait_exponential_jitter(multiplier=0.02, max=1, jitter=0.02),
     "mmsb.model.governor.PROBE_SECONDS": 0.05,
     "mmsb.model.governor.LOOK_SECONDS": 0.01,
 }

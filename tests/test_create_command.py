@@ -23,7 +23,7 @@ from mmsb.picture import jpeg
 from mmsb.scenario import official_scenarios
 from tests.conftest import Run
 from tests.endpoint import ChatServer, Messages, text_of
-from tests.images_endpoint import images_endpoint
+from tests.images_endpoint import ImagesServer
 from tests.own_scenario import ASKED, OWN, record_of
 
 FRAUD = next(scenario for scenario in official_scenarios() if scenario.name == "fraud")
@@ -36,11 +36,11 @@ def reply(messages: Messages) -> str:
 
 def test_a_scenario_of_ones_own_goes_from_one_file_to_an_attack_success_rate(mmsb: Run, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN))
-    with ChatServer(reply=reply) as server, images_endpoint() as images:
+    with ChatServer(reply=reply) as server, ImagesServer() as images:
         model = ["model=openai", "model.name=x", f"model.base_url={server.url}", "model.api_key_env=null"]
         create = [
             *("root=data", "own=own.yaml", "font.size=22", "font.width=256", *model, "generator=endpoint"),
-            *("generator.name=painter", f"generator.base_url={images}", "generator.api_key_env=null"),
+            *("generator.name=painter", f"generator.base_url={images.url}", "generator.api_key_env=null"),
         ]
         priced = mmsb(*create, "dry_run=true", module="mmsb.create")
         assert priced.returncode == 0, priced.stderr

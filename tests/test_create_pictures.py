@@ -11,12 +11,12 @@ from PIL import Image
 from mmsb.create.folder import Folder, write_json
 from mmsb.create.pictures import draw_pictures, plan, read_comment
 from mmsb.errors import ConfigError, DataError, ModelError
-from mmsb.generator.base import Batch, Drawn, Order, order
+from mmsb.generator.base import Batch, Drawn, Generator, Order, order
 from mmsb.generator.diffusers import Checker, Diffusers, newest_commit
-from mmsb.generator.endpoint import Endpoint
+from mmsb.model.endpoints import Endpoints
 from mmsb.scenario import Scenario
+from mmsb.store import Store
 from mmsb.types import Failure
-from tests.images_endpoint import ImagesHandler, images_endpoint
 from tests.small_diffusion import SIDE, save_small_sd15, save_small_sdxl
 
 pytestmark = [  # of the libraries
@@ -52,8 +52,17 @@ def folder(tmp_path: Path) -> Folder:
     return made
 
 
-def orders(generator: Diffusers | Endpoint) -> list[Order]:
+def orders(generator: Diffusers) -> list[Order]:
     return [order(generator, OWN.id, str(n), phrase) for n, phrase in enumerate(PHRASES)]
+
+
+def nowhere(folder: Path) -> Endpoints:
+    """No endpoint is asked."""
+    return Endpoints([], Store(folder).shelf, folder)
+
+
+def draw(folder: Folder, generator: Generator) -> list[tuple[Order, Failure]]:
+    return draw_pictures(folder, plan(folder, [OWN], generator), generator, nowhere(folder.root))
 
 
 def drawn(generator: Diffusers) -> dict[str, np.ndarray[Any, Any]]:
@@ -113,7 +122,7 @@ def test_a_batch_that_does_not_fit_is_halved(sdxl: Path) -> None:
 
 def test_pictures_are_written_once_with_what_they_were_made_from(folder: Folder, sdxl: Path) -> None:
     generator = small(sdxl)
-    assert draw_pictures(folder, plan(folder, [OWN], generator), generator) == []
+    assert draw(folder, generator) == []
     path = folder.picture(OWN.id, "SD", "1")
     comment = read_comment(path)
     assert comment is not None
@@ -131,13 +140,13 @@ def test_pictures_are_written_once_with_what_they_were_made_from(folder: Folder,
 
 def test_a_truncated_picture_of_ours_is_redrawn_and_a_given_one_is_not(folder: Folder, sdxl: Path) -> None:
     generator = small(sdxl)
-    draw_pictures(folder, plan(folder, [OWN], generator), generator)
+    draw(folder, generator)
     path = folder.picture(OWN.id, "SD", "1")
     whole = path.read_bytes()
     path.write_bytes(whole[:-200])
     planned = plan(folder, [OWN], generator)
     assert [item.name for item in planned.missing] == ["14-Bread/1"]
-    draw_pictures(folder, planned, generator)
+    draw_pictures(folder, planned, generator, nowhere(folder.root))
     assert path.read_bytes() == whole
     Image.effect_noise((64, 64), 60).convert("RGB").save(path)
     path.write_bytes(path.read_bytes()[:-200])
@@ -160,14 +169,14 @@ def test_weights_of_the_hub_are_known_by_their_commit(tmp_path: Path, monkeypatc
 
 def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(folder: Folder, sdxl: Path) -> None:
     generator = small(sdxl, batch_size=2)
-    draw_pictures(folder, plan(folder, [OWN], generator), generator)
+    draw(folder, generator)
     paths = [folder.picture(OWN.id, "SD", str(n)) for n in range(4)]
     before = [path.read_bytes() for path in paths]
     for path in paths[1:3]:  # as after a kill within a batch
         path.unlink()
     planned = plan(folder, [OWN], generator)
     assert len(planned.missing) == 2
-    draw_pictures(folder, planned, generator)
+    draw_pictures(folder, planned, generator, nowhere(folder.root))
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -187,47 +196,6 @@ class Flat:
 
 
 def test_a_picture_of_one_colour_is_not_put_in_place(folder: Folder) -> None:
-    failed = draw_pictures(folder, plan(folder, [OWN], Flat()), Flat())
+    failed = draw(folder, Flat())
     assert [failure.cause for _, failure in failed] == ["blank"] * 4
     assert not folder.picture(OWN.id, "SD", "0").exists()
-
-
-@pytest.fixture
-def images_url() -> Iterator[str]:
-    with images_endpoint() as url:
-        yield url
-
-
-def test_an_images_endpoint_draws_and_what_it_refuses_fails(folder: Folder, images_url: str) -> None:
-    generator = Endpoint(name="painter", base_url=images_url, api_key_env=None, concurrency=1, send_seed=True)
-    failed = draw_pictures(folder, plan(folder, [OWN], generator), generator)
-    assert [(item.name, failure.cause) for item, failure in failed] == [
-        ("14-Bread/1", "blocked"),
-        ("14-Bread/3", "malformed"),
-    ]
-    assert folder.picture(OWN.id, "SD", "0").is_file()
-    assert ImagesHandler.asked[0]["seed"] == orders(generator)[0].seed
-
-
-def test_what_moderation_blocks_first_of_all_does_not_stop_the_rest(folder: Folder, images_url: str) -> None:
-    records = folder.records(OWN.id)
-    records["0"], records["1"] = records["1"], records["0"]
-    write_json(folder.records_file(OWN.id), records)
-    ImagesHandler.asked.append({})  # no longer busy
-    generator = Endpoint(name="painter", base_url=images_url, api_key_env=None, concurrency=1)
-    failed = draw_pictures(folder, plan(folder, [OWN], generator), generator)
-    item, failure = failed[0]
-    assert (item.name, failure.cause) == ("14-Bread/0", "blocked")
-    assert folder.picture(OWN.id, "SD", "1").is_file()
-
-
-def test_an_endpoint_that_draws_nothing_stops_the_run(images_url: str) -> None:
-    generator = Endpoint(name="nobody", base_url=images_url, api_key_env=None)
-    with pytest.raises(ModelError, match="no such model"):
-        list(generator.draw(generator.batches(orders(generator))))
-
-
-def test_a_key_in_place_of_a_variable_is_refused_and_not_shown() -> None:
-    with pytest.raises(ConfigError) as caught:
-        Endpoint(name="x", base_url="http://127.0.0.1/v1", api_key_env="sk-canary-0123456789abcdef")
-    assert "canary" not in str(caught.value)

@@ -28,7 +28,7 @@ from mmsb.serve.settings import Server
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.asking import Named, answered, named
-from tests.endpoint import CUT, GARBAGE, HANG, Act, ChatServer, completion, error
+from tests.endpoint import CUT, GARBAGE, HANG, Act, ChatServer, completion, error, impatient
 from tests.test_chat import noise
 
 CANARY = "sk-canary-0123456789abcdefghij"
@@ -84,6 +84,7 @@ def test_every_prompt_is_answered_or_failed_whatever_the_server_does() -> None:
     assert server.most <= 8
 
 
+@pytest.mark.usefixtures(impatient.__name__)
 def test_a_malformed_reply_after_busy_ones_is_no_reason_to_give_up() -> None:
     acts = [error(503, "starting", retry_after="0")] * 3 + [GARBAGE] * 2
     with ChatServer(act=lambda _, attempt: acts[attempt - 1] if attempt <= len(acts) else None) as server:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from mmsb.create.gaps import read_gaps
 from mmsb.create.review import prompts
 from mmsb.digest import digest
 from mmsb.errors import DataError
-from mmsb.generator.base import Batch, Generator, Order, order
+from mmsb.generator.base import Batch, Batched, Drawn, Generator, Live, Order, order
+from mmsb.model.endpoints import Endpoints
 from mmsb.picture import FORMATS, decode
+from mmsb.pipeline import each
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure
@@ -66,15 +69,23 @@ def plan(folder: Folder, scenarios: Iterable[Scenario], generator: Generator) ->
     return Plan(open_batches, missing, counts.count("given"), counts.count("there"))
 
 
-def draw_pictures(folder: Folder, planned: Plan, generator: Generator) -> list[tuple[Order, Failure]]:
+def draw_pictures(
+    folder: Folder, planned: Plan, generator: Generator, endpoints: Endpoints
+) -> list[tuple[Order, Failure]]:
     """Draw what is missing and put it in place, one by one as pictures come.
+
+    Args:
+        folder: of the dataset.
+        planned: what is to be drawn.
+        generator: draws it.
+        endpoints: has the clients and limits, where it is an endpoint.
 
     Returns:
         The pictures that could not be drawn.
     """
     failed = []
     total = sum(len(batch) for batch in planned.batches)
-    for item, drawn in track(generator.draw(planned.batches), "pictures", total):
+    for item, drawn in track(drawn_by(generator, planned.batches, endpoints), "pictures", total):
         # Drawn only to fill its batch: the file that is there keeps its bytes.
         if item not in planned.missing:
             continue
@@ -84,6 +95,34 @@ def draw_pictures(folder: Folder, planned: Plan, generator: Generator) -> list[t
         if isinstance(drawn, Failure):
             failed.append((item, drawn))
     return failed
+
+
+def drawn_by(generator: Generator, batches: Iterable[Batch], endpoints: Endpoints) -> Iterator[Drawn]:
+    """Have batches drawn, by a generator of either kind.
+
+    Raises:
+        ModelError: it can draw nothing.
+    """
+    if isinstance(generator, Batched):
+        return generator.draw(batches)
+    assert isinstance(generator, Live), f"{generator} neither draws nor has sessions"
+    # Streamed: `each` keeps `concurrency` of them under way, and a picture is on disk soon after it came.
+    orders = (order for batch in batches for order in batch)
+    return each(orders, _session(generator, endpoints), generator.concurrency)
+
+
+@asynccontextmanager
+async def _session(generator: Live, endpoints: Endpoints) -> AsyncIterator[Callable[[Order], Awaitable[Drawn]]]:
+    """What draws an order, and gives it back with its picture."""
+    try:
+        async with generator.session(endpoints) as ask:
+
+            async def drawn(order: Order) -> Drawn:
+                return order, await ask(order)
+
+            yield drawn
+    finally:
+        await endpoints.close()
 
 
 def put(image: Image.Image, path: Path, comment: dict[str, Any]) -> Failure | None:

@@ -10,6 +10,7 @@ from mmsb.create.job import Create
 from mmsb.create.own import write_option
 from mmsb.create.twins import BENIGN
 from mmsb.errors import ConfigError, DataError, MmsbError
+from mmsb.model.endpoints import FOLDER, Endpoints
 from mmsb.scenario import Scenario
 from mmsb.store import Store
 
@@ -154,7 +155,11 @@ def step_pictures(job: Create) -> str:
     # Said aloud: with a checker, pictures of harmful phrases would come out black, and without one nobody has looked.
     if getattr(job.generator, "safety_checker", None) == "drop":
         say("pictures: the pipeline's safety checker is left out (generator.safety_checker=keep leaves it in)")
-    failed = draw_pictures(job.folder, planned, job.generator)
+    store = Store(job.output_dir / "store")
+    # Beside the store: the language model of another step may be at the same endpoint, asked by another command.
+    endpoints = Endpoints([], store.shelf, store.root / FOLDER)
+    failed = draw_pictures(job.folder, planned, job.generator, endpoints)
+    store.close()
     reasons = {item.name: f"{why.cause}: {why.message}" for item, why in failed}
     list_problems(job.folder, _ids(job), "no picture", {name: f"no picture: {why}" for name, why in reasons.items()})
     named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])

@@ -1,15 +1,22 @@
-"""What an image generator is: it draws a picture for each order, in any order, as they are finished."""
+"""What an image generator is: it draws a picture for each order, in any order, as they are finished.
+
+There are two kinds, as of models: a `Batched` one draws in this process, several at once; a `Live` one is an endpoint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from PIL import Image
 
 from mmsb.digest import digest
 from mmsb.types import Failure
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoints import Endpoints
 
 MAX_SEED = 2**31  # endpoints take no larger ones
 
@@ -31,7 +38,7 @@ Drawn = tuple[Order, Image.Image | Failure]
 Batch = tuple[Order, ...]
 
 
-# The protocol is all that `create` knows of a generator: one in a package of the user's own needs no base class.
+# The protocols are all that `create` knows of a generator: one in a package of the user's own needs no base class.
 @runtime_checkable
 class Generator(Protocol):
     """A configured image generator: light to build; what is heavy is opened with the first order."""
@@ -54,11 +61,36 @@ class Generator(Protocol):
         """Cut all orders of a dataset into what is drawn together."""
         ...
 
+
+@runtime_checkable
+class Batched(Generator, Protocol):
+    """A generator in this process."""
+
     def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
         """Draw each order of each batch; a Failure says why there is no picture.
 
         Raises:
-            ModelError: the generator cannot be loaded or reached at all.
+            ModelError: the generator cannot be loaded.
+        """
+        ...
+
+
+@runtime_checkable
+class Live(Generator, Protocol):
+    """A generator that draws order by order: an endpoint."""
+
+    @property
+    def concurrency(self) -> int:
+        """Orders at a time."""
+        ...
+
+    def session(
+        self, endpoints: Endpoints
+    ) -> AbstractAsyncContextManager[Callable[[Order], Awaitable[Image.Image | Failure]]]:
+        """What draws while it is open; `endpoints` has the clients and limits that all who ask there share.
+
+        Raises:
+            ModelError: from a call: no order could be drawn there.
         """
         ...
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+import msgspec
+from PIL import Image
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
-from mmsb.errors import DataError, ModelError
-from mmsb.generator.base import Batch, Drawn, Order
+from mmsb.errors import DataError
+from mmsb.generator.base import Batch, Order
+from mmsb.model.attempts import Attempts
+from mmsb.model.request_errors import RequestError
+from mmsb.model.route import Servers, check_url
 from mmsb.picture import decode
-from mmsb.pipeline import each
+from mmsb.replies import Malformed, parse_drawing
 from mmsb.secret import key_in, named_variable
 from mmsb.types import Failure
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoints import Endpoints
+
+MODERATED = ("content_policy", "moderation", "content_filter", "safety")  # in an error's code
 
 
 @settings
@@ -32,8 +39,10 @@ class Endpoint:
         size: as the endpoint names it.
         seed: every picture's seed is made from it; sent only where `send_seed` says that the endpoint takes one.
         concurrency: requests at a time.
+        requests_per_second: at most so many are started; None for no limit.
         timeout: seconds for one request.
-        retries: how often a request is repeated where the endpoint is busy or breaks off.
+        patience: seconds within which a picture is asked for again; then it fails.
+        give_up: seconds after which an endpoint that fails everything (not refuses) ends the step.
         extra: further fields of the request.
     """
 
@@ -45,15 +54,39 @@ class Endpoint:
     seed: int = 0
     send_seed: bool = False
     concurrency: PositiveInt = 8
+    requests_per_second: PositiveFloat | None = None
     timeout: PositiveFloat = 180
-    retries: NonNegativeInt = 6
+    patience: PositiveFloat = 900
+    give_up: PositiveFloat = 60
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    tokens_per_minute = None
+    server = None
 
     @field_validator("api_key_env")
     @classmethod
     def _names_a_variable(cls, value: str | None) -> str | None:
         """Refuse a key in place of a name, without showing it."""
         return named_variable(value, "generator.api_key_env")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_plain_url(cls, value: str) -> str:
+        """Refuse what is no URL, user names and passwords in one."""
+        check_url(value)
+        return value
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URL that is asked."""
+        return (self.base_url,)
+
+    def key(self) -> str | None:
+        """The key, from the environment."""
+        return key_in(self.api_key_env)
+
+    def dead(self) -> None:
+        """No server is started for it."""
 
     def fingerprint(self) -> dict[str, object]:
         """The model's name and everything that shapes a request."""
@@ -66,82 +99,40 @@ class Endpoint:
         # No endpoint's pictures depend on one another.
         return [(order,) for order in orders]
 
-    def draw(self, batches: Iterable[Batch]) -> Iterator[Drawn]:
-        """Ask for the pictures, `concurrency` at a time.
+    @asynccontextmanager
+    async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Order], Awaitable[Image.Image | Failure]]]:
+        """What draws, through the client and within the limits that all who ask this endpoint share."""
+        async with Servers(endpoints.of(self)) as servers:
+            yield _Pictures(self, servers).ask
 
-        Raises:
-            ModelError: the endpoint refuses the key, the model or a setting, before it drew anything.
-        """
-        # Streamed: `each` keeps `concurrency` of them under way, and a picture is on disk soon after it came.
-        orders = (order for batch in batches for order in batch)
-        yield from each(orders, _Session(self).draw, self.concurrency)
+    def request(self, order: Order) -> bytes:
+        """The body of the request for a picture."""
+        seeded = {"seed": order.seed} if self.send_seed else {}
+        asked = {"model": self.name, "prompt": order.prompt, "size": self.size, "n": 1}
+        return msgspec.json.encode({**asked, **self.extra, **seeded})
 
-    def _request(self, order: Order) -> dict[str, Any]:
-        extra = {**self.extra, **({"seed": order.seed} if self.send_seed else {})}
-        return {"model": self.name, "prompt": order.prompt, "size": self.size, "n": 1, "extra_body": extra}
 
-    def _read(self, reply: Any, order: Order) -> Any:
-        """The picture in a reply. Links are not followed: they could lead anywhere."""
-        data = reply.data[0].b64_json if reply.data else None
-        if not data:
-            return Failure(
-                "malformed", "no picture in the reply; where it is a link, ask for b64_json by generator.extra"
-            )
+class _Pictures(Attempts[Order, Image.Image | Failure]):
+    """Orders of one generator."""
+
+    def __init__(self, made: Endpoint, servers: Servers) -> None:
+        super().__init__(made, servers)
+        self._made_as = made
+
+    async def _body(self, asked: Order) -> bytes:
+        return self._made_as.request(asked)
+
+    def _path(self, asked: Order) -> str:
+        return "/images/generations"
+
+    def _read(self, content: bytes, asked: Order) -> Image.Image:
         try:
-            return decode(base64.b64decode(data, validate=True), order.name)
-        except (binascii.Error, DataError) as error:
-            return Failure("malformed", str(error))
+            return decode(parse_drawing(content), asked.name)
+        except DataError as error:
+            raise Malformed(error.problem) from error
 
-
-def moderated(error: Exception) -> bool:
-    """Whether an endpoint refuses to draw this prompt, by the codes of its moderation."""
-    code = str(getattr(error, "code", None) or "").lower()
-    return any(word in code for word in ("content_policy", "moderation", "content_filter", "safety"))
-
-
-@dataclass
-class _Session:
-    """What is known of the endpoint while it is asked."""
-
-    settings: Endpoint
-    drawn: bool = False
-
-    @cached_property
-    def _key(self) -> str | None:
-        return key_in(self.settings.api_key_env)
-
-    @cached_property
-    def _client(self) -> Any:
-        import openai
-
-        made = self.settings
-        return openai.AsyncOpenAI(
-            base_url=made.base_url,
-            api_key=self._key or "none",
-            timeout=made.timeout,
-            max_retries=made.retries,
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),  # nobody chose that other address
-        )
-
-    async def draw(self, order: Order) -> Drawn:
-        import openai
-
-        from mmsb.model.client_errors import client_error
-
-        made = self.settings
-        try:
-            reply = await self._client.images.generate(**made._request(order))
-        except openai.APIError as error:
-            met = client_error(error, self._key)
-            if moderated(error):
-                return order, Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
-            # Before the first picture a wrong address or name would fail 1,680 times over; after it, it is this
-            # request's fault.
-            if (met.unreachable and not self.drawn) or met.fatal(self.drawn):
-                raise ModelError(
-                    f"{made.base_url} draws nothing with {made.name}: {met.message}",
-                    "Check generator.base_url, generator.name, generator.size and generator.api_key_env.",
-                ) from error
-            return order, Failure(met.cause, met.message)
-        self.drawn = True
-        return order, made._read(reply, order)
+    def _refusal(self, error: object, met: RequestError) -> Failure | None:
+        code = (met.code or "").lower()
+        if any(word in code for word in MODERATED):
+            return Failure("blocked", f"the endpoint's moderation refuses it: {met.message}")
+        return None

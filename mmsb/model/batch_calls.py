@@ -12,8 +12,9 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mmsb.errors import ModelError
+from mmsb.model.attempts import MALFORMED_TRIES, met_by, note, wait, worth_another
 from mmsb.model.client_errors import client_error
-from mmsb.model.endpoint import MALFORMED_TRIES, Endpoint, met_by, note, wait, worth_another
+from mmsb.model.endpoint import Endpoint
 from mmsb.model.request_errors import RequestError, malformed
 from mmsb.replies import Malformed
 

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from mmsb.errors import DataError, StoreError
+from mmsb.model.attempts import unsent
 from mmsb.model.chat import filtered
-from mmsb.model.endpoint import unsent
 from mmsb.model.request_errors import READ, RequestError, refused
 from mmsb.replies import Malformed, Refused, shown_bytes
 from mmsb.secret import blotted, without_keys

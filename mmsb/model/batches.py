@@ -21,9 +21,10 @@ from mmsb.console import say
 from mmsb.errors import ModelError
 from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
-from mmsb.model.endpoint import Endpoint, Requests
+from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
 from mmsb.model.request_errors import READ
+from mmsb.model.requests import Requests
 from mmsb.model.route import Servers
 from mmsb.replies import Malformed
 from mmsb.secret import blotted

@@ -21,7 +21,7 @@ TOGETHER = 50_000  # prompts that wait for batches at a time: a whole file
 
 @runtime_checkable
 class Remote(Protocol):
-    """Settings of an engine at an endpoint, as far as they are limits."""
+    """Settings of what asks an endpoint, as far as they are limits."""
 
     @property
     def concurrency(self) -> int:
@@ -36,11 +36,6 @@ class Remote(Protocol):
     @property
     def tokens_per_minute(self) -> float | None:
         """Tokens of prompts and answers in a minute; None for no limit."""
-        ...
-
-    @property
-    def batch(self) -> bool:
-        """Whether prompts are submitted in batches."""
         ...
 
     @property
@@ -83,7 +78,7 @@ class Endpoints:
         for engine in engines:
             if isinstance(engine, Remote):
                 self._expect(engine)
-                self._batched += engine.batch
+                self._batched += bool(getattr(engine, "batch", False))
 
     @property
     def at_a_time(self) -> int:

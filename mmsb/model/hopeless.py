@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mmsb.errors import ModelError
 from mmsb.model.request_errors import RequestError
 from mmsb.model.route import Servers, shown
+from mmsb.serve.settings import Server
 
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
-    from mmsb.model.openai import OpenAI
 
 
-def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpoint) -> ModelError | None:
+class Patient(Protocol):
+    """Settings of what is asked at an endpoint, as far as they say how long it is tried."""
+
+    @property
+    def name(self) -> str:
+        """The model's, at the endpoint."""
+        ...
+
+    @property
+    def api_key_env(self) -> str | None:
+        """The name of the variable that holds the key."""
+        ...
+
+    @property
+    def server(self) -> Server | None:
+        """How a server of one's own is started."""
+        ...
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one whole request."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which the same is asked again."""
+        ...
+
+    @property
+    def give_up(self) -> float:
+        """Seconds after which an endpoint that fails everything is given up."""
+        ...
+
+    def dead(self) -> ModelError | None:
+        """Why the server that was started for this does not run any more."""
+        ...
+
+
+def hopeless(met: RequestError, model: Patient, servers: Servers, endpoint: Endpoint, path: str) -> ModelError | None:
     """The error that ends the run; None where another prompt may well be answered.
 
     Args:
@@ -22,6 +60,7 @@ def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpo
         model: the engine's settings.
         servers: all that it may ask.
         endpoint: the one that was asked last.
+        path: what was asked for there, below its URL.
     """
     url = shown(endpoint.url)
     # A connection lost after answers may come back; one that was never heard, or not for so long, will not.
@@ -44,13 +83,14 @@ def hopeless(met: RequestError, model: OpenAI, servers: Servers, endpoint: Endpo
         return ModelError(
             f"{url} has failed everything for {model.give_up:g} s ({met.cause}: {met.message})",
             "See that server's log, or its provider's status page. What was answered is stored: the same command "
-            "goes on from here. model.give_up=SECONDS waits longer.",
+            "goes on from here. give_up=SECONDS waits longer.",
         )
     # Of this server: one of several that never answered would else fail its share of the prompts, one by one.
-    return _refused(met, model, endpoint, url) if met.fatal(bool(servers.answered[endpoint.url])) else None
+    return _refused(met, model, endpoint, path) if met.fatal(bool(servers.answered[endpoint.url])) else None
 
 
-def _refused(met: RequestError, model: OpenAI, endpoint: Endpoint, url: str) -> ModelError:
+def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str) -> ModelError:
+    url = shown(endpoint.url)
     said = f"(HTTP {met.status}: {met.message})"
     if met.moved:
         return ModelError(
@@ -58,7 +98,7 @@ def _refused(met: RequestError, model: OpenAI, endpoint: Endpoint, url: str) -> 
         )
     if met.status == 404:
         return ModelError(
-            f"{url} has no model name={model.name}, or is no chat endpoint {said}",
+            f"{url} has no model name={model.name}, or no {path} {said}",
             f"Check name and base_url; most endpoints list their models at {url}/models.",
         )
     if met.status in (401, 403):

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
@@ -24,7 +23,7 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
-from mmsb.model.route import Servers, shown
+from mmsb.model.route import Servers, check_url, shown
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
 from mmsb.secret import blotted, key_in, named_variable
@@ -112,14 +111,7 @@ class OpenAI:
         if not urls or len({url.rstrip("/") for url in urls}) < len(urls):
             raise ConfigError(f"base_url={list(urls)}: nothing, or a server twice", "Name each server once.")
         for url in urls:
-            parts = urlsplit(url)
-            if "@" in parts.netloc or parts.query:
-                raise ConfigError(
-                    "base_url must hold no user name, password or query; its value is not shown here",
-                    "Put the key into an environment variable and name that in model.api_key_env.",
-                )
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
+            check_url(url)
         return value
 
     def __post_init__(self) -> None:
@@ -184,7 +176,7 @@ class OpenAI:
     @asynccontextmanager
     async def session(self, endpoints: Endpoints) -> AsyncIterator[Callable[[Prompt], Awaitable[Outcome]]]:
         """What answers prompts, through the client and within the limits that all engines at this endpoint share."""
-        from mmsb.model.endpoint import Requests
+        from mmsb.model.requests import Requests
 
         if self.batch:
             from mmsb.model.batches import Batches

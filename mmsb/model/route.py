@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from mmsb.errors import ConfigError
 from mmsb.model.governor import BEAT, PROBE_SECONDS
 
 if TYPE_CHECKING:
@@ -153,6 +154,22 @@ class Route:
             # The old place first: holding two, prompts on their way between full servers could wait for each other.
             await self._places.aclose()
             await self.enter(other, other.gate.place())
+
+
+def check_url(url: str) -> None:
+    """Refuse what no endpoint has as its URL.
+
+    Raises:
+        ConfigError: it is none, or holds a user name, a password or a query.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query:
+        raise ConfigError(
+            "base_url must hold no user name, password or query; its value is not shown here",
+            "Put the key into an environment variable and name that in api_key_env.",
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
 
 
 def shown(url: str) -> str:

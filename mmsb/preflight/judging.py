@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -52,7 +53,8 @@ class Judging(Counting):
                 self.unsure.add(f"calls after {type(error).__name__}")
             return self._mine.pop(flow)
 
-        for _ in each(islice(self.settings.finished.answers(), 0, None, self.every), flow_of, AT_A_TIME):
+        chosen = islice(self.settings.finished.answers(), 0, None, self.every)
+        for _ in each(chosen, nullcontext(flow_of), AT_A_TIME):
             pass
         for name, tally in self._tallies.items():
             self._add(name, tally, float(tally.left), float(tally.left))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,7 +68,7 @@ class Rehearsal(Counting):
             self._add(name, tally, expected, max(expected, parts * most.get(name, 0.0) - other[name]))
 
     def _flown(self, samples: Iterable[Sample], defenses: Sequence[Defense]) -> Iterator[Calls]:
-        yield from each(samples, self._rehearsed(defenses, self._look), AT_A_TIME)
+        yield from each(samples, nullcontext(self._rehearsed(defenses, self._look)), AT_A_TIME)
 
     def _alone(self, sample: Sample) -> Calls:
         """A sample that is one call: it needs no flow, and thousands of them are looked up in no time."""
@@ -96,7 +97,11 @@ class Rehearsal(Counting):
                     self.unsure.add(f"calls of defense.{defense.name}")
                     return None
 
-            ready = {defense.name: defense for defense in each(self.experiment.defense.values(), prepare, 1) if defense}
+            ready = {
+                defense.name: defense
+                for defense in each(self.experiment.defense.values(), nullcontext(prepare), 1)
+                if defense
+            }
         for defense in self.experiment.defense.values():
             # That none defends costs no call, and is the way that most samples go.
             found += [ready[defense.name]] if defense.name in ready and not isinstance(defense, NoDefense) else []
@@ -134,6 +139,6 @@ class Rehearsal(Counting):
             return Response(lead) if lead else stand_in(line, prompt), name, False
 
         chosen = islice(self.experiment.samples(), 0, None, max(1, self.samples // TRIED))
-        tried = list(each(chosen, self._rehearsed(defenses, look), AT_A_TIME))
+        tried = list(each(chosen, nullcontext(self._rehearsed(defenses, look)), AT_A_TIME))
         self._tries = len(tried)
         return Counter(name for calls in tried for name, _ in calls)

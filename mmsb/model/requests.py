@@ -1,0 +1,66 @@
+"""Asking endpoints for answers: requests, repeated with patience, at a limited rate."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mmsb.model.attempts import Attempts
+from mmsb.model.chat import filtered
+from mmsb.model.hedge import hedged
+from mmsb.model.pace import Estimate
+from mmsb.model.request_errors import RequestError
+from mmsb.model.route import Route, Servers
+from mmsb.picture import FilePicture
+from mmsb.types import Prompt, Response
+
+if TYPE_CHECKING:
+    from mmsb.model.endpoint import Endpoint
+    from mmsb.model.openai import OpenAI
+
+
+class Requests(Attempts[Prompt, Response]):
+    """Prompts of one engine."""
+
+    def __init__(self, settings: OpenAI, servers: Servers) -> None:
+        """Nothing is sent yet."""
+        super().__init__(settings, servers)
+        self._settings = settings
+        self._estimate = Estimate(settings.max_tokens)
+
+    async def _body(self, asked: Prompt) -> bytes:
+        # A file goes out as it lies there, which is quicker than a thread's turn.
+        if asked.image is None or (isinstance(asked.image, FilePicture) and not self._settings.max_image_side):
+            return self._settings.request(asked)
+        # A picture that must be drawn or decoded first would keep the loop.
+        return await asyncio.to_thread(self._settings.request, asked)
+
+    def _path(self, asked: Prompt) -> str:
+        return self._settings.path_of(asked)
+
+    def _read(self, content: bytes, asked: Prompt) -> Response:
+        return self._settings.read(content, asked)
+
+    def _refusal(self, error: object, met: RequestError) -> Response | None:
+        return Response("", "content_filter") if filtered(error) else None
+
+    def _tokens(self, asked: Prompt) -> float:
+        return self._estimate.of(asked)
+
+    def _counted(self, endpoint: Endpoint, asked: Prompt, reply: Response, expected: float, seconds: float) -> Response:
+        # Only of replies: of what failed nobody says what it took.
+        endpoint.pace.correct(expected, reply)
+        self._estimate.learn(asked, reply)
+        return replace(reply, seconds=seconds)
+
+    async def _made(self, body: bytes, asked: Prompt, route: Route) -> Response:
+        """One request, with a second one beside it where that is wanted."""
+        if self._settings.hedge_after is None:
+            return await self._noted(route.endpoint, body, asked)
+        return await hedged(
+            lambda endpoint: self._noted(endpoint, body, asked),
+            route.endpoint,
+            self._servers,
+            self._settings.hedge_after,
+        )
