@@ -100,6 +100,16 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
     if node is None and hints:
         return ConfigError(f"{key} cannot be chosen", "\n".join(hints))
     wrong = str(cause.key) if isinstance(cause, OmegaConfBaseException) else key.rpartition(".")[2]
+    if isinstance(node, DictConfig) and "." not in key:
+        # Whoever types `limit=3` knows the setting, and not whose it is.
+        owners = [str(name) for name, part in node.items() if isinstance(part, DictConfig) and key in part]
+        if owners:
+            return ConfigError(f"{key} is not a setting by itself", f"Name its group: {key_of(owners, key, typed)}")
     allowed = [str(name) for name in node if name not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
     hint = suggestion(wrong, allowed) if allowed else f"To add a key of your own there, write +{key}=..."
     return ConfigError(f"{key} is not a setting", hint)
+
+
+def key_of(owners: Sequence[str], key: str, typed: Sequence[str]) -> str:
+    """The settings of that name, as they would be typed."""
+    return " or ".join(f"{owner}.{key}={typed[-1] if typed else '...'}" for owner in owners)

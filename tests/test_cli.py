@@ -30,6 +30,7 @@ WRONG = {
     "model.batch_size=0": ("model.batch_size=0", "greater than 0"),
     "model=hf": ("no value for model.name_or_path", "Add model.name_or_path=..."),
     "dataset=mm_safetybench": ("no value for dataset.root", "Add dataset.root=..."),
+    "limit=3": ("limit is not a setting by itself", "dataset.limit=3"),
     "foo=bar": ("foo is not a setting", "dataset, scenario, image_mode"),
     "imagemode=sd": ("imagemode is not a setting", "did you mean image_mode?"),
     "model._target_=os.system": ("model._target_=os.system is not allowed", "trusted_packages"),
