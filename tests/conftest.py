@@ -26,7 +26,12 @@ import pytest
 from hypothesis import settings
 
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
-from tests.composing import own_files_are_read_once, own_options_are_merged_once  # noqa: F401
+from tests.composing import (  # noqa: F401
+    configurations_are_copied_fast,
+    own_files_are_read_once,
+    own_options_are_merged_once,
+    texts_are_parsed_once,
+)
 from tests.endpoint import impatient  # noqa: F401
 from tests.forks import PLACE, PYTHON, parent
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import Container, OmegaConf
 
 from mmsb.config import build
 from mmsb.experiment import Experiment
 from mmsb.paths import conf_dir
-from tests.composing import GROUPS, complete, composed
+from tests.composing import COPIES, GROUPS, complete, composed, copy_of
 
 LOOKS_AT_PICTURES = {f"judge={name}" for name in ("llavaguard", "shieldgemma_2")}  # in front of a model only
 OPTIONS = [[f"{group}={path.stem}" for path in sorted((conf_dir() / group).glob("*.yaml"))] for group in GROUPS]
@@ -39,6 +43,33 @@ def test_what_tests_remember_of_a_composition_is_what_hydra_composes(tmp_path: P
         for limit in (1, 2, 1):
             expected.dataset.limit = limit
             assert complete(composed(*line, f"dataset.limit={limit}"), tmp_path) == expected
+
+
+def test_a_fast_copy_is_omegaconfs_own_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed("experiment=paper_main", "defense=[blur,ecso]")
+    OmegaConf.set_readonly(config.model, True)
+    copied = copy_of(config, None)
+    for kind, own in COPIES.items():
+        monkeypatch.setattr(kind, "__deepcopy__", own)
+    nodes = list(zip(*(inside(one) for one in (config, copy.deepcopy(config), copied)), strict=True))
+    assert len(nodes) > 300
+    for node, expected, found in nodes:
+        assert type(expected) is type(found)
+        assert expected._metadata == found._metadata
+        assert node is not found
+        assert node._metadata is not found._metadata
+        assert node._metadata.flags is not found._metadata.flags or found._metadata.flags is None
+        assert node._metadata.resolver_cache is not found._metadata.resolver_cache
+        assert found._parent is None or found._parent._get_node(found._key()) is found
+        assert isinstance(found, Container) or node._value() == found._value()
+
+
+def inside(node: Any) -> Iterator[Any]:
+    """A node and all nodes in it."""
+    yield node
+    content = node.__dict__.get("_content")
+    for part in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        yield from inside(part)
 
 
 def test_every_option_has_a_word_of_explanation() -> None:

@@ -52,6 +52,24 @@ def test_a_wrong_option_of_one_run_is_found_before_the_others_start(mmsb: Run, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("judge", "file", "said"),
+    [
+        ("rubric", "rubric_file", "judge.rubric_file=nowhere.txt cannot be read"),
+        ("official", "evaluation_file", "judge.evaluation_file=nowhere.txt: there is no such file"),
+    ],
+)
+def test_a_judges_file_is_looked_at_before_anything_is_asked(
+    mmsb: Run, tmp_path: Path, judge: str, file: str, said: str
+) -> None:
+    endpoint = ("judge.model.name=x", "judge.model.api_key_env=null", "judge.model.base_url=http://127.0.0.1:9/v1")
+    done = mmsb("model=tiny", f"judge={judge}", *endpoint, f"judge.{file}=nowhere.txt", *QUIET)
+    assert (done.returncode, done.stderr.count("error:")) == (1, 1)
+    assert f"error: {said}" in done.stderr
+    assert "plan:" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_single_run_that_cannot_start_leaves_no_folder(mmsb: Run, tmp_path: Path) -> None:
     done = mmsb("model=hf", "model.name_or_path=/not/here", *QUIET)
     assert (done.returncode, "there is no such folder\n" in done.stderr) == (1, True)

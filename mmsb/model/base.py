@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mmsb.types import Outcome, Prompt
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[Prompt, ...]
 Reply = tuple[Prompt, Outcome]
+ATOMS = (str, int, float, bytes, PurePath)
 
 
 @runtime_checkable
@@ -71,6 +73,8 @@ class Live(Engine, Protocol):
 
 def engines_in(settings: object) -> Iterator[Engine]:
     """Every engine in nested settings: the target's, the judges', those of defenses."""
+    if settings is None or isinstance(settings, ATOMS):  # most settings are; asking for a protocol takes long
+        return
     if isinstance(settings, Engine):
         yield settings
     parts: Iterable[Any] = ()

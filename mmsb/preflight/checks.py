@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
-from mmsb.errors import MmsbError
+from mmsb.errors import ConfigError, MmsbError
 from mmsb.experiment import check
 from mmsb.model.base import Engine, engines_in
 from mmsb.model.local import Local
@@ -37,6 +37,7 @@ class Checks:
     cells: Sequence[Cell]
     samples: dict[int, int] = field(default_factory=dict)
     _known: dict[str, int | MmsbError] = field(default_factory=dict)
+    _judges: dict[str, ConfigError | None] = field(default_factory=dict)
 
     def run(self) -> None:
         """Everything that costs nothing."""
@@ -46,13 +47,15 @@ class Checks:
                 cell.errors.extend((*engines.keys(cell.config), *engines.files(cell.config)))
             if cell.experiment is None:
                 continue
+            if not cell.errors and (error := self._judge(cell)):
+                cell.errors.append(error)
             found = self._questions(cell)
             if isinstance(found, MmsbError):
                 cell.errors.append(found)
             else:
                 self.samples[place] = found
-            if error := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
-                cell.errors.append(error)
+            if room := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
+                cell.errors.append(room)
         self._disk()
 
     def probe(self) -> None:
@@ -91,6 +94,20 @@ class Checks:
     def _preset(cell: Cell, engine: Engine) -> str | None:
         assert cell.experiment is not None
         return cell.choices.get("model") if engine == cell.experiment.model else None
+
+    def _judge(self, cell: Cell) -> ConfigError | None:
+        """What the judge's own files lack: it reads them for its fingerprint, and else after all answers are there."""
+        assert cell.experiment is not None
+        judge = cell.experiment.judge
+        if (key := repr(judge)) not in self._judges:
+            self._judges[key] = None
+            try:
+                judge.fingerprint()
+            except ConfigError as error:
+                self._judges[key] = error
+            except ERRORS:  # of its model: told where models are looked at
+                pass
+        return self._judges[key]
 
     def _questions(self, cell: Cell) -> int | MmsbError:
         """How many samples there are, or why not."""
