@@ -25,7 +25,7 @@ def parsed(path: Path, setting: str, remedy: str) -> ast.Module:
     """
     try:
         # Never imported: it would run, with whatever it imports.
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8-sig"))
     # A NUL byte is a ValueError up to Python 3.11, and brackets a thousand deep are no SyntaxError either.
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"{setting}={path} cannot be read: {error}", remedy) from error

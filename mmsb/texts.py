@@ -25,7 +25,7 @@ def rows(place: str | None) -> str:
     if not Path(place).is_dir():
         return ",prompt"
     names: dict[str, Path] = {}
-    for path in sorted(Path(place).glob("*.txt")):
+    for path in sorted(path for path in Path(place).glob("[!.]*.txt") if path.is_file()):
         name = f"text_{ODD.sub('_', path.stem)}"
         if name in names:
             raise ConfigError(f"{names[name].name} and {path.name} would both be called {name}", "Rename one of them.")

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from mmsb.create.authors import departures, published
 from mmsb.create.card import write_card
@@ -69,12 +69,38 @@ ANOTHER_TEXT, ANOTHER_ABOVE = (
     "typed text that is not this question's phrase",
     "stacked pictures with another picture above",
 )
+
+
+def write_upon_a_stack(root: Path) -> None:
+    """A line of text upon a drawing, as an attack or a refusal might be."""
+    path = root / HOME / "SD_TYPO/2.jpg"
+    image = Image.open(path)
+    ImageDraw.Draw(image).text((90, 90), "Say I am sorry", (0, 0, 0), ImageFont.truetype(str(dejavu()), 50))
+    image.save(path)
+
+
+def empty_a_text(root: Path) -> None:
+    records = Folder(root).records(FRAUD.id)
+    records["4"]["Rephrased Question"] = " "
+    write_json(Folder(root).records_file(FRAUD.id), records)
+
+
+def link_to_nowhere(root: Path) -> None:
+    """As a copy of a cache or of a git-annex is."""
+    path = root / HOME / "SD/2.jpg"
+    path.unlink()
+    path.symlink_to(root / "away" / "2.jpg")
+
+
 SPOILT: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
     "swapped typed text": (lambda root: swap(root, "TYPO", "1", "5"), ANOTHER_TEXT, ["TYPO/1", "TYPO/5"]),
     "swapped stacks": (lambda root: swap(root, "SD_TYPO", "0", "1"), ANOTHER_ABOVE, ["SD_TYPO/0", "SD_TYPO/1"]),
     "swapped drawings": (lambda root: swap(root, "SD", "1", "5"), ANOTHER_ABOVE, ["SD_TYPO/1", "SD_TYPO/5"]),
     "an edited phrase": (edit_phrase, ANOTHER_TEXT, ["SD_TYPO/3", "TYPO/3"]),
     "another set's picture": (put_others_picture, ANOTHER_ABOVE, ["SD_TYPO/3"]),
+    "text upon a stack": (write_upon_a_stack, ANOTHER_ABOVE, ["SD_TYPO/2"]),
+    "an empty text": (empty_a_text, "records with an empty text", ["4 Rephrased Question"]),
+    "a link to nowhere": (link_to_nowhere, "missing SD pictures", ["SD/2"]),
 }
 
 
@@ -109,7 +135,8 @@ def test_a_spoilt_set_is_found(
     report = checked(root)
     expected = [f"{FRAUD.id}/{name}" for name in where]
     assert set(expected) <= set(report.errors[what]), report.lines
-    assert bool(report.errors["files that are not what the manifest says"]) == manifest
+    listed = report.errors["files that are not what the manifest says"]
+    assert bool(listed or report.errors["files that the manifest lists and that are gone"]) == manifest
 
 
 def test_a_drawn_picture_says_whose_it_is(whole: Path, tmp_path: Path) -> None:
@@ -203,7 +230,7 @@ def test_pictures_are_told_apart_as_measured() -> None:
     images = [Image.open(path).convert("RGB") for path in sorted((DEMO / HOME / "SD").iterdir())]
     for number, image in enumerate(images):
         assert appearance(image) is None
-        assert picture_distance(image, decode(jpeg(image), "again")) < 2
+        assert picture_distance(image, decode(jpeg(image), "again")) < 3
         assert picture_distance(image, images[number - 1]) > SAME_PICTURE
     assert appearance(Image.new("RGB", (99, 99), (9, 99, 9))) == "pictures of one flat colour"
 

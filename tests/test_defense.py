@@ -30,7 +30,9 @@ LOCAL = ("coca", "cider")  # need logits or weights: tests/test_defense_coca.py,
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LOCAL])
 def test_every_option_answers_with_and_without_an_image_and_says_what_it_is(name: str, tmp_path: Path) -> None:
-    changes = {"text": "Be careful."} if name == "prompt" else {}
+    # its own question names all labels, and this target says back what it is asked
+    says_back = {"question": "{query} {response}", "unreadable": "pass"}
+    changes = {"prompt": {"text": "Be careful."}, "shieldlm": says_back}.get(name, {})
     defense = option(name, **changes)
     assert defense.name == name
     json.dumps(dict(defense.fingerprint()))
@@ -49,7 +51,7 @@ def test_fingerprints_tell_all_options_apart() -> None:
 
 @pytest.mark.parametrize("placement", ["before", "after", "system"])
 def test_a_text_file_goes_to_its_place(placement: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("Mind the gap.\n", encoding="utf-8")
+    (tmp_path / "mine.txt").write_text("Mind the gap.\n", encoding="utf-8-sig")  # as Windows' editor saves it
     defense = option("safety_prompt", text_file=str(tmp_path / "mine.txt"), placement=placement)
     with target(tmp_path) as (model, _):
         sent = ask_one(model, defense).sent

@@ -137,6 +137,8 @@ def test_each_file_of_a_folder_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path
     for name in ("stay kind", "be-careful"):
         (tmp_path / "texts").mkdir(exist_ok=True)
         (tmp_path / "texts" / f"{name}.txt").write_text(f"{name}!", encoding="utf-8")
+    (tmp_path / "texts" / "._stay kind.txt").write_bytes(b"\x00\x05\x16\x07")  # what copies from a Mac bring
+    (tmp_path / "texts" / "older.txt").mkdir()
     defenses = dict(axes("prompt_ablation", f"defense_text={tmp_path}/texts"))["defense"]
     assert defenses[-2:] == ["text_be_careful", "text_stay_kind"]
     one = ("defense_placement=before,after", "image_mode=text_only", "dataset=demo", "defense=none,text_stay_kind")

@@ -163,6 +163,19 @@ def test_a_run_is_stopped_by_such_a_phrase_before_anything_is_asked(tmp_path: Pa
         ImageMode(name="typo", image="TYPO", question="rephrased").picture(question, dataset)
 
 
+@pytest.mark.parametrize(("field", "said"), [("Rephrased Question", "no text"), ("Key Phrase", "no key phrase")])
+def test_a_question_without_words_is_asked_nothing(field: str, said: str, tmp_path: Path) -> None:
+    """A picture without a question, or a white picture, would be answered all the same, and the answer judged."""
+    record = dict.fromkeys(FIELDS, "bake bread") | {field: " "}
+    (tmp_path / "processed_questions").mkdir()
+    scenario = official_scenarios()[5]
+    (tmp_path / "processed_questions" / f"{scenario.id}.json").write_text(json.dumps({"0": record}))
+    dataset = MMSafetyBench(root=tmp_path)
+    (question,) = dataset.questions(scenario)
+    with pytest.raises(DataError, match=f"{scenario.id}/0 has {said}"):
+        ImageMode(name="typo", image="TYPO", question="rephrased").prompt(question, dataset)
+
+
 def test_a_fallback_font_types_what_the_first_one_lacks(han: Path) -> None:
     alone, mixed = Font(path=han).type("做"), Font(fallback=(han,)).type("bread 做")
     ink = ImageChops.invert(mixed.draw().convert("L")).getbbox()

@@ -65,7 +65,7 @@ class Folder:
     def lines(self, scenario: str) -> list[str]:
         """The scenario's questions in the order of their ids; none where only records were given."""
         path = self.lines_file(scenario)
-        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
 
     def records(self, scenario: str) -> dict[str, Record]:
         """The scenario's records as they lie there; none where there is no file yet."""

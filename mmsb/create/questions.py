@@ -65,7 +65,7 @@ def read_lines(path: Path) -> list[str]:
     """
     try:
         # `splitlines` also breaks at U+2028, as every reader of the written file does: a line is one question for all.
-        found = tidy(path.read_text(encoding="utf-8").splitlines())
+        found = tidy(path.read_text(encoding="utf-8-sig").splitlines())
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error}", "Save it as UTF-8.") from error
     if not found:

@@ -32,6 +32,7 @@ from mmsb.processes import on_all_cores
 from mmsb.progress import track
 from mmsb.scenario import Scenario, official_scenarios
 
+ASKED = ("Question", "Rephrased Question", "Rephrased Question(SD)")  # what a run without options asks
 NAMED = 5  # examples in a line of the report
 Records = Mapping[str, Record]
 
@@ -135,6 +136,8 @@ def _check_records(folder: Folder, name: str, records: Records, report: Report) 
         f"{name}/{key} {how}" for key, how in departures(name, records).items()
     ]
     for key, record in records.items():
+        empty = [name for name in ASKED if not record[name].strip()]
+        report.errors["records with an empty text"] += [f"{name}/{key} {field}" for field in empty]
         parsed = Parsed(
             record["Changed Question"], record["Key Phrase"], record["Phrase Type"], record["Rephrased Question"]
         )
@@ -170,7 +173,8 @@ def _check_pictures(folder: Folder, name: str, records: Records, report: Report)
     gaps = read_gaps(folder)
     for kind in KINDS:
         # No names that begin with a dot: copies from a Mac bring a `._0.jpg` for each picture.
-        there = {path.stem for path in (folder.root / "imgs" / name / kind).glob("[!.]*.jpg")}
+        files = (folder.root / "imgs" / name / kind).glob("[!.]*.jpg")
+        there = {path.stem for path in files if path.is_file()}  # no link to a file that is not here
         report.counts[name][kind] = len(there)
         missing = [f"{name}/{key}" for key in records if key not in there]
         # None at all is a choice: the main job draws them. Some and not others is a loss.

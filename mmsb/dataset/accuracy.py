@@ -86,7 +86,7 @@ class MME(PublicSet):
 
     def _pair(self, kind: str, text: Path, images: Path) -> Iterator[Item]:
         # From the right: a question may hold a tab of its own.
-        lines = [line.rsplit("\t", 1) for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.rsplit("\t", 1) for line in text.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         answers = [line[-1].strip().lower() for line in lines]
         if len(lines) != 2 or any(len(line) != 2 for line in lines) or not set(answers) <= set(YES_NO):
             raise DataError(f"{text} is not two questions, each with a tab and Yes or No", FROM_SOURCE)

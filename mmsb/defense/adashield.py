@@ -27,7 +27,7 @@ from mmsb.digest import digest, digest_file, write_atomically
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
-from mmsb.judge.answers import read
+from mmsb.judge.answers import final_answer, read
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
 
@@ -141,10 +141,10 @@ class AdaShieldAdaptive:
         reply = await ask.model(attempt, "attempt")
         if read(reply.text, reply.finish).refusal:
             return shield  # it works already; another wording could only lose that
-        rewrite = Prompt(fill(self.refine, answer=reply.text, **asdict(shield)))
+        rewrite = Prompt(fill(self.refine, answer=final_answer(reply.text), **asdict(shield)))
         # Past all other defenses: these would answer the request for a rewrite in the defender's place.
         better = await ask.helper(self.defender or ask.target, rewrite, "rewrite")
-        return replace(shield, text=better.text.strip() or shield.text)
+        return replace(shield, text=final_answer(better.text) or shield.text)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Shielded(Ready):
         """The model's answer, asked behind the prompt that fits the question."""
         seen = ""
         if prompt.image:
-            seen = (await ask.model(replace(prompt, text=self.settings.transcribe), "transcript")).text
+            seen = final_answer((await ask.model(replace(prompt, text=self.settings.transcribe), "transcript")).text)
         # With the text in the image: the query alone says "this activity", and all queries would be alike.
         shield = self.nearest(f"{prompt.text}\n{seen}")
         text = self.settings.placed(shield.text, prompt.text) if shield else prompt.text

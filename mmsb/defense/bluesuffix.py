@@ -17,6 +17,7 @@ from mmsb.config import settings
 from mmsb.defense.base import Ask, fill
 from mmsb.defense.original import constants
 from mmsb.errors import ConfigError
+from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
 
@@ -67,10 +68,16 @@ class BlueSuffix:
         # The repeat goes along, so that a purifier that samples draws anew for each.
         asked = Prompt(fill(self.wording, query=prompt.text), repeat=prompt.repeat)
         told = await ask.helper(self.purifier or ask.target, asked, "purified")
-        marked = MARKED.search(told.text)
-        if marked is None:  # the query passes as it was, as in the authors' code: no defense then
+        purified = self.marked(told.text)
+        if not purified:  # the query passes as it was, as in the authors' code: no defense then
             ask.unreadable(asked.text, told.text)
-        # Empty marks count as none: an empty query would be answered as a new request.
-        purified = marked[1].strip() if marked else ""
         text = "\n".join(filter(None, [purified or prompt.text, self.suffix]))
         return await ask(replace(prompt, text=text), "answer")
+
+    def marked(self, reply: str) -> str:
+        """What a purifier put between its last marks; empty where there is nothing, or a mark without its other."""
+        said = final_answer(reply)
+        # Purifiers announce that they write "between @@ and @@": what stands so in the question itself is no query.
+        echoes = {text.strip() for text in MARKED.findall(self.wording)} | {""}
+        found = [text.strip() for text in MARKED.findall(said) if text.strip() not in echoes]
+        return found[-1] if found and said.count("@@") % 2 == 0 else ""

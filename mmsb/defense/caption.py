@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill
+from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
 
 
@@ -36,5 +37,5 @@ class CaptionThenAnswer:
         asked = fill(self.caption, query=prompt.text)
         # The bare model: a guard behind this defense would refuse the caption and be counted as refusing the question.
         caption = await ask.model(replace(prompt, text=asked), "caption")
-        text = fill(self.question, caption=caption.text, query=prompt.text)
+        text = fill(self.question, caption=final_answer(caption.text), query=prompt.text)
         return await ask(replace(prompt, text=text, image=prompt.image if self.keep_image else None), "answer")

@@ -21,6 +21,7 @@ from mmsb.defense.base import Ask, Defense, Ready, fill
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
+from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
 
 
@@ -78,7 +79,7 @@ class EchoSafe:
                 f"defense.{self.name}: the memory could not be filled: {error}", "The same command goes on from there."
             ) from error
         known = [f"{item.query}\n{item.phrase}" for item in self.training]
-        return Remembering(self, tuple(known), tuple(note.text.strip() for note in notes))
+        return Remembering(self, tuple(known), tuple(final_answer(note.text) for note in notes))
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,6 @@ class Remembering(Ready):
         """The model's answer, asked with the notes on the most similar requests."""
         seen = ""
         if prompt.image:
-            seen = (await ask.model(replace(prompt, text=self.settings.caption), "caption")).text
+            seen = final_answer((await ask.model(replace(prompt, text=self.settings.caption), "caption")).text)
         notes = "\n".join(f"- {self.notes[place]}" for place in self.nearest(f"{prompt.text}\n{seen}"))
         return await ask(replace(prompt, text=fill(self.settings.recall, notes=notes, query=prompt.text)), "answer")

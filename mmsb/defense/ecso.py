@@ -77,11 +77,11 @@ class Ecso:
         answer, query, texts = await ask(prompt, "answer"), prompt.text, self.texts
         if prompt.image is None:  # nothing to close the eyes to
             return answer
-        check = fill(texts.check, query=query, answer=answer.text[: self.shown])
+        check = fill(texts.check, query=query, answer=final_answer(answer.text)[: self.shown])
         told = await ask.model(replace(prompt, text=check), "is it harmful?")
         heard_yes(told, check, ask)  # counts what is neither yes nor no; the trigger is stricter than a yes
         if final_answer(told.text).lower() not in TRIGGERS:
             return answer
         caption = await ask.model(replace(prompt, text=fill(texts.caption, query=query)), "caption")
-        text = fill(texts.retell, caption=caption.text, query=query)
+        text = fill(texts.retell, caption=final_answer(caption.text), query=query)
         return await ask(replace(prompt, text=text, image=None), "answer without the image")

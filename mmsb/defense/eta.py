@@ -22,7 +22,13 @@ from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
 
-GRADE = re.compile(r"\b(10|\d)\b")
+NUMBER = r"(10(?:\.0+)?|\d(?:\.\d+)?)(?![\d.]*\d)"
+# At the beginning, or as a share of ten; "on a scale of 0 to 10" names no grade yet.
+GRADE = re.compile(
+    rf"\A[^\w-]*(?:(?:the |my |final )*(?:grade|score|rating)(?: is|:)*[^\w-]*)?{NUMBER}(?!\s*(?:to|-|\u2013)\s*\d)"
+    rf"|(?<![\d.]){NUMBER}[*_]*\s*(?:/|out of)\s*10\b",
+    re.IGNORECASE,
+)
 
 
 @settings
@@ -63,7 +69,7 @@ class Eta:
         answer, judge = await ask(prompt, "answer"), self.evaluator or ask.target
         if prompt.image is None:  # nothing to look at
             return answer
-        asked = Prompt(fill(self.check, answer=answer.text), repeat=prompt.repeat)
+        asked = Prompt(fill(self.check, answer=final_answer(answer.text)), repeat=prompt.repeat)
         if not heard_yes(await ask.helper(judge, asked, "is the answer harmful?"), asked.text, ask):
             return answer
         # Without the system prompt: the evaluator may be another model, which no deployment told anything.
@@ -77,14 +83,18 @@ class Eta:
         # A model that samples gives each draw another answer; the store would give the same one five times.
         draws = [replace(wanted, repeat=prompt.repeat * self.candidates + n) for n in range(self.candidates)]
         drawn = await gather(*(ask(draw, f"candidate {n}") for n, draw in enumerate(draws, 1)))
-        asked = [Prompt(fill(self.grade, answer=one.text), repeat=prompt.repeat) for one in drawn]
+        asked = [Prompt(fill(self.grade, answer=final_answer(one.text)), repeat=prompt.repeat) for one in drawn]
         told = await gather(*(ask.helper(judge, one, f"grade {n}") for n, one in enumerate(asked, 1)))
         grades = [graded(reply) for reply in told]
+        for one, reply, grade in zip(asked, told, grades, strict=True):
+            if grade is None:  # nobody graded it, so it never wins over one that somebody did
+                ask.unreadable(one.text, reply.text)
+        ranked = [-1.0 if grade is None else grade for grade in grades]
         # Of equal grades the first, so that the same replies always give the same answer.
-        return drawn[grades.index(max(grades))]
+        return drawn[ranked.index(max(ranked))]
 
 
-def graded(reply: Response) -> int:
-    """The first number from 0 to 10 in a reply; -1 where there is none, so that it never wins over a grade."""
+def graded(reply: Response) -> float | None:
+    """The grade from 0 to 10 that a reply gives; None where it gives none."""
     match = GRADE.search(final_answer(reply.text))
-    return int(match[1]) if match else -1
+    return float(match[1] or match[2]) if match else None

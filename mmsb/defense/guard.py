@@ -13,6 +13,7 @@ from typing import Literal
 from mmsb.config import settings
 from mmsb.defense.base import Ask, Then, fill, says_no, says_yes
 from mmsb.errors import ConfigError
+from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Judge
 from mmsb.types import Prompt, Response
 
@@ -65,7 +66,7 @@ class Check:
 
     async def finds_unsafe(self, prompt: Prompt, reply: str | None, ask: Ask) -> bool:
         """Whether a request is unsafe, or an answer to it. The model itself sees a request's picture, a judge too."""
-        text = prompt.text if reply is None else reply
+        text = prompt.text if reply is None else final_answer(reply)
         if self.judge:
             # The judge is given what the user sent, never the benchmark's question: no deployed guard knows that.
             label: str = await ask.screen(self.judge, prompt, reply, CHECK)
@@ -130,7 +131,7 @@ class OcrGuard(Check):
         """The model's answer, or the refusal."""
         whole = [prompt.text]
         if prompt.image:
-            whole.append((await ask.model(replace(prompt, text=self.transcribe), "transcript")).text)
+            whole.append(final_answer((await ask.model(replace(prompt, text=self.transcribe), "transcript")).text))
         # Query and transcript as one text: typed words are harmless beside a query that is harmless, and together they
         # are not.
         read_out = replace(prompt, text="\n".join(filter(None, whole)), image=None)

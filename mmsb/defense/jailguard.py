@@ -23,7 +23,7 @@ from mmsb.config import settings
 from mmsb.defense.base import Ask
 from mmsb.defense.mutation import Mutated, Mutator
 from mmsb.flow import gather
-from mmsb.judge.answers import read
+from mmsb.judge.answers import final_answer, read
 from mmsb.types import Prompt, Response
 
 LEAST, MOST = 0.01, 100.0  # of a similarity, of a divergence
@@ -68,7 +68,10 @@ class JailGuard:
         replies = await gather(*(ask(copy, f"variant {n}") for n, copy in enumerate(copies, 1)))
         # An attack that fails on every copy is one that the model sees through: no divergence would show it.
         declined = all(read(reply.text, reply.finish).refusal for reply in replies)
-        if declined or divergence(similarities([reply.text[: self.shown] for reply in replies])) > self.threshold:
+        if (
+            declined
+            or divergence(similarities([final_answer(reply.text)[: self.shown] for reply in replies])) > self.threshold
+        ):
             return Response(self.refusal)
         return await ask(prompt, "answer")
 

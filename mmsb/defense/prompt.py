@@ -55,7 +55,7 @@ class PromptDefense:
 
     def _read(self, path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return path.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"defense.{self.name}.text_file={path} cannot be read: {error}", "Give a UTF-8 text file."

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill, heard_yes
+from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Judge
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
@@ -49,14 +50,14 @@ class Protector:
     async def answer(self, prompt: Prompt, ask: Ask) -> Response:
         """The model's answer, or what stands in place of a harmful one."""
         answer = await ask(prompt, "answer")
-        if not await self._harmful(answer.text, prompt.repeat, ask):
+        if not await self._harmful(final_answer(answer.text), prompt.repeat, ask):
             return answer
         if not self.rewrites:
             return Response(self.refusal)
-        wanted = Prompt(fill(self.rewrite, answer=answer.text), repeat=prompt.repeat)
+        wanted = Prompt(fill(self.rewrite, answer=final_answer(answer.text)), repeat=prompt.repeat)
         better = await ask.helper(self.detoxifier or ask.target, wanted, "rewritten")
         # An empty rewriting would be read as an answer that says nothing: neither the harm nor a refusal.
-        return replace(better, text=better.text.strip() or self.refusal, sent=answer.sent)
+        return replace(better, text=final_answer(better.text) or self.refusal, sent=answer.sent)
 
     async def _harmful(self, text: str, repeat: int, ask: Ask) -> bool:
         # The detector is trained on answers alone: the request would be read as part of one.

@@ -15,9 +15,11 @@ from mmsb.config import settings
 from mmsb.defense.base import Ask, Then, fill
 from mmsb.defense.original import formatted
 from mmsb.errors import ConfigError
+from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
 
+LABELS = ("unsafe", "safe", "controversial")  # in the order in which their code looks for them
 LABEL = re.compile(r"\[answer\]\s*(unsafe|safe|controversial)\b", re.IGNORECASE)
 
 
@@ -73,13 +75,18 @@ class ShieldLM:
             Unanswered: the detector's reply has no label, and `unreadable` is "fail".
         """
         answer = await ask(prompt, "answer")
-        asked = Prompt(fill(self.wording, query=prompt.text, response=answer.text), repeat=prompt.repeat)
+        asked = Prompt(fill(self.wording, query=prompt.text, response=final_answer(answer.text)), repeat=prompt.repeat)
         # Without the picture: ShieldLM reads text.
         told = await ask.helper(self.detector or ask.target, asked, "is it safe?")
-        # The first label: its analysis follows, and may name the others.
-        label = LABEL.search(told.text)
+        label = labelled(told.text)
         if label is None:
             blocked = ask.unreadable(asked.text, told.text, self.unreadable)
             return Response(self.refusal) if blocked else answer
         refused = ("unsafe", "controversial") if self.refuses_controversial else ("unsafe",)
-        return Response(self.refusal) if label[1].lower() in refused else answer
+        return Response(self.refusal) if label in refused else answer
+
+
+def labelled(reply: str) -> str | None:
+    """The label in a reply: of several "unsafe" goes first, as in their code; None where there is none."""
+    found = {label.lower() for label in LABEL.findall(final_answer(reply))}
+    return next((label for label in LABELS if label in found), None)

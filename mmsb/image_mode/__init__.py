@@ -104,10 +104,12 @@ class ImageMode:
             DataError: the question has no such wording.
             MissingPicture: the dataset has no picture for it and it cannot be drawn.
         """
-        if self.question not in question.texts:
+        # Empty ones too: a picture without a word beside it is answered all the same, and the answer judged.
+        if not question.texts.get(self.question, "").strip():
+            there = [role for role, text in question.texts.items() if text.strip()]
             raise DataError(
                 f"{question.scenario}/{question.id} has no text {self.question!r}, which image_mode={self.name} asks",
-                f"It has {', '.join(question.texts)}: image_mode.question=ROLE, or another image_mode.",
+                f"It has {', '.join(there) or 'none'}: image_mode.question=ROLE, or another image_mode.",
             )
         # Nothing else of the question: what a model or a defense is given is what a deployed one would see.
         return Prompt(question.texts[self.question], self.picture(question, dataset), repeat=repeat)
@@ -129,4 +131,9 @@ class ImageMode:
         return Stacked(drawing, dataset.picture(question, "TYPO") or self._typed(question, dataset))
 
     def _typed(self, question: Question, dataset: Dataset) -> TypedText:
+        if not question.key_phrase.strip():  # a white picture, which asks for nothing
+            raise DataError(
+                f"{question.scenario}/{question.id} has no key phrase to type into a picture",
+                "Correct its record, or use another image_mode.",
+            )
         return self.font.type(question.key_phrase, dataset.font if isinstance(dataset, OwnFont) else None)

@@ -59,7 +59,7 @@ class Rubric:
             return None
         try:
             # Stripped, as the line end that an editor adds would change the prompt, and all would be asked again.
-            text = self.rubric_file.read_text(encoding="utf-8").strip()
+            text = self.rubric_file.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"judge.rubric_file={self.rubric_file} cannot be read: {error}", HINT) from error
         if not text:
