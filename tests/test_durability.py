@@ -50,7 +50,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
 
 def until(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 40 * SYNC_SECONDS
+    deadline = time.monotonic() + 60  # one sync takes seconds where others write much
     while not ready() and time.monotonic() < deadline:
         time.sleep(SYNC_SECONDS / 5)
     assert ready()

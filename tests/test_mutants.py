@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tests.mutants.kept import Kept, tree
+from tests.mutants.kept import End, Kept, tree
 from tests.mutants.listed import ROOT, mutants, stale
 
 WANTED = 120
@@ -44,11 +44,15 @@ def test_what_was_tried_is_not_tried_again_unless_a_file_has_changed(tmp_path: P
     (copy / "a.py").write_text("one")
     one, other = mutants()[:2]
     kept = Kept(tree(copy), file)
-    kept.add(one, "killed")
-    kept.add("tests/test_a.py", "SURVIVED")
+    kept.add(one, End("killed", "tests/test_a.py::test_one"))
+    kept.add("tests/test_a.py", End("SURVIVED", "tests/test_a.py::test_last"))
     again = Kept(tree(copy), file)
-    assert [again.end(one), again.end(other)] == ["killed", None]
-    assert [again.end("tests/test_a.py"), again.end("tests/test_b.py")] == ["SURVIVED", None]
+    assert [again.end(one), again.end(other)] == [("killed", "tests/test_a.py::test_one"), None]
+    assert [again.end("tests/test_a.py"), again.end("tests/test_b.py")] == [
+        ("SURVIVED", "tests/test_a.py::test_last"),
+        None,
+    ]
     assert again.end(dataclasses.replace(one, new="another")) is None
     (copy / "a.py").write_text("two")
-    assert Kept(tree(copy), file).end(one) is None
+    changed = Kept(tree(copy), file)
+    assert (changed.end(one), changed.killers) == (None, {one.name: "tests/test_a.py::test_one"})

@@ -1,7 +1,8 @@
 """python -m tests.mutants [WORDS]: try all mutants, or those that a word fits; prints which were killed.
 
-Each is applied in a copy of the project, and the tests that concern it run there, in a fork of a process that has
-imported the libraries: a mutant costs seconds. Without any mutant all these tests must pass, or nothing is shown.
+Each is applied in a copy of the project, and tests run there, in a fork of a process that has imported the libraries:
+first the one test that killed it before (killers.json), and only where that passes the files that concern it, up to the
+first failure. A test that killed must pass without any mutant, or nothing is shown.
 Stopped, the same command goes on where it was, as long as no file of the project has changed.
 """
 
@@ -22,7 +23,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.kept import Kept, tree
+import pytest
+
+from tests.mutants.kept import End, Kept, killers, remember, tree
 from tests.mutants.listed import ROOT, Mutant, Stale, mutants
 
 LIBRARIES = (
@@ -32,9 +35,9 @@ LIBRARIES = (
     *("rich.progress", "fontTools.ttLib"),
 )
 ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-CPU_SECONDS, WALL_SECONDS = 240, 1200  # of one mutant's tests: beyond it they hang
+CPU_SECONDS, WALL_SECONDS = 120, 900  # of one mutant's tests: beyond it they hang
 WORKERS = int(os.environ.get("MUTANTS_AT_A_TIME", "2"))
-KILLED, SURVIVED, HUNG, BROKEN = "killed", "SURVIVED", "killed, by hanging", "NO TESTS"
+KILLED, SURVIVED, HUNG, BROKEN, UNSHOWN = "killed", "SURVIVED", "killed, by hanging", "NO TESTS", "NOT SHOWN"
 ENDS = {
     0: SURVIVED,
     1: KILLED,
@@ -45,7 +48,12 @@ ENDS = {
 }  # pytest's exit codes; 2, 3: it cannot even import
 
 
-Work = Mutant | str  # what is tried: a mutant, or tests of the code as it is
+@dataclass(frozen=True)
+class Work:
+    """Tests to run: on a mutant, or on the code as it is."""
+
+    tests: tuple[str, ...]
+    mutant: Mutant | None = None
 
 
 @dataclass
@@ -58,7 +66,7 @@ class Trial:
     began: float
     text: str = ""  # of the mutant's file, before
 
-    def ended(self) -> str | None:
+    def ended(self) -> End | None:
         """How it ended; None while it runs."""
         done, status = os.waitpid(self.process, os.WNOHANG)
         if not done and time.monotonic() - self.began < WALL_SECONDS:
@@ -67,9 +75,27 @@ class Trial:
             os.killpg(self.process, signal.SIGKILL)  # and what it started
         if not done:
             os.waitpid(self.process, 0)
-            return HUNG
-        code = os.waitstatus_to_exitcode(status)
-        return HUNG if code == -signal.SIGXCPU else ENDS.get(code, BROKEN)
+        code = os.waitstatus_to_exitcode(status) if done else -signal.SIGXCPU
+        by = _watched(self.copy).read_text(encoding="utf-8")
+        return End(HUNG if code == -signal.SIGXCPU else ENDS.get(code, BROKEN), by)
+
+
+class Watch:
+    """A plugin of pytest's that leaves in a file which test runs, and so, behind a first failure, which one failed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._file.write_text(report.nodeid, encoding="utf-8")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._file.write_text(nodeid, encoding="utf-8")
+
+
+def _watched(copy: Path) -> Path:
+    return copy.with_suffix(".test")
 
 
 def copied(folder: Path) -> Path:
@@ -87,16 +113,17 @@ def copied(folder: Path) -> Path:
 
 
 def started(work: Work, copy: Path) -> Trial:
-    """Apply a mutant and begin its tests; or begin tests of the code as it is."""
+    """Apply the mutant, if there is one, and begin the tests."""
     text = ""
-    if isinstance(work, Mutant):
-        path = copy / work.file
+    if work.mutant:
+        path = copy / work.mutant.file
         text = path.read_text(encoding="utf-8")
-        path.write_text(work.applied(text), encoding="utf-8")
+        path.write_text(work.mutant.applied(text), encoding="utf-8")
+    _watched(copy).write_text("", encoding="utf-8")
     process = os.fork()
     if not process:
         try:
-            _run([work] if isinstance(work, str) else list(work.tests), copy)
+            _run(list(work.tests), copy)
         finally:
             os._exit(70)  # never back into the loop that began it
     return Trial(work, copy, process, time.monotonic(), text)
@@ -116,18 +143,17 @@ def _run(tests: list[str], copy: Path) -> None:
     out = os.open(copy.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    import pytest
-
-    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *tests])
+    words = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *tests]
+    code = pytest.main(words, plugins=[Watch(_watched(copy))])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(int(code))
 
 
-def tried(chosen: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Work, str]]:
-    """Each with what became of it, as many at a time as there are copies."""
+def tried(works: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Work, End]]:
+    """Each with how it ended, as many at a time as there are copies."""
     free, running = list(copies), list[Trial]()
-    waiting = list(reversed(list(chosen)))
+    waiting = list(reversed(list(works)))
     while waiting or running:
         while free and waiting:
             work, copy = waiting.pop(), free.pop()
@@ -135,39 +161,72 @@ def tried(chosen: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Work, st
                 running.append(started(work, copy))
             except Stale as error:
                 free.append(copy)
-                yield work, f"STALE: {error}"
+                yield work, End(f"STALE: {error}", "")
         for trial in list(running):
             if end := trial.ended():
                 running.remove(trial)
-                if isinstance(trial.work, Mutant):
-                    (trial.copy / trial.work.file).write_text(trial.text, encoding="utf-8")
+                if trial.work.mutant:
+                    (trial.copy / trial.work.mutant.file).write_text(trial.text, encoding="utf-8")
                 free.append(trial.copy)
                 yield trial.work, end
         time.sleep(0.05)
 
 
-def ends(chosen: Sequence[Work], copies: list[Path], kept: Kept) -> Iterator[tuple[Work, str]]:
-    """Each with what became of it, now or in an earlier sitting."""
-    known = {work: end for work in chosen if (end := kept.end(work))}
+def tried_on(works: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Mutant, End]]:
+    """The same for works that have a mutant."""
+    for work, end in tried(works, copies):
+        assert work.mutant
+        yield work.mutant, end
+
+
+def ends(chosen: Sequence[Mutant], copies: list[Path], kept: Kept) -> Iterator[tuple[Mutant, End]]:
+    """Each with how it ended, now or in an earlier sitting."""
+    known = {mutant: end for mutant in chosen if (end := kept.end(mutant))}
     yield from known.items()
-    for work, end in tried((work for work in chosen if work not in known), copies):
-        if end in (KILLED, SURVIVED, HUNG):
-            kept.add(work, end)
-        yield work, end
+    left = [mutant for mutant in chosen if mutant not in known]
+    before = killers() | kept.killers
+    hard = [mutant for mutant in left if mutant.name not in before]
+    for mutant, end in tried_on((Work((before[m.name],), m) for m in left if m.name in before), copies):
+        if end.how in (KILLED, HUNG):
+            kept.add(mutant, end)
+            yield mutant, end
+        else:  # that test is another now: the others must tell
+            hard.append(mutant)
+    for mutant, end in tried_on((Work(mutant.tests, mutant) for mutant in hard), copies):
+        if end.how in (KILLED, SURVIVED, HUNG):
+            kept.add(mutant, end)
+        yield mutant, end
+
+
+def unreliable(tests: Iterable[str], copies: list[Path], kept: Kept) -> set[str]:
+    """Those of the tests that fail without any mutant, twice; that they pass is remembered, that they fail is not."""
+    wanted = [Work((test,)) for test in dict.fromkeys(tests) if test and not kept.end(test)]
+    for _ in range(2):
+        failed = []
+        for work, end in tried(wanted, copies):
+            if end.how == SURVIVED:
+                kept.add(work.tests[0], end)
+            else:
+                failed.append(work)
+        wanted = failed
+    return {work.tests[0] for work in wanted}
 
 
 def try_all(chosen: list[Mutant], copies: list[Path], kept: Kept) -> Counter[str]:
-    """Try the mutants, once their tests are known to pass without them, and print what became of each."""
-    counts = Counter[str]()
-    tests = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
-    if broken := [str(test) for test, end in ends(tests, copies, kept) if end != SURVIVED]:
-        print(f"error: tests that fail without any mutant\n  try: python -m pytest {' '.join(broken)}")
-        return counts
+    """Try the mutants, and print what became of each."""
+    counts, found = Counter[str](), dict[Mutant, End]()
     for mutant, end in ends(chosen, copies, kept):
-        assert isinstance(mutant, Mutant)
-        excused = mutant.survives if end == SURVIVED else ""
-        counts["excused" if excused else end] += 1
-        print(f"{end:10} {mutant.file}: {mutant.why}{f' ({excused})' if excused else ''}", flush=True)
+        found[mutant] = end
+        excused = f" ({mutant.survives})" if end.how == SURVIVED and mutant.survives else ""
+        counts["excused" if excused else end.how] += 1
+        print(f"{end.how:10} {mutant.file}: {mutant.why}{excused}", flush=True)
+    broken = unreliable((end.by for end in found.values() if end.how in (KILLED, HUNG)), copies, kept)
+    for mutant, end in found.items():
+        if end.by in broken and end.how in (KILLED, HUNG):
+            counts.subtract([end.how])
+            counts[UNSHOWN] += 1
+            print(f"{UNSHOWN:10} {mutant.file}: {mutant.why}\n  {end.by} fails without any mutant")
+    remember({mutant.name: end.by for mutant, end in found.items() if end.how == KILLED and end.by not in broken})
     return counts
 
 
@@ -186,7 +245,7 @@ def main() -> int:
         copies = [copied(Path(name) / f"copy-{n}") for n in range(WORKERS)]
         counts = try_all(chosen, copies, Kept(tree(copies[0])))
     spent = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()) if number)
     print(f"{len(chosen)} mutants: {told}; {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")
     return int(counts[KILLED] + counts[HUNG] + counts["excused"] < len(chosen))
 

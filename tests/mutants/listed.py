@@ -41,6 +41,11 @@ class Mutant:
     at: str = ""
     survives: str = ""
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.file}: {self.why}"
+
     def applied(self, text: str) -> str:
         """The file's text with the change.
 
