@@ -19,7 +19,7 @@ from mmsb.budget import BudgetReached
 from mmsb.config_rules import check_job, refuse_lists
 from mmsb.console import say, show
 from mmsb.digest import write_atomically
-from mmsb.error_messages import ERRORS, readable
+from mmsb.error_messages import ERRORS, of_users, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
 from mmsb.interrupts import twice_ends_now
@@ -80,8 +80,10 @@ def run_command(
         except BrokenPipeError:  # who reads the output (`| head`) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_ERROR
-        except ERRORS as error:
-            show(readable(error, given), trace)
+        except Exception as error:
+            if (own := of_users(error)) is None and not isinstance(error, ERRORS):
+                raise
+            show(own or readable(error, given), trace)
             return EXIT_ERROR
     # A script that goes on with more money must tell this from a run that broke.
     if failed and all(isinstance(error, BudgetReached) for error in failed):
@@ -100,8 +102,10 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
                 task(config)
         except BrokenPipeError:
             raise
-        except ERRORS as error:
-            told = readable(error, arguments)
+        except Exception as error:
+            if (own := of_users(error)) is None and not isinstance(error, ERRORS):
+                raise
+            told = own or readable(error, arguments)
             if not isinstance(told, BudgetReached) or not any(isinstance(one, BudgetReached) for one in failed):
                 show(told, trace)  # of a spent budget once: every further run of a sweep meets it
             failed.append(told)

@@ -22,6 +22,7 @@ from mmsb import resolvers as resolvers  # registers what YAML interpolates
 from mmsb import targets, texts
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.gpus import side_by_side
+from mmsb.own import lacking, types_in
 from mmsb.paths import PACKAGE
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ TARGET_PACKAGES = ("mmsb",)
 SHOWN = 200  # characters of a wrong value
 MISSING = ("missing", "missing_argument")
 LISTS = ("tuple_type", "list_type")
+GUIDES = "docs/own_judge.md and docs/own_defense.md show whole classes and their YAML; --help shows the options."
 UNION = re.compile(
     r"(literal|constrained|lax-or-strict|is-instance|tuple|list|function)[-\[]|(int|str|float|bool|none)$"
 )
@@ -98,19 +100,22 @@ def _built(node: Any, key: str, packages: Sequence[str]) -> Any:
 
 
 def _called(kind: type, values: dict[str, Any], key: str) -> Any:
+    types = {name: list(types_in(field.annotation)) for name, field in _fields(kind).items()}
+    _refuse_truths(values, types, key)
     try:
         return kind(**values)
     except MmsbError:
         raise
     except pydantic.ValidationError as error:
-        allowed = [field.name for field in dataclasses.fields(kind)]
-        problems = list(dict.fromkeys(_problem(detail, key, allowed) for detail in error.errors()))
+        problems = list(dict.fromkeys(_problem(detail, key, types) for detail in error.errors()))
         lacking = [key for detail in error.errors() if detail["type"] in MISSING for key in [str(detail["loc"][-1])]]
         # Only where nothing else is wrong: what is missing is often missing because its name was mistyped beside it.
         if lacking and len(lacking) == len(problems):
             raise ConfigError("\n".join(problems), f"Add {' '.join(f'{key}=...' for key in lacking)}") from error
+        own = all(detail["type"] == "is_instance_of" for detail in error.errors())
         raise ConfigError(
-            "\n".join(problems), "See the whole configuration with --cfg job, the options with --help."
+            "\n".join(problems),
+            GUIDES if own else "See the whole configuration with --cfg job, the options with --help.",
         ) from error
     except Exception as error:  # a library's, or of a class of the user's own
         raise ConfigError(
@@ -119,14 +124,30 @@ def _called(kind: type, values: dict[str, Any], key: str) -> Any:
         ) from error
 
 
-def _problem(detail: Any, prefix: str, allowed: Sequence[str]) -> str:
+def _fields(kind: type) -> dict[str, Any]:
+    return dict(getattr(kind, "__pydantic_fields__", {}))
+
+
+def _refuse_truths(values: dict[str, Any], types: dict[str, list[type]], key: str) -> None:
+    """Refuse true where a number is meant: Python, and so pydantic, takes it for 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) and {int, float} & set(types.get(name, ())) and bool not in types[name]:
+            told = f"{key}.{name}".lstrip(".")
+            raise ConfigError(f"{told}={str(value).lower()}: a number is meant", f"Write {told}=NUMBER.")
+
+
+def _problem(detail: Any, prefix: str, types: dict[str, list[type]]) -> str:
     # Where one of several types is taken, pydantic tells of each, and says in the place which it tried.
     place = [part for part in detail["loc"] if not UNION.match(str(part))]
     key = ".".join(str(part) for part in (*filter(None, [prefix]), *place))
     if detail["type"] == "unexpected_keyword_argument":
-        return f"{key} is not a setting; {suggestion(str(detail['loc'][-1]), allowed)}"
+        return f"{key} is not a setting; {suggestion(str(detail['loc'][-1]), list(types))}"
     if detail["type"] in MISSING:
         return f"{key} has no value"
+    if detail["type"] == "is_instance_of":
+        wanted = [one for one in types.get(str(detail["loc"][0]), ()) if one.__name__ == detail["ctx"]["class"]]
+        if wanted:
+            return f"{key}: {lacking(detail['input'], wanted[0])}"
     value = repr(detail["input"])
     if detail["type"] in LISTS and isinstance(detail["input"], str):
         return f"{key}={detail['input'][:SHOWN]}: a list is meant, {key}=[{detail['input'][:SHOWN]}]"

@@ -14,6 +14,8 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.errors import ConfigError
+
 
 class Files(ConfigRepository):
     """Reads each file of a configuration once; reading YAML is half of what composing a run takes."""
@@ -31,7 +33,10 @@ class Files(ConfigRepository):
         """A file's contents; a copy, since who composes writes into it."""
         if config_path not in self._read:
             # Forty-eight runs read the same eighty files.
-            self._read[config_path] = super().load_config(config_path)
+            try:
+                self._read[config_path] = super().load_config(config_path)
+            except UnicodeDecodeError as error:  # it does not say of which file
+                raise ConfigError(f"{config_path}.yaml is not UTF-8: {error.reason}", "Save it in UTF-8.") from error
         found = self._read[config_path]
         return found and dataclasses.replace(found, config=copy.deepcopy(found.config))
 

@@ -67,6 +67,9 @@ def check_job(config: DictConfig) -> None:
     Raises:
         ConfigError: see `check_composed`.
     """
+    if "experiment" in config:  # a file there that says nothing else is packed into its folder's name
+        told = f"the file of this experiment has no effect: it sets {', '.join(map(str, config.experiment))} of nothing"
+        raise ConfigError(told, "Begin it with the line: # @package _global_")
     refuse_nameless(config)
     refuse_secrets_in(config)
     if not str(config.get("output_dir", ".")).strip():
@@ -141,7 +144,7 @@ def refuse_unreadable(arguments: Sequence[str]) -> None:
     """
     parser = OverridesParser.create()
     for argument in arguments:
-        if "=" not in argument and not argument.startswith("~"):
+        if ("=" not in argument and not argument.startswith("~")) or argument.startswith("="):
             raise ConfigError(f"{argument!r} is no setting", _meant(argument))
         try:
             parser.parse_override(argument)

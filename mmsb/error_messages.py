@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from mmsb import targets
 from mmsb.config import suggestion
 from mmsb.config_rules import ONE, SEVERAL, nameless, options_of
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.own import broken
 
-ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError)
+ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError, yaml.YAMLError)
+MERGED = re.compile(r"merging override '?([\w.+~]+)=(.*): Cannot merge (\w+) with (\w+)")
 
 
 def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
@@ -28,10 +32,25 @@ def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
             f"{place}{error.strerror or str(error) or type(error).__name__}",
             "Check that path, its permissions and the free space; output_dir=... is where everything is written.",
         )
+    if isinstance(error, yaml.YAMLError):
+        return _of_yaml(error)
     reason = str(error).strip() or type(error).__name__
     if reason.startswith("Config group override must be"):  # Hydra does not say which
         return _null_group(arguments)
     return MmsbError(reason, "See the settings with --cfg job; HYDRA_FULL_ERROR=1 shows where this was met.")
+
+
+def of_users(error: Exception) -> MmsbError | None:
+    """The same of what a class of the user's own raised; None where other code did."""
+    return broken(error, targets.in_use)
+
+
+def _of_yaml(error: yaml.YAMLError) -> ConfigError:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:  # bytes that are no text
+        return ConfigError(f"a configuration file cannot be read: {error}", "Save it as YAML in UTF-8.")
+    place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}"
+    return ConfigError(f"{place}: this is no YAML: {problem}", "Correct that line, or quote the text in it.")
 
 
 def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
@@ -50,6 +69,9 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         return _no_option(f"{match[1]}/{match[2]}", options_of(match[1]))
     if isinstance(error.__cause__, OmegaConfBaseException):
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
+    if match := MERGED.search(first):
+        meant = "a mapping is meant, {NAME: VALUE}" if match[3] == "DictConfig" else "a list is meant, [A, B]"
+        return ConfigError(f"{match[1]}={match[2]}: {meant}", "See what stands there with --cfg job.")
     return ConfigError(first, "\n".join(hints) or "See the options with --help.")
 
 

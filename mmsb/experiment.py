@@ -29,8 +29,9 @@ from mmsb.font import spelled
 from mmsb.image_mode import ImageMode
 from mmsb.judge.base import GRADER, Judge, judged
 from mmsb.metrics.summary import Summary, summarize
-from mmsb.model.base import Engine, engines_in
+from mmsb.model.base import Batched, Engine, Live, engines_in
 from mmsb.notes import Notes, note, noting
+from mmsb.own import refuse_plain
 from mmsb.prices import Prices, batched
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
@@ -66,11 +67,11 @@ class Experiment:
     withhold: Withhold = "nothing"  # from the page that a sweep ends with, and from the tracker
 
     def __post_init__(self) -> None:
-        """Refuse a protocol that the model does not follow, and a judge that reads no answers.
+        """Refuse a protocol that the model does not follow, a judge that reads no answers, and what is no flow.
 
         Raises:
             ConfigError: an endpoint, which decodes as its own settings say, or a protocol set for the model alone; a
-                guard of pictures as the judge.
+                guard of pictures as the judge; a class that cannot answer, or flows that are none.
         """
         follows = getattr(self.model, "protocol", AUTHORS)
         if follows != self.protocol:
@@ -79,6 +80,12 @@ class Experiment:
                 "Only local models have protocols (endpoints decode as model.temperature and so on say); set it as "
                 "protocol=..., not under model.",
             )
+        refuse_plain(self.judge, "judge", "verdict")
+        for name, defense in self.defense.items():
+            refuse_plain(defense, f"defense.{name}", "answer", "prepare")
+        if not isinstance(self.model, Batched | Live):
+            told = f"model={self.model.name}: {type(self.model).__name__} has neither batches and generate nor session"
+            raise ConfigError(told, "One or the other answers prompts: see Batched and Live in mmsb/model/base.py.")
         if not getattr(self.judge, "READS_ANSWERS", True):
             raise ConfigError(
                 f"judge={self.judge.name} looks at pictures, not at answers",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -132,10 +132,15 @@ def one_of_each(overrides: Sequence[Override]) -> list[list[str]]:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Hydra's options and the settings (`overrides`) of a command line, in any order."""
     parser = get_args_parser()
+    parser.error = _refuse_words  # type: ignore[method-assign, assignment]
     for action in parser._actions:
         if action.dest == "version":
             action.version = f"mmsb {__version__}"  # type: ignore[attr-defined]
     return parser.parse_intermixed_args(list(arguments))
+
+
+def _refuse_words(told: str) -> NoReturn:
+    raise ConfigError(told, "Settings are KEY=VALUE; --help shows them, and the options that begin with a dash.")
 
 
 def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Before | None = None) -> None:

@@ -20,6 +20,7 @@ from mmsb.errors import ConfigError
 T = TypeVar("T")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
+in_use: set[str] = set()  # packages that a `_target_` has named here; what they raise is told as theirs
 _classes: dict[str, type] = {}  # by the path where they are declared
 
 
@@ -51,11 +52,15 @@ def find(target: object, key: str, packages: Sequence[str]) -> type:
         )
     found = attribute(module, name, named)
     cls = _classes.get(target)
+    if module not in sys.modules:
+        problem = f"{named} is not allowed: there is no module {module}"
+        raise ConfigError(problem, "python -m mmsb finds modules of this folder, and of those that PYTHONPATH names.")
     # Both: a name that merely points to a registered class from elsewhere is not where it is declared.
     if cls is None or found is not cls:
         raise ConfigError(
             f"{named} is not allowed: there is no class of settings {name} in {module}", _remedy(found, name)
         )
+    in_use.add(module.partition(".")[0])
     return cls
 
 

@@ -65,7 +65,7 @@ LAYERS = (
     ("replicas",),
     ("index",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
-    ("targets", "texts", "digest", "layout", "pieces", "scripts"),
+    ("own", "targets", "texts", "digest", "layout", "pieces", "scripts"),
     ("claims", "gpus"),
     ("paths", "errors", "processes"),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmsb.__main__ import main
-from tests.wrong_inputs import WRONG
+from tests.wrong_inputs import FILES, WRONG
 
 
 def test_there_are_enough() -> None:
@@ -28,8 +28,11 @@ def test_a_wrong_input_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty.txt").touch()
-    (tmp_path / "broken.jsonl").write_text("{broken\n")
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_classes", raising=False)  # another folder's
     monkeypatch.setenv("OPENAI_API_KEY", "of-a-test")  # else that is missing too, and is told beside it
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     module, *arguments = shlex.split(command)

@@ -1,9 +1,79 @@
 """Wrong commands, each with what its message must say: the value that is wrong, and what is allowed or the way out.
 
-They run in an empty folder that holds `empty.txt`, `empty/` and `broken.jsonl`.
+They run in an empty folder that holds `empty/` and these `FILES`: classes and groups of a user's own among them.
 """
 
 from __future__ import annotations
+
+MINE = """
+from mmsb.config import settings
+from mmsb.types import Response, Verdict
+
+@settings
+class NoVerdict:
+    name: str
+    def fingerprint(self): return {}
+
+@settings
+class Plain(NoVerdict):
+    def verdict(self, answer, ask): return Verdict("safe")
+
+@settings
+class Word(NoVerdict):
+    async def verdict(self, answer, ask): return "safe"
+
+@settings
+class Broken(NoVerdict):
+    async def verdict(self, answer, ask): return {}["oops"]
+
+class Undeclared:
+    name = "x"
+
+@settings
+class NoAnswer(NoVerdict): pass
+
+@settings
+class PlainAnswer(NoVerdict):
+    def answer(self, prompt, ask): return Response("No.")
+
+@settings
+class Text(NoVerdict):
+    async def answer(self, prompt, ask): return "No."
+
+@settings
+class Mute(NoVerdict):
+    repeats: int = 1
+"""
+FILES: dict[str, bytes] = {
+    "empty.txt": b"",
+    "broken.jsonl": b"{broken\n",
+    "latin.csv": b"id,scenario,question,answer,label\n1,fraud,a,b,safe\n2,fraud,h\xf6flich,b,safe\n",
+    "latin.txt": b"Sei h\xf6flich.\n",
+    "my_classes.py": MINE.encode(),
+    "my_broken.py": b"def f(:\n",
+    "own/model/bad.yaml": b"name: x\n  _target_: [\n",
+    "own/judge/latin.yaml": b"name: h\xf6flich\n",
+    "own/judge/list.yaml": b"- a\n",
+    "own/judge/aimless.yaml": b"name: x\n",
+    "own/judge/nowhere.yaml": b"_target_: my_nothing.Judge\n",
+    "own/judge/broken.yaml": b"_target_: my_broken.Judge\n",
+    "own/experiment/bare.yaml": b"model:\n  name: x\n",
+    **{
+        f"own/judge/{name.lower()}.yaml": f"_target_: my_classes.{name}\nname: mine\n".encode()
+        for name in ("NoVerdict", "Plain", "Word", "Undeclared")
+    },
+    "own/judge/raises.yaml": b"_target_: my_classes.Broken\nname: mine\n",
+    **{
+        f"own/defense/{name.lower()}.yaml": f"mine:\n  _target_: my_classes.{name}\n  name: mine\n".encode()
+        for name in ("NoAnswer", "PlainAnswer", "Text")
+    },
+    **{
+        f"own/model/{name.lower()}.yaml": f"_target_: my_classes.{name}\nname: mine\n".encode()
+        for name in ("NoVerdict", "Mute")
+    },
+}
+OWN = "mmsb --config-dir own trusted_packages=[my_classes,my_broken,my_nothing]"
+ONE_CALL = "scenario=fraud dataset.limit=1 tracker=none"
 
 WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb image mode=sd", ("'image'", "KEY=VALUE")),
@@ -157,6 +227,43 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb.create root=made questions=broken.jsonl", ("broken.jsonl",)),
     ("mmsb.log", ("run", "run=...")),
     ("mmsb.log run=nowhere", ("nowhere", "finished run")),
+    (f"{OWN} judge=noverdict", ("NoVerdict has no verdict", "mmsb.judge.base.Judge", "docs/own_judge.md")),
+    (f"{OWN} judge=plain", ("judge=mine", "Plain.verdict is no flow", "async def verdict")),
+    (f"{OWN} judge=word {ONE_CALL}", ("Word.verdict gave 'safe'", "mmsb.types.Verdict")),
+    (f"{OWN} judge=raises {ONE_CALL}", ("my_classes.py, line 20", "KeyError: 'oops'")),
+    (f"{OWN} judge=undeclared", ("my_classes.Undeclared", "@settings")),
+    (f"{OWN} judge=nowhere", ("there is no module my_nothing", "PYTHONPATH")),
+    (f"{OWN} judge=broken", ("my_broken cannot be imported", "line 1")),
+    (f"{OWN} judge=list", ("judge: nothing here names a class", "_target_")),
+    (f"{OWN} judge=aimless", ("judge: nothing here names a class", "_target_")),
+    (f"{OWN} judge=latin", ("judge/latin.yaml", "UTF-8")),
+    (f"{OWN} defense=noanswer", ("NoAnswer has no answer", "no prepare", "docs/own_defense.md")),
+    (f"{OWN} defense=plainanswer", ("defense.mine=mine", "async def answer")),
+    (f"{OWN} defense=text {ONE_CALL}", ("Text.answer gave 'No.'", "mmsb.types.Response")),
+    (f"{OWN} model=noverdict", ("NoVerdict has no repeats", "mmsb.model.base.Engine")),
+    (f"{OWN} model=mute", ("Mute has neither batches and generate nor session",)),
+    (f"{OWN} model=bad", ("own/model/bad.yaml, line 2, column 11", "no YAML")),
+    (f"{OWN} experiment=bare", ("no effect", "# @package _global_")),
+    ("mmsb --verbose", ("--verbose", "--help")),
+    ("mmsb --config-dir", ("--config-dir", "expected one argument")),
+    ("mmsb --cfg nothing", ("nothing", "'job'")),
+    ("mmsb =x", ("'=x'", "KEY=VALUE")),
+    ("mmsb a=b=c", ("a=b=c", "Quote")),
+    ("mmsb model=vllm model.name=x model.extra_body=[1]", ("model.extra_body=[1]", "a mapping is meant")),
+    ("mmsb model=vllm model.name=", ("model.name=''", "at least 1 character")),
+    ("mmsb model=vllm model.name=x model.temperature=-1", ("model.temperature=-1", "greater than or equal to 0")),
+    ("mmsb dataset.limit=true", ("dataset.limit=true", "a number is meant")),
+    ("mmsb model.repeats=true", ("model.repeats=true", "a number is meant")),
+    ("mmsb model=hf model.name_or_path=empty.txt", ("empty.txt", "no such folder")),
+    ("mmsb output_dir=empty.txt/sub", ("output_dir=empty.txt/sub", "empty.txt is a file")),
+    (
+        "mmsb judge=rubric judge.model.name=x judge.model.api_key_env=null judge.rubric_file=latin.txt",
+        ("latin.txt", "UTF-8"),
+    ),
+    ("mmsb defense=prompt defense_text=latin.txt", ("latin.txt", "UTF-8")),
+    ("mmsb.calibrate labels=latin.csv", ("latin.csv, line 3 is not UTF-8", "Save it as CSV in UTF-8")),
+    ("mmsb.create root=made own=empty", ("own=empty", "YAML")),
+    ("mmsb.judge answers=empty.txt", ("answers=empty.txt", "run=FOLDER")),
     ("mmsb.ui port=abc", ("abc", "integer")),
     ("mmsb.view port=-1", ("port=-1", "greater than")),
     ("mmsb.view runs=nowhere", ("runs", "allowed")),

@@ -75,6 +75,8 @@ def read_own(path: Path) -> Own:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"own={path}: there is no such file", "What it holds: python -m mmsb.create --help") from error
+    except OSError as error:
+        raise DataError(f"own={path} cannot be read: {error.strerror}", "Give a YAML file.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"own={path} is not valid YAML: {error}", "Correct the file.") from error
     try:

@@ -21,6 +21,7 @@ from mmsb.flow import Flow, Unanswered, answered
 from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Judge, screened
 from mmsb.model.base import Engine
+from mmsb.own import refuse_given
 from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
 
 PLACE = re.compile(r"\{(\w+)\}")
@@ -140,6 +141,7 @@ class Ask:
             [response] = await Flow.current().beside([work])
         except Unanswered as error:
             raise _at(role, error) from error
+        refuse_given(response, Response, inner, "answer")
         if role:
             notes.append(Step(role, (response.sent or prompt).text, response.text))
         return response

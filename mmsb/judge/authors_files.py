@@ -62,7 +62,8 @@ class AuthorsFiles:
                     )
                 found[scenario.id] = records
         if not found:
-            raise DataError(f"answers={self.folder} has no file {ANSWERS}/01-Illegal_Activitiy.json or the like")
+            problem = f"answers={self.folder} has no file {ANSWERS}/01-Illegal_Activitiy.json or the like"
+            raise DataError(problem, "Give the folder that holds the authors' files; a run of ours: run=FOLDER.")
         return found
 
     @cached_property

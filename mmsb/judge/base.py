@@ -18,6 +18,7 @@ from mmsb.flow import Asking
 from mmsb.judge.answers import Reading, read
 from mmsb.judge.choice import chosen
 from mmsb.judge.reader import reading_of
+from mmsb.own import refuse_given
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Verdict
 
@@ -98,6 +99,7 @@ async def judged(judge: Judge, sample: Sample, outcome: Outcome, ask: Asking) ->
     else:
         answer = Answer(sample.prompt, outcome, sample.scenario, sample.question, known=reading)
         verdict = await judge.verdict(answer, ask)
+        refuse_given(verdict, Verdict, judge, "verdict")
     return Result(sample, outcome, verdict)
 
 

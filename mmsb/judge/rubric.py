@@ -48,6 +48,14 @@ class Rubric:
     comprehension: bool = False
     rubric_file: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Read `rubric_file` now: after the model's answers, who pays would learn of it too late.
+
+        Raises:
+            ConfigError: it cannot be read, or is empty.
+        """
+        _ = self.own
+
     @cached_property
     def own(self) -> str | None:
         """The text of `rubric_file`; None where there is none.

@@ -14,7 +14,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -27,6 +27,7 @@ from mmsb.scenario import Scenario, official_scenarios
 COLUMNS = ("id", "scenario", "question", "answer", "label")
 ONLY_RATER = "people"
 SKIPPED = "skipped"
+SAVED = "Save it as CSV in UTF-8, or give JSON lines."
 MAKE = "Make some: python -m mmsb.review run=RUN_FOLDER labels=labels.jsonl"
 
 Name = tuple[str, str, str]  # of an answer: its run's id ("" where the file names none), scenario, id
@@ -157,6 +158,17 @@ def _add(items: dict[Name, Labelled], row: Mapping[str, Any], known: Mapping[str
         item.labels[row.get("rater") or ONLY_RATER] = label
 
 
+def _read(file: TextIO, path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        yield from csv.DictReader(file)
+    except UnicodeDecodeError as error:
+        lines = enumerate(path.read_bytes().split(b"\n"), 1)
+        number = next(number for number, line in lines if "\ufffd" in line.decode(errors="replace"))
+        raise DataError(f"{path}, line {number} is not UTF-8", SAVED) from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read: {error}", SAVED) from error
+
+
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if not path.is_file():
         raise DataError(f"labels={path} is not a file", MAKE)
@@ -164,7 +176,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         # spreadsheets begin a file with a mark that would become part of the first column's name
         with path.open(encoding="utf-8-sig", newline="") as file:
             # From 2: the line that an editor shows, below the header.
-            yield from enumerate(csv.DictReader(file), 2)
+            yield from enumerate(_read(file, path), 2)
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

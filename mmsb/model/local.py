@@ -143,7 +143,7 @@ class Local:
         if folder.is_dir():
             return folder
         # A mistyped folder would be asked for at the hub, whose error speaks of a repository.
-        if self.name_or_path.startswith(("/", ".", "~")):
+        if self.name_or_path.startswith(("/", ".", "~")) or folder.is_file():
             raise ModelError(
                 f"model.name_or_path={self.name_or_path}: there is no such folder",
                 "Give the folder of a checkpoint, or a hub id such as HuggingFaceTB/SmolVLM2-256M-Video-Instruct.",

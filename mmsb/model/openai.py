@@ -69,7 +69,7 @@ class OpenAI:
         card: licence and what has been checked, where a preset gives it; changes no answer.
     """
 
-    name: str
+    name: str = Field(min_length=1)
     base_url: str | tuple[str, ...] | None = None
     api_key_env: str | None = "OPENAI_API_KEY"
     serve: bool = False
@@ -84,7 +84,7 @@ class OpenAI:
     max_tokens: PositiveInt = 512
     max_tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     # Sent, not left out: the default of most endpoints samples.
-    temperature: float | None = 0
+    temperature: float | None = Field(default=0, ge=0)
     top_p: float | None = None
     seed: int | None = None
     detail: Literal["low", "high", "auto"] | None = None

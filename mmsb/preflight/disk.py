@@ -13,6 +13,8 @@ ROW_BYTES = 20_000  # of a sample on disk: its row, its calls and its stored ans
 
 def check_disk(output_dir: Path, samples: int) -> StoreError | None:
     """Whether what runs would write has room, and may be written."""
+    if file := next((place for place in (output_dir, *output_dir.parents) if place.is_file()), None):
+        return StoreError(f"output_dir={output_dir}: {file} is a file", "Set output_dir to a folder.")
     place = standing(output_dir)
     if not os.access(place, os.W_OK):
         return StoreError(f"output_dir={output_dir}: {place} cannot be written to", "Set output_dir to another folder.")

@@ -74,7 +74,7 @@ def killers() -> dict[str, str]:
 
 def remember(killed: Mapping[str, str]) -> None:
     """Write down which tests killed; of mutants that are no more nothing stays."""
-    whole = killers() | killed
+    whole = {**killers(), **killed}
     listed = {mutant.name: whole[mutant.name] for mutant in mutants() if mutant.name in whole}
     KILLERS.write_text(json.dumps(listed, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
