@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterable, Iterator
-from types import FrameType
+from collections.abc import Collection, Iterator
 from typing import Any, get_args
 
 from mmsb.errors import ConfigError, MmsbError
@@ -55,20 +54,21 @@ def refuse_given(found: object, wanted: type, who: object, name: str) -> None:
         raise ConfigError(problem, f"Return a {wanted.__module__}.{wanted.__name__}.")
 
 
-def broken(error: BaseException, packages: Iterable[str]) -> MmsbError | None:
-    """An exception that code of the user's packages raised, as an error for people; None where other code did."""
-    frames = [(_package(frame), frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    # What they call of a library's is theirs; what they call of ours is not.
-    known = [place for place in frames if place[0] in (*OURS, *packages)]
-    if isinstance(error, MmsbError) or not known or known[-1][0] in OURS:
+def broken(error: BaseException, modules: Collection[str]) -> MmsbError | None:
+    """An exception that a class of one of these modules raised, as an error for people; None where other code did.
+
+    What they call of a library's is theirs; what they call of ours is not.
+    """
+    if isinstance(error, MmsbError):
         return None
-    _, frame, line = known[-1]
-    problem = f"{frame.f_code.co_filename}, line {line}: {type(error).__name__}: {str(error)[:SHORT]}"
-    return MmsbError(problem, "Correct it; HYDRA_FULL_ERROR=1 shows the whole stack.")
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] in OURS:
+            return None
+        if name in modules:
+            problem = f"{frame.f_code.co_filename}, line {line}: {type(error).__name__}: {str(error)[:SHORT]}"
+            return MmsbError(problem, "Correct it; HYDRA_FULL_ERROR=1 shows the whole stack.")
+    return None
 
 
 def _parts(wanted: type) -> list[str]:

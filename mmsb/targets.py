@@ -20,7 +20,7 @@ from mmsb.errors import ConfigError
 T = TypeVar("T")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
-in_use: set[str] = set()  # packages that a `_target_` has named here; what they raise is told as theirs
+in_use: set[str] = set()  # modules that a `_target_` has named; what they raise is told as theirs
 _classes: dict[str, type] = {}  # by the path where they are declared
 
 
@@ -52,15 +52,12 @@ def find(target: object, key: str, packages: Sequence[str]) -> type:
         )
     found = attribute(module, name, named)
     cls = _classes.get(target)
-    if module not in sys.modules:
-        problem = f"{named} is not allowed: there is no module {module}"
-        raise ConfigError(problem, "python -m mmsb finds modules of this folder, and of those that PYTHONPATH names.")
     # Both: a name that merely points to a registered class from elsewhere is not where it is declared.
     if cls is None or found is not cls:
         raise ConfigError(
-            f"{named} is not allowed: there is no class of settings {name} in {module}", _remedy(found, name)
+            f"{named} is not allowed: there is no class of settings {name} in {module}", _remedy(found, name, module)
         )
-    in_use.add(module.partition(".")[0])
+    in_use.add(module)
     return cls
 
 
@@ -107,9 +104,12 @@ def _load(module: str, named: str) -> None:
         ) from error
 
 
-def _remedy(found: Any, name: str) -> str:
+def _remedy(found: Any, name: str, module: str) -> str:
     if isinstance(found, type) and found in _classes.values():
         return f"That class is declared elsewhere: _target_={found.__module__}.{found.__qualname__}"
     if isinstance(found, type):
         return f"Declare {name} with @settings (mmsb.config.settings): a _target_ names nothing else."
-    return "A _target_ names a class declared with @settings, by the module that declares it."
+    rule = "A _target_ names a class declared with @settings, by the module that declares it."
+    if module not in sys.modules:
+        return f"There is no module {module} in this folder, nor where PYTHONPATH leads. {rule}"
+    return rule
