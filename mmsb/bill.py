@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from mmsb.budget import BEGAN
 from mmsb.console import say
 from mmsb.digest import write_atomically
 from mmsb.prices import Prices, duration, money
@@ -99,12 +100,30 @@ class Spent:
         self.dollars = sum(spent) if spent and not self.uncounted else None
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A bill as it lies on disk; `began`: when its command did, as all processes of that know it."""
+
+    began: str | None
+    lines: dict[str, Spent]
+
+    @classmethod
+    def read(cls, path: Path) -> _Kept | None:
+        """The bill in a file; None where nothing was asked."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(found["began"], {model: Spent(**values) for model, values in found["lines"].items()})
+
+
 @dataclass
 class Bill:
-    """Sums up what is asked now, and keeps it on disk.
+    """Sums up what a command asks for a run, and keeps it on disk.
 
     Attributes:
-        path: of the file.
+        path: of the file. What the same command wrote there is counted on: a run that was requeued, or begun again on
+            another node, paid for what it asked before.
         prices: what tokens cost.
     """
 
@@ -112,6 +131,13 @@ class Bill:
     prices: Prices | None
     lines: dict[str, Spent] = field(default_factory=dict)
     _kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Take up what an earlier process of this command asked."""
+        # By when the command began, which all its processes know: the next command in this folder has its own bill.
+        found = _Kept.read(self.path)
+        if found and found.began and found.began == os.environ.get(BEGAN):
+            self.lines = found.lines
 
     def add(self, model: str, outcome: Outcome) -> None:
         """Count a call that was made: not one that the store answered."""
@@ -138,7 +164,7 @@ class Bill:
             return
         self._price()
         with suppress(OSError):
-            write_atomically(self.path, json.dumps({model: asdict(line) for model, line in self.lines.items()}))
+            write_atomically(self.path, json.dumps(asdict(_Kept(os.environ.get(BEGAN), self.lines))))
 
 
 @contextmanager
@@ -155,15 +181,14 @@ def paid(folders: Sequence[Path]) -> Spent | None:
     """What runs took together; None where nothing was asked. Money is None where any of it is not known."""
     total, dollars = Spent(), []
     for folder in folders:
-        with suppress(FileNotFoundError):
-            for values in json.loads((folder / FILE).read_text(encoding="utf-8")).values():
-                line = Spent(**values)
-                dollars.append(line.dollars)
-                total.calls += line.calls
-                total.failed += line.failed
-                total.input_tokens += line.input_tokens
-                total.output_tokens += line.output_tokens
-                total.uncounted += line.uncounted
+        found = _Kept.read(folder / FILE)
+        for line in found.lines.values() if found else ():
+            dollars.append(line.dollars)
+            total.calls += line.calls
+            total.failed += line.failed
+            total.input_tokens += line.input_tokens
+            total.output_tokens += line.output_tokens
+            total.uncounted += line.uncounted
     if not dollars:
         return None
     # Likewise over models: a part of the money would look like all of it.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.bill import Bill, Expected, paid, told
+from mmsb.bill import Bill, Expected, bill_of, paid, told
 from mmsb.budget import Budget
 from mmsb.errors import ConfigError
 from mmsb.faults.serving import Faults
@@ -76,7 +76,7 @@ def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: R
     assert "supposed" not in done.stdout
     assert "unknown for x, not in the table of prices" in wrong.stdout
     (bill,) = tmp_path.glob("outputs/runs/*/bill.json")
-    assert json.loads(bill.read_text())["x"]["input_tokens"] == 28
+    assert json.loads(bill.read_text())["lines"]["x"]["input_tokens"] == 28
 
 
 def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mmsb: Run, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_prices_without_a_date_are_refused() -> None:
 def test_a_bill_survives_a_kill_and_never_takes_unknown_for_free(tmp_path: Path) -> None:
     bill = Bill(tmp_path / "bill.json", None)
     bill.add("x", Response("a", input_tokens=7, output_tokens=3))  # written at once: the first of its two seconds
-    assert json.loads(bill.path.read_text())["x"]["calls"] == 1
+    assert json.loads(bill.path.read_text())["lines"]["x"]["calls"] == 1
     bill.add("x", Response("a"))
     bill.add("x", Failure("http_500", "oops"))
     bill.keep()
@@ -246,3 +246,19 @@ def test_a_bill_survives_a_kill_and_never_takes_unknown_for_free(tmp_path: Path)
         "bill: 2 calls (planned 3), 7 tokens in (planned 10), 3 out (planned 10), "
         "1 failed, which may have cost something, 1 replies without their tokens"
     )
+
+
+def test_a_run_that_is_begun_again_by_its_command_goes_on_with_its_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMSB_BEGAN", "1.5")
+    for calls in (1, 2):  # as where Slurm requeues it, or Ray begins it on another node
+        with bill_of(tmp_path, None) as bill:
+            bill.add("x", Response("a", input_tokens=7, output_tokens=3))
+        assert bill.lines["x"].calls == calls
+    monkeypatch.setenv("MMSB_BEGAN", "2.5")  # the next command, in the same folder
+    with bill_of(tmp_path, None) as bill:
+        bill.add("x", Response("a", input_tokens=7, output_tokens=3))
+    spent = paid([tmp_path])
+    assert spent is not None
+    assert spent.calls == 1
