@@ -33,7 +33,7 @@ from tests.composing import (  # noqa: F401
     texts_are_parsed_once,
 )
 from tests.endpoint import impatient  # noqa: F401
-from tests.forks import PLACE, PYTHON, parent
+from tests.forks import PLACE, PYTHON, parent, python
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)
@@ -123,16 +123,25 @@ def _exit_code(module: str) -> int:
 @pytest.fixture
 def mmsb_process(tmp_path: Path) -> Run:
     """The same in a process of its own, as a user runs it: begun with nothing imported."""
+    return partial(process_in, tmp_path, sys.executable)
 
-    def run(*arguments: str, module: str = "mmsb", **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def mmsb_fork(tmp_path: Path) -> Run:
+    """The same in a process of its own that begins as a fork (`tests.forks`), as do those that it starts."""
+    return partial(process_in, tmp_path, python())
+
+
+def process_in(
+    folder: Path, python: str, *arguments: str, module: str = "mmsb", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, in a process of its own."""
+    return subprocess.run(
+        [python, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

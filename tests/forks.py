@@ -35,6 +35,7 @@ from typing import Any
 PLACE = "MMSB_TESTS_FORKS"  # the environment's name of the socket
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = f"{sys.executable} -S {Path(__file__).resolve()}"  # for programs that start a Python by its name
+NAMED = "MMSB_TESTS_PYTHON"  # the same as one word, for those that begin by it and for what they start themselves
 # What takes long to import, by itself or with what it brings along.
 HEAVY = [
     *("mmsb.__main__", "mmsb.api", "mmsb.tracker.mlflow", "mmsb.tracker.live", "mmsb.report", "mmsb.model.hf"),
@@ -60,7 +61,19 @@ def main() -> None:
         warm()
         become(**serve(socket.socket(fileno=0), user))
     else:
-        sys.exit(Fork(sys.argv[1:], files=(0, 1, 2)).wait())
+        stand_for(Fork(sys.argv[1:], files=(0, 1, 2)))
+
+
+def stand_for(process: Fork) -> None:
+    """Be what whoever started this process sees of it: end as it ends, and pass on what it is told."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    code = process.wait()
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
 def warm() -> None:
@@ -129,9 +142,12 @@ def become(argv: list[str], folder: str, environment: dict[str, str], files: lis
     assert not other, f"{other} are read at imports: start a Python"
     ours = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     installed = [place for place in sys.path[1:] if place not in ours]
-    argv = [word for word in argv if word != "-u"]
+    while argv[0].startswith(("-u", "-X")):
+        argv = argv[2 if argv[0] == "-X" else 1 :]
+    sys.executable = environment.get(NAMED, sys.executable)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ.pop("JPY_PARENT_PID", None)  # a notebook's kernel ends where its parent is not this one
     os.chdir(folder)
     sys.path[:] = ["" if argv[0] == "-c" else folder, *environment["PYTHONPATH"].split(os.pathsep), *installed]
     importlib.invalidate_caches()
@@ -141,6 +157,9 @@ def become(argv: list[str], folder: str, environment: dict[str, str], files: lis
         package = found is not None and found.submodule_search_locations is not None
         sys.modules.pop(f"{argv[1]}.__main__" if package else argv[1], None)  # runpy warns of what is imported
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+    elif argv[0] != "-c":
+        sys.argv, sys.path[0] = argv, str(Path(argv[0]).parent)
+        runpy.run_path(argv[0], run_name="__main__")
     else:
         sys.argv = [argv[0], *argv[2:]]
         sys.modules["__main__"] = types.ModuleType("__main__")
@@ -229,10 +248,18 @@ def parent() -> str:
         }  # no threads at imports
         environment = {**os.environ, **alone}
         process = subprocess.Popen(command, stdin=listener.fileno(), cwd=ROOT, env=environment, start_new_session=True)
+    named = Path(f"{folder}/python")
+    named.write_text(f'#!/bin/sh\n{PLACE}={place} {NAMED}="${{{NAMED}-{named}}}" exec {PYTHON} "$@"\n')
+    named.chmod(0o700)
     atexit.register(shutil.rmtree, folder)
     atexit.register(process.wait)
     atexit.register(process.terminate)
     return place
+
+
+def python() -> str:
+    """A program for those who start a Python by its name: what it is asked to run begins as a fork."""
+    return str(Path(parent()).with_name("python"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+from tests.forks import Fork
+
 PREFIX = "/datasets/PKU-Alignment/MM-SafetyBench/resolve/"
 
 
@@ -69,6 +71,29 @@ def small_hub(first: Path, second: Path) -> Iterator[tuple[str, str]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# The hub's library reads its address and its cache when it is imported, so each command has it imported anew.
+AT_THE_HUB = """
+import json, os, sys
+from pathlib import Path
+from tests.conftest import run_in
+
+for module, arguments, env in json.loads(sys.argv[1]):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+        del sys.modules[name]
+    os.environ.update(env)
+    done = run_in(Path.cwd(), *arguments, module=module)
+    print(json.dumps([done.returncode, done.stderr]))
+"""
+
+
+def at_the_hub(folder: Path, *commands: tuple[str, ...], **env: str) -> list[tuple[int, str]]:
+    """Run commands (module, then arguments) one after the other with an environment: exit code and stderr of each."""
+    jobs = [(module, arguments, env) for module, *arguments in commands]
+    with Fork(["-c", AT_THE_HUB, json.dumps(jobs)], folder) as process:
+        assert process.wait(300) == 0, process.err
+    return [tuple(json.loads(line)) for line in process.out.splitlines()]
 
 
 class ModelHandler(BaseHTTPRequestHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mmsb.report.finished import Finished
 from tests.commanding import Command
 from tests.conftest import ROOT
 from tests.endpoint import ChatServer, error
+from tests.forks import python
 
 ASKED: dict[str, Any] = {"image_mode": "text_only", "scenario": "fraud", "tracker": "none"}
 WORDS = tuple(f"{key}={value}" for key, value in ASKED.items())
@@ -139,7 +141,8 @@ def test_a_wrong_argument_is_told(arguments: dict[str, Any], said: str) -> None:
         mmsb.evaluate(**arguments)
 
 
-def test_the_notebook_runs(tmp_path: Path) -> None:
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", python())  # which its kernel is started by
     notebook = nbformat.reads((ROOT / "examples/safety_prompt.ipynb").read_text(), 4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))

@@ -11,8 +11,7 @@ from mmsb.convert.download import settle, wanted
 from mmsb.convert.source import Files, Source
 from mmsb.errors import ModelError
 from tests.composed_models import preset
-from tests.conftest import Run
-from tests.small_hub import ModelHandler, model_hub
+from tests.small_hub import ModelHandler, at_the_hub, model_hub
 
 REPOSITORY = "Vision-CAIR/vicuna-7b"
 
@@ -27,24 +26,22 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_on_the_hub_is_fetched_and_the_rest_is_named(
-    mmsb_process: Run, repository: Path, tmp_path: Path
-) -> None:
+def test_what_is_on_the_hub_is_fetched_and_the_rest_is_named(repository: Path, tmp_path: Path) -> None:
     ModelHandler.broken[:] = ["pytorch_model.bin"]
     with model_hub(REPOSITORY, repository) as url:
         online = {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "c")}
-        command = ("model=minigpt4", "download=true")
-        done = mmsb_process(*command, module="mmsb.convert", **online)
-        assert done.returncode == 1
-        assert "minigpt4 needs 3 files that are not on the hub: vision, qformer, projection" in done.stderr, done.stderr
+        command = ("mmsb.convert", "model=minigpt4", "download=true")
+        ((code, told),) = at_the_hub(tmp_path, command, **online)
+        assert code == 1
+        assert "minigpt4 needs 3 files that are not on the hub: vision, qformer, projection" in told, told
         hand = "eva_vit_g.pth -> checkpoints/sources/eva_vit_g.pth (licence: MIT (EVA))"
-        assert f"https://storage.googleapis.com/sfr-vision-language-research/LAVIS/models/BLIP2/{hand}" in done.stderr
+        assert f"https://storage.googleapis.com/sfr-vision-language-research/LAVIS/models/BLIP2/{hand}" in told
         sent = [line for line in ModelHandler.asked if line.startswith("pytorch_model.bin")]
         assert sent[0].endswith("from 0")
         assert sent[1:] == ["pytorch_model.bin from 10485760"]  # it went on, not from the start
         assert "tf_model.h5 from 0" not in ModelHandler.asked
-        again = mmsb_process(*command, module="mmsb.convert", **online)
-        assert again.returncode == 1
+        ((again, _),) = at_the_hub(tmp_path, command, **online)
+        assert again == 1
         assert [line for line in ModelHandler.asked if line.startswith("pytorch_model.bin")] == sent  # nothing twice
     place = tmp_path / "checkpoints/sources"
     assert (place / "vicuna-7b-v0/pytorch_model.bin").read_bytes() == (repository / "pytorch_model.bin").read_bytes()
@@ -74,13 +71,13 @@ def test_a_download_that_did_not_end_counts_as_missing(repository: Path, tmp_pat
     assert files.missing() == ["language"]
 
 
-def test_where_no_hub_answers_the_command_says_what_to_do(mmsb_process: Run, tmp_path: Path) -> None:
+def test_where_no_hub_answers_the_command_says_what_to_do(tmp_path: Path) -> None:
     offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "c")}
-    done = mmsb_process("model=mplug_owl", "download=true", module="mmsb.convert", **offline)
-    assert done.returncode == 1
-    assert "MAGAer13/mplug-owl-llama-7b cannot be had from the hub" in done.stderr
-    assert "put it into checkpoints/sources/mplug-owl-llama-7b" in done.stderr
-    assert "Traceback" not in done.stderr
+    ((code, told),) = at_the_hub(tmp_path, ("mmsb.convert", "model=mplug_owl", "download=true"), **offline)
+    assert code == 1
+    assert "MAGAer13/mplug-owl-llama-7b cannot be had from the hub" in told
+    assert "put it into checkpoints/sources/mplug-owl-llama-7b" in told
+    assert "Traceback" not in told
 
 
 def test_of_two_kinds_of_weights_one_is_fetched() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.forks import Fork
+from tests.forks import Fork, python
 
 LOOK = """
 import json, os, sys, threading
@@ -31,6 +32,21 @@ def test_pid_folder_arguments_environment_files_and_end_are_its_own(tmp_path: Pa
     assert process.err == "on the other\n"
 
 
+def test_one_that_was_begun_by_a_pythons_name_ends_as_it_would(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import sys\nprint(sys.executable, sys.argv)\nsys.exit(5)")
+    command = [python(), "-X", "utf8", str(tmp_path / "own.py"), "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, f"{python()} {[str(tmp_path / 'own.py'), 'x']}\n"), done.stderr
+    killed = subprocess.run([python(), "-u", "-c", "import os\nos.kill(os.getpid(), 9)"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    told = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(3))\nprint('here', flush=True)\n"
+    with subprocess.Popen([python(), "-c", f"{told}time.sleep(600)"], stdout=subprocess.PIPE) as asked:
+        assert asked.stdout
+        assert asked.stdout.readline() == b"here\n"
+        asked.terminate()
+        assert asked.wait(60) == 3
+
+
 def test_it_can_be_killed_and_ends_when_nobody_waits_for_it() -> None:
     sleeper = ["-c", "print('here', flush=True)\nimport time\ntime.sleep(600)"]
     with Fork(sleeper) as process:
@@ -40,7 +56,10 @@ def test_it_can_be_killed_and_ends_when_nobody_waits_for_it() -> None:
         assert process.wait(60) == -signal.SIGKILL
     # As if the test's own process had been killed.
     asker = Fork(
-        ["-c", f"from tests.forks import Fork\nimport os\nprint(Fork({sleeper!r}).pid, flush=True)\nos._exit(0)"]
+        [
+            "-c",
+            f"from tests.forks import Fork\nimport os\nprint(Fork({sleeper!r}).pid, flush=True)\nos._exit(0)",
+        ]
     )
     assert asker.wait(60) == 0
     left = [psutil.Process(int(asker.out))] if psutil.pid_exists(int(asker.out)) else []

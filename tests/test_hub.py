@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,8 +15,8 @@ from mmsb.dataset.mm_safetybench import MMSafetyBench
 from mmsb.dataset.parquet import _pictures
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.scenario import official_scenarios
-from tests.conftest import ROOT, Run
-from tests.small_hub import small_hub
+from tests.conftest import Run
+from tests.small_hub import at_the_hub, small_hub
 
 FRAUD = next(scenario for scenario in official_scenarios() if scenario.name == "fraud")
 IDS = ["0", "2", "10", "11", "30"]  # with gaps, and not in the order of the rows
@@ -171,43 +168,17 @@ def test_without_a_network_the_command_says_how_to_place_the_files(mmsb: Run, tm
     assert "Traceback" not in done.stderr
 
 
-# Commands with arguments and module, run one after the other in one process: the hub's library reads its address when
-# it is imported, so this process cannot run them, and starting one for each takes most of the time.
-SEVERAL = """
-import json, sys
-from pathlib import Path
-import huggingface_hub.constants  # before conftest takes every process off the net
-from tests.conftest import run_in
-
-for arguments in json.loads(sys.argv[1]):
-    done = run_in(Path.cwd(), *arguments, module="mmsb.create")
-    print(json.dumps([done.returncode, done.stderr]))
-"""
-
-
-def several(folder: Path, commands: list[list[str]], **env: str) -> list[tuple[int, str]]:
-    """Exit code and stderr of each."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL, json.dumps(commands)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
-
-
-def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: Run, tmp_path: Path) -> None:
+def test_all_files_are_of_the_commit_that_the_branch_named_first(tmp_path: Path) -> None:
     write_mirror(tmp_path / "first")
     for split in QUESTION_OF:
         write_split(tmp_path / "second", split, ["0"])  # what the branch names a moment later
     hub = ["dataset=mm_safetybench_hf", "scenario=fraud"]
     cache = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with small_hub(tmp_path / "first", tmp_path / "second") as (url, commit):
-        fetch, wrong = several(
+        fetch, wrong = at_the_hub(
             tmp_path,
-            [["root=data", "steps=[fetch,card]", *hub], ["root=data", "steps=[fetch]", *hub, "dataset.revision=v9"]],
+            ("mmsb.create", "root=data", "steps=[fetch,card]", *hub),
+            ("mmsb.create", "root=data", "steps=[fetch]", *hub, "dataset.revision=v9"),
             **cache,
             HF_ENDPOINT=url,
             HF_HUB_OFFLINE="0",
@@ -220,9 +191,9 @@ def test_all_files_are_of_the_commit_that_the_branch_named_first(mmsb_process: R
     assert [path.read_bytes() for path in pictures if path.parent.name == "SD"] == [
         jpeg(path.stem, "SD") for path in pictures if path.parent.name == "SD"
     ]
-    run = mmsb_process(
-        *hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none", **cache
-    )  # no hub: from the cache
-    assert run.returncode == 0, run.stderr
+    (run,) = at_the_hub(  # which is not there any more: from the cache
+        tmp_path, ("mmsb", *hub, f"dataset.revision={commit}", "image_mode=sd", "tracker=none"), **cache
+    )
+    assert run[0] == 0, run[1]
     (record,) = tmp_path.glob("outputs/runs/*/run.json")
     assert json.loads(record.read_text())["record"]["dataset"]["commit"] == commit

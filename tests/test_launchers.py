@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sqlite3
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mmsb import gpus
 from mmsb.errors import ConfigError
 from tests.commanding import Composed
 from tests.conftest import ROOT, Run
+from tests.forks import NAMED, python
 
 # A local model that needs neither torch nor transformers, which each process of a sweep would import for seconds.
 ECHO = """
@@ -39,11 +41,11 @@ SWEEP = (*OWN, "dataset.limit=1", "scenario=[fraud]", "-m")
 
 
 @pytest.fixture
-def sweep(mmsb_process: Run, tmp_path: Path) -> Run:
+def sweep(mmsb_fork: Run, tmp_path: Path) -> Run:
     """Run `SWEEP` with more settings, in a process of its own that sees some GPUs."""
     (tmp_path / "echoing.py").write_text(ECHO, encoding="utf-8")
     there = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "TMPDIR": str(tmp_path)}
-    return partial(mmsb_process, *SWEEP, **there)
+    return partial(mmsb_fork, *SWEEP, **there)
 
 
 def saved(folder: Path) -> list[dict[str, Any]]:
@@ -52,7 +54,9 @@ def saved(folder: Path) -> list[dict[str, Any]]:
 
 def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = sweep("image_mode=text_only,typo", "hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
+    # joblib's workers are given open files, which no fork of another process has.
+    there = {"CUDA_VISIBLE_DEVICES": "6,7", NAMED: sys.executable}
+    done = sweep("image_mode=text_only,typo", "hydra/launcher=joblib", **there)
     assert done.returncode == 0, done.stderr
     assert "plan: 2 runs, 2 samples; 2 calls to make" in done.stderr
     assert "bill: 2 calls (planned 2)" in done.stderr  # of processes that each keep their own
@@ -71,8 +75,14 @@ def test_submitit_runs_each_in_a_process_and_one_that_is_killed_leaves_the_other
     killed = "                if prompt.text.startswith('The image'):\n                    os.kill(os.getpid(), 9)\n"
     (line,) = [line for line in ECHO.splitlines(keepends=True) if line.lstrip().startswith("yield")]
     (tmp_path / "echoing.py").write_text("import os\n" + ECHO.replace(line, killed + line), encoding="utf-8")
+    # What submitit knows by its process id, as the name of its files, is no fork's client: only its jobs are forks.
+    (tmp_path / "python").write_text(
+        f'#!/bin/sh\ncase "$*" in *submitit.core._submit*) exec {python()} "$@";; esac\nexec {sys.executable} "$@"\n'
+    )
+    (tmp_path / "python").chmod(0o700)
+    there = {"CUDA_VISIBLE_DEVICES": "3", NAMED: str(tmp_path / "python")}
     three = "image_mode=sd,text_only,typo"
-    done = sweep(three, "tracker.traces=none", "hydra/launcher=submitit_local", CUDA_VISIBLE_DEVICES="3")
+    done = sweep(three, "tracker.traces=none", "hydra/launcher=submitit_local", **there)
     assert done.returncode == 1
     assert "error: run 0 was lost, its process was killed" in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,7 +44,7 @@ from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sam
 from mmsb.ui.serving import Serving, free_port, serving
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
-from tests.forks import Fork
+from tests.forks import Fork, python
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -746,6 +746,7 @@ def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged
     tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(sys, "executable", python())  # which the server is started by, and its workers
     run, _ = finished_run(tmp_path)
     MLflow(output_dir=output_dir, experiment="made", traces="none").log(run, asked())
     with serving(StorePlace(output_dir, None), port := free_port()), passing_on(f"http://127.0.0.1:{port}") as uri:

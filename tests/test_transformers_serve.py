@@ -14,9 +14,7 @@ import pytest
 
 from mmsb.serve.running import stop_all
 from tests.conftest import Run
-from tests.forks import Fork
-
-BIN = str(Path(sys.executable).parent)
+from tests.forks import Fork, python
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -31,7 +29,11 @@ def servers(folder: Path) -> list[psutil.Process]:
 def test_one_server_is_started_for_a_whole_sweep_and_stopped(
     mmsb: Run, tmp_path: Path, small_llava: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", BIN, prepend=os.pathsep)
+    (tmp_path / "bin").mkdir()
+    script = f'#!/bin/sh\nexec {python()} -c "from transformers.cli.transformers import main; main()" "$@"\n'
+    (tmp_path / "bin/transformers").write_text(script)
+    (tmp_path / "bin/transformers").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     device = "model.server.arguments=[--device,cpu]"
     done = mmsb(*command(small_llava, device, "image_mode=text_only,sd_typo", "-m"))
     try:
