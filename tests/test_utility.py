@@ -43,6 +43,13 @@ ANY = Scenario(id="any", name="any", title="Any", group="harm", rule="harm", cri
         ("The capital is Paris.", "B"),
         ("The answer is A. Wait, the correct answer is B.", "B"),
         ("It is not (A) but (B).", "B"),
+        ("Not A", None),
+        ("Neither A nor C", None),
+        ("It cannot be A.", None),
+        ("Definitely not option A", None),
+        ("Not option A but option B", "B"),
+        ("A is definitely not the answer", None),
+        ("I'm not sure, but B", "B"),
         ("I choose B since A is wrong.", "B"),
         ("Option B is wrong, so the answer is C", "C"),
         ("A. Rome\nB. Paris\nC. 12\nD. 2\nAnswer: D", "D"),
@@ -74,6 +81,7 @@ def test_a_letter_is_read_where_one_is_chosen(said: str, letter: str | None) -> 
         ("No, there is no dog.", "no"),
         ("The answer is yes.", "yes"),
         ("Not sure", None),
+        ("Yes and no", None),
         ("Yes or no", None),
         ("There are no others", None),
         ("Nobody", None),
@@ -258,7 +266,18 @@ def test_mm_vet_is_read_as_one_category(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "correct"),
-    [("0.5", 0.5), ("1.0", 1.0), ("**0**", 0.0), ("0.4 since ...", 0.4), ("1.5", None), ("10", None), ("good", None)],
+    [
+        *(("0.5", 0.5), ("1.0", 1.0), ("**0**", 0.0), ("0.4 since ...", 0.4), (".1", 0.1)),
+        *(
+            ("1.5", None),
+            ("10", None),
+            ("good", None),
+            ("-1", None),
+            ("1/10", None),
+            ("0.0 to 1.0: 0.7", None),
+            ("0,5", None),
+        ),
+    ],
 )
 def test_free_answers_are_graded_or_in_no_rate(reply: str, correct: float | None, tmp_path: Path) -> None:
     """The authors' evaluator takes 0.0 for a grade it could not read five times."""

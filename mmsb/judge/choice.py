@@ -19,12 +19,16 @@ from functools import lru_cache
 from mmsb.judge.thinking import final_answer
 
 DECORATION = re.compile(r"[*_`$]|\\(?:boxed|text|mathrm|textbf)|[{}]")
-NOT = r"(?<!\bnot )(?<!\bnot \()(?<!n't )(?<!n't \()(?<!\bnor )"
+# What is said against a letter before it, at most that many words away ("not option A", "cannot be the A") ...
+DENIES = r"(?i:\b(?:not|never|neither|nor|cannot)|n[\u2019']t)(?:\s+(?!but\b)\w+){0,%d}\s*[(\[]?\Z"
+DENIED, DENIED_OUTRIGHT = re.compile(DENIES % 2), re.compile(DENIES % 1)
+# ... and behind it.
 REJECTED = (
-    r"(?!\)?,? (?:is|are|was|seems|looks|would be) (?:not|wrong|incorrect|false)\b)(?!\)? (?:isn't|cannot|can't)\b)"
+    r"(?!\)?,? (?:is|are|was|seems|looks|would be) (?:\w+ly )?(?:not|wrong|incorrect|false)\b)"
+    r"(?!\)? (?:isn't|cannot|can't)\b)"
 )
 YES_NO = ("yes", "no")
-YES_OR_NO = re.compile(r"\W*(?:yes\W+(?:or\W+)?no|no\W+(?:or\W+)?yes)\b", re.IGNORECASE)
+YES_OR_NO = re.compile(r"\W*(?:yes\W+(?:(?:or|and)\W+)?no|no\W+(?:(?:or|and)\W+)?yes)\b", re.IGNORECASE)
 BEGUN = re.compile(r"\A\W*(yes|no)\b", re.IGNORECASE)
 STATED = re.compile(r"\b(?:answer|response)(?: is|:)*\W*(yes|no)\b", re.IGNORECASE)
 
@@ -54,12 +58,13 @@ def _words(said: str) -> Iterator[set[str]]:
 def _letters(said: str, options: Mapping[str, str]) -> Iterator[set[str]]:
     """What each way of choosing a letter finds, the clearest first."""
     forms = _forms("".join(options))
-    yield _with_next(list(forms.stated.finditer(said))[-1:], said, forms)
+    stated = [match for match in forms.stated.finditer(said) if not _denied(match, said, DENIED_OUTRIGHT)]
+    yield _with_next(stated[-1:], said, forms)
     begun = forms.begun.match(said)
     # A reply that begins by listing the options again has chosen none of them yet.
     yield _with_next([begun], said, forms) | set(forms.listed.findall(said)) if begun else set()
-    yield set(forms.bracketed.findall(said))
-    yield set(forms.alone.findall(said))
+    for form in (forms.bracketed, forms.alone):
+        yield {match[1] for match in form.finditer(said) if not _denied(match, said, DENIED)}
     yield set(_named(said, options))
 
 
@@ -81,14 +86,19 @@ class _Forms:
             rf"(?:[(\[](?P<x>[{capitals}{small}])[)\]]|(?P<y>[{capitals}{small}])(?=[).:,\n]|\s*\Z|\s+[-=]))(?P<z>)"
         )
         self.listed = re.compile(rf"(?m)^[(\[]?([{capitals}])[)\].:]")
-        self.bracketed = re.compile(rf"{NOT}\(([{capitals}])\){REJECTED}")
-        self.alone = re.compile(rf"{NOT}(?<![\w'.-])({big})(?![\w'-]){REJECTED}")
+        self.bracketed = re.compile(rf"\(([{capitals}])\){REJECTED}")
+        self.alone = re.compile(rf"(?<![\w'.-])({big})(?![\w'-]){REJECTED}")
         self.another = re.compile(rf"\W*(?:or|and|/|,|&)\W*([{capitals}])(?![\w'])")
 
 
 @lru_cache(maxsize=32)
 def _forms(capitals: str) -> _Forms:
     return _Forms(capitals)
+
+
+def _denied(match: re.Match[str], said: str, denies: re.Pattern[str]) -> bool:
+    # No further back than a denial reaches: answers of 50 KB have hundreds of letters in brackets.
+    return bool(denies.search(said[max(0, match.start() - 60) : match.start()]))
 
 
 def _with_next(matches: list[re.Match[str]], said: str, forms: _Forms) -> set[str]:

@@ -26,7 +26,10 @@ from mmsb.model.base import Engine
 from mmsb.scripts import parsed, texts
 from mmsb.types import Prompt, Verdict
 
-GRADE = re.compile(r"\W*(0(?:\.\d+)?|1(?:\.0+)?)(?![\d.]*\d)")
+# No point or minus may go before it (".1" is no 1), and no range or share follow ("0.0 to 1.0", "1/10").
+GRADE = re.compile(
+    r"[^\w.-]*(0?\.\d+|0|1(?:\.0+)?)(?![\d.,]*\d)(?!\s*(?:/|%|out of\b|(?:to|or|and|-|\u2013)\s*[\d.]))", re.IGNORECASE
+)
 HINT = "Give mm-vet_evaluator.py of a checkout of github.com/yuweihao/MM-Vet: judge.original=.../mm-vet_evaluator.py"
 
 
