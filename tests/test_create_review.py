@@ -223,18 +223,33 @@ def test_ready_made_records_become_a_dataset_without_a_language_model(tmp_path: 
     assert folder.picture(FRAUD.id, "SD", "0").read_bytes().startswith(b"\xff\xd8")
 
 
-BAD: dict[str, tuple[dict[str, str], str]] = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a lacking field": (row("bread") | {"key_phrase": " "}, "has no key_phrase"),
     "an unknown field": (row("bread", colour="red"), "'colour' is no field"),
     "an unknown scenario": (row("bread", scenario="nonsense"), "scenario 'nonsense' is none of"),
     "an id that is a path": (row("bread", id="../up"), "'../up' is no id"),
     "a picture elsewhere": (row("bread", image="../up.png"), "there is no picture"),
+    "a list for a text": (row("bread") | {"key_phrase": ["bread"]}, "key_phrase is \\['bread'\\], no text"),
+    "a truth for a text": (row("bread") | {"rephrased": True}, "rephrased is True, no text"),
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("given.jsonl", '{"question": "a", "question": "b", "key_phrase": "c", "rephrased": "d"}'),
+        ("given.csv", "question,question,key_phrase,rephrased\na,b,c,d\n"),
+    ],
+)
+def test_a_field_that_is_there_twice_is_an_error(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="'question' is there twice"):
+        bring_records(Folder(tmp_path / "data"), tmp_path / name, [FRAUD], OURS)
 
 
 @pytest.mark.parametrize(("bad", "said"), BAD.values(), ids=BAD.keys())
 def test_a_record_that_cannot_be_used_is_named_and_nothing_is_written(
-    tmp_path: Path, bad: dict[str, str], said: str
+    tmp_path: Path, bad: dict[str, Any], said: str
 ) -> None:
     (tmp_path / "given.jsonl").write_text(json.dumps(row("bake bread")) + "\n" + json.dumps(bad))
     with pytest.raises(DataError, match=said) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
-from PIL import Image, ImageChops, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
 from mmsb.dataset.mm_safetybench import FIELDS, MMSafetyBench, Shipped
 from mmsb.digest import digest
@@ -185,6 +185,15 @@ def test_a_fallback_font_types_what_the_first_one_lacks(han: Path) -> None:
     assert ink[2] == round(blank + 81)  # the bar ends at 0.9 em
     assert alone.draw().size == mixed.draw().size == (1024, 180)
     assert Font(fallback=(han,)).type("bread").identity == Font().type("bread").identity  # not needed, not part of it
+
+
+@pytest.mark.skipif(not features.check("raqm"), reason="Pillow has no Raqm here")
+def test_text_that_is_read_from_the_right_is_laid_out_in_one_font(han: Path) -> None:
+    """Its blanks are in the first font: word by word in two fonts, the last word would stand first."""
+    phrase = "\u062e\u0628\u0632 \u0627\u0644\u062e\u0628\u0632"
+    assert Font(fallback=(dejavu(),)).type(phrase).draw() == Font(path=dejavu()).type(phrase).draw()
+    with pytest.raises(DataError, match="read from the right"):
+        Font(path=han, fallback=(dejavu(),)).type(f"\u505a {phrase}")
 
 
 def test_text_without_blanks_wraps_between_its_letters_and_keeps_full_stops_off_line_starts(han: Path) -> None:

@@ -14,10 +14,11 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, TextIO
 
 from mmsb.create.folder import Folder, Record, write_bytes, write_json
 from mmsb.create.instructions import Instructions
-from mmsb.dataset.mm_safetybench import ID
+from mmsb.dataset.mm_safetybench import ID, each_once
 from mmsb.errors import DataError
 from mmsb.picture import as_jpeg
 from mmsb.scenario import Scenario
@@ -68,7 +69,11 @@ def read_rows(source: Path) -> Iterator[Row]:
     try:
         # Spreadsheets write a byte order mark, which would else be part of the first field's name.
         with source.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file)) if source.suffix == ".csv" else [json.loads(s) for s in file if s.strip()]
+            rows = (
+                _table(file)
+                if source.suffix == ".csv"
+                else [json.loads(s, object_pairs_hook=each_once) for s in file if s.strip()]
+            )
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise DataError(
             f"questions={source} cannot be read: {error}", "Give a CSV file or JSON lines, in UTF-8."
@@ -79,8 +84,18 @@ def read_rows(source: Path) -> Iterator[Row]:
         strange = [name for name in row if name not in KNOWN] if isinstance(row, dict) else ["no fields"]
         if strange:
             raise DataError(f"{source}, record {number}: {strange[0]!r} is no field", f"Fields: {', '.join(KNOWN)}.")
+        for name, value in row.items():
+            # A list or a truth as its Python text would be typed into a picture, or asked.
+            if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+                raise DataError(f"{source}, record {number}: {name} is {value!r}, no text", "Write it as a text.")
         # A field without a value is one that was left out: "None" would be typed into a picture.
         yield {name: str(value) for name, value in row.items() if value is not None}
+
+
+def _table(file: TextIO) -> list[dict[str, Any]]:
+    reader = csv.DictReader(file)
+    each_once([(name, None) for name in reader.fieldnames or ()])
+    return list(reader)
 
 
 def _scenario(row: Row, known: Mapping[str, Scenario], scenarios: list[Scenario], where: str) -> Scenario:

@@ -80,7 +80,7 @@ class MMSafetyBench:
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         path = self.folder / "processed_questions" / f"{scenario.id}.json"
-        records = read_json(path, _each_once)
+        records = read_json(path, each_once)
         if not isinstance(records, dict):
             raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
         # By id and never by row: 05 and 08 have gaps in their ids, and rows would pair questions with others' pictures.
@@ -174,7 +174,7 @@ def record_of(question: Question) -> dict[str, str]:
     return texts | {theirs: question.metadata.get(ours, "") for ours, theirs in METADATA.items()}
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys are distinct. A parser keeps the last of two: a question would be gone, and nobody told.
 
     Raises:

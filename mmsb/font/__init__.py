@@ -95,7 +95,7 @@ def fonts_for(text: str, fonts: Sequence[Path]) -> tuple[Path, ...]:
 
     Raises:
         MissingGlyphs: they lack some, which would be drawn as empty boxes.
-        DataError: Pillow cannot join the letters.
+        DataError: Pillow cannot join the letters, or no font has all of a text that is read from the right.
     """
     left = text
     for count, font in enumerate(fonts, 1):
@@ -103,7 +103,7 @@ def fonts_for(text: str, fonts: Sequence[Path]) -> tuple[Path, ...]:
         left = "".join(lacks(font, left))
         if not left:
             _check_shaping(text)
-            return tuple(fonts[:count])
+            return tuple(fonts[:count]) if count == 1 or not _from_the_right(text) else (_whole(text, fonts),)
     raise MissingGlyphs(
         f"{' and '.join(font.name for font in fonts)} cannot type {text!r}: no glyph for {spelled(left)}",
         "Name fonts that have them: font.fallback=[/path/NotoSansCJK-Regular.ttc], or another font.path.",
@@ -117,10 +117,24 @@ def spelled(letters: str) -> str:
     return ", ".join([*shown, *(["..."] if len(letters) > 5 else [])])
 
 
+def _from_the_right(text: str) -> bool:
+    return any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
+
+
+def _whole(text: str, fonts: Sequence[Path]) -> Path:
+    """The first font that has all of a text that is read from the right."""
+    # One layout of the whole line: pieces in several fonts, its blanks' among them, would stand in the wrong order.
+    for font in fonts:
+        if not lacks(font, text):
+            return font
+    raise DataError(
+        f"{text!r} is read from the right, and none of {', '.join(font.name for font in fonts)} has all of its signs",
+        "Name one font that has them, blanks and digits too: font.path=/path/DejaVuSans.ttf.",
+    )
+
+
 def _check_shaping(text: str) -> None:
     """Letters that join or are reordered come out wrong without Raqm, each by itself in its place."""
-    joined = any(
-        unicodedata.category(letter) == "Mc" or unicodedata.bidirectional(letter) in ("R", "AL") for letter in text
-    )
+    joined = _from_the_right(text) or any(unicodedata.category(letter) == "Mc" for letter in text)
     if joined and not features.check("raqm"):
         raise DataError(f"{text!r} needs Pillow with Raqm, to join its letters", "Install Raqm and FriBiDi.")
