@@ -34,6 +34,7 @@ from tests.composing import (  # noqa: F401
 )
 from tests.endpoint import impatient  # noqa: F401
 from tests.forks import PLACE, PYTHON, parent, python
+from tests.recording import stores_are_migrated_once  # noqa: F401
 
 # With torch and transformers in memory each full collection walks a million objects: a seventh of the suite's time.
 gc.set_threshold(20_000, 20, 50)
