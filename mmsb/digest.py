@@ -6,17 +6,12 @@ import ast
 import hashlib
 import json
 import os
-import struct
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
-STATE = struct.Struct("<QQqqq")  # a file's device, number, size, and times of writing and of change in nanoseconds
-SETTLED = 2_000_000_000  # nanoseconds: what changed so lately may change again before its file system's clock moves
-KEPT = 32_768  # digests, of some 300 bytes each
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
@@ -38,44 +33,13 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
-class FileDigests:
-    """Digests of files that are needed again and again; each file is read once, as long as it stays as it is.
-
-    The plan of a run looks at all pictures, and the run looks at them again. Who writes to a file, or puts another in
-    its place, changes its number, its size or its times; the time of change nobody can set back.
-    """
-
-    def __init__(self) -> None:
-        """Nothing is known."""
-        self._known: dict[str, bytes] = {}
-
-    def of(self, path: Path) -> str:
-        """The digest of a file, as `digest_file` has it."""
-        name = os.fspath(path)
-        known = self._known.get(name)
-        if known and known[: STATE.size] == _state(os.stat(name)):
-            return known[STATE.size :].hex()
-        with open(name, "rb", buffering=0) as file:
-            before = os.fstat(file.fileno())
-            found = digest_bytes(file.readall())
-            after = os.fstat(file.fileno())
-        settled = time.time_ns() - max(after.st_mtime_ns, after.st_ctime_ns) > SETTLED
-        if settled and _state(before) == _state(after) and len(self._known) < KEPT:
-            self._known[name] = _state(after) + bytes.fromhex(found)
-        return found
-
-
-def _state(found: os.stat_result) -> bytes:
-    return STATE.pack(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
 def digest_folder(folder: Path) -> str:
     """Digest over the names and contents of all files below a folder (a checkpoint, say).
 
     Gigabytes of weights are read once: digests are kept in the user's cache by path, size and time of
     change, as build tools do.
     """
-    cache = _cache_file()
+    cache = cache_folder() / "digests.json"
     known = _known(cache)
     before, parts = len(known), []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -162,6 +126,6 @@ def write_atomically(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _cache_file() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "mmsb" / "digests.json"
+def cache_folder() -> Path:
+    """Where digests are kept for all runs of a user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")) / "mmsb"

@@ -103,8 +103,8 @@ class Driver:
         pipeline = Pipeline(items, stages, room, self._worker.begin)
         self._pipelines.append(pipeline)
         try:
-            while finished := self._runner.run(pipeline.finished()):
-                yield from finished
+            while self._runner.run(pipeline.some()):
+                yield from pipeline.take()
         finally:
             self._cancel(pipeline)
 
@@ -127,10 +127,8 @@ class Driver:
             # stored, or a resumed run would form other batches than an uninterrupted one.
             assert isinstance(flow.barrier, Block)
             outcome = await flow.barrier.ask(flow, cast("Batched", engine), prompt)
-        elif prompt.key in shelf:
-            outcome = shelf.get(prompt.key)
         else:
-            outcome = await self._once(engine, shelf, prompt, counted)
+            outcome = shelf.find(prompt.key) or await self._once(engine, shelf, prompt, counted)
         flow.calls.append(Call(flow.stage, role, engine.name, prompt, outcome, started, time.time(), counted))
         return outcome
 
@@ -153,9 +151,8 @@ class Driver:
             async with alone:
                 if batch:  # it takes the ledger, and then knows what its last holder stored
                     await self._session(engine, shelf)
-                if prompt.key in shelf:
-                    outcome: Outcome = shelf.get(prompt.key)
-                else:
+                outcome: Outcome | None = shelf.find(prompt.key)
+                if outcome is None:
                     outcome = await self._asked_now(engine, shelf, prompt)
                     self._asked += counted
                     if isinstance(outcome, Response):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 
 from mmsb.bill import bill_of
@@ -32,6 +33,7 @@ from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import Batched, Engine, Live, engines_in
 from mmsb.notes import Notes, note, noting
 from mmsb.own import refuse_plain
+from mmsb.picture import SEEN
 from mmsb.prices import Prices, batched
 from mmsb.progress import track
 from mmsb.resolvers import AUTHORS
@@ -104,14 +106,26 @@ class Experiment:
         for scenario in self.scenarios:
             yield from self.dataset.questions(scenario)
 
-    def samples(self) -> Iterator[Sample]:
-        """Every sample, in the dataset's order."""
-        scenarios = {scenario.id: scenario for scenario in self.scenarios}
+    def asked(self) -> Iterator[tuple[Question, int]]:
+        """The question and the repeat of every sample, in the dataset's order."""
         for question in self.questions():
             for repeat in range(self.model.repeats):
-                name = f"{question.scenario}/{question.id}/{self.image_mode.name}" + (f"#{repeat}" if repeat else "")
-                prompt = self.image_mode.prompt(question, self.dataset, repeat)
-                yield Sample(name, prompt, question, scenarios[question.scenario])
+                yield question, repeat
+
+    def samples(self) -> Iterator[Sample]:
+        """Every sample, in the dataset's order."""
+        for question, repeat in self.asked():
+            yield self.sample(question, repeat)
+
+    def sample(self, question: Question, repeat: int) -> Sample:
+        """One sample."""
+        name = f"{question.scenario}/{question.id}/{self.image_mode.name}" + (f"#{repeat}" if repeat else "")
+        prompt = self.image_mode.prompt(question, self.dataset, repeat)
+        return Sample(name, prompt, question, self._by_id[question.scenario])
+
+    @cached_property
+    def _by_id(self) -> dict[str, Scenario]:
+        return {scenario.id: scenario for scenario in self.scenarios}
 
 
 def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
@@ -159,6 +173,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         digest = results.write()
         calls.keep()
     store.close()
+    SEEN.write()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(
         model=dict(experiment.model.fingerprint()),

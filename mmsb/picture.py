@@ -17,8 +17,9 @@ from typing import Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from mmsb.digest import FileDigests, digest, digest_bytes
+from mmsb.digest import digest, digest_bytes
 from mmsb.errors import DataError
+from mmsb.file_digests import FileDigests
 
 MAX_PIXELS = 64_000_000  # 8000 x 8000: far above any picture of the benchmark, far below a bomb
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above it and refuses above twice as much

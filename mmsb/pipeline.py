@@ -63,8 +63,8 @@ class Pipeline:
         self._opener: asyncio.Task[None] | None = None
         self._opened = False  # all that there are
 
-    async def finished(self) -> list[Any]:
-        """Wait for finished samples; an empty list once there are no more.
+    async def some(self) -> bool:
+        """Wait until samples are finished, which `take` then gives; False once there are no more.
 
         Raises:
             Exception: what a stage, an engine or reading the items raised.
@@ -80,6 +80,12 @@ class Pipeline:
                 await asyncio.wait_for(self._over.wait(), TOGETHER_SECONDS)
         if self._error:
             raise self._error
+        return bool(self._done)
+
+    def take(self) -> list[Any]:
+        """The samples that finished since."""
+        # Not what `some` returns: asyncio.Runner has a finished coroutine's result written out (`repr`) to no end, when
+        # it puts the handler of Ctrl-C back.
         done, self._done = self._done, []
         return done
 
@@ -200,7 +206,7 @@ def each(items: Iterable[Any], opened: AbstractAsyncContextManager[Stage], limit
             work = runner.run(open_until.enter_async_context(opened))
             pipeline = Pipeline(items, (work,), limit, no_rounds)
             open_until.push_async_callback(pipeline.cancel)
-            while finished := runner.run(pipeline.finished()):
-                yield from finished
+            while runner.run(pipeline.some()):
+                yield from pipeline.take()
         finally:
             runner.run(open_until.aclose())

@@ -136,11 +136,22 @@ class Shelf:
 
         Raises:
             KeyError: there is none.
+            StoreError: as `find`.
+        """
+        found = self.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def find(self, key: str) -> Response | None:
+        """The stored answer; None where there is none.
+
+        Raises:
             StoreError: it is no longer what was written, or cannot be read.
         """
         found = self._index.get(key)
         if found is None:
-            raise KeyError(key)
+            return None
         try:
             line = self._pieces.read(found)
             # The fixed front of a line: {"key":"32","crc":"8","value": are 67 bytes, and a brace and a newline end

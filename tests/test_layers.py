@@ -66,6 +66,7 @@ LAYERS = (
     ("replicas",),
     ("index",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
+    ("file_digests",),
     ("own", "targets", "texts", "digest", "layout", "pieces", "scripts"),
     ("claims", "gpus"),
     ("paths", "errors", "processes"),

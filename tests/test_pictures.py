@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmsb import digest
-from mmsb.digest import FileDigests, digest_file
+from mmsb import file_digests
+from mmsb.digest import digest_file
 from mmsb.errors import DataError
+from mmsb.file_digests import FileDigests
 from mmsb.model.openai import OpenAI
 from mmsb.picture import FilePicture
 from mmsb.types import Prompt
@@ -23,24 +24,24 @@ def picture(path: Path, colour: int) -> Path:
 
 
 def test_a_file_that_stays_as_it_is_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest, "SETTLED", -(10**12))
-    digests, path = FileDigests(), picture(tmp_path / "a.bmp", 1)
+    monkeypatch.setattr(file_digests, "SETTLED", -(10**12))
+    digests, path = FileDigests(lambda: tmp_path), picture(tmp_path / "a.bmp", 1)
     assert digests.of(path) == digest_file(path)
 
     def read_again(data: bytes) -> str:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr(digest, "digest_bytes", read_again)
+    monkeypatch.setattr(file_digests, "digest_bytes", read_again)
     digests.of(path)
 
 
 @pytest.mark.parametrize("way", ["written over", "put in its place"])
-@pytest.mark.parametrize("settled", [-(10**12), digest.SETTLED])
+@pytest.mark.parametrize("settled", [-(10**12), file_digests.SETTLED])
 def test_another_file_is_noticed_whatever_its_size_and_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, settled: int
 ) -> None:
-    monkeypatch.setattr(digest, "SETTLED", settled)
-    digests, path = FileDigests(), picture(tmp_path / "a.bmp", 1)
+    monkeypatch.setattr(file_digests, "SETTLED", settled)
+    digests, path = FileDigests(lambda: tmp_path), picture(tmp_path / "a.bmp", 1)
     before, times = digests.of(path), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     if settled < 0:  # else what changed a moment ago is not believed to stay
         time.sleep(0.02)
@@ -50,6 +51,36 @@ def test_another_file_is_noticed_whatever_its_size_and_time(
         picture(tmp_path / "b.bmp", 2).replace(path)
     os.utime(path, ns=times)
     assert digests.of(path) == digest_file(path) != before
+
+
+def test_what_a_run_read_is_not_read_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_digests, "SETTLED", -(10**12))
+    path, known = picture(tmp_path / "a.bmp", 1), FileDigests(lambda: tmp_path)
+    before = known.of(path)
+    known.write()
+    with monkeypatch.context() as patched:
+        patched.setattr(file_digests, "digest_bytes", lambda data: pytest.fail("the file was read again"))
+        assert FileDigests(lambda: tmp_path).of(path) == before
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    time.sleep(0.02)
+    os.utime(picture(path, 2), ns=times)
+    assert FileDigests(lambda: tmp_path).of(path) == digest_file(path) != before
+
+
+@pytest.mark.parametrize("what", ["no database", "a folder", "read by nobody"])
+def test_a_table_that_cannot_be_used_is_done_without(tmp_path: Path, what: str) -> None:
+    path, table = picture(tmp_path / "a.bmp", 1), tmp_path / "cache" / "pictures.sqlite"
+    if what == "no database":
+        table.parent.mkdir()
+        table.write_bytes(b"not a database, and longer than the head of one is " * 100)
+    elif what == "a folder":
+        table.mkdir(parents=True)
+    else:
+        table.parent.write_bytes(b"a file in the folder's place")
+    known = FileDigests(lambda: tmp_path / "cache")
+    assert known.of(path) == digest_file(path)
+    known.write()
+    assert what != "no database" or not table.exists()
 
 
 def test_a_picture_that_changes_under_a_run_is_shown_to_nobody(tmp_path: Path) -> None:

@@ -162,9 +162,8 @@ class Shipped(MMSafetyBench):
 
 def question_of(key: str, scenario: Scenario, record: Mapping[str, Any], benign: bool = False) -> Question:
     """A record of the authors' as a question; a text that it lacks is empty."""
-    texts, metadata = (
-        {ours: str(record.get(theirs, "")) for ours, theirs in names.items()} for names in (TEXTS, METADATA)
-    )
+    texts = {ours: str(record.get(theirs, "")) for ours, theirs in TEXTS.items()}
+    metadata = {ours: str(record.get(theirs, "")) for ours, theirs in METADATA.items()}
     return Question(key, scenario.id, texts, metadata, benign)
 
 

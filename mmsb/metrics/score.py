@@ -85,7 +85,7 @@ class Scores:
 
     def __init__(self, scores: Iterable[Score] = ()) -> None:
         """Take in scores."""
-        self._numbers: dict[Score, int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
         self._kinds: list[Score] = []
         self._codes = array("I")  # kinds, one a score
         self._units = bytearray()  # digests of what is one observation, one a score
@@ -98,10 +98,11 @@ class Scores:
     def add(self, score: Score) -> None:
         """One more."""
         # What it is about is left out; that it shares its observation with others is part of what it is.
-        kind = replace(score, question="", together="shared" if score.together else "")
+        told = (score.scenario, score.label, score.refusal, score.benign, score.comprehended, score.estimated)
+        kind = (*told, score.tested, score.correct, bool(score.together))
         code = self._numbers.setdefault(kind, len(self._kinds))
         if code == len(self._kinds):
-            self._kinds.append(kind)
+            self._kinds.append(replace(score, question="", together="shared" if score.together else ""))
         self._codes.append(code)
         unit = f"{score.scenario}\0{score.unit}".encode("utf-8", "surrogatepass")
         self._units += hashlib.blake2b(unit, digest_size=UNIT_BYTES).digest()

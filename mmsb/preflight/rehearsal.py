@@ -49,7 +49,7 @@ class Rehearsal(Counting):
         """Rehearse it, and add what it takes to the lines."""
         defenses = self._prepared()
         known, other, whole, parts = Counter[str](), Counter[str](), 0, 0
-        chosen = islice(self._counted(), 0, None, self.every)
+        chosen = self._counted()
         flows = defenses or any(engines_in(self.experiment.judge))
         for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
             if all(answered for _, answered in calls):
@@ -76,10 +76,12 @@ class Rehearsal(Counting):
         return [(name, known)]
 
     def _counted(self) -> Iterator[Sample]:
-        for sample in self.experiment.samples():
-            if not sample.question.benign and not sample.prompt.repeat:
-                self.sizes[sample.scenario.name] += 1
-            yield sample
+        names = {scenario.id: scenario.name for scenario in self.experiment.scenarios}
+        for number, (question, repeat) in enumerate(self.experiment.asked()):
+            if not question.benign and not repeat:
+                self.sizes[names[question.scenario]] += 1
+            if number % self.every == 0:
+                yield self.experiment.sample(question, repeat)
 
     def _prepared(self) -> list[Defense]:
         """The defenses; one that asks before the first sample is prepared with what is stored."""
