@@ -13,12 +13,12 @@ from typing import Any
 import omegaconf._utils
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -118,6 +118,7 @@ def texts_are_parsed_once() -> Iterator[None]:
 def own_options_are_merged_once() -> Iterator[None]:
     """Most commands differ in values alone: which files are merged, and into what, is most of what composing takes."""
     listed, merge = create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+    known = defaults_list._create_interpolation_map
     ours = {f"file://{conf_dir()}", "pkg://hydra.conf", "structured://"}
     lists: dict[tuple[object, ...], DefaultsList] = {}
     merged: dict[int, DictConfig] = {}
@@ -133,6 +134,11 @@ def own_options_are_merged_once() -> Iterator[None]:
             lists[key] = listed(repo, config_name, options, **how)
         return dataclasses.replace(lists[key], config_overrides=values)
 
+    def choices(overrides: Overrides, defaults: list[InputDefault], self_added: bool) -> DictConfig:
+        # Hydra lists all choices again for each file, for the few files that name one of them.
+        wanted = any(one.is_interpolation() for one in defaults)
+        return known(overrides, defaults, self_added) if wanted else OmegaConf.create()
+
     def composed(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
         if not any(found.defaults is defaults for found in lists.values()):
             return merge(loader, defaults, repo)
@@ -142,5 +148,6 @@ def own_options_are_merged_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config_loader_impl, "create_defaults_list", once)
+        patch.setattr(defaults_list, "_create_interpolation_map", choices)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", composed)
         yield
