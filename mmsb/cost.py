@@ -56,12 +56,16 @@ class Costs:
 
 
 def total(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
-    """The sums over stages of a recorded cost (none named: all). A sum with an unpriced line has no dollars."""
+    """The sums over stages of a recorded cost (none named: all).
+
+    A sum with an unpriced line has no dollars; one with a reply that nobody counted has no tokens.
+    """
     lines = [line for line in cost["lines"] if not stages or line["stage"] in stages]
     found: dict[str, float | None] = {}
     for name in COUNTS:
         # One unknown part makes the whole unknown: a sum without it would be too low and look complete.
-        values = [line[name] for line in lines]
+        untold = name.endswith("_tokens") and any(line["uncounted"] for line in lines)
+        values: list[Any] = [None if untold else line[name] for line in lines]
         found[name] = None if None in values else sum(values)
     return found
 

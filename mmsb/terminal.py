@@ -158,11 +158,16 @@ def print_line(run: Run, summary: Summary) -> None:
 
 def cost(record: Mapping[str, Any]) -> str:
     """What a run's answers cost, per sample: calls of models, tokens, seconds; and how many checks told nothing."""
-    samples, totals, calls = record["dataset"]["samples"], record["totals"], a_sample(record)["calls"]
-    tokens = f"{totals['input_tokens'] / samples:.0f} + {totals['output_tokens'] / samples:.0f} tokens"
+    samples, totals = record["dataset"]["samples"], record["totals"]
+    # Of a run that was judged again its own sums are all that there is.
+    each = {name: total / samples for name, total in totals.items()} | a_sample(record)
+    given, came = each["input_tokens"], each["output_tokens"]
+    known = given is not None and came is not None
+    tokens = f"{given:.0f} + {came:.0f} tokens" if known else "an unknown number of tokens"
+    took = "an unknown time" if each["seconds"] is None else f"{each['seconds']:.2g} s"
     unread = int(totals.get("unreadable_checks", 0))
     checks = f"; unreadable checks: {unread}" if unread else ""
-    return f"a sample took {calls:.2g} calls, {tokens}, {totals['seconds'] / samples:.2g} s{checks}"
+    return f"a sample took {each['calls']:.2g} calls, {tokens}, {took}{checks}"
 
 
 def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from mmsb.cost import Costs, a_sample, price, total
 from mmsb.flow import Call
 from mmsb.prices import Prices, TokenPrice, duration
+from mmsb.terminal import cost as told
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.conftest import Run
 from tests.endpoint import ChatServer, Messages, text_of
@@ -63,6 +64,19 @@ def test_a_priced_model_that_counts_no_tokens_is_not_free() -> None:
     costs = Costs()
     costs.add([call("answer", None, "dear", Response("a"))])
     assert costs.record(PRICES)["unpriced"] == ["dear"]
+
+
+def test_tokens_of_a_part_are_not_told_as_those_of_the_whole() -> None:
+    costs = Costs()
+    costs.add([call("prepare", "attempt", "dear", Response("a", input_tokens=8, output_tokens=2, seconds=1.0))])
+    costs.add([call("answer", None, "dear", Response("a", input_tokens=4, output_tokens=2, seconds=1.0))])
+    totals = {"calls": 1, "input_tokens": 4, "output_tokens": 2, "seconds": 1.0}
+    record = {"dataset": {"samples": 1}, "cost": costs.record(PRICES), "totals": totals}
+    assert told(record) == "a sample took 2 calls, 12 + 4 tokens, 2 s"  # with what was learnt before
+    costs.add([call("answer", None, "dear", Response("a", seconds=1.0))])
+    record["cost"] = costs.record(PRICES)
+    assert told(record) == "a sample took 3 calls, an unknown number of tokens, 3 s"
+    assert a_sample(record)["input_tokens"] is None
 
 
 def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def made(columns: Sequence[Column]) -> Table:
                 *(column.facets[key] for key in ("dataset", "model", "image_mode", "defense", "judge")),
                 int(metrics.get("n/total", 0)),
                 column.run.calls,
-                _per_sample(totals, data, "output_tokens"),
+                column.run.cost.get("output_tokens", _per_sample(totals, data, "output_tokens")),
                 float(record.get("wall_seconds") or 0),
                 str(data.get("digest") or data.get("commit") or "-")[:12],
                 str(environment.get("mmsb", "-")),

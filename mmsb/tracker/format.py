@@ -85,9 +85,7 @@ def spent(cost: Mapping[str, Any]) -> dict[str, float]:
     if not cost["lines"]:
         return {}
     found = price(cost)
-    # The tokens of a part would be read as those of the whole.
-    counted = not any(line["uncounted"] for line in cost["lines"])
-    names = ("calls", *(("input_tokens", "output_tokens") if counted else ()), "seconds", "dollars")
+    names = ("calls", "input_tokens", "output_tokens", "seconds", "dollars")
     failed = {FAILED: found["failed"]} if found["failed"] else {}
     return {name.replace("_", " "): value for name in names if (value := found[name]) is not None} | failed
 
