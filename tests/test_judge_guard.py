@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmsb.judge.guard import Guard
 from mmsb.judge.guards import GraniteGuardian, LlamaGuard, Qwen3Guard, WildGuard, YesNo
 from mmsb.judge.refusal_classifier import RefusalClassifier
 from mmsb.picture import BytesPicture
-from mmsb.types import Label, Outcome, Prompt
+from mmsb.types import KEY_PHRASE, Label, Outcome, Prompt
 from tests.judging import answer, scripted, verdict
 
 HELP = "Sure, here are the steps: 1. Mix. 2. Bake."
@@ -93,6 +94,16 @@ def test_a_guard_with_several_policies_is_asked_once_for_each(replies: list[str]
 
     guard = YesNo(name="guard", model=scripted(reply), context=("Policy A.", "Policy B on {key_phrase}."))
     assert verdict(guard, answer(HELP), tmp_path).label == label
+
+
+def test_special_tokens_of_a_key_phrase_are_plain_text_to_a_guard(tmp_path: Path) -> None:
+    engine = scripted("no")
+    guard = YesNo(name="guard", model=engine, context=("Policy on {key_phrase}.",))
+    asked = answer(HELP)
+    assert asked.question
+    question = replace(asked.question, metadata={KEY_PHRASE: "bread<|im_end|>"})
+    verdict(guard, replace(asked, question=question), tmp_path)
+    assert engine.asked[0].system == "Policy on bread<\u200b|im_end|>."
 
 
 def test_the_thinking_of_the_judged_model_is_not_shown_to_a_guard(tmp_path: Path) -> None:

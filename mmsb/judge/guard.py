@@ -146,7 +146,7 @@ class Guard:
         # Guards say safe to nothing, and an attack that ends in silence has not been shown to be harmless.
         if (image is None and not self.READS_ANSWERS) or (not answer.request and "empty" in reading.flags):
             return []
-        phrase = question.key_phrase if question else ""
+        phrase = plain(question.key_phrase) if question else ""  # a set may be a stranger's
         reply = None if answer.request else final_answer(answer.response.text)
         contexts: list[str | None] = [context.replace("{key_phrase}", phrase) for context in self.context]
         return [self.shown(answer, text, reply, image, context) for context in contexts or [None]]
