@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -130,7 +131,9 @@ class Bill:
     path: Path
     prices: Prices | None
     lines: dict[str, Spent] = field(default_factory=dict)
-    _kept: float = 0.0
+    _kept: float = -EVERY
+    _later: threading.Timer | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
         """Take up what an earlier process of this command asked."""
@@ -141,17 +144,22 @@ class Bill:
 
     def add(self, model: str, outcome: Outcome) -> None:
         """Count a call that was made: not one that the store answered."""
-        # By name, not by settings: prices go by it, and so does what a provider writes on its own bill.
-        self.lines.setdefault(model, Spent()).count(outcome)
-        # Not with each call: fast endpoints answer hundreds a second. Nor at the end alone: a kill would leave no bill.
-        if time.monotonic() - self._kept > EVERY:
-            self.keep()
+        with self._lock:
+            # By name, not by settings: prices go by it, and so does what a provider writes on its own bill.
+            self.lines.setdefault(model, Spent()).count(outcome)
+            # Not with each call: fast endpoints answer hundreds a second. Nor when the next one comes: where a server
+            # hangs there is none for minutes, and a kill meanwhile would leave a bill without what came before.
+            if self._later is None:
+                self._later = threading.Timer(max(0.0, self._kept + EVERY - time.monotonic()), self.keep)
+                self._later.daemon = True
+                self._later.start()
 
     @property
     def dollars(self) -> float:
         """Of the models whose price is known, so far."""
-        self._price()
-        return sum(line.dollars or 0.0 for line in self.lines.values())
+        with self._lock:
+            self._price()
+            return sum(line.dollars or 0.0 for line in self.lines.values())
 
     def _price(self) -> None:
         for model, line in self.lines.items():
@@ -159,12 +167,15 @@ class Bill:
 
     def keep(self) -> None:
         """Write it down; a disk that is full is said by who writes the answers."""
-        self._kept = time.monotonic()
-        if not self.lines:
-            return
-        self._price()
-        with suppress(OSError):
-            write_atomically(self.path, json.dumps(asdict(_Kept(os.environ.get(BEGAN), self.lines))))
+        with self._lock:
+            if self._later:
+                self._later.cancel()
+            self._later, self._kept = None, time.monotonic()
+            if not self.lines:
+                return
+            self._price()
+            with suppress(OSError):
+                write_atomically(self.path, json.dumps(asdict(_Kept(os.environ.get(BEGAN), self.lines))))
 
 
 @contextmanager
@@ -199,7 +210,7 @@ def paid(folders: Sequence[Path]) -> Spent | None:
 def told(spent: Spent, plan: Expected | None, seconds: float | None = None) -> str:
     """The bill beside the plan, in one line: "bill: 96 calls (planned 96), ..."."""
     parts = [
-        f"{spent.calls:,} calls{_beside(f'{plan.calls:,.0f}' if plan else None)}",
+        f"{spent.calls:,} {'call' if spent.calls == 1 else 'calls'}{_beside(f'{plan.calls:,.0f}' if plan else None)}",
         f"{spent.input_tokens:,} tokens in{_beside(f'{plan.input:,.0f}' if plan else None)}",
         f"{spent.output_tokens:,} out{_beside(f'{plan.output:,.0f}' if plan else None)}",
     ]
@@ -210,7 +221,8 @@ def told(spent: Spent, plan: Expected | None, seconds: float | None = None) -> s
         planned = plan.seconds if plan else None
         parts.append(f"{duration(seconds)}{_beside(None if planned is None else duration(planned))}")
     parts += [f"{spent.failed:,} failed, which may have cost something"] if spent.failed else []
-    parts += [f"{spent.uncounted:,} replies without their tokens"] if spent.uncounted else []
+    replies = "reply without its" if spent.uncounted == 1 else "replies without their"
+    parts += [f"{spent.uncounted:,} {replies} tokens"] if spent.uncounted else []
     return f"bill: {', '.join(parts)}"
 
 

@@ -70,11 +70,26 @@ def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: 
     assert len(set(parents)) == 1
 
 
-def test_submitit_runs_each_in_a_process_and_one_that_is_killed_leaves_the_others(sweep: Run, tmp_path: Path) -> None:
+# The run with the pictures is killed for good. One of the two others is told that it will be preempted, as Slurm tells
+# it (SIGTERM too, which says nothing of use), and is begun again.
+SIGNALLED = """\
+                if prompt.text.startswith('The image'):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if not Path("told").exists():
+                    Path("told").touch()
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), signal.SIGUSR2)
+                    time.sleep(600)
+"""
+
+
+def test_submitit_begins_a_preempted_run_again_and_one_that_is_killed_leaves_the_others(
+    sweep: Run, tmp_path: Path
+) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    killed = "                if prompt.text.startswith('The image'):\n                    os.kill(os.getpid(), 9)\n"
     (line,) = [line for line in ECHO.splitlines(keepends=True) if line.lstrip().startswith("yield")]
-    (tmp_path / "echoing.py").write_text("import os\n" + ECHO.replace(line, killed + line), encoding="utf-8")
+    imports = "import os\nimport signal\nimport time\nfrom pathlib import Path\n"
+    (tmp_path / "echoing.py").write_text(imports + ECHO.replace(line, SIGNALLED + line), encoding="utf-8")
     # What submitit knows by its process id, as the name of its files, is no fork's client: only its jobs are forks.
     (tmp_path / "python").write_text(
         f'#!/bin/sh\ncase "$*" in *submitit.core._submit*) exec {python()} "$@";; esac\nexec {sys.executable} "$@"\n'
@@ -89,7 +104,9 @@ def test_submitit_runs_each_in_a_process_and_one_that_is_killed_leaves_the_other
     runs = saved(tmp_path / "outputs" / "sweeps")
     assert [run["name"] for run in runs] == ["image_mode=text_only", "image_mode=typo"]
     assert [run["record"]["environment"]["visible_gpus"] for run in runs] == ["3", "3"]  # one after the other
-    assert len(list(tmp_path.rglob(".submitit/*/*_log.out"))) == 3
+    logs = [path.read_text() for path in tmp_path.rglob(".submitit/*/*_log.out")]
+    assert len(logs) == 3
+    assert [log.count("Requeued job") for log in sorted(logs)].count(1) == 1
     assert "Sweep of 2 runs" in done.stdout
     assert "bill: 2 calls (planned 3)" in done.stderr
     with sqlite3.connect(next(tmp_path.rglob("*.db"))) as database:

@@ -8,11 +8,12 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.proof.cluster import Killer, cluster
+from tests.proof.cluster import NODE, Killer, cluster
 from tests.proof.lab import KILLS, Ended, Lab, Mode, lab
 from tests.proof.left import Left, keep_all, lose_power
 from tests.proof.scenes import SCENES, Scene
@@ -164,9 +165,11 @@ class Attack:
         takes = self._takes()
         for _ in range(number):
             folder, before = self.lab.folder(self.template), self.lab.asked
-            killer = Killer(self.scene.ray, chance.uniform(0.0, takes))
-            left, ended = self.undisturbed(folder, before)
-            killed = killer.end()
+            # A node that died is none any more: the next one needs a cluster of its own.
+            with cluster(NODE) if self.scene.ray == NODE else nullcontext(self.env) as self.env:
+                killer = Killer(self.scene.ray, chance.uniform(0.0, takes))
+                left, ended = self.undisturbed(folder, before)
+                killed = killer.end()
             self.tally.count("of Ray's processes", killed)
             found = left.differs(self.whole, killed)
             if ended.codes != [0]:
@@ -198,7 +201,7 @@ def attacked(number: int, share: float) -> Tally:
     tally = Tally(scene.name)
     before = cpu()
     try:
-        with lab() as laboratory, cluster(bool(scene.ray)) as env:
+        with lab() as laboratory, cluster(scene.ray) as env:
             attack = Attack(laboratory, scene, env)
             tally = attack.tally
             attack.all(share)

@@ -6,22 +6,26 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 LOOK = 0.05  # seconds between looks at what runs
-TOGETHER = 2  # replicas or runs at a time
+TOGETHER = 2  # replicas or runs at a time, on each node
+NODE = "raylet"  # the process without which a node is none
 
 
 @contextmanager
-def cluster(begun: bool) -> Iterator[dict[str, str]]:
-    """One node, if it is to be begun; and what a command needs in its environment to join it."""
-    if not begun:
+def cluster(dies: str) -> Iterator[dict[str, str]]:
+    """One node, or two where one is to die, if anything of Ray is; and what a command needs to join it."""
+    if not dies:
         yield {}
         return
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": TOGETHER, "include_dashboard": False})
+    if dies == NODE:
+        made.add_node(num_cpus=TOGETHER)
     try:
         yield {"RAY_ADDRESS": made.address}
     finally:
@@ -53,7 +57,8 @@ class Killer:
                     called = process.cmdline()
                 except psutil.Error:
                     continue
-                if called and called[0].startswith(self._name):
+                # Not the head: without it there is no cluster, and nothing to go on with.
+                if called and Path(called[0]).name.startswith(self._name) and "--head" not in called:
                     process.kill()
                     self.killed += 1
                     return

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmsb.dataset.mm_safetybench import FIELDS
 from tests.own_scenario import OWN as NIGHTLY
+from tests.proof.cluster import NODE
 from tests.proof.lab import Lab
 from tests.proof.left import IN_FLIGHT
 from tests.reviewing import write_run
@@ -182,4 +183,5 @@ SCENES = (
     Scene("a run of a local model", (18, 6, 4, 4), "mmsb", local, together=False),
     Scene("a run on two actors of Ray", (0, 3, 0, 0), "mmsb", on_ray, together=False, ray="ray::Replica"),
     Scene("a sweep of tasks of Ray", (0, 3, 0, 0), "mmsb", tasks, together=False, ray="ray::_run"),
+    Scene("a sweep on a node of Ray that dies", (0, 0, 0, 0), "mmsb", tasks, together=False, ray=NODE),
 )
