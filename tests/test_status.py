@@ -61,6 +61,18 @@ def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.Cap
     assert (outputs / "store").is_dir()
 
 
+def test_clean_goes_through_no_link(outputs: Path, tmp_path: Path) -> None:
+    for place in ("run", "sweep/0"):
+        (tmp_path / "elsewhere" / place).mkdir(parents=True)
+        (tmp_path / "elsewhere" / place / ".lock").touch()
+    (outputs / "runs/link").symlink_to(tmp_path / "elsewhere/run")
+    (outputs / "sweeps/link").symlink_to(tmp_path / "elsewhere/sweep")
+    (outputs / "runs/2026/inner").symlink_to(tmp_path / "elsewhere")
+    Clean(output_dir=outputs, remove=True).clean()
+    assert not (outputs / "runs/2026").exists()
+    assert len(list((tmp_path / "elsewhere").rglob(".lock"))) == 2
+
+
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Status(output_dir=tmp_path / "none").print()
     Clean(output_dir=tmp_path / "none").clean()

@@ -539,6 +539,7 @@ def test_a_lock_tells_who_lives(tmp_path: Path) -> None:
 
 def test_a_sweep_is_a_parent_with_its_runs_as_children(mmsb: Command, tmp_path: Path, output_dir: Path) -> None:
     MLflow(output_dir=output_dir, experiment="other").open_sweep(Sweep(tmp_path / "s", "other", "7" * 32))
+    release(tmp_path / "s")
     (tmp_path / "outputs").mkdir()
     with closing(sqlite3.connect(output_dir / "mlflow.db")) as store:  # a store that is there already saves its making
         store.execute("VACUUM INTO ?", (str(tmp_path / "outputs" / "mlflow.db"),))

@@ -53,8 +53,11 @@ def dead(output_dir: Path) -> Iterator[Path]:
     """The folders of runs without a record of their end, that no process holds."""
     for kind in ("runs/*", "sweeps/*/*"):
         for folder in sorted(output_dir.glob(kind)):
+            below = [folder, *folder.parents][: kind.count("*")]
             # A link may point anywhere: what lies behind it is not this folder's to remove.
-            if folder.is_dir() and not folder.is_symlink() and _begun(folder) and not claimed(folder):
+            if any(place.is_symlink() for place in below) or not folder.is_dir():
+                continue
+            if _begun(folder) and not claimed(folder):
                 yield folder
 
 

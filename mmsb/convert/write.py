@@ -47,7 +47,6 @@ def write_weights(
         # a shard under its final name is whole, and is not made again after a kill
         draft = folder / f".{name}.tmp"
         save_file(shard, draft, metadata={"format": "pt"})
-        draft.chmod(0o644)  # safetensors writes files that only their owner can read
         draft.replace(folder / name)
         index |= dict.fromkeys(shard, name)
     refuse(folder.name, "missing", missing(wanted, seen, may_miss))
