@@ -264,6 +264,8 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb.calibrate labels=latin.csv", ("latin.csv, line 3 is not UTF-8", "Save it as CSV in UTF-8")),
     ("mmsb.create root=made own=empty", ("own=empty", "YAML")),
     ("mmsb.judge answers=empty.txt", ("answers=empty.txt", "run=FOLDER")),
+    ("mmsb.ui port=99999999", ("port=99999999", "65535")),
+    ("mmsb.faults port=99999999", ("port=99999999", "65535")),
     ("mmsb.ui port=abc", ("abc", "integer")),
     ("mmsb.view port=-1", ("port=-1", "greater than")),
     ("mmsb.view runs=nowhere", ("runs", "allowed")),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmsb.config import settings, suggestion
 from mmsb.digest import digest
@@ -128,7 +128,7 @@ class Faults:
     requests_per_second: PositiveFloat | None = None
     ban_seconds: Annotated[float, Field(ge=0)] = 0.0
     tls: bool = False
-    port: NonNegativeInt = 8418
+    port: int = Field(default=8418, ge=0, le=65535)
     record: Path | None = None
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
@@ -142,7 +142,11 @@ class Faults:
         """
         plan = self.plan()
         with ExitStack() as stack:
-            server = stack.enter_context(self.server(plan, self_signed(stack) if self.tls else None))
+            try:
+                server = stack.enter_context(self.server(plan, self_signed(stack) if self.tls else None))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise ConfigError(f"port={self.port} cannot be used: {reason}", "port=0 takes any free one.") from error
             # After the server listens: whoever reads the line may ask at once.
             for line in self._greeting(plan, server.url):
                 print(line, flush=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import PositiveInt
+from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.errors import ConfigError, TrackingError
@@ -35,7 +35,7 @@ class Serving:
     """
 
     tracker: MLflow
-    port: PositiveInt | None = None
+    port: int | None = Field(default=None, gt=0, le=65535)
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
 

@@ -33,7 +33,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=u
 class View:
     """Settings of the view: the port on the loopback address (0: any free one), and whether to open a browser."""
 
-    port: pydantic.NonNegativeInt = 8417
+    port: int = pydantic.Field(default=8417, ge=0, le=65535)
     open: bool = True
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
