@@ -67,6 +67,7 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         return ConfigError(f"no value for {match[1]}", f"Add {match[1]}=... to the command.")
     if match := re.search(r"Could not load '(\w+)/([\w/]+)'", first):  # of a list; Hydra names no options here
         return _no_option(f"{match[1]}/{match[2]}", options_of(match[1]))
+    hints = [hint for hint in hints if not hint.startswith(("full_key:", "object_type=", "reference_type="))]
     if isinstance(error.__cause__, OmegaConfBaseException):
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
     if match := MERGED.search(first):

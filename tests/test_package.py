@@ -17,7 +17,7 @@ import mmsb
 from tests.conftest import ROOT
 
 # Run in environments of their own: the authors' code, and what draws mutants.
-APART = (ROOT / "tools/originals", ROOT / "tests/mutants/draw.py")
+APART = (ROOT / "tools/originals", ROOT / "tests/mutants/draw.py", ROOT / "tests/proof/fuzz.py")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BY_NAME_ONLY = {"sentencepiece", "protobuf", "tiktoken", "matplotlib"}  # of models' files, of the font
 

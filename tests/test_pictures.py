@@ -14,7 +14,7 @@ from mmsb.digest import digest_file
 from mmsb.errors import DataError
 from mmsb.file_digests import FileDigests
 from mmsb.model.openai import OpenAI
-from mmsb.picture import FilePicture
+from mmsb.picture import FilePicture, decode
 from mmsb.types import Prompt
 
 
@@ -96,3 +96,9 @@ def test_a_picture_that_changes_under_a_run_is_shown_to_nobody(tmp_path: Path) -
     with pytest.raises(DataError, match="changed"):
         shown.load()
     assert FilePicture(path).load().getpixel((0, 0)) == (254, 0, 0)  # who begins now sees what is there now
+
+
+def test_a_transparent_or_grey_picture_is_decoded_to_colours(tmp_path: Path) -> None:
+    for mode in ("RGBA", "LA", "P", "L"):
+        Image.new(mode, (8, 8)).save(tmp_path / "a.png")
+        assert decode((tmp_path / "a.png").read_bytes(), "a.png").mode == "RGB"

@@ -48,8 +48,10 @@ def main(log: str, command: list[str]) -> int:
 
 
 def _watch(server: subprocess.Popen[bytes]) -> None:
-    # Returns when the other end is closed, which the system does for a process however it ends.
-    sys.stdin.buffer.read()
+    # Ends when the other end is closed, which the system does for a process however it ends. Not by sys.stdin, whose
+    # lock this thread would hold when Python ends, and that is fatal.
+    while os.read(0, 4096):
+        pass
     _end(server)
 
 
