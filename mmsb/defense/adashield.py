@@ -23,6 +23,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, Defense, Ready, fill
+from mmsb.defense.wording import check_text
 from mmsb.digest import digest, digest_file, write_atomically
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
@@ -76,6 +77,16 @@ class AdaShieldAdaptive:
     threshold: NonNegativeFloat = 0.0
     placement: Literal["between", "after", "before"] = "between"
     pool_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        check_text(self.name, "text", self.text)
+        check_text(self.name, "transcribe", self.transcribe)
+        check_text(self.name, "refine", self.refine, "text", "answer")
 
     def fingerprint(self) -> dict[str, object]:
         """The recipe of the pool (or the digest of its file), and how it is used."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill
+from mmsb.defense.wording import check_text
 from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
 
@@ -25,6 +26,15 @@ class CaptionThenAnswer:
     caption: str
     question: str
     keep_image: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        check_text(self.name, "caption", self.caption)
+        check_text(self.name, "question", self.question, "caption", "query")
 
     def fingerprint(self) -> dict[str, object]:
         """Both texts, and whether the image is shown twice."""

@@ -16,6 +16,7 @@ from pydantic import NonNegativeFloat
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask
+from mmsb.defense.wording import check_text
 from mmsb.model.denoised import Denoised
 from mmsb.types import Prompt, Response
 
@@ -35,6 +36,14 @@ class Cider:
     detector: Denoised
     refusal: str
     threshold: NonNegativeFloat
+
+    def __post_init__(self) -> None:
+        """Refuse to answer with nothing.
+
+        Raises:
+            ConfigError: the refusal is empty.
+        """
+        check_text(self.name, "refusal", self.refusal)
 
     def fingerprint(self) -> dict[str, object]:
         """The detector, the threshold and the refusal."""

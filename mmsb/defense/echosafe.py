@@ -18,6 +18,7 @@ from pydantic import PositiveInt
 from mmsb.config import settings
 from mmsb.defense.adashield import Training, likeness
 from mmsb.defense.base import Ask, Defense, Ready, fill
+from mmsb.defense.wording import check_text
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
@@ -44,6 +45,16 @@ class EchoSafe:
     recall: str
     training: tuple[Training, ...]
     retrieved: PositiveInt = 3
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        check_text(self.name, "reflect", self.reflect, "query")
+        check_text(self.name, "caption", self.caption)
+        check_text(self.name, "recall", self.recall, "notes", "query")
 
     def fingerprint(self) -> dict[str, object]:
         """The texts, the training questions and how many notes are given."""

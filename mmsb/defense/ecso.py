@@ -17,6 +17,7 @@ from pydantic import PositiveInt
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill, heard_yes
 from mmsb.defense.original import constants
+from mmsb.defense.wording import check_text
 from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
 
@@ -53,6 +54,16 @@ class Ecso:
     retell: str
     original: Path | None = None
     shown: PositiveInt = 1927
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        check_text(self.name, "check", self.check, "answer")
+        check_text(self.name, "caption", self.caption)
+        check_text(self.name, "retell", self.retell, "caption", "query")
 
     @cached_property
     def texts(self) -> Texts:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill, heard_yes
+from mmsb.defense.wording import check_text
 from mmsb.flow import gather
 from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
@@ -52,6 +53,17 @@ class Eta:
     grade: str
     candidates: Annotated[int, Field(ge=1)] = 5
     evaluator: Engine | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        check_text(self.name, "check", self.check, "answer")
+        check_text(self.name, "look", self.look)
+        check_text(self.name, "begin", self.begin, "query")
+        check_text(self.name, "grade", self.grade, "answer")
 
     def fingerprint(self) -> dict[str, object]:
         """The four texts, the number of candidates and the evaluator."""

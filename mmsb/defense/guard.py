@@ -12,6 +12,7 @@ from typing import Literal
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, Then, fill, says_no, says_yes
+from mmsb.defense.wording import check_text
 from mmsb.errors import ConfigError
 from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Judge
@@ -47,12 +48,9 @@ class Check:
             ConfigError: a question without the text, or an empty refusal.
         """
         # A question without its text is answered all the same, with one and the same word for every sample.
-        if self.judge is None and "{text}" not in self.question:
-            raise ConfigError(
-                f"defense.{self.name}.question has no place for what is checked", "Put {text} where it goes."
-            )
-        if not self.refusal.strip():
-            raise ConfigError(f"defense.{self.name}.refusal is empty", "Say what is answered in place of unsafe text.")
+        if self.judge is None:
+            check_text(self.name, "question", self.question, "text")
+        check_text(self.name, "refusal", self.refusal)
 
     def fingerprint(self) -> dict[str, object]:
         """The refusal, and the judge or the question in its place."""
@@ -122,6 +120,15 @@ class OcrGuard(Check):
     """
 
     transcribe: str
+
+    def __post_init__(self) -> None:
+        """Refuse also to ask for no transcript.
+
+        Raises:
+            ConfigError: a question without the text, or an empty text.
+        """
+        Check.__post_init__(self)
+        check_text(self.name, "transcribe", self.transcribe)
 
     def fingerprint(self) -> dict[str, object]:
         """The check, and the question for the transcript."""

@@ -22,6 +22,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from mmsb.config import settings
 from mmsb.defense.base import Ask
 from mmsb.defense.mutation import Mutated, Mutator
+from mmsb.defense.wording import check_text
 from mmsb.flow import gather
 from mmsb.judge.answers import final_answer, read
 from mmsb.types import Prompt, Response
@@ -48,6 +49,14 @@ class JailGuard:
     mutator: Mutator = "policy"
     threshold: NonNegativeFloat = 0.25
     shown: PositiveInt = 100
+
+    def __post_init__(self) -> None:
+        """Refuse to answer with nothing.
+
+        Raises:
+            ConfigError: the refusal is empty.
+        """
+        check_text(self.name, "refusal", self.refusal)
 
     def fingerprint(self) -> dict[str, object]:
         """All settings but the name."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill, heard_yes
+from mmsb.defense.wording import check_text
 from mmsb.judge.answers import final_answer
 from mmsb.judge.base import Judge
 from mmsb.model.base import Engine
@@ -38,6 +39,18 @@ class Protector:
     detector: Judge | None = None
     detoxifier: Engine | None = None
     rewrites: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse texts that would be the same for every sample.
+
+        Raises:
+            ConfigError: one is empty, or lacks a place.
+        """
+        if self.detector is None:
+            check_text(self.name, "question", self.question, "answer")
+        if self.rewrites:
+            check_text(self.name, "rewrite", self.rewrite, "answer")
+        check_text(self.name, "refusal", self.refusal)
 
     def fingerprint(self) -> dict[str, object]:
         """The detector or the question in its place, and what becomes of a harmful answer."""

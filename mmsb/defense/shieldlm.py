@@ -14,6 +14,7 @@ from pathlib import Path
 from mmsb.config import settings
 from mmsb.defense.base import Ask, Then, fill
 from mmsb.defense.original import formatted
+from mmsb.defense.wording import check_text
 from mmsb.errors import ConfigError
 from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
@@ -45,6 +46,14 @@ class ShieldLM:
     original: Path | None = None
     refuses_controversial: bool = False
     unreadable: Then = "fail"
+
+    def __post_init__(self) -> None:
+        """Refuse to answer with nothing.
+
+        Raises:
+            ConfigError: the refusal is empty.
+        """
+        check_text(self.name, "refusal", self.refusal)
 
     @cached_property
     def wording(self) -> str:
