@@ -33,14 +33,14 @@ def bare_client(url: str, data: Path, folder: Path, times: int = 1, judged: bool
     return run(["-m", "benchmarks.bare", url, str(data), str(CONCURRENCY), str(times), str(int(judged))], folder)
 
 
-def both(url: str, data: Path, folder: Path, times: int, judged: bool, *more: str) -> tuple[Cost, Cost]:
+def both(url: str, data: Path, folder: Path, samples: int, times: int, judged: bool, *more: str) -> tuple[Cost, Cost]:
     """The bare client, and the main job with as many requests, one after the other.
 
     Raises:
         RuntimeError: the main job asked another number.
     """
     bare, job = bare_client(url, data, folder, times, judged), main_job(url, data, folder, *more)
-    wanted = SAMPLES * times * (1 + judged)
+    wanted = samples * times * (1 + judged)
     if f"bill: {wanted:,} calls" not in job.output:
         raise RuntimeError(f"not {wanted:,} requests:\n{job.output[-2000:]}")
     return bare, job
@@ -58,25 +58,25 @@ def again(url: str, data: Path, folder: Path) -> Cost:
     return cost
 
 
-def measure() -> Iterator[Figure]:
+def measure(samples: int = SAMPLES, many: int = MANY) -> Iterator[Figure]:
     """Throughput, its ratio to the bare client, memory, and the same run again."""
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
-        data = write_dataset(folder / "data", SAMPLES)
-        bare, job = both(url, data, folder, 1, False)
-        yield Figure("bare openai client", SAMPLES / bare.seconds, "requests/s")
-        yield Figure("main job, stored and judged", SAMPLES / job.seconds, "samples/s")
+        data = write_dataset(folder / "data", samples)
+        bare, job = both(url, data, folder, samples, 1, False)
+        yield Figure("bare openai client", samples / bare.seconds, "requests/s")
+        yield Figure("main job, stored and judged", samples / job.seconds, "samples/s")
         yield Figure("main job / bare client, by the clock", bare.seconds / job.seconds, "", ">= 1.1")
         own = bare.cpu_seconds / job.own_cpu_seconds
         yield Figure("main job / bare client, by processor time of the process that asks", own, "", ">= 1.1")
         yield Figure("the same, its judge's processes included", bare.cpu_seconds / job.cpu_seconds, "")
-        yield Figure(f"peak memory, {SAMPLES:,} samples", job.megabytes, "MB", "<= 130")
-        yield from finished(SAMPLES, again(url, data, folder), "2.5")
-        many = folder / "many"
-        many.mkdir()
-        grown = main_job(url, write_dataset(many / "data", MANY), many)
-        yield Figure(f"peak memory, {MANY:,} samples", grown.megabytes, "MB", "<= 200")
-        yield from finished(MANY, again(url, many / "data", many), "12")
+        yield Figure(f"peak memory, {samples:,} samples", job.megabytes, "MB", "<= 130")
+        yield from finished(samples, again(url, data, folder), "2.5")
+        grown = folder / "many"
+        grown.mkdir()
+        live = main_job(url, write_dataset(grown / "data", many), grown)
+        yield Figure(f"peak memory, {many:,} samples", live.megabytes, "MB", "<= 200")
+        yield from finished(many, again(url, grown / "data", grown), "12")
 
 
 def finished(samples: int, cost: Cost, bound: str) -> Iterator[Figure]:

@@ -1,10 +1,11 @@
 """How fast the tool is beside what it could cost at least; exit code 1 where a bar is missed.
 
-    python -m benchmarks.fast
+    python -m benchmarks.fast              some twelve minutes on two idle cores
+    python -m benchmarks.fast 0.1          a tenth of the samples, to see that all of it runs; its bars say little
 
 Whole processes, one after the other, against one server that answers at once; Inspect AI in an environment of its own,
-which MMSB_INSPECT names. On a machine that others use too,
-processor time tells more than the clock: both are shown, and the load beside them.
+which MMSB_INSPECT names. On a machine that others use too, processor time tells more than the clock: both are shown,
+and the load beside them. Memory at a million samples takes as long again: `python -m benchmarks.memory`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import endpoint, local
+from benchmarks import endpoint, local, memory
 from benchmarks.data import write_dataset
-from benchmarks.endpoint import CONCURRENCY, SAMPLES, both, main_job
+from benchmarks.endpoint import CONCURRENCY, MANY, SAMPLES, both, main_job
 from benchmarks.measure import Cost, Figure, run, show
 from benchmarks.server import serving
 
@@ -28,6 +29,12 @@ INSTALL = (
     f"python -m venv inspect && inspect/bin/pip install inspect-ai openai && export {INSPECT}=$PWD/inspect/bin/python"
 )
 ANSWERS, FILES = 1_000_000, 5_000
+STORED = 200_000  # samples of a finished run whose memory is looked at
+DEFENSES = {  # of so many calls a sample, each with its picture
+    "self_reminder": 1,
+    "caption_then_answer": 2,
+    "random_crops": 3,
+}
 PEER = """
 import sys
 from pathlib import Path
@@ -74,26 +81,29 @@ assert len(shelf) == int(sys.argv[2])
 """
 
 
-def measure() -> Iterator[Figure]:
+def measure(share: float) -> Iterator[Figure]:
     """The bars, one after the other; `local` last, since it loads torch here."""
-    yield from endpoint.measure()
-    yield from calls()
-    yield from inspect()
-    yield from store()
-    yield from local.measure()
-    yield Figure("load of the machine, on average over the last minute", os.getloadavg()[0], "")
+    samples = round(SAMPLES * share)
+    yield from endpoint.measure(samples, round(MANY * share))
+    yield from calls(samples)
+    yield from inspect(samples)
+    yield from store(round(FILES * share))
+    yield from memory.measure((round(STORED * share),))
+    yield from local.measure(max(1, round(4 * share)))
 
 
-def calls() -> Iterator[Figure]:
+def calls(samples: int) -> Iterator[Figure]:
     """Runs with more than one call a sample, beside the bare client with as many requests."""
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
-        data = write_dataset(folder / "data", SAMPLES, shared=False)  # else a caption would answer for many
+        data = write_dataset(folder / "data", samples, shared=False)  # else a caption would answer for many
         judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={url}")
         more = (*judge, f"judge.model.concurrency={CONCURRENCY}", "output_dir=judged")
-        yield from beside("an LLM judge on the same server", *both(url, data, folder, 1, True, *more))
-        twice = ("defense=caption_then_answer", "output_dir=twice")
-        yield from beside("a defense of two calls", *both(url, data, folder, 2, False, *twice))
+        yield from beside("an LLM judge on the same server", *both(url, data, folder, samples, 1, True, *more))
+        for defense, times in DEFENSES.items():
+            behind = (f"defense={defense}", f"output_dir={defense}")
+            costs = both(url, data, folder, samples, times, False, *behind)
+            yield from beside(f"{defense}, {times} calls a sample", *costs)
 
 
 def beside(what: str, bare: Cost, job: Cost) -> Iterator[Figure]:
@@ -102,7 +112,7 @@ def beside(what: str, bare: Cost, job: Cost) -> Iterator[Figure]:
     yield Figure("the same, by processor time of the process that asks", job.own_cpu_seconds / bare.cpu_seconds, "")
 
 
-def inspect() -> Iterator[Figure]:
+def inspect(samples: int) -> Iterator[Figure]:
     """The same questions through Inspect AI, where it is installed."""
     python = os.environ.get(INSPECT)
     if python is None:
@@ -110,7 +120,7 @@ def inspect() -> Iterator[Figure]:
         return
     with tempfile.TemporaryDirectory() as name, serving() as url:
         folder = Path(name)
-        data = write_dataset(folder / "data", SAMPLES)
+        data = write_dataset(folder / "data", samples)
         job = main_job(url, data, folder)
         peer = run(["-c", PEER, url, str(data), str(CONCURRENCY)], folder, python=python)
         yield Figure("main job / Inspect AI, by the clock", peer.seconds / job.seconds, "", ">= 10")
@@ -118,22 +128,25 @@ def inspect() -> Iterator[Figure]:
         yield Figure("peak memory of Inspect AI", peer.megabytes, "MB")
 
 
-def store() -> Iterator[Figure]:
-    """Opening a store of a million answers in thousands of files, with few files open at a time."""
+def store(files: int) -> Iterator[Figure]:
+    """Opening a store of a million answers in five thousand files, with few files open at a time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "shelf"
         folder.mkdir()
         value = b'{"text":"%s","finish":"stop"}' % (b"An answer. " * 20)
         crc, each = zlib.crc32(value), ANSWERS // FILES
-        for file in range(FILES):
+        for file in range(files):
             keys = range(file * each, (file + 1) * each)
             lines = (b'{"key":"%032x","crc":"%08x","value":%s}\n' % (key, crc, value) for key in keys)
             (folder / f"{file:05}.jsonl").write_bytes(b"".join(lines))
         time.sleep(1)
-        opened = run(["-c", OPENED, str(folder), str(ANSWERS)], Path(name))
-        yield Figure(f"a store of {ANSWERS:,} answers in {FILES:,} files opened", float(opened.output), "s", "<= 5")
+        opened = run(["-c", OPENED, str(folder), str(files * each)], Path(name))
+        yield Figure(
+            f"a store of {files * each:,} answers in {files:,} files opened", float(opened.output), "s", "<= 5"
+        )
         yield Figure("its memory, Python and libraries included", opened.megabytes, "MB", "<= 500")
 
 
 if __name__ == "__main__":
-    sys.exit(not show(measure()))
+    os.environ.setdefault("OPENAI_API_KEY", "none")
+    sys.exit(not show(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)))

@@ -1,6 +1,9 @@
 """How exactly limits are kept under every defense and judge, by what one server saw that target, judge and checks ask.
 
-    python -m benchmarks.limits            requests at a time, frames on the stack, seconds from Ctrl-C to the end
+    python -m benchmarks.limits
+
+Requests at a time and in a second under each pair of a defense and a judge, and the worst of these; frames on the
+stack; seconds from Ctrl-C to the end.
 
 What needs weights or files of its makers is left out by name: coca, cider, bluesuffix, shieldlm.
 """
@@ -17,9 +20,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import mmsb
@@ -29,9 +33,11 @@ from mmsb.faults.server import ChatServer
 from mmsb.model.openai import OpenAI
 
 PLACES, RATE = 4, 20
+SAMPLES = 4  # of each of three scenarios
 WITHOUT = ("coca", "cider", "bluesuffix", "shieldlm", "none", "prompt")
 OUTER = "careful_reading"  # one that goes around each of the others
 DEFENSES = sorted({path.stem for path in (ROOT / "conf" / "defense").glob("*.yaml")} - set(WITHOUT))
+Served = tuple[str, Callable[[], tuple[int, list[float]]]]
 JUDGES = ("refusal", "rubric", "graded", "llama_guard_4", "qwen3guard", "wildguard", "harmbench", "shieldgemma")
 
 
@@ -45,7 +51,12 @@ def settings(url: str, folder: Path, defense: str | list[str], judge: str) -> di
     """All engines at one server, four requests at a time."""
     place: dict[str, Any] = {"base_url": url, "api_key_env": None, "name": "x"}
     found: dict[str, Any] = {f"model.{name}": value for name, value in place.items()}
-    found |= {"output_dir": str(folder), "model.concurrency": PLACES, "model.requests_per_second": RATE}
+    found |= {
+        "output_dir": str(folder),
+        "dataset.limit": SAMPLES,
+        "model.concurrency": PLACES,
+        "model.requests_per_second": RATE,
+    }
     if judge != "refusal":
         found |= {f"judge.model.{name}": value for name, value in place.items()}
     if "eta" in defense:
@@ -66,8 +77,17 @@ def chosen(defense: str | list[str], judge: str) -> dict[str, Any]:
     }
 
 
-def under(defense: str | list[str], judge: str, folder: Path) -> tuple[int, int, float, int]:
+class Seen(NamedTuple):
     """Most requests at a time, their number, the most in a second, and the deepest stack of ours where one is sent."""
+
+    at_a_time: int
+    requests: int
+    in_a_second: int
+    depth: int
+
+
+def under(server: Served, defense: str | list[str], judge: str, folder: Path) -> Seen:
+    """One run, by what the server saw of it."""
     depths: list[int] = []
     request = OpenAI.request
 
@@ -75,19 +95,23 @@ def under(defense: str | list[str], judge: str, folder: Path) -> tuple[int, int,
         depths.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
         return request(self, prompt)
 
-    with serving() as (url, seen), mock.patch.object(OpenAI, "request", looking):
+    url, seen = server
+    with mock.patch.object(OpenAI, "request", looking):
         values = settings(url, folder, defense, judge)
         if judge not in ("refusal", "rubric", "graded"):
             values["model@judge.model"] = "openai"
         mmsb.evaluate(**chosen(defense, judge), settings=values)
         at_a_time, times = seen()
         most = max(sum(start <= at < start + 1 for at in times) for start in times)
-        return at_a_time, len(times), most, max(depths)
+        return Seen(at_a_time, len(times), most, max(depths))
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, Callable[[], tuple[int, list[float]]]]]:
-    """A server's URL, and what it saw: in a process of its own, as its clock would else stop while ours works."""
+def serving() -> Iterator[Served]:
+    """A server's URL, and what it saw since it was asked that last.
+
+    It is a process of its own, as its clock would else stop while ours works.
+    """
     processes = multiprocessing.get_context("spawn")
     ours, its = processes.Pipe()
     process = processes.Process(target=serve, args=(its,))
@@ -112,6 +136,7 @@ def serve(pipe: Connection) -> None:
         while True:
             pipe.recv()
             pipe.send((server.most, sorted(server.times)))
+            server.most, server.times = 0, []
 
 
 def interrupted(defense: str, folder: Path) -> float:
@@ -135,21 +160,34 @@ def interrupted(defense: str, folder: Path) -> float:
 
 
 def measure() -> Iterator[Figure]:
-    """Defense by defense, then judge by judge."""
-    with tempfile.TemporaryDirectory() as name:
-        pairs = [("none", "refusal"), *((defense, "rubric") for defense in DEFENSES)]
-        pairs += [("ecso", judge) for judge in JUDGES]
-        for number, (defense, judge) in enumerate(pairs):
-            most, requests, second, depth = under(defense, judge, Path(name, str(number)))
-            what = f"{defense}, {judge} ({requests} requests)"
-            yield Figure(f"{what}: at a time", most, f"of {PLACES}", f"<= {PLACES}")
-            yield Figure(f"{what}: in a second", second, f"of {RATE}", f"<= {RATE}")
-            if judge == "rubric" and defense != OUTER:
-                nested = under([OUTER, defense], judge, Path(name, f"nested-{number}"))
-                yield Figure(f"{OUTER} > {what}: frames more", nested[-1] - depth, "", "<= 1")
+    """Every defense under every judge, then each defense inside another one, then Ctrl-C."""
+    with tempfile.TemporaryDirectory() as name, serving() as server:
+        pairs = {}
+        for defense, judge in product(DEFENSES, JUDGES):
+            pairs[defense, judge] = found = under(server, defense, judge, Path(name, f"{defense}-{judge}"))
+            print(
+                f"{defense}, {judge}: {found.requests} requests, {found.at_a_time} at a time, ", end="", file=sys.stderr
+            )
+            print(f"{found.in_a_second} in a second", file=sys.stderr)
+        yield from worst(pairs)
+        for defense in (one for one in DEFENSES if one != OUTER):
+            nested = under(server, [OUTER, defense], "rubric", Path(name, f"nested-{defense}"))
+            more = nested.depth - pairs[defense, "rubric"].depth
+            yield Figure(f"{OUTER} > {defense}: frames more", more, "", "<= 1")
         for number, defense in enumerate(["none", *DEFENSES]):
             seconds = interrupted(defense, Path(name, f"ended-{number}"))
             yield Figure(f"{defense}: from Ctrl-C to the end", seconds, "s", "<= 1")
+
+
+def worst(pairs: dict[tuple[str, str], Seen]) -> Iterator[Figure]:
+    """The pairs that came nearest to a limit, or went over it, and how many did."""
+    yield Figure("pairs of a defense and a judge", len(pairs), "", f">= {len(DEFENSES) * len(JUDGES)}")
+    yield Figure("requests of all", sum(seen.requests for seen in pairs.values()), "")
+    for what, place, limit in (("at a time", 0, PLACES), ("in a second", 2, RATE)):
+        pair = max(pairs, key=lambda one: pairs[one][place])
+        yield Figure(f"most {what}: {', '.join(pair)}", pairs[pair][place], f"of {limit}", f"<= {limit}")
+        over = sum(seen[place] > limit for seen in pairs.values())
+        yield Figure(f"pairs with more {what}", over, "", "<= 0")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ NEW_TOKENS = 80
 WANTED = {"all four image modes": ">= 4"}
 
 
-def measure() -> Iterator[Figure]:
-    """Prompts a second, both ways, once the model is loaded."""
-    everything = list(demo_prompts())
+def measure(questions: int = 4) -> Iterator[Figure]:
+    """Prompts a second, both ways, once the model is loaded; `questions` of each scenario."""
+    everything = list(demo_prompts(questions))
     timed(model(1, 1), everything[:4])  # loads
     kinds = {
         "text only": [prompt for prompt in everything if prompt.image is None],
@@ -70,9 +70,9 @@ def model(size: int, threads: int) -> HF:
     )
 
 
-def demo_prompts() -> Iterator[Prompt]:
-    """Half of the demo's questions, in all four image modes."""
-    demo = Shipped(name="demo", limit=4)
+def demo_prompts(questions: int) -> Iterator[Prompt]:
+    """The first of the demo's eight questions of each scenario, in all four image modes."""
+    demo = Shipped(name="demo", limit=questions)
     modes = [
         OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((conf_dir() / "image_mode").glob("*.yaml"))
     ]

@@ -60,6 +60,7 @@ def run(command: Sequence[str], folder: Path, expect: int = 0, python: str = sys
         RuntimeError: it ended with another code than expected.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # who uses a program has it compiled once, not each time
     output, took = folder / "output.txt", folder / "took.json"
     with output.open("wb") as file:
         subprocess.run(
@@ -77,14 +78,21 @@ def run(command: Sequence[str], folder: Path, expect: int = 0, python: str = sys
 
 
 def show(figures: Iterable[Figure]) -> bool:
-    """Print the figures as a Markdown table, as they come; whether all keep their bounds."""
-    print(f"{machine()}\n\n| figure | measured | wanted |\n| --- | ---: | --- |", flush=True)
-    kept = True
+    """Print the figures as a Markdown table, as they come, and how many keep their bounds; whether all do."""
+    print(f"{machine()}, load {_load()}\n\n| figure | measured | wanted | |\n| --- | ---: | --- | --- |", flush=True)
+    held = []
     for figure in figures:
-        missed = "" if figure.met else " MISSED"
-        print(f"| {figure.what} | {figure.value:,.4g} {figure.unit} | {figure.wanted}{missed} |", flush=True)
-        kept &= figure.met
-    return kept
+        verdict = "" if not figure.wanted else "met" if figure.met else "MISSED"
+        value = f"{figure.value:,.4g} {figure.unit}".strip()
+        print(f"| {figure.what} | {value} | {figure.wanted} | {verdict} |", flush=True)
+        held += [figure.met] if figure.wanted else []
+    print(f"\n{sum(held)} of {len(held)} bounds are met; load at the end {_load()}", flush=True)
+    return all(held)
+
+
+def _load() -> str:
+    """Of the machine, on average over the last minute: above its cores, the clock says little."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def machine() -> str:
