@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pexpect
 import pytest
 
 from tests.conftest import ROOT
+from tests.forks import python
 
 TAB, CLEAR, READY = "\t", "\x15", "ready> "
 
@@ -28,8 +28,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_folder").mkdir()
     (folder / "bin").mkdir()
     for name, arguments in (("mmsb", "-m mmsb "), ("python", "")):
-        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments}"$@"\n')
+        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec {python()} {arguments}"$@"\n')
         (folder / "bin" / name).chmod(0o755)
+    subprocess.run([python(), "-c", "pass"], check=True)  # their parent may only begin with it
     (folder / "inputrc").write_text("set enable-bracketed-paste off\nset bell-style none\n")
     return folder
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from mmsb.model.base import Batch, Reply
 from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.asking import Named, answers, named
+from tests.forks import Fork
 
 
 class Echo:
@@ -136,10 +135,11 @@ try:
 except StoreError as error:
     print(i, error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    count = int(done.stdout.split()[0])
-    assert "cannot write" in done.stdout
-    assert "Free space" in done.stdout
+    with Fork(["-c", code]) as done:
+        assert done.wait(60) == 0, done.err
+    count = int(done.out.split()[0])
+    assert "cannot write" in done.out
+    assert "Free space" in done.out
     assert len(Shelf(tmp_path, {})) == count > 0
 
 
@@ -155,14 +155,15 @@ for i in range(10**9):
     print(i, flush=True)
 """
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.1)
-        os.kill(process.pid, signal.SIGKILL)
-        acknowledged = [int(line) for line in process.stdout.read().splitlines()]
-        process.wait()
-        process.stdout.close()
+        with Fork(["-c", code]) as process:
+            while "\n" not in process.out:
+                assert process.poll() is None, process.err
+                time.sleep(0.01)
+            time.sleep(0.1)
+            process.kill()
+            assert process.wait(60) == -signal.SIGKILL
+        acknowledged = [int(line) for line in process.out.splitlines()]
+        assert acknowledged
         shelf = Shelf(tmp_path, {})
         assert all(f"{i:032x}" in shelf for i in acknowledged)
         shelf.close()
@@ -213,8 +214,8 @@ for i in range(300):
     shelf.add(f"{{i:031x}}" + sys.argv[1], Response(sys.argv[1] * 3000))
 shelf.close()
 """
-    processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "ab"]
-    assert [process.wait() for process in processes] == [0, 0]
+    with Fork(["-c", code, "a"]) as one, Fork(["-c", code, "b"]) as other:
+        assert [one.wait(60), other.wait(60)] == [0, 0], one.err + other.err
     shelf = Shelf(tmp_path, {})
     assert len(shelf) == 600
     assert shelf.get(f"{7:031x}a").text == "a" * 3000
