@@ -15,7 +15,7 @@ from functools import cached_property, reduce
 from pathlib import Path
 from typing import Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mmsb.digest import digest, digest_bytes
 from mmsb.errors import DataError
@@ -95,13 +95,17 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def as_jpeg(data: bytes, name: str) -> bytes:
-    """An image file as JPEG; one that is a JPEG keeps its bytes, and with them what its maker wrote into it.
+    """An image file as JPEG, upright; one that is that keeps its bytes, and with them what its maker wrote into it.
 
     Raises:
         DataError: not a readable image.
     """
     # Decoded whole before it is believed: a truncated file has a sound header.
     image = decode(data, name)
+    with opened(data, name) as file:
+        # A photograph that says how to turn it: some who show it heed that, others do not, and a stack loses it.
+        if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return jpeg(ImageOps.exif_transpose(file).convert("RGB"))
     return data if data.startswith(b"\xff\xd8") else jpeg(image)
 
 

@@ -223,6 +223,20 @@ def test_ready_made_records_become_a_dataset_without_a_language_model(tmp_path: 
     assert folder.picture(FRAUD.id, "SD", "0").read_bytes().startswith(b"\xff\xd8")
 
 
+def test_a_photograph_that_says_how_to_turn_it_is_turned(tmp_path: Path) -> None:
+    """Else a stack, and who ignores the sign, would show it on its side."""
+    image, exif = Image.new("RGB", (80, 40), "white"), Image.Exif()
+    image.paste((0, 0, 0), (0, 0, 40, 40))
+    exif[0x0112] = 6  # a quarter to the right
+    image.save(tmp_path / "phone.jpg", exif=exif)
+    (tmp_path / "given.jsonl").write_text(json.dumps(row("bake bread", image="phone.jpg")))
+    folder = Folder(tmp_path / "data")
+    bring_records(folder, tmp_path / "given.jsonl", [FRAUD], OURS)
+    with Image.open(folder.picture(FRAUD.id, "SD", "0")) as brought:
+        assert (brought.size, brought.getexif().get(0x0112, 1)) == ((40, 80), 1)
+        assert brought.convert("L").getpixel((20, 5)) == 0  # the left half is the upper one
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a lacking field": (row("bread") | {"key_phrase": " "}, "has no key_phrase"),
     "an unknown field": (row("bread", colour="red"), "'colour' is no field"),

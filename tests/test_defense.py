@@ -239,6 +239,8 @@ def test_a_content_filter_in_any_stage_ends_the_sample_as_filtered(tmp_path: Pat
         ("No, but yes", False),
         ("You ask: answer yes or no.", False),
         ("yesterday", False),
+        ("Yes or no? No.", False),
+        ("yes/no", False),
         ("", False),
     ],
 )

@@ -28,8 +28,8 @@ PLACE = re.compile(r"\{(\w+)\}")
 Then = Literal["pass", "block", "fail"]  # what follows from a check whose reply cannot be read
 UNREADABLE = "unreadable check"  # the role of the step that notes one
 # Models like to begin with "The answer is"; what merely holds a yes somewhere is none.
-YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b", re.IGNORECASE)
-NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b", re.IGNORECASE)
+YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b(?!\s*(?:or|/|and)\s*no\b)", re.IGNORECASE)
+NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b(?!\s*(?:or|/|and)\s*yes\b)", re.IGNORECASE)
 
 
 @runtime_checkable
