@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 
 from mmsb.judge.answers import BESIDE, OBJECTS, PARTIAL, final_answer
 from mmsb.judge.clauses import clauses_of
+from tools.offline_judge import nested
 from tools.offline_judge.examples import Row, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.measure import calibration_error, keep, share
@@ -110,6 +111,37 @@ def leaving_out(found: Sequence[Row], both: Sequence[Any], out: Sequence[str]) -
     return {name: [softmax(one[names == name] @ coefficients) for one in both] for name in out}
 
 
+def trained_apart(
+    found: Sequence[Row], both: Sequence[Any], words: int, out: Sequence[str]
+) -> Mapping[str, NDArray[np.float64]]:
+    """As `nested.leaving_out`, by the mean of a regression on the first `words` columns and one on the others."""
+    names = np.array([row.source for row in found])
+    kept = ~np.isin(names, out)
+    rows = [row for row, one in zip(found, kept, strict=True) if one]
+    width = both[0].shape[1]
+    scores = {name: np.zeros((int((names == name).sum()), 4)) for name in out}
+    for columns in ([*range(words), width - 1], [*range(words, width)]):
+        part = [one[:, columns] for one in both]
+        coefficients = trained_on([one[kept] for one in part], rows, with_ours(rows))
+        for name, one in scores.items():
+            one += part[0][names == name] @ coefficients / 2
+    return {name: softmax(one) for name, one in scores.items()}
+
+
+def nested_apart(
+    found: Sequence[Row], both: Sequence[Any], words: int, sources: Mapping[str, Source]
+) -> dict[str, Any]:
+    """The figures of `tools.offline_judge.nested` for words and rules trained apart."""
+    alone = {name: trained_apart(found, both, words, [name])[name] for name in SOURCES}
+    paired = {frozenset(pair): trained_apart(found, both, words, pair) for pair in combinations(SOURCES, 2)}
+    figures: dict[str, Any] = {}
+    for name in SOURCES:
+        others = [other for other in SOURCES if other != name]
+        at = nested.chosen((paired[frozenset((name, other))][other], sources[other]) for other in others)
+        figures[name] = nested.told(alone[name], sources[name], at)
+    return figures
+
+
 def scaled(likely: NDArray[np.float64], slope: float, shift: float) -> NDArray[np.float64]:
     """The probability of a refusal with its log odds scaled and shifted."""
     first = np.clip(likely[:, 0], 1e-6, 1 - 1e-6)
@@ -139,7 +171,7 @@ def error(one: Left, slope: float = 1.0, shift: float = 0.0) -> float:
 def tried(data: Path) -> dict[str, Any]:
     """The figures of every way and source, and of one calibration for all."""
     found = english_rows(data)
-    _, _, both = english_matrices(found)
+    _, known, both = english_matrices(found)
     of = {name: [row for row in found if row.source == name] for name in SOURCES}
     sources = {name: source_of(rows) for name, rows in of.items()}
     objects = {
@@ -162,6 +194,7 @@ def tried(data: Path) -> dict[str, Any]:
             "nested": {name: alone[name].told(way, *chosen(inner[name], way)) for name in SOURCES},
             "all three choose": {name: alone[name].told(way, *at) for name in SOURCES},
         }
+    figures["words and rules trained apart"] = nested_apart(found, both, len(known), sources)
     every = calibrated(list(alone.values()))
     figures["calibration error"] = {
         name: {
