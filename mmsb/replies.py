@@ -137,6 +137,12 @@ class Moderation(msgspec.Struct, frozen=True):
     results: Annotated[list[Moderated], msgspec.Meta(min_length=1)]
 
 
+class Named(msgspec.Struct, frozen=True):
+    """Which model a reply says that it is of."""
+
+    model: str | None = None
+
+
 class Drawing(msgspec.Struct, frozen=True):
     """A picture, or where one may be fetched, which is nowhere we go."""
 
@@ -155,6 +161,7 @@ _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
 _chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
+_named: Callable[[bytes], Named] = msgspec.json.Decoder(Named).decode
 _drawings: Callable[[bytes], Drawings] = msgspec.json.Decoder(Drawings).decode
 
 
@@ -193,6 +200,14 @@ def parse_moderation(content: bytes) -> Moderated:
         Malformed: there is none, or a value is of the wrong type.
     """
     return _reply(_moderation, content, "a moderation").results[0]
+
+
+def parse_model(content: bytes) -> str | None:
+    """The model that a reply says it is of; None where it says none."""
+    try:
+        return _named(content).model
+    except BROKEN:  # who reads the answer says what is wrong with it, or mends it
+        return None
 
 
 def parse_drawing(content: bytes) -> bytes:

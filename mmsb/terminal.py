@@ -167,7 +167,8 @@ def cost(record: Mapping[str, Any]) -> str:
     took = "an unknown time" if each["seconds"] is None else f"{each['seconds']:.2g} s"
     unread = int(totals.get("unreadable_checks", 0))
     checks = f"; unreadable checks: {unread}" if unread else ""
-    return f"a sample took {each['calls']:.2g} calls, {tokens}, {took}{checks}"
+    calls = f"{each['calls']:.2g}"
+    return f"a sample took {calls} {'call' if calls == '1' else 'calls'}, {tokens}, {took}{checks}"
 
 
 def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:

@@ -138,7 +138,7 @@ def test_a_reply_longer_than_any_answer_is_not_read_to_its_end() -> None:
     endless = Act(body=b" " * 1_000_000, times=200)
     with ChatServer(act=lambda text, _: endless if text == "huge" else None) as server:
         outcomes = asked(server, ["good", "huge"])
-    assert outcomes["huge"] == Failure("malformed", "a reply of more than 16 MB")
+    assert outcomes["huge"] == Failure("malformed", "a reply of more than 4 MB")
     assert server.attempts["huge"] == 3
     assert server.pieces < 3 * 40  # what lies in buffers of the connection was sent, too
     assert isinstance(outcomes["good"], Response)

@@ -169,3 +169,13 @@ def test_there_is_no_second_request_without_a_place_or_money_for_it(tmp_path: Pa
     assert right(outcomes, ["a", "b"])
     assert len(server.requests) == 5
     purse.close()
+
+
+def test_servers_that_name_different_models_end_the_run() -> None:
+    other = Act(body={**completion("echo"), "model": "another"}, delay=0.02)
+    with ChatServer(delay=0.02) as first, ChatServer(act=lambda *_: other) as second:
+        expected = pytest.raises(ModelError, match=f"{second.url} answers as another")
+        with expected as caught:
+            asked(model(first.url, second.url, concurrency=1), [f"a {n}" for n in range(200)])
+    assert f"{first.url} answers as x" in caught.value.problem
+    assert first.attempts.total() + second.attempts.total() < 100

@@ -115,6 +115,8 @@ class Endpoint:
 class _Pictures(Attempts[Order, Image.Image | Failure]):
     """Orders of one generator."""
 
+    longest = 32_000_000  # 4096 pixels by 4096 as PNG, in base64
+
     def __init__(self, made: Endpoint, servers: Servers) -> None:
         super().__init__(made, servers)
         self._made_as = made

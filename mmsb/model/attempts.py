@@ -40,7 +40,13 @@ log = logging.getLogger(__name__)
 
 
 class Attempts(ABC, Generic[Asked, Reply]):
-    """What one engine asks of its servers: mostly one."""
+    """What one engine asks of its servers: mostly one.
+
+    Attributes:
+        longest: bytes of the longest reply that is read. As many at a time as requests are under way are in memory.
+    """
+
+    longest: int
 
     def __init__(self, settings: Patient, servers: Servers) -> None:
         """Nothing is sent yet."""
@@ -160,9 +166,11 @@ class Attempts(ABC, Generic[Asked, Reply]):
         try:
             # After the turn was had: waiting in line is not the server's time.
             async with asyncio.timeout(self._patient.timeout):  # of the whole: a server may send a byte now and then
-                content = await endpoint.client.post(self._path(asked), body, self._connect(endpoint))
+                content = await endpoint.client.post(self._path(asked), body, self._connect(endpoint), self.longest)
             endpoint.heard = time.monotonic()
-            reply = self._read(without_keys(content, endpoint.key), asked)
+            content = without_keys(content, endpoint.key)
+            reply = self._read(content, asked)
+            self._servers.check_model(endpoint, content)
         # Before TimeoutError: aiohttp's own timeouts are both, and a connection that never came about is no late reply.
         except aiohttp.ClientError as error:
             raise lost(error, endpoint.key) from error

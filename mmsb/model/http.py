@@ -19,7 +19,7 @@ import aiohttp
 from mmsb.errors import ConfigError
 from mmsb.replies import Malformed, Refused
 
-REPLY_BYTES = 16_000_000  # of the longest reply that is read, decompressed
+ERROR_BYTES = 1_000_000  # of the longest error that is read
 IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
 ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}  # as OpenAI's own client
 
@@ -55,8 +55,14 @@ class Client:
         self._start = start
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, connect_seconds: float) -> bytes:
+    async def post(self, path: str, body: bytes, connect_seconds: float, longest: int) -> bytes:
         """Send a body of JSON; give back the reply's. How long it may take as a whole is the caller's to limit.
+
+        Args:
+            path: below the endpoint's URL.
+            body: of the request.
+            connect_seconds: within which there must be a connection.
+            longest: bytes of the longest reply that is read, decompressed.
 
         Raises:
             Refused: the status is no success. Redirects are none: nobody chose that other address.
@@ -74,10 +80,10 @@ class Client:
             timeout=aiohttp.ClientTimeout(sock_connect=connect_seconds),
         ) as reply:
             if 200 <= reply.status < 300:
-                return await _read(reply)
+                return await _read(reply, longest)
             content = b""
             with suppress(aiohttp.ClientError, Malformed):  # the status says enough
-                content = await _read(reply)
+                content = await _read(reply, ERROR_BYTES)
             raise Refused(reply.status, reply.headers, content)
 
     async def status(self, path: str, seconds: float) -> int:
@@ -121,14 +127,14 @@ class Client:
             await self._session.close()
 
 
-async def _read(reply: aiohttp.ClientResponse) -> bytes:
+async def _read(reply: aiohttp.ClientResponse, longest: int) -> bytes:
     pieces, size = [], 0
     # Counted after decompression: 20 KB of gzip unpack to 20 MB, and to as much more as the sender likes.
     async for piece in reply.content.iter_any():
         pieces.append(piece)
         size += len(piece)
-        if size > REPLY_BYTES:
-            raise Malformed(f"a reply of more than {REPLY_BYTES // 1_000_000} MB")
+        if size > longest:
+            raise Malformed(f"a reply of more than {longest // 1_000_000} MB")
     return b"".join(pieces)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class Requests(Attempts[Prompt, Response]):
     """Prompts of one engine."""
 
+    longest = 4_000_000  # a hundred thousand tokens, each letter of them escaped
+
     def __init__(self, settings: OpenAI, servers: Servers) -> None:
         """Nothing is sent yet."""
         super().__init__(settings, servers)

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from mmsb.errors import ConfigError
+from mmsb.errors import ConfigError, ModelError
 from mmsb.model.governor import BEAT, PROBE_SECONDS
+from mmsb.replies import parse_model
 
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
@@ -34,6 +35,7 @@ class Servers:
         """Nothing is sent yet."""
         self.endpoints = endpoints
         self.answered: Counter[str] = Counter({endpoint.url: 0 for endpoint in endpoints})
+        self._models: dict[str, str] = {}
         self._watched: dict[Endpoint, asyncio.Task[None]] = {}
         self._line = asyncio.Lock()
         self._left = asyncio.Event()
@@ -79,6 +81,24 @@ class Servers:
         """The least busy of the others that work; None where there is none."""
         others = self._by_load([one for one in self.endpoints if one is not than and self._works(one)])
         return others[0] if others else None
+
+    def check_model(self, endpoint: Endpoint, content: bytes) -> None:
+        """See that a reply is of the model that the other servers are.
+
+        Raises:
+            ModelError: two name different ones.
+        """
+        if len(self.endpoints) == 1 or (said := parse_model(content)) is None:
+            return
+        self._models[shown(endpoint.url)] = said
+        # Some servers answer whatever name they are asked for: two models would be measured as one.
+        if len(set(self._models.values())) > 1:
+            told = ", ".join(f"{url} answers as {model}" for url, model in sorted(self._models.items()))
+            raise ModelError(
+                f"the servers of base_url are not of one model: {told}",
+                "Serve one model under one name, or leave a server out. Answers of the wrong one may be stored: ask "
+                "under another name, or remove the model's folder in the store.",
+            )
 
     def given_up(self, seconds: float) -> bool:
         """Whether all have failed everything for so long."""
