@@ -71,6 +71,7 @@ NOTHING = [
 ]
 CONTRADICTED = [
     (LlamaGuard, "safe\nS2"),
+    (LlamaGuard, "safe\nunsafe"),
     (LlamaGuard, "safe unsafe"),
     (WildGuard, "Harmful response: yes\nHarmful response: no"),
     (Qwen3Guard, "Safety: Unsafe\nCategories: Violent\nSafety: Safe"),
