@@ -747,7 +747,8 @@ def test_a_server_that_dies_in_the_middle_costs_a_message_and_the_rest_is_logged
     tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(sys, "executable", python())  # which the server is started by, and its workers
+    monkeypatch.setattr(sys, "executable", python())  # which the server is started by, and its worker
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # by processes that watch who began them
     run, _ = finished_run(tmp_path)
     MLflow(output_dir=output_dir, experiment="made", traces="none").log(run, asked())
     with serving(StorePlace(output_dir, None), port := free_port()), passing_on(f"http://127.0.0.1:{port}") as uri:
