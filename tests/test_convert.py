@@ -16,7 +16,7 @@ from mmsb.convert import write
 from mmsb.convert.conversion import Conversion, make
 from mmsb.convert.lora import adapted
 from mmsb.convert.rename import renamed
-from mmsb.convert.source import Files, Source
+from mmsb.convert.source import Files, Source, weight_files
 from mmsb.convert.weights import Weights
 from mmsb.errors import ConfigError, ModelError
 from tests.composed_models import TINY, Published, preset, random_state, tokenizer_folder
@@ -151,10 +151,23 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
             return Path.touch, (mark,)
 
-    file.write_bytes(pickle.dumps({"model": Touch()}, protocol=2))
-    with pytest.raises(ModelError, match="cannot be read as plain weights"):
-        Weights([file])
-    assert not mark.exists()
+    def old() -> None:
+        file.write_bytes(pickle.dumps({"model": Touch()}, protocol=2))
+
+    def new() -> None:
+        torch.save({"model": Touch()}, file)
+
+    for written in (old, new):
+        written()
+        with pytest.raises(ModelError, match="cannot be read as plain weights"):
+            Weights([file])
+        assert not mark.exists()
+
+
+def test_an_index_names_files_of_its_own_folder_alone(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "../away/a.safetensors", "b": "/etc/b.safetensors"}}')
+    assert sorted(weight_files(tmp_path)) == [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
 
 
 def test_a_file_without_the_expected_root_is_refused(tmp_path: Path) -> None:

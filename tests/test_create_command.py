@@ -163,6 +163,22 @@ def test_a_hostile_zip_writes_nothing(tmp_path: Path, name: str | zipfile.ZipInf
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["images.zip"]
 
 
+def test_an_archive_that_would_fill_the_disk_or_holds_a_picture_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, folder = f"{FRAUD.id}/SD/0.jpg", Folder(tmp_path / "data")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = archive(tmp_path, (name, photo(0)), (name, photo(1)))
+    with pytest.raises(DataError, match=r"holds .*/SD/0\.jpg twice"):
+        unpack(folder, twice, {FRAUD.id})
+    two = archive(tmp_path, (name, photo(0)), ("a.txt", b""))
+    for limit, most in (("MAX_ENTRIES", 1), ("MAX_TOTAL_BYTES", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"mmsb.create.fetch.{limit}", most)
+            with pytest.raises(DataError, match="would unpack to 2 files"):
+                unpack(folder, two, {FRAUD.id})
+
+
 def test_what_is_no_zip_is_said(tmp_path: Path) -> None:
     (tmp_path / "images.zip").write_bytes(b"<html>quota exceeded</html>")
     with pytest.raises(DataError, match="cannot be unpacked"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsb.create.card import write_card
-from mmsb.create.folder import Folder, write_json
+from mmsb.create.folder import Folder, write_bytes, write_json
 from mmsb.create.typed import Journal, stack_files, write_typed
 from mmsb.create.validate import Report, validate
 from mmsb.errors import DataError
@@ -165,6 +165,14 @@ def test_a_kill_tears_nothing_and_the_next_run_goes_on(tmp_path: Path, delay: fl
     write_typed(killed, [OWN], SMALL, 1)
     assert made(killed) == expected
     assert len(journal) >= len(left) - 150 - 2  # what was written was noted, but for what was under way
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, whole = tmp_path / "imgs/1.jpg", list[bytes]()
+    write_bytes(path, b"first")
+    monkeypatch.setattr(Path, "replace", lambda draft, _: whole.append(draft.read_bytes()))
+    write_bytes(path, b"second")
+    assert (path.read_bytes(), whole) == (b"first", [b"second"])
 
 
 def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:

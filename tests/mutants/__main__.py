@@ -142,7 +142,7 @@ def _run(tests: list[str], copy: Path) -> None:
     out = os.open(copy.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    words = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", ALREADY, *tests]
+    words = ["-q", "-x", "-p", "no:cacheprovider", "-W", ALREADY, *tests]
     code = pytest.main(words, plugins=[Watch(_watched(copy))])
     sys.stdout.flush()
     sys.stderr.flush()
