@@ -171,12 +171,33 @@ def test_an_archive_that_would_fill_the_disk_or_holds_a_picture_twice_is_refused
         twice = archive(tmp_path, (name, photo(0)), (name, photo(1)))
     with pytest.raises(DataError, match=r"holds .*/SD/0\.jpg twice"):
         unpack(folder, twice, {FRAUD.id})
+    with pytest.raises(DataError, match=r"holds .*/SD/0\.jpg twice"):
+        unpack(folder, archive(tmp_path, (name, photo(0)), (f"more/{name}", photo(1))), {FRAUD.id})
+    for more, said in ((1, "No picture is that large"), (0, r"(?s)^(?!.*No picture is that large)")):
+        with pytest.raises(DataError, match=said):
+            unpack(folder, archive(tmp_path, (name, bytes(16 * 2**20 + more))), {FRAUD.id})
     two = archive(tmp_path, (name, photo(0)), ("a.txt", b""))
     for limit, most in (("MAX_ENTRIES", 1), ("MAX_TOTAL_BYTES", 100)):
         with monkeypatch.context() as patch:
             patch.setattr(f"mmsb.create.fetch.{limit}", most)
             with pytest.raises(DataError, match="would unpack to 2 files"):
                 unpack(folder, two, {FRAUD.id})
+
+
+@pytest.mark.parametrize("broken", ["a member before the file", "no deflate"])
+def test_a_zip_that_is_broken_inside_is_said_and_writes_nothing(tmp_path: Path, broken: str) -> None:
+    path = archive(tmp_path, (f"{FRAUD.id}/SD/0.jpg", photo(0)))
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    if broken == "no deflate":
+        content[60:64] = b"\xff" * 4
+    else:  # a directory that claims to lie further on: members begin at negative places
+        end = content.rindex(b"PK\x05\x06")
+        content[end + 16 : end + 20] = (directory + 5000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        unpack(Folder(tmp_path / "data"), path, {FRAUD.id})
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["images.zip"]
 
 
 def test_what_is_no_zip_is_said(tmp_path: Path) -> None:

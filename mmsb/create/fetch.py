@@ -12,13 +12,14 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mmsb.create.folder import KINDS, Folder, write_bytes, write_json
 from mmsb.dataset.base import Dataset, ImageKind
 from mmsb.dataset.mm_safetybench import record_of
-from mmsb.errors import DataError, MissingPicture
+from mmsb.errors import DataError, MissingPicture, MmsbError
 from mmsb.picture import Picture, decode
 from mmsb.progress import track
 from mmsb.scenario import Scenario
@@ -43,22 +44,32 @@ def unpack(folder: Folder, archive: Path, scenarios: set[str]) -> Counter[str]:
         DataError: not a zip, a member that leaves the folder, a link, or more than the limits allow.
     """
     taken: Counter[str] = Counter()
-    try:
-        with zipfile.ZipFile(archive) as file:
+    with ExitStack() as stack:
+        with _sound(archive):
+            file = stack.enter_context(zipfile.ZipFile(archive))
             # As a list: the whole archive is found sound before the first picture is written.
             wanted = list(_wanted(file.infolist(), archive, scenarios))
-            for member, scenario, kind, key in track(wanted, "pictures unpacked", len(wanted)):
-                target = folder.picture(scenario, kind, key)
-                # By content, so that a step that was killed goes on, and a picture cut short is written anew.
-                if not (target.is_file() and zlib.crc32(target.read_bytes()) == member.CRC):
-                    put(target, file.read(member), f"{archive}: {member.filename}")
-                taken[scenario] += 1
+        for member, scenario, kind, key in track(wanted, "pictures unpacked", len(wanted)):
+            target = folder.picture(scenario, kind, key)
+            # By content, so that a step that was killed goes on, and a picture cut short is written anew.
+            if not (target.is_file() and zlib.crc32(target.read_bytes()) == member.CRC):
+                with _sound(archive):
+                    data = file.read(member)
+                put(target, data, f"{archive}: {member.filename}")
+            taken[scenario] += 1
+    return taken
+
+
+@contextmanager
+def _sound(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except MmsbError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"there is no archive={archive}", "Give the path of the authors' zip of images.") from error
-    # zipfile raises RuntimeError for an encrypted member and NotImplementedError for a compression it does not know.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # of a broken one zipfile raises its own errors, the system's, and those of decoders
         raise DataError(f"archive={archive} cannot be unpacked: {error}", "Download it again.") from error
-    return taken
 
 
 def _wanted(
@@ -70,9 +81,9 @@ def _wanted(
     for member in members:
         match = ENTRY.search(member.filename)
         if match and match[1] in scenarios:
-            if match[0] in seen:
+            if match.groups() in seen:  # whatever folders it lies in
                 raise DataError(f"{archive} holds {match[0]} twice", "Get the zip from its source again.")
-            seen.add(match[0])
+            seen.add(match.groups())
             yield member, match[1], match[2], match[3]  # type: ignore[misc]
 
 
