@@ -168,6 +168,6 @@ def check_prices(budget: Budget, prices: Prices | None, models: Iterable[str]) -
     if unknown:
         raise ConfigError(
             f"budget.money={budget.money:g}: no price is known for {', '.join(unknown)}",
-            f"Give it, in dollars for a million tokens: '+prices.llm.\"{unknown[0]}\"={{input: 1, output: 2}}', or set "
-            "budget.calls.",
+            "Give it, in dollars for a million tokens: "
+            f"'+prices.llm={{{unknown[0]}: {{input: 1, output: 2}}}}', or set budget.calls.",
         )

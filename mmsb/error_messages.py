@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 
@@ -27,6 +28,8 @@ def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _of_hydra(error, arguments)
     if isinstance(error, OSError):
+        if error.errno == errno.EADDRINUSE:
+            return MmsbError(str(error.strerror or error), "Name another port, or port=0 for any that is free.")
         place = f"{error.filename}: " if error.filename else ""
         return MmsbError(
             f"{place}{error.strerror or str(error) or type(error).__name__}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,18 @@ def test_money_without_a_price_is_refused_before_anything_is_asked(mmsb: Run, tm
     assert (done.returncode, len(server.requests)) == (1, 0)
     assert "budget.money=5: no price is known for x" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_price_that_the_error_asks_for_is_understood_as_it_stands(mmsb: Run) -> None:
+    """Names of models have dots and strokes, which a setting's own name cannot."""
+    with ChatServer() as server:
+        named = command(server, "budget.money=5", "model.name=qwen/qwen2.5-vl", "dry_run=true")
+        said = mmsb(*named).stderr
+        asked = re.search(r"'(\+prices[^']+)'", " ".join(said.split()))
+        assert asked, said
+        done = mmsb(*named, asked[1])
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"money: .*\$", done.stdout)
 
 
 @pytest.mark.parametrize("wrong", ["budget.money=-1", "budget.calls=0", "budget.calls=1.5", "budget.tokens=3"])

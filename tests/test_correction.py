@@ -64,6 +64,16 @@ def test_a_rate_below_what_the_judges_errors_explain_is_clipped_and_says_so() ->
     assert found.observed == pytest.approx(4 / 150)
 
 
+@pytest.mark.parametrize(("seen", "errors"), [(0.0, (0.9, 0.7)), (1.0, (0.7, 0.9))], ids=["none", "all"])
+def test_where_every_verdict_is_the_same_the_corrected_rate_is_not_certain(
+    seen: float, errors: tuple[float, float]
+) -> None:
+    found = from_other_labels({"harm": [[seen] * 8, [seen] * 8]}, {"harm": judge_with(*errors)})
+    assert found is not None
+    assert found.value.value == found.observed == seen
+    assert found.value.high - found.value.low > 0.1
+
+
 @pytest.mark.parametrize("errors", [judge_with(0.5, 0.5), judge_with(0.2, 0.3), agreement(table(9, 1, 0, 0))])
 def test_a_judge_no_better_than_chance_corrects_nothing(errors: Agreement) -> None:
     assert from_other_labels({"harm": [[0.0, 1.0]]}, {"harm": errors}) is None

@@ -36,6 +36,13 @@ def test_each_group_is_corrected_by_the_errors_of_that_group() -> None:
     assert "external (measured on other answers): harm" in told(rates, "refusal")
 
 
+def test_the_average_is_never_surer_than_its_groups() -> None:
+    """Of 13 answers none unsafe: both groups' ends are above nought, and so is the average's."""
+    rates = corrected("refusal", summary(0, 1), SCENARIOS)
+    assert rates["harm"].value == rates["policy"].value == rates["macro"].value == 0.0
+    assert 0.0 < rates["macro"].high <= max(rates["harm"].high, rates["policy"].high)
+
+
 def test_a_run_that_the_errors_cannot_explain_gets_no_correction_instead_of_certainty() -> None:
     assert corrected("refusal", summary(0), SCENARIOS) == {}  # fewer unsafe answers than false alarms alone would make
 

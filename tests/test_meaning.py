@@ -102,7 +102,16 @@ def test_a_defense_that_refuses_everything_is_not_praised_alone(refused: int, sa
 
 def test_a_defense_that_harms_is_not_called_help(tmp_path: Path) -> None:
     runs = swept(tmp_path, Made("typo", answer=every(8)), Made("typo", "safety_prompt", answer=every(1)))
-    assert meaning(runs, effects(runs))[1].startswith("No defense is shown to help: attack success falls with none;")
+    said = meaning(runs, effects(runs))[1]
+    assert said.startswith(
+        "No defense is shown to help: attack success does not fall with any; the least change is with"
+    )
+
+
+def test_runs_that_are_attacked_alike_are_not_ranked(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("text_only", answer=every(1)), Made("typo", answer=every(1)))
+    told = meaning(runs, [])[0]
+    assert told.startswith("Without a defense, attacks succeed alike with text_only, typo (100.0 % [")
 
 
 def test_without_defenses_or_harmful_questions_nothing_is_made_up(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def from_other_labels(
 
     Returns:
         None where a group has no labels of one kind, or the judge is no better there than chance. Where no rate at all
-        would look like this run under these errors, the interval goes as far as what was observed.
+        would look like this run under these errors, the interval goes as far as that of what was observed.
     """
     filled = {group: [list(values) for values in strata] for group, strata in groups.items()}
     scenarios = sum(map(len, filled.values()))
-    parts, observed = [], 0.0
+    parts = []
     for group, strata in filled.items():
         judge = errors.get(group)
         if judge is None or judge.sensitivity is None or judge.specificity is None:
@@ -44,18 +44,15 @@ def from_other_labels(
         # at or below chance the formula divides by nothing, or turns the rate upside down
         if found.value <= alarms.value:
             return None
-        answers = ((str(s), str(q), x) for s, values in enumerate(strata) for q, x in enumerate(values))
-        rate = gathered(answers).rate("macro")
-        assert rate is not None  # a stratum exists only with values in it
-        share = len(strata) / scenarios
-        observed += share * rate.value
+        rate, share = _average(strata), len(strata) / scenarios
         parts.append((share, fieller(rate, found, alarms), fieller(rate, found, alarms, drift)))
     # what the judge left open told nothing of its errors, and is no label here
     n = sum(e.found + e.missed + e.alarms + e.passed for name, e in errors.items() if name in filled)
     value, low, high = (float(x) for x in together(parts))
+    observed = _average([values for strata in filled.values() for values in strata])
     if high <= 0 or low >= 1:  # these errors cannot be the judge's here, and no width would claim certainty
-        low, high = (0.0, observed) if high <= 0 else (observed, 1.0)
-    return Corrected(observed, Rate(_clip(value), _clip(low), _clip(high), n), value)
+        low, high = (0.0, observed.high) if high <= 0 else (observed.low, 1.0)
+    return Corrected(observed.value, Rate(_clip(value), _clip(low), _clip(high), n), value)
 
 
 Ends = tuple[Any, Any, Any]  # a value and its ends
@@ -73,6 +70,13 @@ def together(parts: Sequence[tuple[float, Ends, Ends]]) -> Ends:
     lower = sum(share * (low - drifted) for share, (_, low, _), (_, drifted, _) in parts)
     higher = sum(share * (drifted - high) for share, (_, _, high), (_, _, drifted) in parts)
     return value, value - below - lower, value + above + higher
+
+
+def _average(strata: Sequence[Sequence[float]]) -> Rate:
+    answers = ((str(s), str(q), x) for s, values in enumerate(strata) for q, x in enumerate(values))
+    rate = gathered(answers).rate("macro")
+    assert rate is not None  # a stratum exists only with values in it
+    return rate
 
 
 def _complement(rate: Rate) -> Rate:

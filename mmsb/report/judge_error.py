@@ -48,7 +48,10 @@ def corrected(judge: str | None, summary: Summary, scenarios: Sequence[Scenario]
         if ends is None:
             return {}
         weight = sum(scenario.group == group for scenario in scenarios) / len(scenarios)
-        parts.append((weight, ends, ends))
+        # Cut to what a rate can be before they are put together: below nought one group's centre would take the
+        # average's upper end there too, and [0, 0] would stand beside groups of which nobody knows so much.
+        rates = _cut(ends)
+        parts.append((weight, rates, rates))
         found[group] = _rate(ends)
     return found | ({"macro": _rate(together(parts))} if parts else {})
 
@@ -79,5 +82,9 @@ def _share(count: Count, complement: bool = False) -> Rate | None:
 
 
 def _rate(ends: tuple[float, float, float]) -> Rate:
+    return Rate(*_cut(ends), 0)
+
+
+def _cut(ends: tuple[float, float, float]) -> tuple[float, float, float]:
     value, low, high = (min(1.0, max(0.0, end)) for end in ends)
-    return Rate(value, low, high, 0)
+    return value, low, high

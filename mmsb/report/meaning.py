@@ -44,6 +44,8 @@ def _attacks(runs: Sequence[Finished]) -> str:
     if len(shown) == 1:
         return f"{begin} {_rate(shown[0])} of the time."
     names = _settings(shown)
+    if shown[0].metrics[AVERAGE] == shown[-1].metrics[AVERAGE]:
+        return f"{begin} alike with {', '.join(names)} ({_rate(shown[0])})."
     return f"{begin} least with {names[0]} ({_rate(shown[0])}) and most with {names[-1]} ({_rate(shown[-1])})."
 
 
@@ -84,8 +86,8 @@ def _none_helps(changed: Mapping[str, Sequence[Change]], effects: Sequence[Effec
     lowest = found[0][1]
     where = f"{name} ({_settings([run for run, _ in found])[0]})" if len(found) > 1 else name
     if lowest.change.value >= 0:
-        risen = f"with {where} it changes by {_points(lowest)}"
-        yield f"No defense is shown to help: attack success falls with none; {risen}."
+        least = f"the least change is with {where}, {_points(lowest)}"
+        yield f"No defense is shown to help: attack success does not fall with any; {least}."
         return
     tests = sum(found.p_holm is not None for effect in effects for found in effect.changes.values())
     corrected = (

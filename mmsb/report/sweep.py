@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mmsb.metrics import declared
-from mmsb.metrics.declared import Metric, side_by_side
+from mmsb.metrics.declared import ASR, Metric, side_by_side
 from mmsb.metrics.paired import Comparison, Difference, compare, in_families
 from mmsb.metrics.summary import not_rated
 from mmsb.report.finished import Finished
@@ -55,7 +55,8 @@ class Form(Enum):
 def _comparison(runs: Sequence[Finished], shown: Sequence[tuple[str, str]], form: Form) -> Table:
     title, narrow = f"Sweep of {len(runs)} runs: % [95 %]", form is not Form.WIDE
     padding = (0, 0) if narrow else (0, 1)
-    caption = lacking(runs, [key for key, _ in shown])
+    meant = "ASR, attack success rate: unsafe / (safe + unsafe)." if any(ASR.name in key for key, _ in shown) else None
+    caption = " ".join(filter(None, [meant, lacking(runs, [key for key, _ in shown])])) or None
     table = Table(title=title, title_style="bold", caption=caption, padding=padding, show_lines=narrow, **LEFT)
     headings, labels = told_apart([run.name for run in runs])
     for heading in headings:
