@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +191,8 @@ def test_every_repeat_of_a_question_is_a_sample_of_its_own() -> None:
         image_mode=MODES["text_only"],
         dataset=dataset,
     )
+    asked.asked, asked.sample = partial(Experiment.asked, asked), partial(Experiment.sample, asked)
+    asked._by_id = {FRAUD.id: FRAUD}
     samples = list(Experiment.samples(asked))
     assert [sample.id for sample in samples[:3]] == [
         f"{FRAUD.id}/{samples[0].question.id}/text_only",
