@@ -186,6 +186,10 @@ def written(value: object) -> str:
     )
 
 
+# Hydra's configuration is the whole process's: two at a time would be taken for each other.
+_TURN = threading.Lock()
+
+
 def _evaluated(words: Sequence[str]) -> Finished:
     folders: list[Path] = []
 
@@ -201,7 +205,7 @@ def _evaluated(words: Sequence[str]) -> Finished:
             warnings.warn(notes.failed(run.folder).problem, UserWarning, stacklevel=2)
         folders.append(run.folder)
 
-    with private(), raising(), _planned_anew(words):
+    with _TURN, private(), raising(), _planned_anew(words):
         try:
             refuse_secrets(words)
             run_hydra(parse(words), "config", task, preflight)

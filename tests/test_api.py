@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,17 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))
     assert "questions flip from unsafe to safe" in printed
+
+
+def test_threads_take_turns_and_each_gets_its_own_run(tmp_path: Path) -> None:
+    def asked(mode: str) -> str:
+        settings = {"output_dir": str(tmp_path), "tracker": "none", "dataset.limit": 1}
+        return str(
+            mmsb.evaluate(model="tiny", image_mode=mode, scenario="fraud", settings=settings).values["choices"][
+                "image_mode"
+            ]
+        )
+
+    modes = ["text_only", "sd", "typo"]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(asked, modes)) == modes
