@@ -8,6 +8,7 @@ import pytest
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
+import mmsb.sweep  # noqa: F401 - what a callback names is there, whatever a test hides
 from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless, refuse_unreadable
 from mmsb.errors import ConfigError
 from mmsb.secret import refuse_secrets, refuse_secrets_in
