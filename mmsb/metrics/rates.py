@@ -26,12 +26,15 @@ Observation = tuple[str, str, float]  # scenario, question, value
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share in [0, 1] (a change in [-1, 1]) with its 95 % interval; `n` counts the questions it rests on."""
+    """A share in [0, 1] (a change in [-1, 1]) with its 95 % interval.
+
+    `n` counts the questions it rests on; None where that is not known any more, as in a finished run's metrics.
+    """
 
     value: float
     low: float
     high: float
-    n: int
+    n: int | None
 
 
 @dataclass(frozen=True, slots=True)

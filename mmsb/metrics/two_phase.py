@@ -175,6 +175,7 @@ def labels_needed(found: Corrected, points: float) -> int | None:
     """
     assert found.from_labels is not None
     assert found.from_run is not None
+    assert found.value.n is not None
     # the two parts add in squares, so that the run's own may use up the whole room
     room = points**2 - found.from_run**2
     if room <= 0:

@@ -121,6 +121,7 @@ def _judged(one: Column, other: Column) -> list[list[Cell]]:
     # Two judges that rated no answer both have nothing in common to compare.
     if micro is None or macro is None:
         return []
+    assert micro.change.n is not None
     same = micro.change.n - micro.fell - micro.rose
     counts: list[Cell] = [micro.change.n, same, micro.fell, micro.rose]
     return [[one.label, other.label, *counts, Change(macro.change)]]

@@ -29,7 +29,7 @@ class Finished(SavedRun):
         if key not in self.metrics:
             return None
         # How many questions a rate rests on is not among the flat metrics; no table of several runs shows it.
-        return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], 0)
+        return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], None)
 
     def rated(self, key: str) -> Rate | Bounded | None:
         """A rate for a table: with its bounds where answers are missing from it."""

@@ -82,7 +82,7 @@ def _share(count: Count, complement: bool = False) -> Rate | None:
 
 
 def _rate(ends: tuple[float, float, float]) -> Rate:
-    return Rate(*_cut(ends), 0)
+    return Rate(*_cut(ends), None)
 
 
 def _cut(ends: tuple[float, float, float]) -> tuple[float, float, float]:
