@@ -15,10 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from mmsb.budget import BEGAN
 from mmsb.console import say
 from mmsb.digest import write_atomically
+from mmsb.errors import DataError
 from mmsb.prices import Prices, duration, money
+from mmsb.schemas import BROKEN
 from mmsb.types import Outcome, Response
 
 PLAN, PLAN_FILE = "MMSB_PLAN", "plan.json"  # in the environment, for the processes of a sweep
@@ -110,12 +114,23 @@ class _Kept:
 
     @classmethod
     def read(cls, path: Path) -> _Kept | None:
-        """The bill in a file; None where nothing was asked."""
+        """The bill in a file; None where nothing was asked.
+
+        Raises:
+            DataError: it is none.
+        """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
-        return cls(found["began"], {model: Spent(**values) for model, values in found["lines"].items()})
+        try:
+            with suppress(msgspec.ValidationError):
+                return msgspec.json.decode(content, type=cls)
+            # A finished run's from before bills said when their command began: it is over, and counted on by nobody.
+            return cls(None, msgspec.json.decode(content, type=dict[str, Spent]))
+        except BROKEN as error:
+            remedy = "Remove it: then nothing is known of what the run cost."
+            raise DataError(f"{path} is no bill ({error})", remedy) from error
 
 
 @dataclass

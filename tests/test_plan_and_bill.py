@@ -16,7 +16,7 @@ import pytest
 
 from mmsb.bill import Bill, Expected, bill_of, paid, told
 from mmsb.budget import Budget
-from mmsb.errors import ConfigError
+from mmsb.errors import ConfigError, DataError
 from mmsb.faults.serving import Faults
 from mmsb.model.openai import OpenAI
 from mmsb.preflight.confirm import Unconfirmed, confirm
@@ -270,3 +270,15 @@ def test_a_run_that_is_begun_again_by_its_command_goes_on_with_its_bill(
     spent = paid([tmp_path])
     assert spent is not None
     assert spent.calls == 1
+
+
+def test_a_bill_of_before_is_read_and_what_is_none_is_named(tmp_path: Path) -> None:
+    bill = tmp_path / "bill.json"
+    bill.write_text('{"m": {"calls": 3, "failed": 1, "input_tokens": 7, "output_tokens": 2, "dollars": 0.5}}')
+    spent = paid([tmp_path])
+    assert spent
+    assert (spent.calls, spent.failed, spent.input_tokens, spent.dollars) == (3, 1, 7, 0.5)
+    for content in ('{"m": 3}', '{"began": "1", "lines": {"m": {"calls": "many"}}}', "[]", '{"m": {"ca', ""):
+        bill.write_text(content)
+        with pytest.raises(DataError, match=r"bill\.json is no bill"):
+            paid([tmp_path])
