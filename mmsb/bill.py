@@ -165,9 +165,15 @@ class Bill:
             # Not with each call: fast endpoints answer hundreds a second. Nor when the next one comes: where a server
             # hangs there is none for minutes, and a kill meanwhile would leave a bill without what came before.
             if self._later is None:
-                self._later = threading.Timer(max(0.0, self._kept + EVERY - time.monotonic()), self.keep)
+                self._later = threading.Timer(max(0.0, self._kept + EVERY - time.monotonic()), self._due)
                 self._later.daemon = True
                 self._later.start()
+
+    def _due(self) -> None:
+        with self._lock:
+            # Kept meanwhile, perhaps for the last time: the next process, or bill, may be writing there by now.
+            if self._later:
+                self.keep()
 
     @property
     def dollars(self) -> float:
