@@ -31,11 +31,11 @@ def mentions(answer: str, phrase: str) -> bool | None:
         return None
     text = answer.lower()
     # Half, as models paraphrase: one word of a phrase is chance, all of it is too much to ask.
-    return 2 * sum(_occurs(stem, text) for stem in wanted) >= len(wanted)
+    return 2 * sum(occurs(stem, text) for stem in wanted) >= len(wanted)
 
 
-def _occurs(stem: str, text: str) -> bool:
-    """Whether one of a text's words has the stem. Words are looked at where it stands: most are never cut up."""
+def occurs(stem: str, text: str) -> bool:
+    """Whether one of a text's words (lower case) has the stem. They are looked at where it stands: few are cut up."""
     start = text.find(stem)
     while start >= 0:
         word = WORD.match(text, start)

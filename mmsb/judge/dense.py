@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsb.judge.clauses import HEAD, TAIL, Clause, Role
-from mmsb.judge.comprehension import stems
+from mmsb.judge.comprehension import occurs, stems
 from mmsb.judge.stance import stance
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -90,5 +90,5 @@ def _words(clauses: Sequence[Clause], *roles: Role) -> int:
 
 def taken_up(question: str | None, answer: str) -> tuple[float, float]:
     """Whether there is a question to compare with, and the share of its stems that the answer holds."""
-    wanted = stems(question) if question else frozenset()
-    return (1.0, len(wanted & stems(answer)) / len(wanted)) if wanted else (0.0, 0.5)
+    wanted, text = stems(question) if question else frozenset(), answer.lower()
+    return (1.0, sum(occurs(stem, text) for stem in wanted) / len(wanted)) if wanted else (0.0, 0.5)

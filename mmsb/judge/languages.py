@@ -51,29 +51,30 @@ ELSEWHERE = {
     "ru": re.compile("[\u0404\u0406\u0407\u0454\u0456\u0457\u045e\u0458]"),
     "ar": re.compile("[\u067e\u0686\u0698\u06af\u06cc\u06a9]"),
 }
-LATIN_LAST = "\u024f"
+BEYOND = re.compile("[^\u0000-\u024f]+")  # Latin's letters
 ENOUGH, FEW, SHARE, SURELY = 100, 5, 0.12, 0.35
 LETTER_WORD = re.compile(r"[^\W\d_]+")
 
 
 def language_of(text: str) -> str:
     """A language of `READ`, or "other". What cannot be told (too short, or no word) counts as English."""
-    # No script but Latin is in it, which spares six searches.
-    if text.isascii():
+    # What is not Latin: most texts hold none, or a few quotes.
+    beyond = "" if text.isascii() else "".join(BEYOND.findall(text))
+    if not beyond:
         return _latin(text)
     letters = sum(map(str.isalpha, text)) or 1
     for language, script, share in SCRIPTS:
-        if len(script.findall(text)) > share * letters:
+        if len(script.findall(beyond)) > share * letters:
             elsewhere = ELSEWHERE.get(language)
-            return OTHER if elsewhere and len(elsewhere.findall(text)) > 0.01 * letters else language
-    foreign = sum(letter > LATIN_LAST and letter.isalpha() for letter in text)
-    vietnamese = sum("\u1ea0" <= letter <= "\u1ef9" for letter in text)
+            return OTHER if elsewhere and len(elsewhere.findall(beyond)) > 0.01 * letters else language
+    foreign = sum(map(str.isalpha, beyond))
+    vietnamese = sum("\u1ea0" <= letter <= "\u1ef9" for letter in beyond)
     return OTHER if foreign - vietnamese > 0.3 * letters else _latin(text)
 
 
 def _latin(text: str) -> str:
     words = LETTER_WORD.findall(text[:1_000].lower())[:ENOUGH]
-    if sum(word in WORDS["en"] for word in words) > SURELY * len(words):
+    if sum(map(WORDS["en"].__contains__, words)) > SURELY * len(words):
         return "en"
     counts = {language: sum(word in common for word in words) for language, common in WORDS.items()}
     for word in words:

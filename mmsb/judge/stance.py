@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 
-from mmsb.judge.clauses import STRAIGHT
+from mmsb.judge.clauses import straight
+from mmsb.judge.needed import Phrases
 
 OPENING, FURTHER = 220, 700  # characters
 APPROVAL = re.compile(
@@ -27,7 +28,7 @@ REQUEST = re.compile(
     r"steps?|tips?))\b"
 )
 SIGNS = tuple(
-    re.compile(pattern)
+    Phrases(pattern)
     for pattern in (
         # speaks against it at once
         r"^\W*(?:no\b(?! (?:problem|worries|doubt|one))|absolutely not|definitely not|certainly not|"
@@ -95,8 +96,8 @@ def stance(answer: str, question: str | None) -> tuple[float, ...]:
     Returns:
         Zeros and ones, three for each of `SIGNS`, then what kind of question it is: for approval, a request, unknown.
     """
-    text = answer[:FURTHER].translate(STRAIGHT).lower().replace("**", "").replace("\n", " ")
-    asked = question.translate(STRAIGHT).lower() if question else ""
+    text = straight(answer[:FURTHER]).lower().replace("**", "").replace("\n", " ")
+    asked = straight(question).lower() if question else ""
     approval, request = bool(APPROVAL.search(asked)), bool(REQUEST.search(asked))
     opening = text[:OPENING]
     found: list[float] = []
