@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mmsb.budget import BudgetReached
-from mmsb.config_rules import check_job, refuse_lists
+from mmsb.config_rules import refuse_lists
 from mmsb.console import say, show
 from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, of_users, readable
@@ -97,7 +97,6 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
     def guarded(config: DictConfig) -> None:
         try:
             refuse_lists(list(HydraConfig.get().overrides.task))
-            check_job(config)
             with private():  # a worker of a launcher is another process, on another machine perhaps
                 task(config)
         except BrokenPipeError:

@@ -64,10 +64,10 @@ def build(config: DictConfig, kind: type[T], packages: Sequence[str] = TARGET_PA
     Raises:
         ConfigError: naming the key, the value, and what is allowed.
     """
-    _check_missing(config)  # an interpolation to a missing value raises OmegaConf's own error
     try:
-        values = OmegaConf.to_container(config, resolve=True)
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        _check_missing(config)  # it names all, OmegaConf the first, or what is interpolated from one
         raise ConfigError(str(error).splitlines()[0], "Check the configuration with --cfg job.") from error
     built = _built(values, str(config._get_full_key(None)), packages)
     if not isinstance(built, kind):

@@ -1,4 +1,4 @@
-"""Configurations composed once: Hydra composes a command to look at its mode, again to check it, again to start it."""
+"""Configurations composed once and checked before Hydra sees them: it composes to look at the mode, again to start."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mmsb.config_rules import check_composed
 from mmsb.errors import ConfigError
 
 
@@ -42,11 +43,16 @@ class Files(ConfigRepository):
 
 
 class Loader(ConfigLoaderImpl):
-    """Composes a command once, and each run of a sweep: Hydra does it again to check it, and again to start it."""
+    """Composes a command once, and each run of a sweep: Hydra does it again to check it, and again to start it.
 
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+    Attributes:
+        checks: whether what is composed must be what may be run; where words are completed nothing is.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath, *, checks: bool = True) -> None:
         """Nothing is composed yet."""
         super().__init__(config_search_path)
+        self.checks = checks
         self.repository = Files(config_search_path)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._looked_at: tuple[list[str], DictConfig | Exception] | None = None
@@ -59,10 +65,22 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """A command's configuration: what Hydra had composed to look at its mode, once that is known to be right."""
-        seen, self._looked_at = self._looked_at, None
-        if not validate_sweep_overrides:
+        """A command's configuration, or that of one run of a sweep.
+
+        Raises:
+            ConfigError: it may not be run; see `mmsb.config_rules`.
+        """
+        if not validate_sweep_overrides:  # its mode is all that Hydra wants
             return self._look(config_name, overrides, run_mode, from_shell)
+        config = self._whole(config_name, overrides, run_mode, from_shell)
+        # Here: Hydra sets up its logging by it before it gives it to anybody.
+        if self.checks and config_name is not None:  # None: Hydra's own help
+            check_composed(config, config_name, self)
+        return config
+
+    def _whole(self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool) -> DictConfig:
+        """What Hydra had composed to look at its mode, once that is known to be right."""
+        seen, self._looked_at = self._looked_at, None
         mode = f"hydra.mode={run_mode.name}"  # what Hydra adds where nothing sets the mode
         if seen is None or overrides not in (seen[0], [*seen[0], mode]):
             return super().load_configuration(config_name, overrides, run_mode, from_shell)
@@ -78,7 +96,7 @@ class Loader(ConfigLoaderImpl):
         return config
 
     def _look(self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool) -> DictConfig:
-        asked = list(overrides)
+        asked, self._looked_at = list(overrides), None
         try:
             config = super().load_configuration(config_name, overrides, run_mode, from_shell, False)
         except Exception as error:

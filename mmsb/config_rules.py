@@ -18,6 +18,7 @@ from mmsb import targets
 from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
 from mmsb.secret import refuse_secrets_in
+from mmsb.written import parts, points
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -111,22 +112,20 @@ def _check_callback(key: str, target: Any) -> None:
 
 def _named(node: Any, key: str, name: str) -> Iterator[tuple[str, Any]]:
     """Every value under `name`, with the key of the mapping that holds it."""
-    if isinstance(node, DictConfig):
-        for inner in node:
-            if inner == name:
-                yield key, node[inner]
-            # What is interpolated is looked at where it points to: resolving it here could fail, or read the
-            # environment.
-            elif OmegaConf.is_interpolation(node, str(inner)):
-                _refuse_pointer(node, str(inner), key)
-            elif not OmegaConf.is_missing(node, inner):
-                yield from _named(node[inner], f"{key}.{inner!s}", name)
-    elif isinstance(node, ListConfig):
-        for place, value in enumerate(node):
-            yield from _named(value, f"{key}[{place}]", name)
+    for inner, value in parts(node):
+        if isinstance(node, ListConfig):
+            yield from _named(node[inner] if points(value) else value, f"{key}[{inner}]", name)
+        elif inner == name:
+            yield key, node[inner]
+        elif points(value):
+            # A text around it makes it a text. What is Hydra's own is looked at in its own place.
+            if not isinstance(value, str) or value.startswith("${"):
+                _refuse_pointer(node, inner, key)
+        else:
+            yield from _named(value, f"{key}.{inner!s}", name)
 
 
-def _refuse_pointer(node: DictConfig, inner: str, key: str) -> None:
+def _refuse_pointer(node: DictConfig, inner: Any, key: str) -> None:
     """Refuse a value of Hydra's that is a whole part of the run's configuration, which may name other code."""
     try:
         found = node[inner]

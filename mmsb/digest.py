@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +73,7 @@ def digest_of_code(*modules: ModuleType) -> str:
     return digest([digest_of_source(Path(str(module.__file__)).read_text(encoding="utf-8")) for module in modules])
 
 
+@lru_cache(maxsize=64)  # each run of a sweep takes those of its judge
 def digest_of_source(source: str) -> str:
     """Digest of a Python source's syntax tree, without comments, docstrings and layout."""
     return digest_bytes(repr(_syntax(ast.parse(source))).encode())

@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from mmsb import __version__
 from mmsb.completion import complete
 from mmsb.config_loader import Loader
-from mmsb.config_rules import check_composed, refuse_lists, refuse_unreadable
+from mmsb.config_rules import refuse_lists, refuse_unreadable
 from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
 
@@ -85,8 +85,6 @@ class CheckedHydra(Hydra):
         """
         refuse_lists(overrides)
         config = super().compose_config(config_name, overrides, *args, **kwargs)
-        if config_name is not None:  # None: Hydra's own help
-            check_composed(config, config_name, self.config_loader)
         # Once: Hydra composes again for each run that it starts.
         if self._starting and self.before:
             mode, self._starting = self._starting, None
@@ -157,7 +155,7 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
     path = _search_path(args.config_dir)
     hydra = CheckedHydra.create_main_hydra2("mmsb", path)
     assert isinstance(hydra, CheckedHydra)
-    hydra.config_loader, hydra.before = Loader(path), before
+    hydra.config_loader, hydra.before = Loader(path, checks=not args.shell_completion), before
     _take_launchers_over()
     try:
         _dispatch(hydra, args, args.config_name or config_name, task)

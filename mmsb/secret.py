@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mmsb.errors import ConfigError
+from mmsb.written import MISSING, parts, points
 
 NAMES = (
     r"(?:api[_-]?key|apikey|password|passwd|secret|access[_-]?token|auth[_-]?token|authorization"
@@ -95,22 +96,17 @@ def _of_the_environment() -> list[str]:
 
 def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
     """Every text of a configuration with its full key and its name, interpolations resolved where they can be."""
-    if isinstance(node, DictConfig):
-        children = [(str(name), name) for name in node if key or name != "hydra"]  # Hydra's part holds what was typed
-    elif isinstance(node, ListConfig):
-        children = [(str(place), place) for place in range(len(node))]
-    else:
-        return
-    for name, place in children:
+    for name, value in parts(node):
+        if not key and name == "hydra":  # it holds what was typed
+            continue
         full = f"{key}.{name}".lstrip(".")
-        if OmegaConf.is_missing(node, place):
-            continue
-        try:
-            value = node[place]
-        except OmegaConfBaseException:  # said when the setting is used
-            continue
-        if isinstance(value, str):
-            yield full, name, value
+        if points(value):
+            try:
+                value = node[name]
+            except OmegaConfBaseException:  # said when the setting is used
+                continue
+        if isinstance(value, str) and value != MISSING:
+            yield full, str(name), value
         yield from _texts(value, full)
 
 

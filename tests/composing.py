@@ -12,6 +12,7 @@ from typing import Any
 
 import omegaconf._utils
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -19,10 +20,12 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf._utils import OmegaConfDumper
 from omegaconf.grammar_parser import parse
 
 import mmsb.config  # noqa: F401 - registers the resolvers
@@ -106,9 +109,29 @@ def copy_of(node: Any, parent: Any) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def files_of_a_run_are_written_fast() -> Iterator[None]:
+    """Hydra leaves its whole configuration in each run's folder: a fifth of a small run, unless libyaml writes it."""
+
+    class Dumper(yaml.CDumper):  # type: ignore[misc]
+        pass
+
+    Dumper.add_representer(str, OmegaConfDumper.str_representer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("omegaconf.omegaconf.get_omega_conf_dumper", lambda: Dumper)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def texts_are_parsed_once() -> Iterator[None]:
     """Interpolations of the package's own files, and settings that tests type again and again."""
+    read = cache(OverridesParser.parse_rule)
+
+    def rule(parser: OverridesParser, text: str, name: str) -> Any:
+        return copy.copy(read(parsers, text, name))  # who asked notes in it who loads configurations
+
+    parsers = OverridesParser.create()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OverridesParser, "parse_rule", rule)
         for module in (omegaconf.base, omegaconf._utils):
             patch.setattr(module, "parse", cache(parse))
         yield

@@ -28,6 +28,7 @@ from hypothesis import settings
 from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
 from tests.composing import (  # noqa: F401
     configurations_are_copied_fast,
+    files_of_a_run_are_written_fast,
     own_files_are_read_once,
     own_options_are_merged_once,
     texts_are_parsed_once,

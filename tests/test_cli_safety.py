@@ -24,6 +24,23 @@ def test_a_file_of_the_users_names_no_code_either(composed: Composed, own: Path,
     assert list(tmp_path.iterdir()) == [own]
 
 
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [("hydra_logging", ["experiment=logs"]), ("job_logging", ["experiment=both,logs", "dataset.limit=1", "-m"])],
+)
+def test_no_logging_is_set_up_before_what_it_calls_was_looked_at(
+    command: Command, own: Path, tmp_path: Path, place: str, asked: list[str]
+) -> None:
+    """Hydra sets up its own before anybody sees the configuration, and each run's before that run."""
+    called = {"version": 1, "handlers": {"x": {"()": "os.mkdir", "path": str(tmp_path / "called")}}}
+    text = f"# @package _global_\nhydra:\n  {place}: {json.dumps({**called, 'root': {'handlers': ['x']}})}\n"
+    (own / "experiment" / "logs.yaml").write_text(text, encoding="utf-8")
+    done = command("--config-dir", str(own), "model=tiny", "tracker=none", *asked)
+    assert done.code == 1
+    assert f"hydra.{place}.handlers.x.()=os.mkdir is not allowed" in done.err
+    assert list(tmp_path.iterdir()) == [own]
+
+
 @pytest.mark.parametrize("place", ["callbacks.x", "sweeper", "launcher", "job_logging"])
 def test_a_pointer_in_hydras_part_to_what_names_code_is_refused(composed: Composed, place: str, tmp_path: Path) -> None:
     plus = "+" if place == "callbacks.x" else ""

@@ -56,7 +56,8 @@ LAYERS = (
     ("schemas",),
     ("cli",),
     ("error_messages", "hydra_app", "usage"),
-    ("completion", "config_loader", "config_rules"),
+    ("completion", "config_loader"),
+    ("config_rules",),
     ("budget",),
     ("types",),
     ("prices", "scenario", "withholding"),
@@ -67,7 +68,7 @@ LAYERS = (
     ("index",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("file_digests",),
-    ("own", "targets", "texts", "digest", "layout", "pieces", "scripts"),
+    ("own", "targets", "texts", "digest", "layout", "pieces", "scripts", "written"),
     ("claims", "gpus"),
     ("paths", "errors", "processes"),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, fmean
 from typing import Literal
 
@@ -63,12 +64,12 @@ class Counted:
         if not self.strata:
             return None
         strata = self.weighted(weighting)
-        return self._rate(average(strata), interval(strata, self.lowest, limit=limit), self.n)
+        return self._rate(average(strata), _ends(tuple(strata), self.lowest, limit), self.n)
 
     def each(self) -> dict[str, Rate]:
         """Every scenario's mean with its interval."""
         strata = [_stratum(values, 1.0) for values in self.strata.values()]
-        ends = intervals(strata, self.lowest) if strata else []
+        ends = _each(tuple(strata), self.lowest) if strata else []
         return {
             name: self._rate(average([stratum]), pair, _size(self.strata[name]))
             for name, stratum, pair in zip(self.strata, strata, ends, strict=True)
@@ -156,6 +157,16 @@ def gathered(
 def combined(values: Sequence[float], combine: Callable[[Sequence[float]], float]) -> float:
     """What the values of a question's repeats amount to."""
     return values[0] if len(values) == 1 else combine(values)  # most questions are asked once
+
+
+@lru_cache(maxsize=1024)  # one run's table, page and record tell the same rates, and each page those of all runs
+def _ends(strata: tuple[Stratum, ...], lowest: float, limit: float) -> tuple[float, float]:
+    return interval(strata, lowest, limit=limit)
+
+
+@lru_cache(maxsize=256)
+def _each(strata: tuple[Stratum, ...], lowest: float) -> list[tuple[float, float]]:
+    return intervals(strata, lowest)
 
 
 def _stratum(counted: Mapping[float, int], weight: float) -> Stratum:

@@ -73,9 +73,10 @@ class Live(Engine, Protocol):
 
 def engines_in(settings: object) -> Iterator[Engine]:
     """Every engine in nested settings: the target's, the judges', those of defenses."""
-    if settings is None or isinstance(settings, ATOMS):  # most settings are; asking for a protocol takes long
+    # Asking for a protocol takes long, and most settings are plain values, or none that is asked for answers.
+    if settings is None or isinstance(settings, ATOMS):
         return
-    if isinstance(settings, Engine):
+    if hasattr(settings, "fingerprint") and isinstance(settings, Engine):
         yield settings
     parts: Iterable[Any] = ()
     if dataclasses.is_dataclass(settings):

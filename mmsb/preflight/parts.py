@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmsb.config import TARGET_PACKAGES, build
-from mmsb.config_rules import check_job, refuse_lists
+from mmsb.config_rules import refuse_lists
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.experiment import Experiment
@@ -59,13 +59,13 @@ def cell(run: Planned, name: str) -> Cell:
         made.choices = {str(key): str(value) for key, value in composed.hydra.runtime.choices.items() if value}
         made.launcher = str(composed.hydra.launcher.get("_target_"))
         made.config = without_hydra(composed)
-        check_job(made.config)
     except ERRORS as error:
         made.errors.append(readable(error, run.overrides))
         return made
-    made.errors.extend(ConfigError(f"no value for {key}", _wanted(key)) for key in missing(made.config))
+    lacking = missing(made.config)
+    made.errors.extend(ConfigError(f"no value for {key}", _wanted(key)) for key in lacking)
     try:
-        made.experiment, made.whole = _experiment(made)
+        made.experiment, made.whole = _experiment(made, lacking)
     except ERRORS as error:
         made.errors.append(readable(error, run.overrides))
     return made
@@ -97,13 +97,13 @@ def _wanted(key: str) -> str:
     return f"Add {key}=... to the command.{explained}"
 
 
-def _experiment(made: Cell) -> tuple[Experiment | None, bool]:
+def _experiment(made: Cell, lacking: list[str]) -> tuple[Experiment | None, bool]:
     """The settings as a whole, or, where a part is broken, with a harmless one in its place."""
     config = made.config
     assert config is not None
     packages = (*TARGET_PACKAGES, *config.trusted_packages)
     # Only where no value is missing: else each missing value would be an error of its own type.
-    if not missing(config):
+    if not lacking:
         try:
             return build(config, Experiment, packages), True
         except ERRORS as error:

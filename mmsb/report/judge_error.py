@@ -7,6 +7,7 @@ run's answers, they are wrong by that much. For a correction by labels of the ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from mmsb.judge.answers import CANNOT_KNOW
 from mmsb.judge.published import Count, PublishedError, published_error
@@ -76,6 +77,7 @@ def _ends(rate: Rate, error: PublishedError) -> tuple[float, float, float] | Non
     return None if high <= 0 or low >= 1 else (value, low, high)
 
 
+@cache  # a judge has one, in every run of a sweep
 def _share(count: Count, complement: bool = False) -> Rate | None:
     found = count.of - count.found if complement else count.found
     return share([(True, 1.0)] * found + [(False, 1.0)] * (count.of - found))
