@@ -57,6 +57,11 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
         spec.python = spec.python or PYTHON
 
 
+def pytest_collection_finish() -> None:
+    """A model that goes has all of memory walked for what it held: thousands of tests need not be walked each time."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """What a test's commands leave in the environment (a sweep tells its workers there) ends with it."""
