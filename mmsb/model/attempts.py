@@ -105,23 +105,39 @@ class Attempts(ABC, Generic[Asked, Reply]):
             body = await self._body(asked)
         except DataError as error:
             return unsent(error)
-        # tenacity decides, not the client: patience is seconds over all attempts, and servers name waits it must
-        # honour.
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(worth_another),
-            wait=lambda state: route.wait(state.attempt_number) and wait(state),
-            stop=lambda state: self._stop(state, route),
-            before_sleep=note,
-            reraise=True,
-        )
+        deadline = time.monotonic() + self._patient.patience
         try:
-            return await retrying(self._once, body, asked, route, time.monotonic() + self._patient.patience)
+            try:
+                return await self._once(body, asked, route, deadline)
+            except RequestError as met:  # only now, since what repeats takes longer to set up than to send
+                first = met
+            return await self._again(first, body, asked, route, deadline)
         except RequestError as met:
             # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
             if ends := hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked)):
                 self._stopped = self._stopped or ends
                 raise ends from met
             return Failure(met.cause, met.message)
+
+    async def _again(self, first: RequestError, body: bytes, asked: Asked, route: Route, deadline: float) -> Reply:
+        """Further attempts after a first one that failed, as long as they may help."""
+        failed = [first]
+        # tenacity decides, not the client: patience is seconds over all attempts, and servers name waits it must
+        # honour.
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(worth_another),
+            wait=lambda state: route.wait(state.attempt_number) and wait(state),
+            stop=lambda state: self._stop(state, route, deadline),
+            before_sleep=note,
+            reraise=True,
+        )
+
+        async def attempt() -> Reply:
+            if failed:
+                raise failed.pop()
+            return await self._once(body, asked, route, deadline)
+
+        return await retrying(attempt)
 
     async def _once(self, body: bytes, asked: Asked, route: Route, deadline: float) -> Reply:
         """One attempt, once a server may be asked."""
@@ -192,7 +208,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         seconds = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
         return min(seconds, self._patient.timeout)
 
-    def _stop(self, state: RetryCallState, route: Route) -> bool:
+    def _stop(self, state: RetryCallState, route: Route, deadline: float) -> bool:
         """Whether this has been tried long enough."""
         met, servers = met_by(state), self._servers
         if self._patient.dead() or servers.given_up(self._patient.give_up):
@@ -203,7 +219,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         # Not attempts: what a busy server turned away cost nothing, and says nothing of the next reply.
         if route.malformed >= MALFORMED_TRIES:
             return True
-        return (state.seconds_since_start or 0) + state.upcoming_sleep > self._patient.patience
+        return time.monotonic() + state.upcoming_sleep > deadline
 
 
 def unsent(error: DataError) -> Failure:
