@@ -59,15 +59,18 @@ class Comparability:
         return {"comparable": not self.reasons, "reasons": list(self.reasons)}
 
 
-def comparable(experiment: Experiment, choices: Mapping[str, str], failed: int = 0) -> Comparability:
+def comparable(
+    experiment: Experiment, choices: Mapping[str, str], counts: Mapping[str, int], failed: int = 0
+) -> Comparability:
     """Decide whether a run may stand beside the paper.
 
     Args:
         experiment: what was run.
         choices: the option of each config group.
+        counts: how many questions were asked, by scenario.
         failed: samples that have no answer.
     """
-    found = [*_data(experiment), *_asked(experiment), *_model(experiment, choices), *_judge(experiment.judge)]
+    found = [*_data(experiment, counts), *_asked(experiment), *_model(experiment, choices), *_judge(experiment.judge)]
     if failed:
         found.append(f"answers: {failed} sample{'s' * (failed > 1)} failed")
     return Comparability(tuple(found))
@@ -105,7 +108,7 @@ def heading(record: Mapping[str, Any]) -> str:
     return f"paper (other {', '.join(differing)})" if differing else "paper"
 
 
-def _data(experiment: Experiment) -> Iterator[str]:
+def _data(experiment: Experiment, counts: Mapping[str, int]) -> Iterator[str]:
     """The whole benchmark, its own words, and nothing else."""
     dataset = experiment.dataset
     if not _is_benchmark(dataset):
@@ -113,9 +116,6 @@ def _data(experiment: Experiment) -> Iterator[str]:
         return
     told = [f"limit {dataset.limit}"] if dataset.limit else []
     told += [f"subset {dataset.subset}"] if dataset.subset != "full" else []
-    counts: dict[str, int] = {}
-    for question in experiment.questions():
-        counts[question.scenario] = counts.get(question.scenario, 0) + 1
     whole = published()["counts"]
     if counts != whole:
         short = sum(counts.get(name, 0) != count for name, count in whole.items())

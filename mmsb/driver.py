@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from mmsb.budget import BudgetReached, Purse
 from mmsb.errors import StoreError
-from mmsb.flow import Call, Flow
+from mmsb.flow import Call, Flow, Unstored
 from mmsb.model.base import Batched, Engine, Live
 from mmsb.model.endpoints import FOLDER as ENDPOINTS
 from mmsb.model.endpoints import Endpoints
@@ -89,18 +89,20 @@ class Driver:
         """How many prompts went to a model because they were not in the store."""
         return self._asked + self._worker.asked
 
-    def run(self, items: Iterable[Any], *stages: Stage) -> Iterator[Any]:
+    def run(self, items: Iterable[Any], *stages: Stage, at_once: bool = False) -> Iterator[Any]:
         """Send each item through the stages; give what the last one returns, in the order they finish.
 
         Args:
             items: read as they are needed.
             stages: coroutine functions that ask through `call`; each is given what the one before returned.
+            at_once: whether an item all of whose answers are in the store is followed to its end in one go. If it is
+                not, its stages begin anew: they must change nothing before their last call.
 
         Raises:
             Exception: the first one that reading, a stage or an engine raised; what is under way is cancelled.
         """
         room = SPARE + 2 * self._endpoints.at_a_time  # enough that no endpoint waits for a flow
-        pipeline = Pipeline(items, stages, room, self._worker.begin)
+        pipeline = Pipeline(items, stages, room, self._worker.begin, at_once)
         self._pipelines.append(pipeline)
         try:
             while self._runner.run(pipeline.some()):
@@ -122,7 +124,12 @@ class Driver:
         """
         flow, started, counted = Flow.current(), time.time(), getattr(engine, "is_model", True)
         shelf = self.store.shelf(engine)
-        if shelf.batched:
+        if flow.at_once:
+            stored = None if shelf.batched else shelf.find(prompt.key)
+            if stored is None:
+                raise Unstored
+            outcome: Outcome = stored
+        elif shelf.batched:
             # A store's hit is no short cut here: whether a call counts for its round must not depend on what was
             # stored, or a resumed run would form other batches than an uninterrupted one.
             assert isinstance(flow.barrier, Block)

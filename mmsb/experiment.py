@@ -164,7 +164,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             calls.add(result.sample.id, flow.calls)
             return result
 
-        answers = driver.run(noting(experiment.samples(), noted, results), answer, judge)
+        answers = driver.run(noting(experiment.samples(), noted, results), answer, judge, at_once=True)
         for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(bill)):
             results.add(result)
             told(result)
@@ -185,7 +185,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             "samples": total,
             "digest": noted.shown.hexdigest()[:32],
         },
-        comparable=comparable(experiment, run.choices, len(noted.failures)).record,
+        comparable=comparable(experiment, run.choices, noted.questions, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
         cost=noted.costs.record(prices),

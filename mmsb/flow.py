@@ -35,6 +35,12 @@ class Unanswered(Exception):
         self.outcome = outcome
 
 
+class Unstored(BaseException):
+    """A flow that is followed at once asks for what is not in the store, or waits for something."""
+
+    # No Exception: what a defense or a judge catches of its own must not take it for a failed call.
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call that a flow caused, of a model or a helper.
@@ -71,12 +77,18 @@ class Barrier(Protocol):
 
 
 class Flow:
-    """One sample on its way: how many of its tasks can go on by themselves, and the calls it has caused."""
+    """One sample on its way: how many of its tasks can go on by themselves, and the calls it has caused.
 
-    __slots__ = ("barrier", "busy", "calls", "stage", "tasks")
+    Attributes:
+        at_once: whether it is followed in its caller's task, as far as the store goes, and begins anew if that is not
+            to its end.
+    """
 
-    def __init__(self, barrier: Barrier) -> None:
+    __slots__ = ("at_once", "barrier", "busy", "calls", "stage", "tasks")
+
+    def __init__(self, barrier: Barrier, at_once: bool = False) -> None:
         """A flow begins with one task, its own, that can go on."""
+        self.at_once = at_once
         self.barrier = barrier
         self.busy = 1
         self.calls: list[Call] = []
@@ -93,7 +105,7 @@ class Flow:
         flow = CURRENT.get(None)
         # A context is copied into every new task, so that the variable alone would take a stranger's task for the
         # flow's.
-        if flow is None or asyncio.current_task() not in flow.tasks:
+        if flow is None or not (flow.at_once or asyncio.current_task() in flow.tasks):
             raise RuntimeError(
                 "asked outside a flow, or from a task that the driver does not know: "
                 "await mmsb.flow.gather(...) in place of asyncio.gather and asyncio.create_task"
@@ -120,6 +132,8 @@ class Flow:
         Raises:
             Exception: the first, in the order of `works`, after all have ended.
         """
+        if self.at_once:
+            return _one_by_one(works)
         left, kept = len(works), 0
 
         def ended(task: asyncio.Task[T]) -> None:
@@ -160,6 +174,37 @@ async def gather(*works: Coroutine[Any, Any, T]) -> list[T]:
         Exception: the first, in the order given, that one of them raised.
     """
     return await Flow.current().beside(list(works)) if works else []
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that waits for nothing.
+
+    Raises:
+        Unstored: it waits; it was closed.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise Unstored
+
+
+def _one_by_one(works: list[Coroutine[Any, Any, T]]) -> list[T]:
+    results, unanswered = list[T](), None
+    try:
+        for work in works:
+            try:
+                results.append(finished(work))
+            except Unanswered as error:
+                unanswered = unanswered or error
+    finally:
+        for work in works:  # those that were not begun
+            work.close()
+    if unanswered:
+        raise unanswered
+    return results
 
 
 async def _settled(tasks: list[asyncio.Task[T]]) -> BaseException | None:

@@ -29,6 +29,7 @@ class Notes:
     """
 
     count: int = 0
+    questions: Counter[str] = field(default_factory=Counter)  # by scenario, whatever repeats there are
     shown: Any = field(default_factory=hashlib.sha256)
     scores: Scores = field(default_factory=Scores)
     labels: Counter[str] = field(default_factory=Counter)
@@ -60,6 +61,7 @@ def noting(samples: Iterator[Sample], noted: Notes, results: Results) -> Iterato
     for sample in samples:
         results.expect(sample.id)
         noted.count += 1
+        noted.questions[sample.question.scenario] += not sample.prompt.repeat
         # the key holds text, picture and settings: two runs with one digest asked the very same
         noted.shown.update(sample.prompt.key.encode())
         yield sample

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
-from mmsb.flow import CURRENT, Flow
+from mmsb.flow import CURRENT, Flow, Unstored, finished
 from mmsb.rounds import Block, Waiting
 
 BLOCK = 512  # samples; what shares a round of a local model, and so a batch, lies in one
 LOCAL_BLOCKS = 2  # that are open at a time: while one is answered, the next gets ready
+TURN, PAUSE = 16, 63  # samples in one go before others get a turn; that are not tried, at most
 TOGETHER_SECONDS = 0.05  # samples that finish within it are handed over together
-Stage = Callable[[Any], Awaitable[Any]]
+Stage = Callable[[Any], Coroutine[Any, Any, Any]]
 Begin = Callable[[list[Waiting]], None]  # a round of a local model
 
 
@@ -43,11 +45,49 @@ class Group:
             block.leave()
 
 
+@dataclass
+class AtOnce:
+    """Whether following samples at once is worth a try: where much is missing in the store, it is work done twice.
+
+    Attributes:
+        row: samples that went well, one after the other.
+    """
+
+    row: int = 0
+    _pause: int = 0
+    _left: int = 0  # samples that are not tried
+
+    def worth_it(self) -> bool:
+        """Whether to try it with the next sample."""
+        self._left -= 1
+        return self._left < 0
+
+    def failed(self) -> None:
+        """It was none: the next tries come after twice as many samples."""
+        self.row, self._pause = 0, min(PAUSE, 2 * self._pause + 1)
+        self._left = self._pause
+
+    def went_well(self) -> None:
+        """It was one."""
+        self.row, self._pause = self.row + 1, 0
+
+
 class Pipeline:
     """One pass of items through stages, on the running event loop."""
 
-    def __init__(self, items: Iterable[Any], stages: tuple[Stage, ...], room: int, begin: Begin) -> None:
-        """`room`: flows that may run at a time, beside those that wait for a local model."""
+    def __init__(
+        self, items: Iterable[Any], stages: tuple[Stage, ...], room: int, begin: Begin, at_once: bool = False
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            items: read as they are needed.
+            stages: that each goes through.
+            room: flows that may run at a time, beside those that wait for a local model.
+            begin: a round of a local model.
+            at_once: whether items are followed to their end in one go, where they wait for nothing.
+        """
+        self._at_once = AtOnce() if at_once else None
         self._items = iter(items)
         self._stages = stages
         self._room = room
@@ -119,6 +159,8 @@ class Pipeline:
                 if number % BLOCK == 0:
                     group = await self._next_group(group)
                 assert group is not None
+                if self._at_once and await self._ended_at_once(item, group, self._at_once):
+                    continue
                 while self._running >= self._room:
                     await self._more_space()
                 self._start(item, group)
@@ -132,6 +174,27 @@ class Pipeline:
         finally:
             self._opened = True
             self._tell()
+
+    async def _ended_at_once(self, item: Any, group: Group, tries: AtOnce) -> bool:
+        """Whether a sample came to its end without a task of its own, which takes longer than all that it then does."""
+        if not tries.worth_it():
+            return False
+        flow = Flow(group.blocks[0], at_once=True)
+        before = CURRENT.set(flow)
+        try:
+            for stage in self._stages:
+                item = finished(stage(item))
+        except (Unstored, Exception):  # an error too: where it is one, it is met again
+            tries.failed()
+            return False
+        finally:
+            CURRENT.reset(before)
+        tries.went_well()
+        self._done.append(item)
+        if tries.row % TURN == 0:
+            self._tell()
+            await asyncio.sleep(0)
+        return True
 
     async def _next_group(self, last: Group | None) -> Group:
         if last:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ def deciding(tmp_path: Path, data: Path) -> Decided:
             with_hydra_gone = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             experiment = build(with_hydra_gone, Experiment)
         failed = changes.pop("failed", 0)
-        return comparable(dataclasses.replace(experiment, **changes), choices, failed).reasons
+        changed = dataclasses.replace(experiment, **changes)
+        counts = Counter(question.scenario for question in changed.questions())
+        return comparable(changed, choices, counts, failed).reasons
 
     return decide
 

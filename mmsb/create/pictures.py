@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,7 +112,9 @@ def drawn_by(generator: Generator, batches: Iterable[Batch], endpoints: Endpoint
 
 
 @asynccontextmanager
-async def _session(generator: Live, endpoints: Endpoints) -> AsyncIterator[Callable[[Order], Awaitable[Drawn]]]:
+async def _session(
+    generator: Live, endpoints: Endpoints
+) -> AsyncIterator[Callable[[Order], Coroutine[Any, Any, Drawn]]]:
     """What draws an order, and gives it back with its picture."""
     try:
         async with generator.session(endpoints) as ask:

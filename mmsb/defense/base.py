@@ -219,9 +219,14 @@ async def defended(prompt: Prompt, target: Engine, defenses: Sequence[Defense], 
 
     Its cost is that of all calls that the flow has made.
     """
+    if not defenses:  # what follows is this for one call, with all that defenses may do on the way
+        outcome = await call(target, prompt)
+        if isinstance(outcome, Failure):
+            return outcome
+        return replace(outcome, sent=None if outcome.finish == "content_filter" else prompt, calls=1, steps=())
     ask = Ask(target, defenses, call)
     try:
-        outcome: Outcome = await ask(prompt)
+        outcome = await ask(prompt)
     except Unanswered as error:
         outcome = error.outcome
     if isinstance(outcome, Failure):

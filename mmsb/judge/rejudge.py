@@ -133,7 +133,11 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     ):
         answers = _noted(finished.answers(), noted, results)
         for result in track(
-            driver.run(answers, judge), short_name(run.name), total, run.place, lambda: noted.so_far(bill)
+            driver.run(answers, judge, at_once=True),
+            short_name(run.name),
+            total,
+            run.place,
+            lambda: noted.so_far(bill),
         ):
             results.add(result)
             told(result)
