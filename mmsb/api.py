@@ -31,12 +31,12 @@ from mmsb.bill import PLAN
 from mmsb.budget import BEGAN, COMMAND
 from mmsb.cli import leave_why, private, raising
 from mmsb.command import billed, measured, record
-from mmsb.config_rules import ONE
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError
 from mmsb.export.rows import values_of
 from mmsb.hydra_app import parse, run_hydra
 from mmsb.metrics import declared
+from mmsb.override_rules import ONE
 from mmsb.preflight.job import preflight
 from mmsb.report.columns import FACETS, Column, columns
 from mmsb.report.finished import Finished, finished_run
@@ -103,8 +103,9 @@ def evaluate(
         # Hydra would merge a list of options into one, and the number that came out would look right.
         if group in ONE and not isinstance(value, str | None):
             raise ConfigError(f"{group}={value!r}: one option is meant", "Call evaluate once for each.")
-    given = {key: value for key, value in chosen.items() if value is not None} | dict(settings or {})
-    words = [f"{key}={written(value)}" for key, value in given.items()]
+    # Not merged: a group in both would be taken from one of them, and which is nowhere to be seen.
+    given = [*((key, value) for key, value in chosen.items() if value is not None), *(settings or {}).items()]
+    words = [f"{key}={written(value)}" for key, value in given]
     if config_dir is not None:
         words += ["--config-dir", str(config_dir)]
     return _outside_loops(lambda: _evaluated(words))

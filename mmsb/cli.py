@@ -16,13 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mmsb.budget import BudgetReached
-from mmsb.config_rules import refuse_lists
 from mmsb.console import say, show
 from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, of_users, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
 from mmsb.interrupts import twice_ends_now
+from mmsb.override_rules import refuse_lists
 from mmsb.processes import end_at_once, end_quickly
 from mmsb.secret import refuse_secrets
 from mmsb.usage import usage

@@ -47,8 +47,11 @@ OmegaConf.register_new_resolver("mmsb.texts", texts.rows, replace=True)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, pydantic.Field))
 def settings(cls: type[T]) -> type[T]:
-    """Declare a class that `_target_` can name: frozen, keyword-only, types checked, unknown keys refused."""
-    config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    """Declare a class that `_target_` can name: frozen, keyword-only, types checked, unknown keys refused.
+
+    A number is finite: no score is above a threshold that is none, and JSON sends null in its place.
+    """
+    config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
     return targets.register(cast("type[T]", made))
 
@@ -69,9 +72,25 @@ def build(config: DictConfig, kind: type[T], packages: Sequence[str] = TARGET_PA
     except OmegaConfBaseException as error:
         _check_missing(config)  # it names all, OmegaConf the first, or what is interpolated from one
         raise ConfigError(str(error).splitlines()[0], "Check the configuration with --cfg job.") from error
-    built = _built(values, str(config._get_full_key(None)), packages)
+    return build_plain(values, str(config._get_full_key(None)), kind, packages)
+
+
+def build_plain(values: object, key: str, kind: type[T], packages: Sequence[str] = TARGET_PACKAGES) -> T:
+    """Build an object from plain values, those that a run recorded, say: no interpolation in them is followed.
+
+    Args:
+        values: a mapping with a `_target_`.
+        key: where they stand, for errors.
+        kind: the class it must be of.
+        packages: the packages that a `_target_` may come from.
+
+    Raises:
+        ConfigError: naming the key, the value, and what is allowed.
+    """
+    built = _built(values, key, packages)
     if not isinstance(built, kind):
-        raise ConfigError(f"the configuration builds a {type(built).__name__}, not a {kind.__name__}")
+        told = f"{key or 'the configuration'} builds a {type(built).__name__}, not a {kind.__name__}"
+        raise ConfigError(told, "A _target_ there names the class.")
     return built
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -16,25 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmsb import targets
 from mmsb.errors import ConfigError
-from mmsb.paths import conf_dir
+from mmsb.override_rules import ONE, SEVERAL, refuse_lists
 from mmsb.secret import refuse_secrets_in
 from mmsb.written import parts, points
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-ONE = (
-    "dataset",
-    "image_mode",
-    "model",
-    "judge",
-    "tracker",
-    "prices",
-    "font",
-    "generator",
-    "experiment",
-)  # options of a group
-SEVERAL = ("scenario", "defense")  # each stands under its own name, so that several can be chosen
 CALLBACKS = ("mmsb", "hydra", "hydra_plugins")
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")
 EXTRAS = {  # by what their targets begin with: the package that a launcher needs, and the extra that brings it
@@ -133,72 +118,6 @@ def _refuse_pointer(node: DictConfig, inner: Any, key: str) -> None:
         return  # Hydra meets the same error, in its own words
     if isinstance(found, DictConfig | ListConfig):
         raise ConfigError(f"{key}.{inner} is taken from elsewhere in the configuration", "Write it out in its place.")
-
-
-def refuse_unreadable(arguments: Sequence[str]) -> None:
-    """Refuse what is no setting; Hydra's own errors do not always name the argument.
-
-    Raises:
-        ConfigError: naming it.
-    """
-    parser = OverridesParser.create()
-    for argument in arguments:
-        if ("=" not in argument and not argument.startswith("~")) or argument.startswith("="):
-            raise ConfigError(f"{argument!r} is no setting", _meant(argument))
-        try:
-            parser.parse_override(argument)
-        except HydraException as error:
-            # What the grammar would have taken in its place are names of its tokens.
-            told = str(error).strip().splitlines()[-2:][0]
-            reason = "it ends too early" if "'<EOF>'" in told else re.sub(r" expecting \{.*", "", told)
-            raise ConfigError(
-                f"{argument!r} cannot be read: {reason}",
-                "Quote a value that holds spaces, commas, brackets or quotes: 'KEY=\"VALUE\"'.",
-            ) from error
-
-
-def _meant(word: str) -> str:
-    """What somebody may have meant by a word without "="."""
-    rule = "Settings are KEY=VALUE, without blanks; a value with spaces is quoted: 'KEY=\"A B\"'."
-    if word in (*ONE, *SEVERAL):
-        return f"{rule} Or give it a value: {word}=OPTION, one of {', '.join(options_of(word))}."
-    near = [f"{group}={word}" for group in (*ONE, *SEVERAL) if word in options_of(group)]
-    return f"Did you mean {' or '.join(near)}? {rule}" if near else rule
-
-
-def options_of(group: str) -> list[str]:
-    """The options of a group that are ours."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def refuse_lists(overrides: Sequence[str]) -> None:
-    """Refuse a list of options for a group that takes one: Hydra would mix them, and the last one would win.
-
-    Raises:
-        ConfigError: naming the argument, and the sweep that was meant.
-    """
-    for override in overrides:
-        key, _, value = override.partition("=")
-        group = key.lstrip("+~").partition("@")[0]
-        if group not in (*ONE, *SEVERAL) or "[" not in value:
-            continue
-        parsed = OverridesParser.create().parse_override(override)
-        values = list(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else [parsed.value()]
-        if group in SEVERAL:
-            _refuse_twice(override, values)
-            continue
-        for chosen in values:
-            if isinstance(chosen, list) or (isinstance(chosen, str) and chosen.startswith("[")):
-                options = value.replace("[", "").replace("]", "")
-                raise ConfigError(f"{override}: {group} takes one option", f"For one run each: {key}={options} -m")
-
-
-def _refuse_twice(override: str, values: Sequence[Any]) -> None:
-    """Refuse an option that is named twice: each stands under its own name, and so would be there once."""
-    for chosen in values:
-        names = chosen if isinstance(chosen, list) else str(chosen).strip("[]").split(",")
-        if twice := [name for name, count in Counter(map(str, names)).items() if count > 1]:
-            raise ConfigError(f"{override} names {twice[0]} twice", "Name each once.")
 
 
 def _refuse_listed_defaults(config: DictConfig, config_name: str | None, loader: ConfigLoader) -> None:

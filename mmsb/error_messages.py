@@ -13,8 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmsb import targets
 from mmsb.config import suggestion
-from mmsb.config_rules import ONE, SEVERAL, nameless, options_of
+from mmsb.config_rules import nameless
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.override_rules import ONE, SEVERAL, options_of
 from mmsb.own import broken
 
 ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError, yaml.YAMLError)
@@ -123,6 +124,8 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
         parts = [one for one in node.values() if isinstance(one, DictConfig)]
         if any(rest.partition(".")[0] in part for part in parts) or "." not in rest:
             return nameless(key, typed[-1] if typed else "...", node)
+    if node is None and key == "font":
+        return ConfigError("font is no group here", "A font of your own: image_mode.font.path=/path/to/font.ttf")
     if node is None and hints:
         return ConfigError(f"{key} cannot be chosen", "\n".join(hints))
     wrong = str(cause.key) if isinstance(cause, OmegaConfBaseException) else key.rpartition(".")[2]

@@ -7,6 +7,7 @@ them starts; and options such as -m may stand anywhere between the settings.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +29,8 @@ from omegaconf import DictConfig
 from mmsb import __version__
 from mmsb.completion import complete
 from mmsb.config_loader import Loader
-from mmsb.config_rules import refuse_lists, refuse_unreadable
 from mmsb.errors import ConfigError
+from mmsb.override_rules import refuse_contradictions, refuse_lists, refuse_unreadable
 from mmsb.paths import conf_dir
 
 Task = Callable[[DictConfig], None]
@@ -105,8 +106,18 @@ class CheckedHydra(Hydra):
             (cells,) = BasicSweeper.split_arguments(overrides, None)
         else:
             cells = one_of_each(overrides)
+        _refuse_idle(cells)
         for cell in cells:
             yield Planned(tuple(cell), partial(self.config_loader.composed, config, tuple(cell)))
+
+
+def _refuse_idle(cells: Sequence[Sequence[str]]) -> None:
+    """Refuse a sweep without a run, and one with the same run twice, which the table would show as two."""
+    if not cells:
+        raise ConfigError("this sweep has no run", "A range or a glob in it meets nothing.")
+    twice = [cell for cell, count in Counter(map(tuple, cells)).items() if count > 1]
+    if twice:
+        raise ConfigError(f"this sweep has one run twice: {' '.join(twice[0])}", "Name each value once.")
 
 
 def one_of_each(overrides: Sequence[Override]) -> list[list[str]]:
@@ -149,6 +160,7 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
     """
     _refuse_options(args)
     refuse_unreadable(args.overrides)
+    refuse_contradictions(args.overrides)
     # Without it Hydra warns and, as its version 1.1 did, changes into the folder of each run.
     version.setbase("1.3")
     GlobalHydra.instance().clear()

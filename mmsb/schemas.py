@@ -7,6 +7,7 @@ none. No data names code.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
@@ -15,6 +16,7 @@ import msgspec
 import pydantic
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from mmsb.digest import digest
 from mmsb.errors import DataError, StoreError
 from mmsb.types import Finish, Label, Response
 
@@ -173,10 +175,14 @@ class Record(TypedDict, total=False):
     environment: dict[str, Any]
 
 
+MAPPINGS = ("dataset", "image_mode", "model", "judge", "defense", "scenario")  # in a run's configuration
+REQUIRED = ("dataset", "judge", "model", "totals")  # in its record
+
+
 class RunRecord(pydantic.BaseModel):
     """run.json. The classes that its `config` names are built by `mmsb.config.build` or not at all."""
 
-    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     choices: dict[str, str]
@@ -186,19 +192,39 @@ class RunRecord(pydantic.BaseModel):
     id: str | None = None
     identity: str | None = None
     results_digest: str | None = None
+    digest: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _is_whole(self) -> RunRecord:
+        """Refuse the record of a run without what it says of model, judge and data, in which nothing could be read."""
+        wrong = [f"config.{key} is no mapping" for key in MAPPINGS if not isinstance(self.config.get(key, {}), dict)]
+        # What has no id is of version 0.1.0, which wrote less.
+        wrong += [f"record.{key} is missing" for key in REQUIRED if key not in self.record and self.id]
+        if wrong:
+            raise ValueError(", ".join(wrong))
+        return self
 
 
 def parse_run(path: Path) -> RunRecord:
     """A run's run.json.
 
     Raises:
-        DataError: there is none, or it is not one; names the file and every wrong value.
+        DataError: there is none, it is not one, or it was changed since; names the file and every wrong value.
     """
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        record, values = RunRecord.model_validate_json(content), json.loads(content)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", "Name the folder of a finished run.") from error
     except pydantic.ValidationError as error:
         # Five: a file of another program is wrong in every key.
         wrong = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()[:5]]
         raise DataError(f"{path} is not a run's record: {'; '.join(wrong)}", "Run the command again.") from error
+    except ValueError as error:  # a number of 5,000 digits
+        raise DataError(f"{path} is not a run's record: {error}", "Run the command again.") from error
+    if record.digest not in (None, digest({key: value for key, value in values.items() if key != "digest"})):
+        raise DataError(
+            f"{path} was changed since the run wrote it",
+            "Run the same command again: what was answered is in the store.",
+        )
+    return record

@@ -52,6 +52,8 @@ class Made:
             "config": OmegaConf.to_container(config, resolve=True),
             "metrics": dict(summarize(scores, experiment.scenarios).metrics),
             "record": {
+                "model": {},
+                "judge": {},
                 "totals": {"calls": len(rows), "output_tokens": 9 * len(rows)},
                 "dataset": {"name": self.dataset, "samples": len(rows), "digest": "0" * 32},
                 "comparable": {"comparable": False, "reasons": [f"data: {self.dataset} is not the benchmark"]},

@@ -43,6 +43,21 @@ def test_the_answer_is_what_stands_after_the_thinking(message: dict[str, Any], t
     assert (response.text, response.finish, response.input_tokens, response.output_tokens) == (text, "length", 7, 3)
 
 
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        *((word, "content_filter") for word in ("content_filter", "CONTENT_FILTER", "SAFETY", "PROHIBITED_CONTENT")),
+        *((word, "content_filter") for word in ("content_filter: OTHER", "IMAGE_SAFETY", "guardrail_intervened")),
+        *((word, "length") for word in ("length", "MAX_TOKENS")),
+        *((word, "stop") for word in ("stop", "STOP", "eos", "tool_calls", "", None)),
+    ],
+)
+def test_the_end_of_an_answer_is_known_in_every_servers_words(reason: str | None, finish: str) -> None:
+    body = completion("")
+    body["choices"][0]["finish_reason"] = reason
+    assert read_reply(orjson.dumps(body)).finish == finish
+
+
 def test_a_request_carries_picture_system_prompt_and_settings() -> None:
     picture = noise()
     model = OpenAI(

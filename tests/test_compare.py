@@ -18,6 +18,7 @@ from mmsb.metrics.declared import ASR
 from mmsb.metrics.score import Score
 from mmsb.metrics.summary import summarize
 from mmsb.paths import conf_dir
+from mmsb.report.columns import columns
 from mmsb.scenario import official_scenarios
 from tests.saved_runs import row, save
 
@@ -45,7 +46,8 @@ def make(tmp_path: Path) -> Make:
             rows,
             choices={"dataset": "demo", "model": "tiny", "image_mode": mode, "defense": "none", "judge": "rubric"},
             config={"judge": {"name": judge}, "model": {"batch_size": told.get("batch", 8)}, "output_dir": name},
-            record={"judge": {"name": judge}, "dataset": samples},
+            record={"judge": {"name": judge}, "dataset": samples, "model": {}, "totals": {}},
+            **{key: told[key] for key in ("id",) if key in told},
             metrics=dict(summarize(scores, SCENARIOS).metrics),
         )
 
@@ -134,6 +136,11 @@ def test_what_cannot_be_compared_is_said(make: Make, tmp_path: Path) -> None:
         print_comparing(Comparing(runs=(run, make("b", (1, 1))), of="asrr"))
     with pytest.raises(ConfigError, match="twice"):
         print_comparing(Comparing(runs=(run, run)))
+    copies = [make(name, (1, 1), id="1") for name in ("c", "d")]
+    with pytest.raises(DataError, match="are one run, copied"):
+        print_comparing(Comparing(runs=(run, *copies)))
+    with pytest.raises(DataError, match="are one run, copied"):
+        columns(copies)
     with pytest.raises(DataError, match=r"has no results\.jsonl"):
         print_comparing(Comparing(runs=(run, tmp_path)))
 

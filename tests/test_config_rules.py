@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 import mmsb.sweep  # noqa: F401 - what a callback names is there, whatever a test hides
-from mmsb.config_rules import ONE, refuse_foreign_code, refuse_lists, refuse_nameless, refuse_unreadable
+from mmsb.config_rules import refuse_foreign_code, refuse_nameless
 from mmsb.errors import ConfigError
+from mmsb.override_rules import ONE, refuse_contradictions, refuse_lists, refuse_unreadable
 from mmsb.secret import refuse_secrets, refuse_secrets_in
 
 HYDRA: dict[str, Any] = {
@@ -92,12 +94,67 @@ def test_every_other_list_is_welcome() -> None:
             "defense=[ecso,jpeg]",
             "scenario=[fraud,sex],all",
             "image_mode=sd,typo",
+            "image_mode=glob(*)",
+            "defense=none,[ecso,jpeg]",
+            "defense=['text_a']",
+            "scenario=[harm,legal_opinion]",
+            "model=guard/wildguard",
+            "dataset=null",
             "model.stop=['[',']']",
             "model.fit.colour=[0,0,0]",
             "hydra.searchpath=[file://x]",
             "~judge",
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("dataset=demo", "dataset=benign"), "dataset is given twice, as demo and as benign"),
+        (("defense=ecso", "model=tiny", "defense=jpeg"), "Together: 'defense=[ecso,jpeg]'"),
+        (("image_mode=sd,typo", "image_mode=text_only"), "image_mode is given twice"),
+        (("dataset.limit=1", "++dataset.limit=2"), "dataset.limit is given twice, as 1 and as 2"),
+        (("+model@defense.a.model=tiny", "+model@defense.a.model=hf"), "is given twice, as tiny and as hf"),
+    ],
+)
+def test_of_two_values_none_is_taken(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        refuse_contradictions(arguments)
+
+
+def test_what_is_said_twice_alike_contradicts_nothing() -> None:
+    refuse_contradictions(
+        ["dataset=demo", "dataset=demo", "dataset.limit=1", "model@judge.model=hf", "~judge", "model=x"]
+    )
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("judge=refusal.yaml", "judge=refusal.yml", "judge=/refusal", "judge=./refusal", "judge=../judge/refusal"),
+        *("judge=refusal/", "model=guard//wildguard", "judge=refusal.yaml,rubric"),
+        *("scenario=[[fraud,sex]]", "scenario=[{a:1}]", "scenario=[1]", "scenario=[null]", "scenario=1"),
+        *("defense=[[ecso],[jpeg]]", "defense={ecso:1}", "image_mode={sd:1}", "defense=[ecso,jpeg.yaml],none"),
+    ],
+)
+def test_an_option_has_one_name(argument: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no option's name\n.*Write \w+="):
+        refuse_lists([argument])
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("scenario=[harm,fraud]", "fraud is in harm already"),
+        ("scenario=[sex,all]", "sex is in all already"),
+        ("defense=[ecso,none]", "none stands alone"),
+        ("defense=[ecso,none],none", "none stands alone"),
+    ],
+)
+def test_an_option_that_adds_nothing_is_refused(argument: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        refuse_lists([argument])
 
 
 def test_settings_of_several_stand_under_a_name() -> None:

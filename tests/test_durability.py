@@ -193,7 +193,8 @@ def test_the_record_of_a_run_is_on_the_disk_before_it_takes_its_name(tmp_path: P
 
 
 def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
-    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}, "judge": {}, "model": {}}
+    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}}
+    record |= {"judge": {}, "model": {}, "totals": {}}
     run = Run("a run", tmp_path, {}, {}, record)
     run.save({}, finished(tmp_path))
     assert [row["id"] for row in SavedRun.open(tmp_path).rows()] == ["a"]

@@ -58,6 +58,7 @@ LAYERS = (
     ("error_messages", "hydra_app", "usage"),
     ("completion", "config_loader"),
     ("config_rules",),
+    ("override_rules",),
     ("budget",),
     ("types",),
     ("prices", "scenario", "withholding"),

@@ -160,8 +160,8 @@ def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: 
 
 
 def test_what_a_server_that_is_not_there_would_be_asked_is_told_with_the_error(mmsb: Run, tmp_path: Path) -> None:
-    model = ("model=openai", "model.name=gpt-4o", "model.base_url=http://127.0.0.1:9/v1", "image_mode=text_only")
-    dry = mmsb(*model, "dry_run=true", *QUIET)
+    model = ("model=openai", "model.base_url=http://127.0.0.1:9/v1", "image_mode=text_only")
+    dry = mmsb(*model, "model.name=gpt-4o", "dry_run=true", *QUIET)
     sweep = mmsb("-m", *model, "model.name=gpt-4o,gpt-4o-mini", *QUIET)
     assert (dry.returncode, sweep.returncode) == (1, 1)
     assert "plan: 1 run, 1 sample; 1 call to make\n  gpt-4o  1 call, " in dry.stdout

@@ -66,6 +66,7 @@ def edited(finished: Path, tmp_path: Path) -> Path:
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     about = json.loads((folder / "run.json").read_text())
     about["results_digest"] = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
+    del about["digest"]
     (folder / "run.json").write_text(json.dumps(about))
     return folder
 
@@ -192,6 +193,11 @@ def test_answers_made_elsewhere_are_judged_here(mmsb: Command, edited: Path, tmp
     assert done.returncode == 0, done.stderr
     assert "1 samples have no answer" in done.stderr
     assert "authors' format: back (2 samples have no verdict there)" in done.stdout
+    (judged,) = (tmp_path / "outputs/runs").iterdir()
+    page = mmsb(f"runs=[{judged},{edited}]", "into=page", "figures=[svg]", module="mmsb.report")
+    assert page.returncode == 0, page.stderr
+    with pytest.raises(DataError, match="has no dataset: it is of answers that were made elsewhere"):
+        list(FinishedRun(judged).answers())
     back, theirs = (
         json.loads((tmp_path / name / "questions_with_answers/06-Fraud.json").read_text())
         for name in ("back", "theirs")
@@ -200,6 +206,33 @@ def test_answers_made_elsewhere_are_judged_here(mmsb: Command, edited: Path, tmp
     assert {n: record["ans"]["elsewhere"]["text"] for n, record in back.items()} == {
         n: record["ans"]["elsewhere"]["text"] for n, record in theirs.items()
     }
+
+
+def test_a_run_is_not_overwritten_by_its_own_judging(mmsb: Command, edited: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in edited.iterdir()}
+    done = mmsb(f"run={edited}", "tracker=none", f"hydra.run.dir={edited}", module="mmsb.judge")
+    assert done.returncode == 1
+    assert "would be overwritten" in done.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in edited.iterdir()} == before
+
+
+def test_what_a_run_recorded_is_data_and_reads_no_environment(edited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_A_TEST", "demo")
+    about = json.loads((edited / "run.json").read_text())
+    about["config"]["dataset"]["name"] = "${oc.env:SECRET_OF_A_TEST}"
+    (edited / "run.json").write_text(json.dumps(about))
+    with pytest.raises(ConfigError, match=r"dataset.name='\$\{oc.env:SECRET_OF_A_TEST\}'"):
+        list(FinishedRun(edited).answers())
+
+
+def test_a_row_of_a_scenario_that_is_nowhere_is_an_error(edited: Path) -> None:
+    lines = (edited / "results.jsonl").read_bytes().replace(b'"scenario": "fraud"', b'"scenario": "nowhere"', 1)
+    (edited / "results.jsonl").write_bytes(lines)
+    about = json.loads((edited / "run.json").read_text())
+    about["results_digest"] = hashlib.sha256(lines).hexdigest()
+    (edited / "run.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match="of the scenario nowhere, which"):
+        list(FinishedRun(edited).answers())
 
 
 def test_records_as_in_the_authors_readme_are_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from mmsb.dataset.records import parse_tiny_list
 from mmsb.errors import DataError, StoreError
+from mmsb.run import Run
 from mmsb.schemas import (
     parse_response,
     parse_row,
@@ -122,6 +124,9 @@ def test_a_run_is_read_as_it_was_written_and_names_no_code(tmp_path: Path) -> No
         (("record", "judge"), None),
         (("metrics", "asr/macro"), "46"),
         (("unknown",), 1),
+        (("config", "model"), "tiny"),
+        (("config", "scenario"), ["fraud"]),
+        (("metrics", "asr/macro"), float("nan")),
     ],
 )
 def test_a_run_of_the_wrong_form_names_the_file_and_the_place(
@@ -135,7 +140,29 @@ def test_a_run_of_the_wrong_form_names_the_file_and_the_place(
     assert ".".join(path) in raised.value.problem
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_record_that_was_changed_says_so(tmp_path: Path) -> None:
+    run = Run("a run", tmp_path, {"model": "tiny"}, {"model": {"name": "tiny"}}, record={**RUN["record"], "model": {}})
+    run.save({"asr/macro": 46.0}, "0" * 64)
+    file, changes = tmp_path / "run.json", {"46.0": "0.0", '"name": "a run"': '"name": "another"', '"tiny"': '"gpt-9"'}
+    assert parse_run(file).metrics == {"asr/macro": 46.0}
+    written = file.read_text()
+    for old, new in changes.items():
+        file.write_text(written.replace(old, new))
+        with pytest.raises(DataError, match="was changed since the run wrote it"):
+            parse_run(file)
+    file.write_text(json.dumps(json.loads(written)))  # another layout says the same
+    parse_run(file)
+
+
+@pytest.mark.parametrize("key", ["dataset", "judge", "model", "totals"])
+def test_a_record_without_what_all_runs_have_is_none(key: str, tmp_path: Path) -> None:
+    record = {name: value for name, value in {**RUN["record"], "model": {}}.items() if name != key}
+    (tmp_path / "run.json").write_bytes(dumped({**RUN, "id": "1", "record": record}))
+    with pytest.raises(DataError, match=f"record.{key} is missing"):
+        parse_run(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"x": ' + b"9" * 5000 + b"}"])
 def test_a_broken_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.json"
     file.write_bytes(content)

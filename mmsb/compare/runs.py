@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.digest import digest
-from mmsb.report.finished import Finished, finished_run
+from mmsb.report.finished import Finished, finished_run, refuse_copies
 from mmsb.scenario import official_scenarios
 from mmsb.tracker.format import flatten
 
@@ -65,9 +65,10 @@ def opened(folders: Sequence[Path]) -> list[Compared]:
     """The runs, numbered from 1.
 
     Raises:
-        DataError: a folder holds no finished run.
+        DataError: a folder holds no finished run, or a copy of another's.
     """
     finished = [finished_run(folder) for folder in folders]
+    refuse_copies(finished)
     # by fingerprint, not by name: one judge at two settings is two judges
     prints = [json.dumps(run.values["record"]["judge"], sort_keys=True) for run in finished]
     names = {made: _judge(run) for made, run in zip(prints, finished, strict=True)}

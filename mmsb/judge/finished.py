@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from omegaconf import OmegaConf
 from PIL import Image
 
-from mmsb.config import TARGET_PACKAGES, build
+from mmsb.config import TARGET_PACKAGES, build_plain
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.errors import DataError
 from mmsb.image_mode import ImageMode
@@ -19,6 +18,8 @@ from mmsb.picture import Picture
 from mmsb.run import SavedRun
 from mmsb.scenario import Scenario, official_scenarios
 from mmsb.types import KEY_PHRASE, PLAIN, Failure, Outcome, Prompt, Question, Response, Sample, Solution, Step
+
+T = TypeVar("T")
 
 
 class Finished(Protocol):
@@ -77,21 +78,28 @@ class FinishedRun:
     @property
     def name(self) -> str:
         """The model's name as the run's configuration has it."""
-        model = self.about["config"]["model"]
+        model = self.about["config"].get("model") or {}
         return str(model.get("name") or self.about["choices"].get("model"))
 
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset that the run read, as it lies there now."""
         # By its recorded settings, not by today's: a default may have changed since.
-        config = OmegaConf.create({"dataset": self.about["config"]["dataset"]})
-        return build(config.dataset, Dataset, self.packages)  # type: ignore[type-abstract]
+        return self._built("dataset", Dataset)  # type: ignore[type-abstract]
 
     @cached_property
     def image_mode(self) -> ImageMode:
         """How the run asked."""
-        config = OmegaConf.create({"image_mode": self.about["config"]["image_mode"]})
-        return build(config.image_mode, ImageMode, self.packages)
+        return self._built("image_mode", ImageMode)
+
+    def _built(self, part: str, kind: type[T]) -> T:
+        # Its values are data, whoever wrote them: an interpolation among them would read this machine's environment.
+        if part not in self.about["config"]:
+            raise DataError(
+                f"run={self.folder} has no {part}: it is of answers that were made elsewhere",
+                "Judge these again by answers=FOLDER, as that run did.",
+            )
+        return build_plain(self.about["config"][part], part, kind, self.packages)
 
     @cached_property
     def named(self) -> Mapping[str, Scenario]:
@@ -99,8 +107,8 @@ class FinishedRun:
         if isinstance(self.dataset, OwnScenarios):
             return {scenario.name: scenario for scenario in self.dataset.scenarios}
         # Rows hold names alone; a scenario that the run added is nowhere but in its own configuration.
-        chosen = OmegaConf.create(self.about["config"].get("scenario") or {})
-        added = [build(chosen[key], Scenario, self.packages) for key in chosen]
+        chosen = self.about["config"].get("scenario") or {}
+        added = [build_plain(chosen[key], f"scenario.{key}", Scenario, self.packages) for key in chosen]
         return {scenario.name: scenario for scenario in (*official_scenarios(), *added)}
 
     @cached_property
@@ -116,7 +124,11 @@ class FinishedRun:
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
         """What was asked, as far as the row tells; the picture is found again when a judge looks at it."""
-        scenario = self.named[row["scenario"]]
+        if (scenario := self.named.get(row["scenario"])) is None:
+            raise DataError(
+                f"{row['id']} is of the scenario {row['scenario']}, which its run.json does not know",
+                "Run the same command again: what was answered is in the store.",
+            )
         texts, metadata = {PLAIN: row["question"]}, {KEY_PHRASE: row["key_phrase"]}
         solution = Solution(**row["solution"]) if "solution" in row else None
         question = Question(row["question_id"], scenario.id, texts, metadata, row["benign"], solution)

@@ -22,7 +22,13 @@ from mmsb.replies import Choice, Malformed, Refused, TextChoice, Usage, parse_ch
 from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
 
 # Whatever else a server says is a normal end: "eos", "tool_calls" and the like are spelled by each in its own way.
-FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
+FINISHES: dict[str, Finish] = {
+    **dict.fromkeys(("length", "max_tokens"), "length"),
+    # OpenAI's word; Google's, which its OpenAI-compatible endpoint passes on in capitals, some behind "IMAGE_"; those
+    # of Bedrock and Cohere. An answer that was kept back would else be an empty one.
+    **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "error_toxic"), "content_filter"),
+    **dict.fromkeys(("safety", "prohibited_content", "blocklist", "spii", "recitation"), "content_filter"),
+}
 BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
@@ -102,7 +108,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     choice, usage = first_choice(chat.choices, chat.error, body), chat.usage or Usage()
     if choice is None:
         return Response("", "content_filter")
-    finish = FINISHES.get(choice.finish_reason or "", "stop")
+    finish = finish_of(choice.finish_reason)
     found = None
     if how and how.words:
         tokens = parse_tokens(bytes(choice.logprobs))
@@ -128,6 +134,12 @@ def first_choice(choices: Sequence[AnyChoice] | None, error: object, body: bytes
             raise Refused(code, {}, body)
         raise Malformed(f"not an answer: {shown_bytes(body)}")
     return choices[0]
+
+
+def finish_of(reason: str | None) -> Finish:
+    """What a server's finish_reason means, however it is spelled: "content_filter: OTHER", "SAFETY", "MAX_TOKENS"."""
+    word = (reason or "").lower().partition(":")[0].strip().removeprefix("image_")
+    return FINISHES.get(word, "stop")
 
 
 def without_thoughts(text: str) -> str:

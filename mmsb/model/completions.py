@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from mmsb.model.chances import LIKELIEST, chances
-from mmsb.model.chat import FINISHES, first_choice, without_thoughts
+from mmsb.model.chat import finish_of, first_choice, without_thoughts
 from mmsb.replies import Usage, parse_completion
 from mmsb.types import How, Prompt, Response, clean
 
@@ -65,6 +65,6 @@ def read_completion(body: bytes, how: How) -> Response:
         found = chances(
             zip(tokens.tokens, ((likely or {}).items() for likely in tokens.top_logprobs), strict=False), how
         )
-    finish = FINISHES.get(choice.finish_reason or "", "stop")
+    finish = finish_of(choice.finish_reason)
     text = without_thoughts(choice.text)
     return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)

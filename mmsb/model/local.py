@@ -98,7 +98,7 @@ class Local:
             ConfigError: repeats of one answer, settings of sampling or beams without these, or a protocol that is
                 not declared.
         """
-        check_local(self.decoding, self.repeats)
+        check_local(self.decoding, self.repeats, self.seed)
 
     @property
     def decoding(self) -> dict[str, Any]:

@@ -11,19 +11,30 @@ from mmsb.errors import ConfigError
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
 BEAMS = ("length_penalty", "early_stopping", "num_beam_groups", "diversity_penalty")
+OWN_SETTINGS = {  # fields of a request that the settings name, or that would make the reply another one
+    "model": "Set model.name: answers are stored and told under it.",
+    "messages": "The prompt goes there.",
+    "prompt": "The prompt goes there.",
+    "max_tokens": "Set model.max_tokens.",
+    "max_completion_tokens": "Set model.max_tokens, and model.max_tokens_parameter=max_completion_tokens.",
+    "n": "Only one answer of a reply is read: set model.repeats.",
+    "stream": "Replies are read whole.",
+}
 NEUTRAL = {"top_p": 1, "top_k": -1, "min_p": 0}  # of an endpoint: what limits nothing
 REPEATS = "Add +model.generation.do_sample=true +model.generation.temperature=1.0, or set model.repeats=1."
 
 
-def check_local(generation: Mapping[str, object], repeats: int) -> None:
+def check_local(generation: Mapping[str, object], repeats: int, seed: int = 0) -> None:
     """Check what transformers' `generate` will be given.
 
     Args:
         generation: its arguments as the settings have them; without do_sample it is greedy.
         repeats: how many times each prompt is asked.
+        seed: of the sampling.
 
     Raises:
-        ConfigError: sampling settings without sampling, beam settings without beams, or repeats of one answer.
+        ConfigError: sampling settings or a seed without sampling, beam settings without beams, or repeats of one
+            answer.
     """
     samples = bool(generation.get("do_sample"))
     beams = generation.get("num_beams")
@@ -32,6 +43,11 @@ def check_local(generation: Mapping[str, object], repeats: int) -> None:
         raise ConfigError(
             f"{_named(idle, generation)}: without do_sample that changes nothing",
             f"Add +model.generation.do_sample=true, or take it out: ~model.generation.{idle[0]}",
+        )
+    if seed and not samples:
+        raise ConfigError(
+            f"model.seed={seed}: without do_sample that changes nothing",
+            "Add +model.generation.do_sample=true, or leave the seed out.",
         )
     if samples and _is(generation.get("temperature"), 0):
         raise ConfigError(
@@ -56,8 +72,12 @@ def check_endpoint(
     """Check what an endpoint will be sent; a temperature in `extra_body` goes before the setting.
 
     Raises:
-        ConfigError: at temperature 0: repeats, or a limit on what is sampled from.
+        ConfigError: `extra_body` takes the place of a setting; at temperature 0: repeats, or a limit on what is
+            sampled from.
     """
+    for name, remedy in OWN_SETTINGS.items():
+        if name in extra_body:
+            raise ConfigError(f"model.extra_body.{name} is no further field of the request", remedy)
     heat = extra_body.get("temperature", temperature)
     if not _is(heat, 0):  # None: the endpoint's own, which samples
         return

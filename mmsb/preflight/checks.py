@@ -17,6 +17,7 @@ from mmsb.model.local import Local
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import engines
 from mmsb.preflight.disk import check_disk
+from mmsb.preflight.idle import idle
 from mmsb.preflight.memory import weights_fit
 from mmsb.preflight.parts import NEEDED, Cell
 from mmsb.preflight.probe import probe
@@ -57,6 +58,11 @@ class Checks:
             if room := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(room)
         self._disk()
+        # Only where all could be composed: else the run that reads it may be the one that is not there.
+        if all(cell.config is not None for cell in self.cells):
+            for error in idle(self.cells):
+                for cell in self.cells:
+                    cell.errors.append(error)
 
     def probe(self) -> None:
         """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known."""

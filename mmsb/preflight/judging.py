@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -13,7 +14,7 @@ from mmsb.budget import announce, check_prices
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.console import say, tell
 from mmsb.error_messages import ERRORS, readable
-from mmsb.errors import MmsbError
+from mmsb.errors import ConfigError, MmsbError
 from mmsb.flow import Flow, Unanswered
 from mmsb.hydra_app import Planned
 from mmsb.judge.base import judged
@@ -91,9 +92,20 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
 
 
 def _built(run: Planned) -> tuple[Rejudge, int]:
-    """The settings, and how many answers there are."""
-    config = without_hydra(run.compose())
+    """The settings, and how many answers there are.
+
+    Raises:
+        ConfigError: the new run would be written over the one that is judged.
+    """
+    composed = run.compose()
+    config = without_hydra(composed)
     settings: Rejudge = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
+    # Here, since Hydra writes into the folder before the command has its first word.
+    if settings.run is not None and settings.run.resolve() == Path(composed.hydra.run.dir).resolve():
+        raise ConfigError(
+            f"run={settings.run} would be overwritten by its own judging again",
+            "Give the new run another folder: leave hydra.run.dir out, or name another.",
+        )
     paid = [engine.name for engine in engines_in(settings.judge) if not isinstance(engine, Local)]
     check_prices(settings.budget, settings.prices, paid)
     return settings, int(settings.finished.about["record"]["dataset"]["samples"])

@@ -9,13 +9,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmsb.config import TARGET_PACKAGES, build
-from mmsb.config_rules import refuse_lists
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
 from mmsb.judge.reader import READER
 from mmsb.judge.refusal import Refusal
+from mmsb.override_rules import refuse_lists
 from mmsb.tracker.none import NoTracker
 
 PARTS = ("dataset", "scenario", "image_mode", "model", "judge", "defense", "tracker", "prices", "budget")

@@ -14,7 +14,7 @@ import pydantic
 
 from mmsb.errors import DataError
 from mmsb.metrics.declared import ASR, FALSE_REFUSALS, SCOPES
-from mmsb.report.finished import Finished, finished_run
+from mmsb.report.finished import Finished, finished_run, refuse_copies
 from mmsb.results import FILE, LIVE
 from mmsb.run import FILE as RUN
 
@@ -80,6 +80,7 @@ def columns(folders: Sequence[Path]) -> list[Column]:
     places = [run.folder.resolve() for run in runs]
     if twice := [str(place) for place in places if places.count(place) > 1]:
         raise DataError(f"runs= names {twice[0]} twice", "Name each run once.")
+    refuse_copies(runs)
     return named(runs)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmsb.cost import a_sample
+from mmsb.errors import DataError
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds
 from mmsb.run import SavedRun
@@ -65,6 +67,19 @@ def finished_run(folder: Path) -> Finished:
     """
     saved = SavedRun.open(folder)
     return Finished(saved.folder, saved.values)
+
+
+def refuse_copies(runs: Sequence[SavedRun]) -> None:
+    """Refuse a run beside its own copy in another folder: each question would count twice, and differ nowhere.
+
+    Raises:
+        DataError: naming both folders.
+    """
+    places: dict[str, Path] = {}
+    for run in runs:
+        name = run.values.get("id")  # version 0.1.0 gave none
+        if name and places.setdefault(name, run.folder) != run.folder:
+            raise DataError(f"{places[name]} and {run.folder} are one run, copied", "Name one of them.")
 
 
 def finished_runs(folder: Path) -> list[Finished]:

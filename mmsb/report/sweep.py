@@ -154,7 +154,7 @@ def _is_baseline(other: Finished, run: Finished) -> bool:
             key: value for key, value in finished.values["config"].items() if key not in ("defense", "defense_text")
         }
 
-    undefended = list(other.values["config"]["defense"]) == ["none"]
+    undefended = list(other.values["config"].get("defense") or {}) == ["none"]
     return undefended and other is not run and rest(other) == rest(run)
 
 

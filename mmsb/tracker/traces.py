@@ -61,7 +61,7 @@ def samples(
 ) -> Iterator[Traced]:
     """The chosen samples of a run with their calls, without what is withheld."""
     total, defenses = run.values["record"]["dataset"]["samples"], run.values["config"].get("defense") or {}
-    prices, target = recorded_prices(run.values["config"]), str(run.values["config"]["model"].get("name"))
+    prices, target = recorded_prices(run.values["config"]), str((run.values["config"].get("model") or {}).get("name"))
     with CallsOf(run.folder) as calls:
         for number, (row, sample) in enumerate(zip(run.rows(), asked, strict=True)):
             assert row["id"] == sample.id

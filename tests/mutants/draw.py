@@ -31,6 +31,7 @@ MODULES = {  # what numbers and promises hang on: the module, and the tests that
     "secret.py": ["test_config_rules.py"],
     "targets.py": ["test_targets.py"],
     "config_rules.py": ["test_config_rules.py"],
+    "override_rules.py": ["test_config_rules.py"],
     "image_mode/typography.py": ["test_typography.py"],
     "model/request_errors.py": ["test_openai.py"],
     "model/governor.py": ["test_governor.py"],
