@@ -22,7 +22,7 @@ from mmsb.flow import Call
 from mmsb.types import Failure, clean
 
 FILE = "calls.jsonl"
-LIVE = f".{FILE}.live"  # the calls so far, for who looks on; gone when the run ends
+LIVE = f".{FILE}.live"  # the calls so far, for who looks on; gone once the run is finished
 
 
 class Calls:
@@ -43,7 +43,6 @@ class Calls:
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the calls was told
             self._draft.close()
-        self._draft_path.unlink(missing_ok=True)
 
     def add(self, sample: str, calls: Iterable[Call]) -> None:
         """Write down a sample's calls.

@@ -58,6 +58,11 @@ def end_quickly(code: int) -> None:
     _codes.append(code)
 
 
+def ends_quickly() -> bool:
+    """Whether this process is to end so: what would be waited for has to end by itself."""
+    return bool(_codes)
+
+
 @atexit.register  # early, and the first that is registered runs last
 def _end() -> None:
     if _codes:

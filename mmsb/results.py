@@ -28,7 +28,7 @@ from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 
 FILE = "results.jsonl"
-LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone when the run ends, and read by no run
+LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone once the run is finished, and read by no run
 
 
 class Results:
@@ -44,6 +44,7 @@ class Results:
         self._numbers: dict[str, int] = {}  # of the samples that are under way
         self._offsets, self._lengths = array("Q"), array("I")  # where the rows lie in the draft, in their order
         self._end = 0
+        self._written = False
 
     def __enter__(self) -> Results:
         return self
@@ -55,7 +56,9 @@ class Results:
             self._draft.close()
         with suppress(OSError):
             self._live.close()
-        Path(self._live.name).unlink(missing_ok=True)
+        # Of a run that failed or was interrupted it stays, as of a killed one: without it nobody hears of that run.
+        if self._written:
+            Path(self._live.name).unlink(missing_ok=True)
         # While it is still held: once let go, it may be another run's.
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
@@ -110,6 +113,7 @@ class Results:
                 # one.
                 os.fsync(file.fileno())
             final.replace(self.path)
+            self._written = True
         finally:
             final.unlink(missing_ok=True)
         return written.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,7 @@ def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
         SavedRun.open(tmp_path)
 
 
-def test_rows_can_be_followed_while_a_run_goes_on_and_only_then(tmp_path: Path) -> None:
+def test_rows_can_be_followed_until_a_run_is_finished(tmp_path: Path) -> None:
     sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
     with Results(tmp_path) as results:
         for n in (1, 0):
@@ -215,9 +216,11 @@ def test_rows_can_be_followed_while_a_run_goes_on_and_only_then(tmp_path: Path) 
         results.write()
     assert [row["id"] for row in read_rows(tmp_path / "results.jsonl")] == ["1", "0"]
     assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
-    with pytest.raises(KeyboardInterrupt), Results(tmp_path):
+    with suppress(KeyboardInterrupt), Results(tmp_path) as results:
+        results.expect("a")
+        results.add(Result(sample, Response("No."), Verdict("safe")))
         raise KeyboardInterrupt
-    assert not (tmp_path / LIVE).exists()
+    assert [row["id"] for row in read_rows(tmp_path / LIVE)] == ["a"]
 
 
 def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from mmsb.clean.dead import Clean
 from mmsb.results import Results
 from mmsb.status.table import Status
 from mmsb.tracker.base import Sweep
+from mmsb.types import Result
+from tests.conftest import Run
+from tests.endpoint import ChatServer, error
 from tests.reporting import Made
 from tests.test_view import unfinished
 
@@ -40,13 +43,36 @@ def test_status_tells_running_stopped_and_left_apart(outputs: Path, capsys: pyte
     assert states == {
         "sweeps/2026/0": "finished",
         "sweeps/2026/1": "running",
-        "sweeps/2026/2": "stopped",
+        "sweeps/2026/2": "failed",
         "runs/2026": "stopped",
     }
     assert "5/16" in out
     assert "the endpoint went away" in out
     assert "1 of 4 runs have not begun" in out
     assert "1 stopped before the end" in out
+
+
+def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_had(
+    mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("dataset.limit=1", "image_mode=text_only", "tracker=none")
+    with ChatServer(act=lambda text, attempt: error(401, "revoked") if len(server.requests) > 3 else None) as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", "model.concurrency=1")
+        assert mmsb(*model, *asked, OPENAI_API_KEY="none").returncode == 1
+    add = Results.add
+
+    def interrupted(results: Results, result: Result) -> None:
+        add(results, result)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Results, "add", interrupted)
+    assert mmsb("model=tiny", *asked).returncode == 130
+    Status(output_dir=tmp_path / "outputs").print()
+    out = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines() if "│ runs/" in line]
+    assert [row[2:4] for row in rows] == [["stopped", "1/13"], ["failed", "3/13"]]
+    assert "revoked" in out
+    assert out.count("1 stopped before the end; the same command again goes on") == 2
 
 
 def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -76,11 +77,14 @@ def fake(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     script = (
-        f"#!{sys.executable}\nimport os, sys, time\n"
+        f"#!{sys.executable}\nimport os, signal, sys, time\n"
+        f"if os.path.exists({str(tmp_path / 'deaf')!r}):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         f"open({str(tmp_path / 'called')!r}, 'w').write('\\n'.join([sys.argv[0], *sys.argv[1:]]))\n"
         f"open({str(tmp_path / 'host')!r}, 'w').write(os.environ.get('OLLAMA_HOST', ''))\n"
         f"if os.path.exists({str(tmp_path / 'says')!r}):\n"
         f"    print(open({str(tmp_path / 'says')!r}).read())\n    sys.exit(1)\n"
+        f"if os.path.exists({str(tmp_path / 'dies')!r}):\n"
+        "    print('loading shard 3 of 4', flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "time.sleep(600)\n"
     )
     for name in ("vllm", "python", "ollama", "transformers"):
@@ -124,6 +128,31 @@ def test_each_server_is_started_as_it_documents(
     ports = re.findall(r"\d{4,5}", " ".join(called) + (tmp_path / "host").read_text())
     assert " ".join(called).replace(ports[0], "PORT") == expected
     assert (tmp_path / "host").read_text() == (f"127.0.0.1:{ports[0]}" if preset == "ollama" else "")
+
+
+def test_a_server_that_was_killed_is_told_as_killed(
+    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
+    (tmp_path / "dies").touch()
+    done = mmsb("model=vllm", "model.name=some/model", "model.serve=true", "dataset.limit=1", "tracker=none")
+    assert done.returncode == 1
+    assert "vllm serve some/model was killed (SIGKILL): loading shard 3 of 4" in done.stderr
+    assert "for want of memory" in done.stderr
+
+
+def test_an_interrupted_command_does_not_wait_for_a_server_that_takes_its_time(tmp_path: Path, fake: Path) -> None:
+    (tmp_path / "deaf").touch()
+    asked = ["model=vllm", "model.name=some/model", "model.serve=true", "dataset.limit=1", "tracker=none"]
+    environment = {**os.environ, "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"}
+    with Fork(["-m", "mmsb", *asked], tmp_path, environment) as begun:
+        until((tmp_path / "called").exists)
+        begun.send_signal(signal.SIGINT)
+        assert begun.wait(60) == 130
+    assert "vllm serve some/model is told to end, and is ended within 10 s" in begun.err
+    for left in psutil.process_iter(["cmdline"]):  # ten seconds later it would be gone
+        if {str(fake / "vllm"), "some/model"} <= {*(left.info["cmdline"] or ())}:
+            left.kill()
 
 
 def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 GRACE = 10.0  # seconds that a server has to end by itself
 MISSING = 127  # the exit code where the program is not there, as shells have it
+KILLED = 128  # to which the number of the signal that ended it is added, likewise
 PR_SET_PDEATHSIG = 1
 
 
@@ -44,7 +45,8 @@ def main(log: str, command: list[str]) -> int:
     threading.Thread(target=_watch, args=(server,), daemon=True).start()
     code = server.wait()
     _tell(server, signal.SIGKILL)  # what it left of its group
-    return code
+    # A negative code would leave as its lowest byte: 247 for a SIGKILL.
+    return code if code >= 0 else KILLED - code
 
 
 def _watch(server: subprocess.Popen[bytes]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mmsb.console import say
 from mmsb.digest import digest
 from mmsb.errors import ModelError
 from mmsb.gpus import VISIBLE, visible_gpus
+from mmsb.processes import ends_quickly
 from mmsb.serve import keeper
 from mmsb.serve.log_errors import explained, last_line
 from mmsb.serve.settings import HOST, Server
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 LOOK = 0.3  # seconds between two looks at a server that starts
 NEWS = 15.0  # seconds after which a person hears of it
 STOPPED_WITHIN = keeper.GRACE + 5
+A_MOMENT = 0.5  # seconds that an interrupted command waits for a server's end
 
 
 class Running:
@@ -79,19 +82,22 @@ class Running:
         try:
             await self._ready()
         except BaseException as error:
-            self.stop()
+            # What is no Exception is an interruption, of which nobody waits for the end.
+            self.stop(STOPPED_WITHIN if isinstance(error, Exception) else A_MOMENT)
             self.failed = error if isinstance(error, ModelError) else None
             raise
         self._was_ready = True
 
-    def stop(self) -> None:
-        """Stop it and wait for its end."""
+    def stop(self, within: float = STOPPED_WITHIN) -> None:
+        """Stop it, and wait for its end `within` so many seconds: its keeper sees to that in any case."""
         if self._keeper is not None:
             assert self._keeper.stdin is not None
             # The pipe's end is the signal: the same way that a killed command ends its server.
             self._keeper.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                self._keeper.wait(STOPPED_WITHIN)
+            try:
+                self._keeper.wait(within)
+            except subprocess.TimeoutExpired:
+                say(f"serve: {self._program} is told to end, and is ended within {keeper.GRACE:g} s")
             self._keeper = None
 
     def _begin(self) -> None:
@@ -144,13 +150,21 @@ class Running:
                 f"{self.server.install} Or start the server elsewhere and set base_url.".strip(),
             )
         line, remedy = explained(self.log)
-        return ModelError(
-            f"{self._program} ended by itself (exit code {code}): {line}", f"{remedy} Its log: {self.log}".strip()
-        )
+        if code == keeper.KILLED + signal.SIGKILL and not remedy:
+            remedy = "Somebody killed it, or the system for want of memory (`dmesg` tells)."
+        how = f"was killed ({_signal(code)})" if code > keeper.KILLED else f"ended by itself (exit code {code})"
+        return ModelError(f"{self._program} {how}: {line}", f"{remedy} Its log: {self.log}".strip())
 
     @property
     def _program(self) -> str:
         return self.server.start_command(self.name)
+
+
+def _signal(code: int) -> str:
+    try:
+        return signal.Signals(code - keeper.KILLED).name
+    except ValueError:  # a program's own exit code may be as high
+        return f"exit code {code}"
 
 
 _running: dict[str, Running] = {}
@@ -185,5 +199,6 @@ async def serving(server: Server, name: str) -> AsyncIterator[None]:
 def stop_all() -> None:
     """Stop them all."""
     for found in _running.values():
-        found.stop()
+        # Who interrupts a command waits for no server: one that answers ends only after its last answer.
+        found.stop(A_MOMENT if ends_quickly() else STOPPED_WITHIN)
     _running.clear()

@@ -66,7 +66,7 @@ class Status:
         named = short_name(going.run.name) if now["finished"] else ""
         return [
             f"{name}\n{named}".strip(),
-            "finished" if now["finished"] else "running" if running else "stopped",
+            "finished" if now["finished"] else "running" if running else "failed" if _failed(folder) else "stopped",
             f"{now['done']:,}/{total}",
             f"{now['failed']:,}",
             left,
@@ -75,8 +75,7 @@ class Status:
 
     def _left(self, name: str, folders: list[Path]) -> Iterator[str]:
         """What a person would do about what is not finished."""
-        errors = [folder for folder in folders if (folder / ERROR_FILE).is_file()]
-        for folder in errors:
+        for folder in filter(_failed, folders):
             yield f"{folder}: {(folder / ERROR_FILE).read_text(encoding='utf-8').splitlines()[0]}"
         place = self.output_dir / name
         sweep = Sweep.at(place)
@@ -84,13 +83,18 @@ class Status:
         if ended:
             count = sweep.runs if sweep and sweep.runs else 1
             yield f"{place}: stopped by the budget: {len(ended)} of {count} runs; the same command with more goes on"
-        begun = len(folders)
+        begun = len({*folders, *(path.parent for path in ended)})
         # A folder comes with a run: those that have not begun have left nothing to be counted but this difference.
-        if sweep and sweep.runs and begun + len(ended) < sweep.runs:
-            yield f"{place}: {sweep.runs - begun - len(ended)} of {sweep.runs} runs have not begun"
+        if sweep and sweep.runs and begun < sweep.runs:
+            yield f"{place}: {sweep.runs - begun} of {sweep.runs} runs have not begun"
         # All folders: of a run that was stopped before its first row only the bill is left.
         if spent := paid([place, *sorted(place.glob("*/"))]):
             yield f"{place}: {told(spent, kept_plan(place))}"
-        stopped = [folder for folder in folders if not Going(folder).finished and not claimed(folder)]
-        if stopped:
-            yield f"{place}: {len(stopped)} stopped before the end; the same command again goes on from the store"
+        budgeted = {path.parent for path in ended}
+        left = [one for one in folders if not Going(one).finished and not claimed(one) and one not in budgeted]
+        if left:
+            yield f"{place}: {len(left)} stopped before the end; the same command again goes on from the store"
+
+
+def _failed(folder: Path) -> bool:
+    return (folder / ERROR_FILE).is_file()
