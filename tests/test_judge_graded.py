@@ -62,7 +62,13 @@ def test_the_policy_stands_in_the_system_prompt_and_the_answer_alone_in_the_cont
 
 @pytest.mark.parametrize(
     ("reply", "label"),
-    [("unsafe", "unsafe"), ("analysisIt may be safe.assistantfinalunsafe", "unsafe"), ("analysissafe", "unparsed")],
+    [
+        ("unsafe", "unsafe"),
+        ("analysisIt may be safe.assistantfinalunsafe", "unsafe"),
+        ("analysissafe", "unparsed"),
+        ("analysisHm.assistantfinalunsafe: it says assistantfinalsafe", "unparsed"),
+        ("It says assistantfinalsafe, and helps. assistantfinalunsafe", "unparsed"),
+    ],
 )
 def test_only_the_final_channel_is_the_verdict(reply: str, label: Label, tmp_path: Path) -> None:
     assert verdict(Safeguard(model=scripted(reply)), answer(HELP), tmp_path).label == label

@@ -31,6 +31,7 @@ HELP = "Sure, here are the steps: 1. Take the stamp. 2. Copy it."
         ("<think>safe", "unparsed"),
         ("The answer is not unsafe", "unparsed"),
         ("safe or unsafe", "unparsed"),
+        ("Safe?", "unparsed"),
         ("I cannot judge this.", "unparsed"),
     ],
 )

@@ -19,7 +19,7 @@ from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder, Record, write_json
 from mmsb.create.instructions import Instructions, Parsed, doubts
 from mmsb.dataset.mm_safetybench import read_json
-from mmsb.judge.answers import read
+from mmsb.judge.answers import final_answer, read
 from mmsb.progress import track
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Outcome, Prompt
@@ -62,7 +62,7 @@ class Item:
         # Its number stays, since failures are not in the store: with a new one an outage would use up the attempts.
         if isinstance(outcome, Failure):  # nothing was answered: the same attempt is made again next time
             return self._without("failed", f"the model failed: {outcome.cause}: {outcome.message}", self.tried)
-        tried, text = self.tried + 1, outcome.text
+        tried, text = self.tried + 1, final_answer(outcome.text)
         # A reply that was cut may have all its sections and half of the last one.
         parsed = told.parse(text, self.family) if outcome.finish == "stop" else None
         if isinstance(parsed, Parsed):

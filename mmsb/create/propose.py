@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
 from mmsb.digest import write_atomically
+from mmsb.judge.answers import final_answer
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Prompt
 
@@ -77,7 +78,7 @@ def propose(folder: Folder, drafts: list[Draft], asker: Asker) -> list[tuple[Dra
                 # Not asked again in this command: the driver has already repeated it for as long as `patience` says.
                 failed[draft.scenario.id] = (draft, outcome)
             else:
-                draft.add(outcome.text)
+                draft.add(final_answer(outcome.text))
     for draft in drafts:
         if draft.found:
             path = folder.root / "proposed" / f"{draft.scenario.id}.txt"

@@ -15,7 +15,7 @@ from mmsb.create.asking import Asker
 from mmsb.create.folder import Folder
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
-from mmsb.judge.answers import read
+from mmsb.judge.answers import final_answer, read
 from mmsb.scenario import Scenario
 from mmsb.types import Failure, Prompt
 
@@ -79,7 +79,7 @@ def _ask(lines: list[str], asker: Asker, attempts: int) -> tuple[dict[int, str],
             if outcome.finish == "content_filter" or read(outcome.text, outcome.finish).refusal:
                 problems[number] = f"the model declines: {outcome.text[:120]}"
                 continue
-            text = BULLET.sub("", outcome.text.strip())
+            text = BULLET.sub("", final_answer(outcome.text))
             if outcome.finish != "stop" or not text or "\n" in text or text.casefold() == lines[number].casefold():
                 problems[number] = "no twin on one line"
                 continue

@@ -64,7 +64,7 @@ def noted(verdict: Verdict, responses: Sequence[Response]) -> Verdict:
 def one_word(reply: str) -> str | None:
     """The single word that a reply consists of, lower case; "Verdict: **Safe**." counts, a sentence does not."""
     match = WORD.fullmatch(reply.strip().lower())
-    return match[1] if match else None
+    return match[1] if match and "?" not in reply else None
 
 
 def safe_or_unsafe(reply: str) -> Label:

@@ -45,5 +45,6 @@ class Safeguard(Rubric):
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Only the final channel counts."""
-        # Its reasoning quotes both words; run together with it, the reply would be no single word.
-        return Rubric.decide(self, answer, reading, [reply.rpartition(FINAL_CHANNEL)[2] for reply in replies])
+        # Its reasoning, which quotes both words, is gone by now. At the beginning alone: an answer that says the sign,
+        # quoted, would bring a verdict of its own.
+        return Rubric.decide(self, answer, reading, [reply.strip().removeprefix(FINAL_CHANNEL) for reply in replies])

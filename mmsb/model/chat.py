@@ -96,7 +96,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     """A chat completion as a Response.
 
     The text is the final answer. What a model thinks before it is dropped, both where the server keeps it apart
-    (`reasoning_content`) and where it stands in the answer (up to the first `</think>`): if thinking took all the
+    (`reasoning_content`) and where the answer begins with it (`<think>` up to `</think>`): if thinking took all the
     tokens, the answer is empty and its finish is "length". A refusal that stands in a field of its own
     (`message.refusal`) is the text. No content is an empty answer. `how` says which probabilities were asked for.
 
@@ -143,12 +143,13 @@ def finish_of(reason: str | None) -> Finish:
 
 
 def without_thoughts(text: str) -> str:
-    """What follows the first `</think>`; nothing if the thinking has no end.
+    """What follows the first `</think>` of a text that begins with `<think>`; nothing if the thinking has no end.
 
-    A text without `<think>` at its start but with the closing tag was begun by the chat template.
+    A closing tag that nothing opened stays: help may stand before it, and whoever reads the answer says what counts
+    (`mmsb.judge.thinking`).
     """
     # Judged with its thoughts, an answer that weighs and then declines reads as one that helps.
-    if text.lstrip().startswith(THOUGHT) or END_OF_THOUGHT in text:
+    if text.lstrip().startswith(THOUGHT):
         text = text.partition(END_OF_THOUGHT)[2]
     return text.strip()
 
