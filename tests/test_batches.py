@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.model import batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
+from mmsb.model.requests import Requests
 from mmsb.prices import batched
 from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Response
 from tests.asking import Named, answered, named
-from tests.batching import BatchServer, ask_and_die, model
+from tests.batching import BatchServer, Line, ask_and_die, model
 from tests.conftest import Run
 
 TEXTS = ["one", "two", "three"]
@@ -195,6 +196,65 @@ def test_what_is_refused_ends_the_run_and_can_be_submitted_again(server: BatchSe
 def test_answers_that_break_off_are_fetched_again(server: BatchServer, tmp_path: Path) -> None:
     torn = [web.Response(body=b'{"custom_id": "'), web.Response(body=b"")]
     server.act = lambda what: torn.pop() if what == "content" and torn else None
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+
+
+def edited(server: BatchServer, edit: Callable[[list[Line]], list[Line]]) -> None:
+    """Have the server give other lines than it has answered."""
+
+    def act(what: str) -> web.Response | None:
+        if what != "content":
+            return None
+        lines = edit([json.loads(line) for line in next(reversed(server.files.values())).splitlines()])
+        return web.Response(body=b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+    server.act = act
+
+
+def test_answers_that_the_server_counts_and_never_gives_fail_and_the_others_are_kept(
+    server: BatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(server, lambda lines: lines[1:])
+    outcomes = asked(server, tmp_path)
+    assert [type(outcomes[text]) for text in TEXTS] == [Response, Response, Failure]  # answered from the last on
+    assert "2 of 3 lines. What is missing is listed as failed" in capsys.readouterr().err
+    server.act = lambda what: None
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+    assert server.asked[3:] == ["three"]
+
+
+def test_of_two_answers_to_one_prompt_none_is_believed_and_a_failure_beside_an_answer_is_passed_over(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    def twice(lines: list[Line]) -> list[Line]:
+        other = json.loads(json.dumps(lines[0]).replace("echo: three", "another"))
+        failed = {"custom_id": lines[1]["custom_id"], "response": None, "error": {"code": "late", "message": "no"}}
+        return [*lines, other, failed, lines[2], lines[0]]
+
+    edited(server, twice)
+    outcomes = asked(server, tmp_path)
+    assert outcomes["three"] == Failure("malformed", "two different answers to one prompt")
+    assert [type(outcomes[text]) for text in TEXTS[:2]] == [Response, Response]
+
+
+def test_a_line_without_end_is_not_read_and_fails_alone(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Requests, "longest", 2_000)
+    edited(server, lambda lines: [{**lines[0], "more": "x" * 9_000}, *lines[1:]])
+    outcomes = asked(server, tmp_path)
+    assert outcomes["three"] == Failure("malformed", "a line of more than 2,000 bytes")
+    assert [type(outcomes[text]) for text in TEXTS[:2]] == [Response, Response]
+
+
+def test_what_the_server_has_deleted_is_told_with_the_file_to_delete_here(server: BatchServer, tmp_path: Path) -> None:
+    server.act = lambda what: web.Response(status=404) if what == "content" else None
+    with pytest.raises(ModelError, match="does not have it any more: http_404") as gone:
+        asked(server, tmp_path)
+    (record,) = [name for name in left(tmp_path, server.url) if name.endswith(".json")]
+    assert f"{record}: the same command then submits its prompts again" in gone.value.remedy
+    next(tmp_path.rglob(record)).unlink()
+    server.act = lambda what: None
     assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
 
 

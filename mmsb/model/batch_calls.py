@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -19,9 +20,13 @@ from mmsb.model.request_errors import RequestError, malformed
 from mmsb.replies import Malformed
 
 if TYPE_CHECKING:
+    from openai.types import Batch
+
     from mmsb.model.openai import OpenAI
 
 T = TypeVar("T")
+ENDED = ("completed", "failed", "expired", "cancelled")
+GONE = (404, 410)
 START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 
 
@@ -45,11 +50,16 @@ class BatchCalls:
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),  # nobody chose that other address
         )
 
-    async def patiently(self, call: Callable[[], Awaitable[T]], state: str) -> T:
+    async def patiently(self, call: Callable[[], Awaitable[T]], state: str, record: Path | None = None) -> T:
         """Make a call of the batch interface, again and again within patience.
 
+        Args:
+            call: makes it.
+            state: what is left where it fails.
+            record: what names the batch here, of a call that is about one at the server.
+
         Raises:
-            ModelError: it is refused, or there is no reply; `state` says what that leaves.
+            ModelError: it is refused, or there is no reply.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(worth_another), wait=wait, stop=self._stop, before_sleep=note, reraise=True
@@ -57,6 +67,12 @@ class BatchCalls:
         try:
             return await retrying(self._once, call)
         except RequestError as met:
+            if record and met.status in GONE:
+                raise ModelError(
+                    f"{self._settings.shown_url} does not have it any more: {met} ({state})",
+                    f"Servers delete batches and their files after some weeks. Delete {record}: the same command then "
+                    "submits its prompts again, and they are paid again.",
+                ) from met
             raise ModelError(
                 f"the batch interface of {self._settings.shown_url} does not serve: {met} ({state})",
                 "Check base_url, key and account, then run the same command: it goes on where this ended. Many servers "
@@ -86,3 +102,11 @@ class BatchCalls:
         if met.cause == "malformed" and state.attempt_number >= MALFORMED_TRIES:
             return True
         return (state.seconds_since_start or 0) + state.upcoming_sleep > self._settings.patience
+
+
+def state_of(batch: Batch, prompts: int, url: str) -> str:
+    """A line about a batch at the server of this URL, for the person who waits."""
+    counts = batch.request_counts
+    done = f", {counts.completed:,} answered, {counts.failed:,} failed" if counts else ""
+    line = f"batch {batch.id} at {url}: {prompts:,} prompt{'s' * (prompts != 1)}, {batch.status}{done}"
+    return line if batch.status in ENDED else f"{line} (Ctrl-C leaves it there; the same command collects it)"

@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -25,6 +26,8 @@ from mmsb.types import Failure, Outcome, Prompt, Response
 
 URL = "/v1/chat/completions"  # whatever the base URL is
 LINES, BYTES = 50_000, 200_000_000  # of a file at OpenAI; others allow as much or more
+CUSTOM_ID, HEAD = re.compile(rb'"custom_id":\s*"([0-9a-f]+)"'), 1000  # where it stands: before the answer
+TWICE = Failure("malformed", "two different answers to one prompt")
 
 
 @dataclass
@@ -89,20 +92,66 @@ class _Answered(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
-def read_answers(path: Path, read: Callable[[bytes], Response], key: str | None) -> Iterator[tuple[str, Outcome]]:
+@dataclass
+class Came:
+    """A file of what came back.
+
+    Attributes:
+        outcomes: by key.
+        lines: how many there were, of whatever keys.
+        odd: the first line that is none, as where the file broke off.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    lines: int = 0
+    odd: str | None = None
+
+    def take(self, key: str, outcome: Outcome) -> None:
+        """Take in a line's outcome. Of one key's lines an answer counts more than a failure."""
+        known = self.outcomes.get(key)
+        if isinstance(known, Response) and isinstance(outcome, Response) and known.text != outcome.text:
+            # Whose answer the other one is, nobody can tell: neither is believed.
+            outcome = TWICE
+        elif isinstance(known, Response) or known == TWICE:
+            outcome = known
+        self.outcomes[key] = outcome
+
+
+def read_answers(path: Path, read: Callable[[bytes], Response], key: str | None, longest: int) -> Came:
     """What came back, line by line; the API key is blotted out where a server repeats it.
 
-    Raises:
-        Malformed: a line that is none, as where the file broke off.
+    Args:
+        path: the file.
+        read: reads a reply's body.
+        key: the API key.
+        longest: bytes of the longest line that is read, as of a reply that came at once.
     """
+    came = Came()
     with path.open("rb") as file:
-        for line in file:
-            if line.strip():
-                try:
-                    answered = msgspec.json.decode(without_keys(line, key), type=_Answered)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise Malformed(f"not a line of a batch: {shown_bytes(line)}") from error
-                yield answered.custom_id, _outcome(answered, read, key)
+        for line, whole in _lines(file, longest):
+            came.lines += 1
+            if not whole:
+                for found in CUSTOM_ID.findall(line[:HEAD]):
+                    came.take(found.decode(), Failure("malformed", f"a line of more than {longest:,} bytes"))
+                continue
+            try:
+                answered = msgspec.json.decode(without_keys(line, key), type=_Answered)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                came.odd = came.odd or f"not a line of a batch: {shown_bytes(line)}"
+            else:
+                came.take(answered.custom_id, _outcome(answered, read, key))
+    return came
+
+
+def _lines(file: BinaryIO, longest: int) -> Iterator[tuple[bytes, bool]]:
+    """Lines with something in them, and whether each is whole; of an endless one only the beginning is kept."""
+    while line := file.readline(longest):
+        whole = len(line) < longest or line.endswith(b"\n")
+        more = b"" if whole else line
+        while more and not more.endswith(b"\n"):
+            more = file.readline(longest)
+        if line.strip():
+            yield line, whole
 
 
 def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | None) -> Outcome:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ import openai
 
 from mmsb.console import say
 from mmsb.errors import ModelError
-from mmsb.model.batch_calls import BatchCalls
+from mmsb.model.attempts import MALFORMED_TRIES
+from mmsb.model.batch_calls import ENDED, BatchCalls, state_of
 from mmsb.model.batch_lines import URL, read_answers, write_requests
 from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
@@ -43,7 +45,6 @@ FIRST_POLL, LAST_POLL = 2.0, 60.0  # seconds between two looks at a batch: more 
 TOLD = 600.0  # seconds after which an unchanged batch is told of again
 # Not 409 or 429, nor 5xx: after these a batch may exist, and is looked for before anything is submitted again.
 REFUSED = (400, 404, 405, 413, 422, 501)  # no batch was made
-ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 class Batches:
@@ -211,9 +212,11 @@ class Batches:
         seconds, last, told = FIRST_POLL, "", 0.0
         while True:
             batch = await self._calls.patiently(
-                lambda: self._calls.client.batches.retrieve(record.batch or ""), f"batch {record.batch} is there"
+                lambda: self._calls.client.batches.retrieve(record.batch or ""),
+                f"batch {record.batch} was there",
+                self._ledger.place(record),
             )
-            line = self._line(record, batch)
+            line = state_of(batch, len(record.keys), self._settings.shown_url)
             if line != last or time.monotonic() - told > TOLD:
                 say(line)
                 last, told = line, time.monotonic()
@@ -221,12 +224,6 @@ class Batches:
                 return batch
             await asyncio.sleep(seconds)
             seconds = min(1.5 * seconds, LAST_POLL)
-
-    def _line(self, record: Record, batch: Batch) -> str:
-        counts = batch.request_counts
-        done = f", {counts.completed:,} answered, {counts.failed:,} failed" if counts else ""
-        line = f"batch {batch.id} at {self._settings.shown_url}: {len(record.keys):,} prompts, {batch.status}{done}"
-        return line if batch.status in ENDED else f"{line} (Ctrl-C leaves it there; the same command collects it)"
 
     async def _answers(self, record: Record, batch: Batch) -> dict[str, Outcome]:
         """What the batch brought, by key.
@@ -244,16 +241,22 @@ class Batches:
             )
         path = self._ledger.folder / f"{record.name}.answers"
         outcomes: dict[str, Outcome] = {}
+        fetched: Counter[str] = Counter()
 
         async def fetch(file: str, atleast: int) -> None:
             async with self._calls.client.files.with_streaming_response.content(file) as content:
                 await content.stream_to_file(path)
+            fetched[file] += 1
             # Read from the file only when it is whole: a stream that broke off is fetched again.
-            found = dict(read_answers(path, lambda body: self._settings.read(body, Prompt("")), self._endpoint.key))
+            came = read_answers(path, self._read, self._endpoint.key, self._live.longest)
             # A file may end early and still be lines of JSON; the server's own count tells.
-            if len(found) < atleast:
-                raise Malformed(f"{len(found):,} of {atleast:,} lines")
-            outcomes.update(found)
+            few = f"{came.lines:,} of {atleast:,} lines" if came.lines < atleast else None
+            if odd := came.odd or few:
+                # What a server gives whole and odd each time is all that there will ever be.
+                if fetched[file] < MALFORMED_TRIES:
+                    raise Malformed(odd)
+                say(f"batch {batch.id}: {odd}. What is missing is listed as failed; the next run asks it again")
+            outcomes.update(came.outcomes)
 
         completed = batch.request_counts.completed if batch.request_counts else 0
         # Errors first: a prompt that is in both files has an answer, and that one counts.
@@ -261,10 +264,14 @@ class Batches:
             if name:
                 await self._calls.patiently(
                     lambda name=name, atleast=atleast: fetch(name, atleast),  # type: ignore[misc]
-                    f"the answers of batch {batch.id} are at the server",
+                    f"the answers of batch {batch.id} were there",
+                    self._ledger.place(record),
                 )
         path.unlink(missing_ok=True)
         return outcomes
+
+    def _read(self, body: bytes) -> Response:
+        return self._settings.read(body, Prompt(""))
 
     def _keep(self, record: Record, status: str, outcomes: dict[str, Outcome]) -> None:
         """Store the answers, forget the batch, and let the flows go on: in this order, and nothing in between."""
