@@ -28,9 +28,10 @@ def main_job(url: str, data: Path, folder: Path, *more: str) -> Cost:
     return run(["-m", "mmsb", *model, *dataset, "judge=refusal", "tracker=none", *more], folder)
 
 
-def bare_client(url: str, data: Path, folder: Path, times: int = 1, judged: bool = False) -> Cost:
-    """Ask about each picture, so many times; `judged` sends each answer once more."""
-    return run(["-m", "benchmarks.bare", url, str(data), str(CONCURRENCY), str(times), str(int(judged))], folder)
+def bare_client(url: str, data: Path, folder: Path, times: int = 1, judged: bool = False, cut: bool = False) -> Cost:
+    """Ask about each picture, so many times; `judged` sends each answer once more, `cut` a piece in place of each."""
+    numbers = map(str, (CONCURRENCY, times, int(judged), int(cut)))
+    return run(["-m", "benchmarks.bare", url, str(data), *numbers], folder)
 
 
 def both(url: str, data: Path, folder: Path, samples: int, times: int, judged: bool, *more: str) -> tuple[Cost, Cost]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import endpoint, local, memory
 from benchmarks.data import write_dataset
-from benchmarks.endpoint import CONCURRENCY, MANY, SAMPLES, both, main_job
+from benchmarks.endpoint import CONCURRENCY, MANY, SAMPLES, bare_client, both, main_job
 from benchmarks.measure import Cost, Figure, run, show
 from benchmarks.server import serving
 
@@ -36,6 +36,7 @@ DEFENSES = {  # of so many calls a sample, each with its picture
     "caption_then_answer": 2,
     "random_crops": 3,
 }
+CUTTING = "random_crops"
 PEER = """
 import sys
 from pathlib import Path
@@ -105,6 +106,10 @@ def calls(samples: int) -> Iterator[Figure]:
             behind = (f"defense={defense}", f"output_dir={defense}")
             costs = both(url, data, folder, samples, times, False, *behind)
             yield from beside(f"{defense}, {times} calls a sample", *costs)
+            if defense == CUTTING:
+                # The defense's work on a picture is no request's: a script that did the same would have it too.
+                script = bare_client(url, data, folder, times, cut=True)
+                yield from beside(f"{defense}, the bare client cutting the pictures too", script, costs[1])
 
 
 def beside(what: str, bare: Cost, job: Cost) -> Iterator[Figure]:

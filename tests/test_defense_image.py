@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
 
+from mmsb.defense import image
 from mmsb.defense.image import CHANGES, How, Transformed, majority
 from mmsb.picture import BytesPicture, Picture
 from mmsb.types import Failure, Response
@@ -25,6 +27,27 @@ def test_a_changed_picture_is_the_same_every_time_and_known_by_all_that_made_it(
     if how in ("crop", "rotate"):
         one, other = picture.load(), Transformed(PICTURE, how, 0.5, 1).load()
         assert one.size != other.size or ImageChops.difference(one, other).getbbox()
+
+
+def test_copies_of_one_picture_decode_it_once_in_all_threads_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, load = list[str](), BytesPicture.load
+
+    def noted(picture: BytesPicture) -> Image.Image:
+        loads.append(picture.name)
+        return load(picture)
+
+    monkeypatch.setattr(BytesPicture, "load", noted)
+    monkeypatch.setattr(image, "DECODED", image.Decoded())
+    data, kind = PICTURE.encoded()
+    pictures = [BytesPicture(data + bytes([number]), f"{number}.{kind[-4:]}") for number in range(6)]
+    copies = [Transformed(picture, "crop", 0.8, draw) for picture in pictures for draw in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        cut = list(pool.map(Transformed.encoded, copies))
+    assert len(loads) == len(pictures)
+    monkeypatch.setattr(image, "LARGE", 10)
+    monkeypatch.setattr(image, "DECODED", image.Decoded())
+    assert [copy.encoded() for copy in copies] == cut  # each from a picture of its own
+    assert len(loads) == len(pictures) + len(copies)
 
 
 def test_the_majority_of_changed_copies_decides() -> None:
@@ -48,7 +71,7 @@ def test_a_broken_picture_behind_an_image_defense_is_a_failure(tmp_path: Path) -
 def test_crops_and_turns_keep_what_they_promise() -> None:
     import random
 
-    image, chance = Image.new("RGB", (200, 100), "red"), random.Random(0)
-    assert CHANGES["crop"](image, 0.8, chance).size == (160, 80)
-    assert CHANGES["resize"](image, 0.1, chance).size == (200, 100)
-    assert all(side >= old for side, old in zip(CHANGES["rotate"](image, 15, chance).size, (200, 100), strict=True))
+    red, chance = Image.new("RGB", (200, 100), "red"), random.Random(0)
+    assert CHANGES["crop"](red, 0.8, chance).size == (160, 80)
+    assert CHANGES["resize"](red, 0.1, chance).size == (200, 100)
+    assert all(side >= old for side, old in zip(CHANGES["rotate"](red, 15, chance).size, (200, 100), strict=True))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import Literal
 
 from PIL import Image, ImageFilter
@@ -37,6 +40,7 @@ STRENGTHS: dict[How, tuple[float, float]] = {  # see `ImageDefense.how`
 }
 # High, so that it is the change that is measured and not this saving.
 QUALITY = 95  # of the JPEG in which a changed picture is handed on
+KEPT, LARGE = 4, 2_000_000  # decoded pictures that are kept; pixels of one that is not
 
 
 def jpeg(image: Image.Image, quality: float, chance: random.Random) -> Image.Image:
@@ -79,6 +83,47 @@ CHANGES: dict[How, Callable[[Image.Image, float, random.Random], Image.Image]] =
 }
 
 
+class Decoded:
+    """The pictures that were decoded last, for any thread: several copies are cut from each, one after the other."""
+
+    def __init__(self) -> None:
+        """There is none."""
+        self._images: OrderedDict[str, Future[Image.Image]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, picture: Picture) -> Image.Image:
+        """A picture, decoded; not to be changed.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        with self._lock:
+            begun = self._images.get(picture.identity)
+            if begun is None:
+                mine = self._images[picture.identity] = Future()
+                while len(self._images) > KEPT:
+                    self._images.popitem(last=False)
+        if begun:
+            return begun.result()
+        try:
+            image = picture.load()
+        except BaseException as error:
+            self._forget(picture)  # whoever comes next looks for himself
+            mine.set_exception(error)
+            raise
+        if image.width * image.height > LARGE:
+            self._forget(picture)
+        mine.set_result(image)
+        return image
+
+    def _forget(self, picture: Picture) -> None:
+        with self._lock:
+            self._images.pop(picture.identity, None)
+
+
+DECODED = Decoded()
+
+
 @dataclass(frozen=True)
 class Transformed:
     """A picture after a change. `draw` tells apart several random changes of one picture."""
@@ -97,7 +142,7 @@ class Transformed:
     def encoded(self) -> tuple[bytes, str]:
         """The changed picture as JPEG."""
         chance = random.Random(self.identity)  # the same change on every machine, a different one for each draw
-        changed = CHANGES[self.how](self.picture.load(), self.strength, chance)
+        changed = CHANGES[self.how](DECODED.of(self.picture), self.strength, chance)
         return _encode(changed, QUALITY), "image/jpeg"
 
     def load(self) -> Image.Image:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmsb.model.endpoints import Endpoints
 
 FEW = 128  # answers that are read at once: starting a process takes longer
-CHUNK = 16  # answers that a process takes at a time, where they come fast
+CHUNK = 32  # answers that a process takes at a time, where they come fast
 MOST = 4  # processes
 
 
@@ -85,7 +85,7 @@ class _Desk:
         if self.pool is None:
             from mmsb.processes import cores, processes
 
-            self.pool = self.stack.enter_context(processes(min(cores(), MOST)))
+            self.pool = self.stack.enter_context(processes(min(cores(), MOST), __name__))
         loop = asyncio.get_running_loop()
         try:
             readings = await loop.run_in_executor(self.pool, told, [prompt for prompt, _ in chunk])
