@@ -184,8 +184,9 @@ class Local:
         for prompt in sorted(prompts, key=_order):
             # Padding would shift the second text's positions, which the cache beside `generate` does not follow.
             alone = prompt.key if prompt.how and prompt.how.without is not None else ""
-            groups.setdefault((prompt.image is None, f"{prompt.how}{alone}"), []).append(prompt)
-        # Sorted, since the order in which kinds of prompts first came would depend on what was left out.
+            groups.setdefault((prompt.image is not None, f"{prompt.how}{alone}"), []).append(prompt)
+        # Sorted, since the order in which kinds of prompts first came would depend on what was left out. Texts first:
+        # while they are answered, the first pictures are decoded.
         for _, group in sorted(groups.items()):
             for start in range(0, len(group), self.batch_size):
                 yield tuple(group[start : start + self.batch_size])
