@@ -10,10 +10,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -28,6 +29,7 @@ from mmsb.types import Outcome, Response
 PLAN, PLAN_FILE = "MMSB_PLAN", "plan.json"  # in the environment, for the processes of a sweep
 FILE = "bill.json"
 EVERY = 2.0  # seconds between two times that a bill is written down
+Sum = Annotated[float, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Expected:
         seconds: None where nobody knows.
     """
 
-    calls: float
-    input: float
-    output: float
-    dollars: float | None
-    seconds: float | None
+    calls: Sum
+    input: Sum
+    output: Sum
+    dollars: Sum | None
+    seconds: Sum | None
 
     def announce(self) -> None:
         """Have the end of this command, and all its processes, know it."""
@@ -53,10 +55,12 @@ class Expected:
         os.environ[PLAN] = json.dumps(asdict(self))
 
 
+_planned: Callable[[bytes], Expected] = msgspec.json.Decoder(Expected).decode
+
+
 def expected() -> Expected | None:
     """What was announced; None where nothing was planned."""
-    found = os.environ.get(PLAN)
-    return Expected(**json.loads(found)) if found else None
+    return _plan(os.fsencode(os.environ.get(PLAN, "")))
 
 
 def keep_plan(folder: Path) -> None:
@@ -67,11 +71,18 @@ def keep_plan(folder: Path) -> None:
 
 
 def kept_plan(folder: Path) -> Expected | None:
-    """What was left there; None where nothing was."""
+    """What was left there; None where no plan was: by the Python API, or by an older version."""
     try:
-        return Expected(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
-    # A run of the Python API, or one that began before the folder was cleaned, has no plan: that is no error.
-    except FileNotFoundError:
+        return _plan((folder / PLAN_FILE).read_bytes())
+    except OSError:
+        return None
+
+
+def _plan(content: bytes) -> Expected | None:
+    # Passed over, and no error as with a bill: what was spent is told all the same, and stands beside no plan.
+    try:
+        return _planned(content)
+    except BROKEN:
         return None
 
 

@@ -7,7 +7,6 @@ a sweep in several processes keep one budget together, and a command that was ki
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shlex
 import sys
@@ -17,12 +16,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 from pydantic import PositiveFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.errors import ConfigError, MmsbError, ModelError
+from mmsb.errors import ConfigError, DataError, MmsbError, ModelError
 from mmsb.prices import Prices, money
+from mmsb.schemas import BROKEN, Count
 from mmsb.types import Outcome, Response
 
 FOLDER = "budget"
@@ -53,6 +55,13 @@ class Budget:
     def limited(self) -> bool:
         """Whether there is any limit."""
         return any(limit is not None for limit in (self.money, self.calls, self.time))
+
+
+class _Spent(msgspec.Struct):
+    """What was spent, as the file has it."""
+
+    calls: Count = 0
+    dollars: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 @dataclass
@@ -92,14 +101,14 @@ class Purse:
         # more.
         limits = self.budget
         with self._locked() as spent:
-            if limits.calls is not None and spent["calls"] + calls > limits.calls:
+            if limits.calls is not None and spent.calls + calls > limits.calls:
                 raise self._reached("calls", f"{limits.calls}", spent, 2 * limits.calls)
             # What is under way is not known in advance, so money is overshot by that much and no more.
-            if limits.money is not None and spent["dollars"] >= limits.money:
+            if limits.money is not None and spent.dollars >= limits.money:
                 raise self._reached("money", f"{limits.money:g}", spent, 2 * limits.money)
             if limits.time is not None and time.time() - self._began >= limits.time:
                 raise self._reached("time", f"{limits.time:g}", spent, limits.time)
-            spent["calls"] += calls
+            spent.calls += calls
 
     def pay(self, model: str, outcome: Outcome) -> None:
         """Pay for a reply.
@@ -117,24 +126,36 @@ class Purse:
                 "Set budget.calls instead.",
             )
         with self._locked() as spent:
-            spent["dollars"] += sum(cost)
+            spent.dollars += sum(cost)
 
     @contextmanager
-    def _locked(self) -> Iterator[dict[str, float]]:
+    def _locked(self) -> Iterator[_Spent]:
         """What was spent, to be changed; written back unless an error ends it."""
         self._threads.acquire()
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            spent = {"calls": 0, "dollars": 0.0, **json.loads(os.pread(self._file, 200, 0) or b"{}")}
+            spent = self._read()
             yield spent
             # of one length, so that one write replaces it whole
-            os.pwrite(self._file, json.dumps(spent).ljust(100).encode(), 0)
+            os.pwrite(self._file, msgspec.json.encode(spent).ljust(100), 0)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._threads.release()
 
-    def _reached(self, name: str, limit: str, spent: dict[str, float], more: float) -> BudgetReached:
-        told = f"{int(spent['calls']):,} calls" + (f", {money(spent['dollars'])}" if self.budget.money else "")
+    def _read(self) -> _Spent:
+        """What was spent.
+
+        Raises:
+            DataError: the file is none of ours. What it does not tell is not nothing.
+        """
+        try:
+            return msgspec.json.decode(os.pread(self._file, 200, 0) or b"{}", type=_Spent)
+        except BROKEN as error:
+            remedy = "Remove it: then the budget counts from here."
+            raise DataError(f"{self.path} does not say what was spent ({error})", remedy) from error
+
+    def _reached(self, name: str, limit: str, spent: _Spent, more: float) -> BudgetReached:
+        told = f"{spent.calls:,} calls" + (f", {money(spent.dollars)}" if self.budget.money else "")
         return BudgetReached(
             f"budget.{name}={limit} is reached ({told} so far): stopped, not finished",
             f"What was answered is stored. Go on: {command(name, f'{more:g}')}",

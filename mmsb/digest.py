@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -117,15 +118,21 @@ def _is_docstring(statement: object) -> bool:
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file, or leave the old one: never half of it, not even after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = draft_of(path)
     try:
-        with draft.open("w", encoding="utf-8") as file:
+        with draft.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Where a file is written before it gets its name: hidden, beside it, and nobody else's."""
+    # By chance, not by the process's number: threads share one, and hosts with a folder in common have the same ones.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def cache_folder() -> Path:

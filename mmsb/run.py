@@ -27,7 +27,30 @@ from mmsb.schemas import parse_run
 
 FILE = "run.json"
 NOT_MEASURED = ("budget", "dry_run", "output_dir", "prices", "tracker", "trusted_packages", "withhold")
+PACE = (  # how fast, and how patiently, engines are asked
+    "concurrency",
+    "requests_per_second",
+    "tokens_per_minute",
+    "timeout",
+    "patience",
+    "hedge_after",
+    "give_up",
+    "replicas",
+    "threads",
+)
 PACKAGES = ("torch", "transformers", "openai", "mlflow", "hydra-core", "pillow", "diffusers")
+
+
+def measured(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration measures: without where that is written and recorded, and how fast it is asked."""
+    # Who goes on more slowly goes on with the same: its budget is not spent anew, its record is no second one.
+    return {key: _without_pace(value) for key, value in config.items() if key not in NOT_MEASURED}
+
+
+def _without_pace(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_pace(part) for key, part in value.items() if key not in PACE}
+    return [_without_pace(part) for part in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +80,9 @@ class Run:
     @property
     def identity(self) -> str:
         """Digest of what was measured: configuration and data, without the time, the folder and the tracker."""
-        # Where it is written and recorded changes no result: the same measurement elsewhere is found as the same.
-        config = {key: value for key, value in self.config.items() if key not in NOT_MEASURED}
-        return digest([config, self.record["dataset"]["digest"], self.record["judge"], self.record["model"]])
+        return digest(
+            [measured(self.config), self.record["dataset"]["digest"], self.record["judge"], self.record["model"]]
+        )
 
     def save(self, metrics: Mapping[str, float], results: str) -> None:
         """Write `run.json`: everything about the run but its rows.

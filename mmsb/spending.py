@@ -9,7 +9,7 @@ from pathlib import Path
 from mmsb.budget import FOLDER, Budget, Purse
 from mmsb.digest import digest
 from mmsb.prices import Prices
-from mmsb.run import NOT_MEASURED, Run
+from mmsb.run import Run, measured
 from mmsb.tracker.base import Sweep
 
 
@@ -21,8 +21,7 @@ def purse_of(budget: Budget, prices: Prices | None, output_dir: Path, run: Run) 
         return
     # By what is measured: the same command with more money, or another tracker, is the same command.
     sweep = Sweep.at(run.sweep) if run.sweep else None
-    measured = {key: value for key, value in run.config.items() if key not in NOT_MEASURED}
-    identity = sweep.identity if sweep else digest(measured)
+    identity = sweep.identity if sweep else digest(measured(run.config))
     purse = Purse(budget, output_dir / FOLDER / f"{identity}.json", prices)
     try:
         yield purse

@@ -76,14 +76,15 @@ def _axes(config: DictConfig) -> dict[str, int]:
 
 def _identity(config: DictConfig) -> str:
     """Digest of what a sweep asks for: every setting, and every value of those that are swept."""
-    from mmsb.run import NOT_MEASURED
+    from mmsb.run import NOT_MEASURED, PACE, measured
 
     values = OmegaConf.to_container(config)
     assert isinstance(values, dict)
-    measured = {str(key): value for key, value in values.items() if key not in (*NOT_MEASURED, "hydra")}
+    asked = measured({str(key): value for key, value in values.items() if key != "hydra"})
     params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create())
-    typed = [item for item in config.hydra.overrides.task if not item.lstrip("+~").startswith(NOT_MEASURED)]
-    return digest([measured, params, sorted(typed)])
+    keys = {item: item.lstrip("+~").partition("=")[0].split(".") for item in config.hydra.overrides.task}
+    typed = [item for item, key in keys.items() if not (key[0].startswith(NOT_MEASURED) or key[-1] in PACE)]
+    return digest([asked, params, sorted(typed)])
 
 
 @private()

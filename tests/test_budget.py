@@ -52,6 +52,33 @@ def test_money_is_not_overshot_by_more_than_what_is_under_way(mmsb: Run, tmp_pat
     assert len(shelf.read_text().splitlines()) == asked  # and was kept
 
 
+@pytest.mark.parametrize("sweep", [(), ("-m", "image_mode=text_only,typo")])
+def test_who_goes_on_more_slowly_goes_on_with_the_same_budget(sweep: tuple[str, ...], mmsb: Run) -> None:
+    judge = ("judge=rubric", "judge.model.name=judge")
+    slower = ("model.concurrency=2", "judge.model.timeout=9", "model.requests_per_second=500")
+    with ChatServer(delay=0.01) as server:
+        run = command(server, "budget.calls=10", *judge, f"judge.model.base_url={server.url}", *sweep)
+        codes = [mmsb(*run).returncode, mmsb(*run, *slower).returncode]
+        # A sweep first asks each model for a word; the judge may still be one that was never heard.
+        asked = sum("word OK" not in str(body) for body in server.requests)
+        other = mmsb(*run, "model.max_tokens=7").returncode  # other answers: another command
+        more = sum("word OK" not in str(body) for body in server.requests)
+    assert (codes, asked) == ([3, 3], 10)
+    assert (other, more) == (3, 20)
+
+
+def test_a_record_of_what_was_spent_that_is_none_is_named_and_nothing_is_asked(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        stopped = mmsb(*command(server, "budget.calls=3"))
+        (spent,) = tmp_path.glob("outputs/budget/*.json")
+        for content in ('{"calls": "3"}', '{"calls": 3, "dollars": -1.0}', "[]", '{"calls": 3'):
+            spent.write_text(content)
+            broken = mmsb(*command(server, "budget.calls=30"))
+            assert (broken.returncode, len(server.requests)) == (1, 3)
+            assert f"{spent.name} does not say what was spent" in broken.stderr
+    assert stopped.returncode == 3
+
+
 def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path: Path) -> None:
     with ChatServer() as server:
         sweep = command(server, "-m", "image_mode=text_only,typo,sd")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.bill import Bill, Expected, bill_of, paid, told
+from mmsb.bill import Bill, Expected, bill_of, expected, keep_plan, kept_plan, paid, told
 from mmsb.budget import Budget
 from mmsb.errors import ConfigError, DataError
 from mmsb.faults.serving import Faults
@@ -282,3 +282,23 @@ def test_a_bill_of_before_is_read_and_what_is_none_is_named(tmp_path: Path) -> N
         bill.write_text(content)
         with pytest.raises(DataError, match=r"bill\.json is no bill"):
             paid([tmp_path])
+
+
+def test_a_plan_that_is_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = Expected(3, 10.5, 10, None, 2)
+    monkeypatch.setenv("MMSB_PLAN", "{}")
+    planned.announce()
+    keep_plan(tmp_path)
+    assert kept_plan(tmp_path) == expected() == planned
+    plan = tmp_path / "plan.json"
+    newer = json.loads(plan.read_text()) | {"minutes": 3}
+    plan.write_text(json.dumps(newer))
+    assert kept_plan(tmp_path) == planned
+    for content in (json.dumps(newer | {"calls": "3"}), '{"calls": 3}', "[]", '{"calls": -1, "in', "", "\udcff"):
+        plan.write_bytes(content.encode("utf-8", "surrogateescape"))
+        monkeypatch.setenv("MMSB_PLAN", content)
+        assert kept_plan(tmp_path) is None
+        assert expected() is None
+    plan.unlink()
+    plan.mkdir()
+    assert kept_plan(tmp_path) is None

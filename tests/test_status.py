@@ -75,6 +75,21 @@ def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_
     assert out.count("1 stopped before the end; the same command again goes on") == 2
 
 
+def test_a_broken_file_of_one_run_is_told_and_the_others_are_told_too(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (outputs / "runs/2026/bill.json").write_text("[]")
+    (outputs / "sweeps/2026/plan.json").write_text('{"calls": "many"}')
+    (outputs / "sweeps/2026/bill.json").write_text('{"began": "1", "lines": {"m": {"calls": 3}}}')
+    Status(output_dir=outputs).print()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "runs/2026/bill.json is no bill" in out
+    assert "bill: 3 calls, 0 tokens in" in out  # beside no plan: that one is none
+    (outputs / "sweeps/2026/sweep.json").write_text('{"name": "mine", "identity": "0", "runs": "4"}')
+    Status(output_dir=outputs).print()
+    assert "sweep.json is not a sweep's record" in " ".join(capsys.readouterr().out.split())
+
+
 def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (outputs / "store").mkdir()
     with Results(outputs / "sweeps/2026/1"):

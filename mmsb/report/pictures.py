@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmsb.config import TARGET_PACKAGES
 from mmsb.dataset.base import OwnScenarios
+from mmsb.digest import draft_of
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.picture import Picture, thumbnail
@@ -128,6 +129,6 @@ def _write(image: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=QUALITY)
     # Two commands may write the same picture at the same time.
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft = draft_of(path)
     draft.write_bytes(buffer.getvalue())
     draft.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmsb.digest import draft_of
 from mmsb.errors import MmsbError
 from mmsb.judge.finished import FinishedRun
 from mmsb.labels.answers import Answers, Row
@@ -40,7 +41,7 @@ def picture_of(run: Answers, row: Row, folder: Path) -> tuple[Path | None, str]:
     path = folder / f"{picture.identity}.{ENDINGS[kind]}"
     folder.mkdir(parents=True, exist_ok=True)
     # a viewer may open it the same moment: never half a picture under the final name
-    draft = path.with_suffix(".tmp")
+    draft = draft_of(path)
     draft.write_bytes(data)
     draft.replace(path)
     return path, "" if same else CHANGED

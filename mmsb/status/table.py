@@ -13,6 +13,7 @@ from mmsb.bill import kept_plan, paid, told
 from mmsb.cli import ERROR_FILE, STOPPED_FILE
 from mmsb.config import settings
 from mmsb.console import tell
+from mmsb.errors import DataError
 from mmsb.prices import duration, money
 from mmsb.report.progress import Going, run_folders
 from mmsb.results import claimed
@@ -49,7 +50,10 @@ class Status:
             table.add_section()
             for folder in folders:
                 table.add_row(*map(escape, self._row(folder)))
-            notes += list(self._left(name, folders))
+            try:
+                notes += list(self._left(name, folders))
+            except DataError as error:  # one broken file must not keep all other runs from being told
+                notes.append(f"{self.output_dir / name}: {error.problem}. {error.remedy}")
         print_table(table)
         for note in notes:
             tell(note)

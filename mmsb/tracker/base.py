@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
 from mmsb.run import Run, SavedRun
+from mmsb.schemas import BROKEN, Count
 from mmsb.types import Result, Sample
 from mmsb.withholding import Withhold
 
@@ -55,10 +58,18 @@ class Sweep:
         if not path.is_file():
             return None
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(folder, str(values["name"]), str(values["identity"]), values.get("runs"))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            said = msgspec.json.decode(path.read_bytes(), type=_Said)
+            return cls(folder, said.name, said.identity, said.runs)
+        except BROKEN as error:
             raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """A sweep as its file has it."""
+
+    name: str
+    identity: str
+    runs: Count | None = None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsb.digest import digest
-from mmsb.run import NOT_MEASURED, SavedRun
+from mmsb.run import SavedRun, measured
 from mmsb.tracker.alive import alive
 
 if TYPE_CHECKING:
@@ -119,5 +119,4 @@ def run_identity(run: SavedRun) -> str:
 
 def asked_for(choices: Mapping[str, str], config: Mapping[str, Any]) -> str:
     """Digest of what was asked for; known when a run begins, when its identity is not."""
-    measured = {key: value for key, value in config.items() if key not in NOT_MEASURED}
-    return digest([dict(choices), measured])
+    return digest([dict(choices), measured(config)])
