@@ -73,6 +73,10 @@ class Prices:
             return self.date
         return datetime.datetime.fromtimestamp(self.file.stat().st_mtime, datetime.UTC).date()
 
+    def months(self, today: datetime.date) -> int:
+        """How many months ago the prices were read."""
+        return (today - self.read).days // 30 if self.read else 0
+
     def price(self, model: str) -> TokenPrice | None:
         """A model's price; None where it is not in the table, nor in the file."""
         # What a person typed goes before what a file says.

@@ -97,11 +97,34 @@ class TextChoice(msgspec.Struct, frozen=True):
     logprobs: TextTokens | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """What the call cost."""
+Tokens = Count | Annotated[float, msgspec.Meta(ge=0, le=2**53)]
 
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
+
+class Usage(msgspec.Struct, frozen=True):
+    """What the call cost, in tokens. 7.0 is 7, as some gateways write it; "7" and 7.5 are no counts."""
+
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts of tokens.
+
+        Raises:
+            ValueError: of these; msgspec makes it a wrong value of the reply.
+        """
+        for count in (self.prompt_tokens, self.completion_tokens):
+            if isinstance(count, float) and not count.is_integer():
+                raise ValueError(f"Expected a whole number of tokens, got {count}")
+
+    @property
+    def given(self) -> int | None:
+        """Tokens in; None where the reply does not say."""
+        return None if self.prompt_tokens is None else int(self.prompt_tokens)
+
+    @property
+    def came(self) -> int | None:
+        """Tokens out, likewise."""
+        return None if self.completion_tokens is None else int(self.completion_tokens)
 
 
 class Chat(msgspec.Struct, frozen=True):

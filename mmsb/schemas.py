@@ -2,7 +2,7 @@
 
 Replies of endpoints have theirs in `mmsb.replies`. A value of the wrong type is an error where it is read, and never
 goes further: a malformed reply is asked again, a file names itself. A count is a whole number: "12", true and 12.0 are
-none. No data names code.
+none (but see `mmsb.replies.Usage`). No data names code.
 """
 
 from __future__ import annotations

@@ -334,7 +334,7 @@ def test_a_dry_run_says_the_price_in_money_and_time(here: Path, capsys: pytest.C
     dollars = (tokens * 1000 + 70_000 * 10) / 1e6
     assert f"${dollars:,.2f}" in said
     assert "5 min" in said  # 1,000 calls of 3 s, ten at a time
-    assert "prices of 2025-06-01" in said
+    assert "prices of 2026-11-27" in said
 
 
 def test_the_card_of_a_set_without_gaps_declares_none(here: Path) -> None:

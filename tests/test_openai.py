@@ -144,6 +144,33 @@ def test_a_reply_longer_than_any_answer_is_not_read_to_its_end() -> None:
     assert isinstance(outcomes["good"], Response)
 
 
+def test_a_body_in_latin_1_is_read_as_what_its_header_says() -> None:
+    said = "D\u00e9sol\u00e9, je ne peux pas."
+    plain = orjson.dumps(completion(said)).decode()
+
+    def sent(charset: str, encoding: str) -> Act:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset={charset}\r\nConnection: close\r\n\r\n"
+        return Act(raw=head.encode() + plain.encode(encoding), end="close")
+
+    acts = {"latin": sent("ISO-8859-1", "latin-1"), "lies": sent("iso-8859-1", "utf-8"), "none": sent("x", "latin-1")}
+    with ChatServer(act=lambda text, _: acts[text]) as server:
+        outcomes = asked(server, list(acts))
+    texts = {name: outcome.text for name, outcome in outcomes.items() if isinstance(outcome, Response)}
+    assert texts == {"latin": said, "lies": said, "none": said.replace("\u00e9", "\ufffd")}
+
+
+def test_a_server_that_answers_as_another_model_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(text: str, _: int) -> Act:
+        return Act(body=completion(text) | {"model": "x-2" if text in ("b", "d") else "x-1"})
+
+    with ChatServer(act=act) as server:
+        asked(server, ["a", "b", "c", "d"], concurrency=1)
+        told = capsys.readouterr().err
+        assert told.count(f"{server.url} answers as x-2 now, and did as x-1") == told.count("answers as") == 1
+        asked(server, ["a", "c"], concurrency=1)  # one name, be it not the one that was asked for
+    assert "answers as" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import os
@@ -225,7 +226,19 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
         wrong = mmsb(*asks(server, "prices=litellm", "prices.file=nowhere.json"))
     assert f"${16 * (7e-3 + 3 * 2e-3):.2f} (planned" in done.stderr
     assert "by prices of 1970-01-01" in done.stderr
+    assert "months old, and may have changed: '+prices.llm={NAME: {input: 1, output: 2}}' or prices=" in done.stderr
     assert "prices.file=nowhere.json: No such file or directory" in wrong.stderr
+
+
+def test_prices_are_as_old_as_they_were_read() -> None:
+    prices = Prices(source="a friend", llm={}, pictures={}, date=datetime.date(2026, 1, 31))
+    days = (
+        datetime.date(2026, 1, 31),
+        datetime.date(2026, 7, 20),
+        datetime.date(2026, 8, 1),
+        datetime.date(2028, 1, 31),
+    )
+    assert [prices.months(day) for day in days] == [0, 5, 6, 24]
 
 
 def test_prices_without_a_date_are_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmsb.model.chat import read_reply
 from mmsb.replies import (
     Chat,
     Malformed,
@@ -28,7 +29,7 @@ def check_chat(content: bytes) -> Chat | None:
         choice.message.text.encode()  # no lone surrogate is left
         assert choice.finish_reason is None or isinstance(choice.finish_reason, str)
     if chat.usage:
-        for count in (chat.usage.prompt_tokens, chat.usage.completion_tokens):
+        for count in (chat.usage.given, chat.usage.came):
             assert count is None or (type(count) is int and 0 <= count <= 2**53)
     return chat
 
@@ -51,10 +52,20 @@ def test_a_reply_with_any_value_in_any_place_is_a_reply_or_malformed(path: tuple
     check_chat(dumped(changed(CHAT, path, value)))
 
 
-@pytest.mark.parametrize("value", ["ten", "12", 12.5, 12.0, -1, True, [1], {}, 2**60, 10**400, float("nan"), 1e300])
+@pytest.mark.parametrize(
+    "value", ["ten", "12", 12.5, "12.0", -1.0, -1, True, [1], {}, 2**60, 10**400, float("nan"), 1e300]
+)
 @pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
 def test_a_count_that_is_none_is_malformed(key: str, value: Any) -> None:
     assert check_chat(dumped(changed(CHAT, ("usage", key), value))) is None
+
+
+@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
+def test_a_count_may_be_written_as_a_decimal_number(key: str) -> None:
+    for written, read in ((12.0, 12), (0.0, 0), (1e3, 1000)):
+        found = read_reply(dumped(changed(CHAT, ("usage", key), written)))
+        count = found.input_tokens if key == "prompt_tokens" else found.output_tokens
+        assert (count, type(count)) == (read, int)  # as the store keeps it
 
 
 @pytest.mark.parametrize("content", [3, True, {"text": "x"}, ["x"], [{"text": "x"}], [{"type": "text", "text": 3}]])

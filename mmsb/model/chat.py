@@ -115,7 +115,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
         likely = ((one.token, [(other.token, other.logprob) for other in one.top_logprobs]) for one in tokens)
         found = chances(likely, how)
     text = without_thoughts(choice.message.text)
-    return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)
+    return Response(text, finish, usage.given, usage.came, chances=found)
 
 
 def first_choice(choices: Sequence[AnyChoice] | None, error: object, body: bytes) -> AnyChoice | None:

@@ -67,4 +67,4 @@ def read_completion(body: bytes, how: How) -> Response:
         )
     finish = finish_of(choice.finish_reason)
     text = without_thoughts(choice.text)
-    return Response(text, finish, usage.prompt_tokens, usage.completion_tokens, chances=found)
+    return Response(text, finish, usage.given, usage.came, chances=found)

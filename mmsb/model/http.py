@@ -21,6 +21,7 @@ from mmsb.replies import Malformed, Refused
 
 ERROR_BYTES = 1_000_000  # of the longest error that is read
 IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
+LATIN = ("iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252")
 ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}  # as OpenAI's own client
 
 
@@ -80,7 +81,7 @@ class Client:
             timeout=aiohttp.ClientTimeout(sock_connect=connect_seconds),
         ) as reply:
             if 200 <= reply.status < 300:
-                return await _read(reply, longest)
+                return _as_utf8(await _read(reply, longest), reply.charset)
             content = b""
             with suppress(aiohttp.ClientError, Malformed):  # the status says enough
                 content = await _read(reply, ERROR_BYTES)
@@ -136,6 +137,18 @@ async def _read(reply: aiohttp.ClientResponse, longest: int) -> bytes:
         if size > longest:
             raise Malformed(f"a reply of more than {longest // 1_000_000} MB")
     return b"".join(pieces)
+
+
+def _as_utf8(content: bytes, charset: str | None) -> bytes:
+    """JSON is UTF-8. Where a body is not, and its header says that it is Latin-1, that is what it is."""
+    if charset is None or charset.lower() not in LATIN:
+        return content
+    try:
+        content.decode()  # as most bodies are, whatever their header says
+    except UnicodeDecodeError:
+        with suppress(UnicodeDecodeError):  # not this either: mended as far as it can be
+            return content.decode(charset).encode()
+    return content
 
 
 def _certificates(url: str) -> ssl.SSLContext | bool:

@@ -7,6 +7,7 @@ nothing, and comes back once it answers. What it failed goes to another server a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from mmsb.console import say
 from mmsb.errors import ConfigError, ModelError
 from mmsb.model.governor import BEAT, PROBE_SECONDS
 from mmsb.replies import parse_model
@@ -21,7 +23,10 @@ from mmsb.replies import parse_model
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
 
+SHOWN = 100  # letters of a model's name
 TWICE = 2  # failures in a row, after which a server is left out where there are others
+
+log = logging.getLogger(__name__)
 
 
 class Servers:
@@ -36,6 +41,7 @@ class Servers:
         self.endpoints = endpoints
         self.answered: Counter[str] = Counter({endpoint.url: 0 for endpoint in endpoints})
         self._models: dict[str, str] = {}
+        self._said: set[str] = set()  # every model that was named
         self._watched: dict[Endpoint, asyncio.Task[None]] = {}
         self._line = asyncio.Lock()
         self._left = asyncio.Event()
@@ -88,9 +94,20 @@ class Servers:
         Raises:
             ModelError: two name different ones.
         """
-        if len(self.endpoints) == 1 or (said := parse_model(content)) is None:
+        if (said := parse_model(content)) is None:
             return
-        self._models[shown(endpoint.url)] = said
+        before = self._models.get(url := shown(endpoint.url))
+        self._models[url] = said
+        if said not in self._said:
+            self._said.add(said)
+            # Told and not refused: a provider may move a name to its next version, or a router to another model, in
+            # the middle of a run. Its rates are then of neither alone.
+            if before is not None:
+                told = f"{url} answers as {said[:SHOWN]} now, and did as {before[:SHOWN]}"
+                say(f"{told}: the answers are of several models. A name with a date in it mostly stays one model.")
+                log.warning("%s", told)
+        if len(self.endpoints) == 1:
+            return
         # Some servers answer whatever name they are asked for: two models would be measured as one.
         if len(set(self._models.values())) > 1:
             told = ", ".join(f"{url} answers as {model}" for url, model in sorted(self._models.items()))

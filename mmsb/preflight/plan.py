@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmsb.prices import Prices, duration, money
 from mmsb.store import Store
 
 MOST = 20_000  # samples that are rehearsed; of more, an even part stands for all
+OLD = 6  # months after which prices are told to be old
 CHANGED = 0.1  # share of the questions that are supposed to change between two runs; `mmsb.plan` has others
 
 
@@ -116,6 +118,11 @@ class Plan:
         for line in asked:
             yield f"  {line.engine.name:{width}}  {self._line(line)}"
         yield f"  money: {self._money()}; time: {self._time()}"
+        if self.dollars and self.prices and (months := self.prices.months(datetime.date.today())) >= OLD:
+            yield (
+                f"  these prices are {months} months old, and may have changed: '+prices.llm={{NAME: {{input: 1, "
+                "output: 2}}' or prices=litellm prices.file=FILE has others"
+            )
         if shown := self.smallest:
             yield f"  smallest change that shows: {100 * shown:.1f} points (where 10 % of two runs' answers differ)"
         for line in asked:
