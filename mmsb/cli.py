@@ -21,7 +21,7 @@ from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, of_users, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
-from mmsb.interrupts import twice_ends_now
+from mmsb.interrupts import terminated_as_interrupted, twice_ends_now
 from mmsb.override_rules import refuse_lists
 from mmsb.processes import end_at_once, end_quickly
 from mmsb.secret import refuse_secrets
@@ -62,7 +62,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with twice_ends_now() as listener, private(), raising() as trace:
+    with twice_ends_now() as listener, terminated_as_interrupted(), private(), raising() as trace:
         try:
             # Before Hydra sees them: it writes every argument into four files.
             refuse_secrets(given)

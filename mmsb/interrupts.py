@@ -1,4 +1,4 @@
-"""Ctrl-C: once, a command ends cleanly; twice, it ends now, whatever it is at.
+"""Ctrl-C: once, a command ends cleanly; twice, it ends now, whatever it is at. SIGTERM is as one Ctrl-C.
 
 The first is Python's own: an exception in the main thread, which lets go of files, servers and records on its way out.
 That way can be long, where a library waits for what never comes. So a thread listens for the second one, through a pipe
@@ -37,6 +37,23 @@ def twice_ends_now() -> Iterator[Listener | None]:
         if not listener.count:  # else it listens on: the end of an interrupted process may hang too
             signal.set_wakeup_fd(before)
             listener.stop()
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM end this process as Ctrl-C does, with its servers and files; of no effect but in the main thread."""
+    # Where somebody acts on it already (a launcher that requeues), it is theirs.
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Listener(threading.Thread):

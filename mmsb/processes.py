@@ -92,6 +92,7 @@ def _start_method() -> str:
 def _begin() -> None:
     """Set up a process of a pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a fork has what its parent made of it; a pool ends its own by it
     threading.Thread(target=_end_with_parent, name="mmsb-parent", daemon=True).start()
 
 

@@ -120,7 +120,7 @@ def test_a_limiter_that_bans_loses_no_sample_and_sells_none_twice(mmsb: Run, tmp
     assert any(line["fault"] == "limit" for line in plan.log)
 
 
-def test_the_command_serves_until_ctrl_c_and_keeps_its_record(tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_ended_and_keeps_its_record(tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
     command = ["-m", "mmsb.faults", "port=0", "faults=[rate_limit_seconds]", f"record={record}"]
     with Fork(command, tmp_path) as process:
@@ -134,7 +134,7 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_record(tmp_path: Path) ->
             found = requests.post(f"{url}/chat/completions", json=request, timeout=20)
             assert found.status_code == status
         assert found.headers["retry-after"] == "1"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # as Ctrl-C
         assert process.wait(60) == 0
     assert "4 requests for 4 prompts; 1 of 1 faults were met" in process.out
     kept = [orjson.loads(line) for line in record.read_bytes().splitlines()]

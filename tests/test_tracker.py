@@ -41,7 +41,7 @@ from mmsb.tracker.mlflow_store import StorePlace
 from mmsb.tracker.pictures import LONGEST, neutral
 from mmsb.tracker.times import before, when
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Step, Verdict
-from mmsb.ui.serving import Serving, free_port, serving
+from mmsb.ui.serving import Serving, free_port, serving, taken
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
 from tests.forks import Fork, python
@@ -607,6 +607,46 @@ def test_processes_that_start_at_once_share_a_fresh_store_beside_one_whose_makin
         assert store.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 2
         assert store.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert not list(tmp_path.glob(".mlflow.db.new*"))
+
+
+# In the place of MLflow's, which takes half a minute to start.
+SERVER = """
+import http.server, sys
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Healthy).serve_forever()
+"""
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mmsb.ui.serving import serving
+from mmsb.tracker.mlflow_store import StorePlace
+
+with serving(StorePlace(Path("outputs"), None), int(sys.argv[1])):
+    print("serves", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_server_of_the_ui_ends_with_the_command_however_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow/__main__.py").write_text(SERVER)  # where `-m` looks first
+    with Fork(["-c", HOLDER, str(port := free_port())], tmp_path) as process:
+        while "serves" not in process.out:
+            assert process.poll() is None, process.err
+            time.sleep(0.02)
+        assert taken(port)
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+        ends = time.monotonic() + 60
+        while taken(port) and time.monotonic() < ends:
+            time.sleep(0.02)
+    assert not taken(port)
 
 
 # It kills itself in the middle of the migrations: a killer beside it might come too late on a busy machine.

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from mmsb.config import settings
 from mmsb.errors import ConfigError, TrackingError
+from mmsb.serve import keeper
 from mmsb.tracker.mlflow import MLflow
 from mmsb.tracker.mlflow_store import FILE, QUIET, StorePlace
 from mmsb.tracker.page import pair_page, runs_page
@@ -103,15 +104,17 @@ def serving(place: StorePlace, port: int) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     if place.artifacts:
         command += ["--artifacts-destination", place.artifacts]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, env={**os.environ, **QUIET}, **quiet)  # type: ignore[call-overload]
+    # Held by the keeper, which ends it and its workers however this process ends, be it by a SIGKILL.
+    held = [sys.executable, str(keeper.__file__), os.devnull, *command]
+    process = subprocess.Popen(held, stdin=subprocess.PIPE, env={**os.environ, **QUIET}, start_new_session=True)
+    assert process.stdin is not None
     try:
         _wait(process, port)
         yield process
     finally:
-        process.terminate()
+        process.stdin.close()
         try:
-            process.wait(10)
+            process.wait(keeper.GRACE + 5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
