@@ -47,9 +47,10 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     # What costs nothing first: no server is asked while a folder is still missing.
     if not dry:
         refuse(cells)
-    # A single run asks its endpoint a moment later itself.
-    if (dry or len(cells) > 1) and not any(one.errors for one in cells):
-        checks.probe()
+    if not any(one.errors for one in cells):
+        # A single run asks its model a moment later itself; but a judge that is not there would show only after that
+        # was paid.
+        checks.probe(alone=not dry and len(cells) == 1)
     planned = made(sound, checks.samples)
     told = [*planned.told(len(cells)), *_memory(sound.values(), planned)]
     if dry:
