@@ -23,7 +23,7 @@ from mmsb.console import say
 from mmsb.digest import write_atomically
 from mmsb.errors import DataError
 from mmsb.prices import Prices, duration, money
-from mmsb.schemas import BROKEN
+from mmsb.schemas import BROKEN, Count
 from mmsb.types import Outcome, Response
 
 PLAN, PLAN_FILE = "MMSB_PLAN", "plan.json"  # in the environment, for the processes of a sweep
@@ -43,9 +43,9 @@ class Expected:
         seconds: None where nobody knows.
     """
 
-    calls: Sum
-    input: Sum
-    output: Sum
+    calls: Count
+    input: Count
+    output: Count
     dollars: Sum | None
     seconds: Sum | None
 

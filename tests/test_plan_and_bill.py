@@ -21,9 +21,11 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.faults.serving import Faults
 from mmsb.model.openai import OpenAI
 from mmsb.preflight.confirm import Unconfirmed, confirm
+from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
 from mmsb.preflight.tokens import Pictures, size_of
 from mmsb.prices import Prices, listed, of_litellm
+from mmsb.store import Store
 from mmsb.types import Failure, Response
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion
@@ -70,6 +72,9 @@ def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: R
         first = mmsb(*asks(server, DEAR, "image_mode=text_only", "dataset.limit=2"))
         done = mmsb(*asks(server, DEAR, "image_mode=text_only", "dry_run=true"))
         wrong = mmsb(*asks(server, "image_mode=text_only", "dry_run=true"))
+        warmer = mmsb(*asks(server, "image_mode=text_only", "model.temperature=0.5", "dry_run=true"))
+    assert "answers of x in the store are not these: body.temperature was 0.0, is 0.5" in warmer.stdout
+    assert "are not these" not in first.stderr + done.stdout
     assert "supposed, as no answer in the store tells: x: 250 tokens an answer, 4 letters a token" in first.stderr
     assert "bill: 4 calls (planned 4), 28 tokens in" in first.stderr
     assert "$0.15 (planned" in first.stderr
@@ -79,6 +84,34 @@ def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: R
     assert "unknown for x, not in the table of prices" in wrong.stdout
     (bill,) = tmp_path.glob("outputs/runs/*/bill.json")
     assert json.loads(bill.read_text())["lines"]["x"]["input_tokens"] == 28
+
+
+def test_answers_that_are_never_judged_are_no_calls_of_a_judge(mmsb: Run) -> None:
+    with ChatServer(reply=lambda _: "well " * 200) as server:
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={server.url}")
+        command = asks(server, *judge, "image_mode=text_only", "dataset.limit=1")
+        assert mmsb(*command).returncode == 0
+        assert [body["model"] for body in server.requests] == ["judge", "x", "x"]  # the first for a word
+        again = mmsb(*command, "dry_run=true")
+    assert "every answer is in the store, nothing will be asked" in again.stdout
+
+
+def test_what_another_run_asks_too_does_not_make_answers_alike(tmp_path: Path) -> None:
+    model = OpenAI(name="x")
+    runs, alike = (Line(model, Store(tmp_path).shelf(model)) for _ in range(2))
+    for answer in range(20):
+        runs.follows(answer, {100 + answer})
+        runs.follows(answer, {100 + answer, 1000 + answer})  # a run with a check in between
+        alike.follows(answer // 2, {100 + answer})
+    assert (runs.unlike, alike.unlike) == (1.0, 0.5)
+
+
+def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_asked(mmsb: Run) -> None:
+    command = ("model=tiny", "image_mode=text_only", *SMALL)
+    assert mmsb(*command, "dataset.limit=1").returncode == 0
+    done = mmsb(*command)
+    assert "plan: 1 run, 16 samples; 16 calls to make" in done.stderr
+    assert "bill: 16 calls (planned 16)" in done.stderr
 
 
 def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mmsb: Run, tmp_path: Path) -> None:
@@ -298,7 +331,7 @@ def test_a_bill_of_before_is_read_and_what_is_none_is_named(tmp_path: Path) -> N
 
 
 def test_a_plan_that_is_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = Expected(3, 10.5, 10, None, 2)
+    planned = Expected(3, 10, 10, None, 2.5)
     monkeypatch.setenv("MMSB_PLAN", "{}")
     planned.announce()
     keep_plan(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,20 @@ def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_
     assert [row[2:4] for row in rows] == [["stopped", "1/13"], ["failed", "3/13"]]
     assert "revoked" in out
     assert out.count("1 stopped before the end; the same command again goes on") == 2
+
+
+def test_what_a_run_spent_is_what_its_bill_says(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def bill(place: str, **line: object) -> None:
+        values = {"began": "1", "lines": {"m": {"calls": 3, **line}}}
+        (outputs / place / "bill.json").write_text(json.dumps(values))
+
+    bill("sweeps/2026/0", dollars=1.25)
+    bill("sweeps/2026/1", uncounted=1)
+    bill("sweeps/2026/2")  # a model without a price
+    Status(output_dir=outputs).print()
+    rows = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    spent = {row[1]: row[6] for row in rows if "2026" in row[1]}
+    assert spent == {"sweeps/2026/0": "$1.25", "sweeps/2026/1": "unknown", "sweeps/2026/2": "", "runs/2026": ""}
 
 
 def test_a_broken_file_of_one_run_is_told_and_the_others_are_told_too(

@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
+from operator import or_
+from typing import NamedTuple
 
 from mmsb.defense.base import Caller
 from mmsb.flow import Flow
-from mmsb.model.base import Engine
+from mmsb.model.base import Batched, Engine
+from mmsb.pipeline import BLOCK
 from mmsb.preflight.lines import Given, Line
 from mmsb.store import Store
 from mmsb.types import Outcome, Prompt, Response
 
 AT_A_TIME = 1024  # flows; none of them ever waits
 A_WORD = 4  # letters of a stand-in for each token that is expected
-Calls = list[tuple[str, bool]]  # of a sample: who is asked, and whether the answer is stored
-Look = Callable[[Engine, Prompt, Calls], tuple[Response, str, bool]]  # what comes after these, whose, whether stored
+Round = tuple[int, str, int]  # a block of samples, a stage of their way, which of its rounds
 READING = Response('["compliance",[],{}]')  # of a stand-in; a reading by rules is no call
+
+
+class Made(NamedTuple):
+    """A call: who is asked, whether the answer is stored, and a part of the prompt's key."""
+
+    name: str
+    known: bool
+    number: int
+
+
+class Calls(list[Made]):
+    """Those of a sample.
+
+    Attributes:
+        block: of samples that it belongs to: what shares a batch lies in one.
+        rounds: of local models that it has waited for, by its stage.
+    """
+
+    def __init__(self, block: int = -1) -> None:
+        """None yet."""
+        self.block = block
+        self.rounds: Counter[str] = Counter()
+
+    def round(self, stage: str) -> Round:
+        """The round of a call that comes now."""
+        self.rounds[stage] += 1
+        return self.block, stage, self.rounds[stage]
+
+
+Look = Callable[[Engine, Prompt, Calls, str], tuple[Response, Made]]  # in this stage, after these calls
 
 
 @dataclass
@@ -31,6 +64,7 @@ class Tally:
         follow: those of the new ones whose prompt is made of an answer that nobody has yet.
         given: tokens in of the new ones, by the rules.
         longest: tokens out of the new ones, were each answer as long as it may be.
+        batched: prompts of a local model, by round: a batch that lacks one answer is asked whole.
     """
 
     stored: int = 0
@@ -39,6 +73,7 @@ class Tally:
     follow: int = 0
     given: Given = field(default_factory=Given)
     longest: int = 0
+    batched: defaultdict[Round, dict[int, Prompt]] = field(default_factory=lambda: defaultdict(dict))
 
 
 @dataclass(kw_only=True)
@@ -62,6 +97,7 @@ class Counting:
     unsure: set[str] = field(default_factory=set)
     _tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     _mine: dict[Flow, Calls] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)  # of samples
 
     def run(self) -> None:
         """Rehearse it, and add what it takes to the lines."""
@@ -70,53 +106,78 @@ class Counting:
     def _add(self, name: str, tally: Tally, expected: float, most: float) -> None:
         """Add calls to the model's line: as expected, and at most."""
         line, again = self.lines[name], float(tally.left - tally.new)  # which a run before this one asks
+        stored, planned = self._whole_batches(line, tally)
+        expected, most = expected + stored + planned, most + stored + planned
         alike = tally.follow * (1 - line.unlike)
         expected, most = self.every * max(0.0, expected - again - alike), self.every * max(0.0, most - again)
-        line.stored += self.every * tally.stored
+        line.stored += self.every * (tally.stored - stored)
         line.calls += expected
         line.most += most
         line.longest += most * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
         line.given.add(tally.given, expected / tally.new if tally.new else 0.0)
         self.calls[name] = expected
 
+    @staticmethod
+    def _whole_batches(line: Line, tally: Tally) -> tuple[int, int]:
+        """How many answers a local model gives again: those that are stored, and those of what was planned before."""
+        stored = planned = 0
+        for _, prompts in sorted(tally.batched.items()):
+            for batch in line.engine.batches(prompts.values()) if isinstance(line.engine, Batched) else ():
+                numbers = [number_of(prompt) for prompt in batch]
+                there = [prompt.key in line.shelf for prompt in batch]
+                before = [number in line.batched for number in numbers]
+                if not all(map(or_, there, before)):
+                    stored += sum(there)
+                    planned += sum(one and not kept for one, kept in zip(before, there, strict=True))
+                    line.batched.update(numbers)
+        tally.batched.clear()
+        return stored, planned
+
     def _caller(self, look: Look) -> Caller:
         async def call(engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
             if not getattr(engine, "is_model", True):
-                return READING
-            mine = self._mine[Flow.current()]
-            response, name, known = look(engine, prompt, mine)
-            mine.append((name, known))
+                return self.store.shelf(engine).find(prompt.key) or READING
+            flow = Flow.current()
+            mine = self._mine[flow]
+            response, made = look(engine, prompt, mine, flow.stage)
+            mine.append(made)
             return response
 
         return call
 
-    def _look(self, engine: Engine, prompt: Prompt, before: Calls) -> tuple[Response, str, bool]:
-        """The stored answer, or a stand-in; counted."""
-        name, known = self._counted_call(engine, prompt, before)
-        line = self.lines[name]
-        return line.shelf.get(prompt.key) if known else stand_in(line, prompt), name, known
+    def _opened(self, flow: Flow) -> None:
+        """Take down the calls of a flow from here on; they are opened in the order of their samples."""
+        self._mine[flow] = Calls(next(self._numbers) // BLOCK)
 
-    def _counted_call(self, engine: Engine, prompt: Prompt, before: Calls) -> tuple[str, bool]:
+    def _look(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
+        """The stored answer, or a stand-in; counted."""
+        made = self._counted_call(engine, prompt, before, stage)
+        line = self.lines[made.name]
+        return line.shelf.get(prompt.key) if made.known else stand_in(line, prompt), made
+
+    def _counted_call(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> Made:
         """Count a call that comes after others of its sample: whose it is, and whether it is answered."""
         name, line = self._line(engine)
-        tally, number = self._tallies[name], int(prompt.key[:15], 16)
+        tally, number = self._tallies[name], number_of(prompt)
+        # Of a part of the samples nobody knows who shares a batch.
+        if line.shelf.batched and self.every == 1:
+            tally.batched[before.round(stage)][number] = prompt
         if prompt.key in line.shelf:
             tally.stored += 1
             if before:
-                line.followed += 1
-                line.distinct.add(number)
+                line.follows(number, {made.number for made in before})
             if line.learned.few and number not in line.seen:
                 line.seen.add(number)
                 line.learned.prompt(prompt, line.shelf.get(prompt.key))
-            return name, True
+            return Made(name, True, number)
         tally.left += 1
         if number not in line.seen:
             line.seen.add(number)
             tally.new += 1
-            tally.follow += any(not known for _, known in before)
+            tally.follow += any(not made.known for made in before)
             tally.given.add(line.guess(prompt))
             tally.longest += line.limit(prompt)
-        return name, False
+        return Made(name, False, number)
 
     def _line(self, engine: Engine) -> tuple[str, Line]:
         shelf = self.store.shelf(engine)
@@ -124,6 +185,11 @@ class Counting:
         if name not in self.lines:
             self.lines[name] = Line(engine, shelf)
         return name, self.lines[name]
+
+
+def number_of(prompt: Prompt) -> int:
+    """A part of its key, which takes less room."""
+    return int(prompt.key[:15], 16)
 
 
 def stand_in(line: Line, prompt: Prompt) -> Response:

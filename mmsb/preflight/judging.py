@@ -46,8 +46,7 @@ class Judging(Counting):
         caller = self._caller(self._look)
 
         async def flow_of(answered: tuple[Sample, Outcome]) -> Calls:
-            flow = Flow.current()
-            self._mine[flow] = []
+            self._opened(flow := Flow.current())
             try:
                 await judged(self.settings.judge, *answered, caller)
             except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply

@@ -19,6 +19,7 @@ from mmsb.types import Prompt, Response
 
 ENOUGH = 200  # stored answers that tell how long a model's answers are
 SOME = 20  # stored calls that tell how often a judge is shown the same answer again
+MANY = 2_000  # of them, after which no more are looked at
 MEASURED = 200  # pictures whose size is looked at; the next cost what these do on average
 
 
@@ -126,7 +127,7 @@ class Line:
         given: tokens in of these calls by the rules.
         longest: tokens out, were each answer as long as it may be.
         seen: calls that are counted already, by a part of their keys.
-        followed: stored calls whose prompts were made of an answer (a judge's); `distinct`: their keys.
+        batched: calls of a local model that are planned already, with the batches that they are in, likewise.
     """
 
     engine: Engine
@@ -137,10 +138,13 @@ class Line:
     given: Given = field(default_factory=Given)
     longest: float = 0.0
     seen: set[int] = field(default_factory=set)
-    followed: int = 0
-    distinct: set[int] = field(default_factory=set)
+    batched: set[int] = field(default_factory=set)
     learned: Learned = field(default_factory=Learned)
     _picture: Mean = field(default_factory=Mean)
+    _followed: int = 0  # stored calls whose prompts were made of an answer (a judge's)
+    _origins: defaultdict[int, set[int]] = field(
+        default_factory=lambda: defaultdict(set)
+    )  # of each, what it came after
     _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
 
     def __post_init__(self) -> None:
@@ -176,7 +180,15 @@ class Line:
     @property
     def unlike(self) -> float:
         """The share of prompts made of answers that no other equals: refusals are often word for word the same."""
-        return len(self.distinct) / self.followed if self.followed >= SOME else 1.0
+        return len(self._origins) / self._followed if self._followed >= SOME else 1.0
+
+    def follows(self, number: int, before: set[int]) -> None:
+        """Learn from a stored call that came after others of its sample."""
+        if self._followed >= MANY:
+            return
+        # What another run asks too, of the same answer, says nothing of how alike answers are.
+        self._followed += self._origins[number].isdisjoint(before)
+        self._origins[number] |= before
 
     @property
     def input(self) -> float:

@@ -14,6 +14,7 @@ from mmsb.model.base import Engine, engines_in
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import memory
 from mmsb.preflight.counting import Counting
+from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.lines import Line
 from mmsb.prices import Prices, duration, money
 from mmsb.store import Store
@@ -127,6 +128,8 @@ class Plan:
             yield f"  smallest change that shows: {100 * shown:.1f} points (where 10 % of two runs' answers differ)"
         for line in asked:
             yield from memory.told(line)
+            if changed := elsewhere(line.shelf, line.engine.fingerprint()):
+                yield f"  answers of {line.engine.name} in the store are not these: {changed}"
         supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
         if supposed:
             yield f"  supposed, as no answer in the store tells: {'; '.join(supposed)}"

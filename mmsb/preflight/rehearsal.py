@@ -23,8 +23,8 @@ from mmsb.experiment import Experiment
 from mmsb.flow import Flow, Unanswered
 from mmsb.judge.base import judged
 from mmsb.model.base import Engine, engines_in
-from mmsb.pipeline import each
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, stand_in
+from mmsb.pipeline import BLOCK, each
+from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, number_of, stand_in
 from mmsb.types import Prompt, Response, Sample
 
 TRIED = 24  # samples that are rehearsed with each of the replies that checks listen to
@@ -52,12 +52,12 @@ class Rehearsal(Counting):
         chosen = self._counted()
         flows = defenses or any(engines_in(self.experiment.judge))
         for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
-            if all(answered for _, answered in calls):
+            if all(call.known for call in calls):
                 whole += 1
-                known.update(name for name, _ in calls)
+                known.update(call.name for call in calls)
             else:
                 parts += 1
-                other.update(name for name, answered in calls if answered)
+                other.update(call.name for call in calls if call.known)
         # Where nothing defends, no reply leads to another call, and all that can be asked is asked.
         most = self._most(defenses) if defenses else {}
         for name in {*self._tallies, *most}:
@@ -72,8 +72,9 @@ class Rehearsal(Counting):
 
     def _alone(self, sample: Sample) -> Calls:
         """A sample that is one call: it needs no flow, and thousands of them are looked up in no time."""
-        name, known = self._counted_call(self.experiment.model, sample.prompt, [])
-        return [(name, known)]
+        calls = Calls(next(self._numbers) // BLOCK)
+        calls.append(self._counted_call(self.experiment.model, sample.prompt, calls, "answer"))
+        return calls
 
     def _counted(self) -> Iterator[Sample]:
         names = {scenario.id: scenario.name for scenario in self.experiment.scenarios}
@@ -91,8 +92,7 @@ class Rehearsal(Counting):
             async def prepare(defense: Defense | Prepared) -> Defense | None:
                 if not isinstance(defense, Prepared):
                     return defense
-                flow = Flow.current()
-                self._mine[flow] = []
+                self._mine[Flow.current()] = Calls()
                 try:
                     return await defense.prepare(Ask(self.experiment.model, (), self._caller(self._look)), Path(folder))
                 except (MmsbError, Unanswered, ValueError):
@@ -114,8 +114,7 @@ class Rehearsal(Counting):
         caller, asks = self._caller(look), any(engines_in(self.experiment.judge))
 
         async def flow_of(sample: Sample) -> Calls:
-            flow = Flow.current()
-            self._mine[flow] = []
+            self._opened(flow := Flow.current())
             try:
                 outcome = await defended(sample.prompt, self.experiment.model, defenses, caller)
                 flow.stage = "judge"
@@ -136,11 +135,11 @@ class Rehearsal(Counting):
         return {name: count / self._tries for name, count in most.items()}
 
     def _tried(self, defenses: Sequence[Defense], lead: str) -> Counter[str]:
-        def look(engine: Engine, prompt: Prompt, before: Calls) -> tuple[Response, str, bool]:
+        def look(engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
             name, line = self._line(engine)
-            return Response(lead) if lead else stand_in(line, prompt), name, False
+            return Response(lead) if lead else stand_in(line, prompt), Made(name, False, number_of(prompt))
 
         chosen = islice(self.experiment.samples(), 0, None, max(1, self.samples // TRIED))
         tried = list(each(chosen, nullcontext(self._rehearsed(defenses, look)), AT_A_TIME))
         self._tries = len(tried)
-        return Counter(name for calls in tried for name, _ in calls)
+        return Counter(call.name for calls in tried for call in calls)

@@ -74,7 +74,7 @@ class Status:
             f"{now['done']:,}/{total}",
             f"{now['failed']:,}",
             left,
-            money(now["dollars"]) if now["dollars"] else "",
+            _spent(folder),
         ]
 
     def _left(self, name: str, folders: list[Path]) -> Iterator[str]:
@@ -102,3 +102,14 @@ class Status:
 
 def _failed(folder: Path) -> bool:
     return (folder / ERROR_FILE).is_file()
+
+
+def _spent(folder: Path) -> str:
+    # By its bill: what all its answers would have cost, had none been stored, was spent by no run.
+    try:
+        spent = paid([folder])
+    except DataError:  # said below the table
+        return "?"
+    if spent is None or not (spent.dollars or spent.uncounted):
+        return ""
+    return "unknown" if spent.dollars is None else money(spent.dollars)
