@@ -17,7 +17,9 @@ PRICE = "+prices.llm.x={input: 1000000, output: 0}"  # a dollar a token; the ser
 
 
 def command(server: ChatServer, *more: str) -> tuple[str, ...]:
-    return (*RUN, *SMALL, f"model.base_url={server.url}", *more)
+    keys = {item.partition("=")[0] for item in more}
+    kept = [item for item in (*RUN, *SMALL) if item.partition("=")[0] not in keys]
+    return (*kept, f"model.base_url={server.url}", *more)
 
 
 def test_a_budget_of_calls_is_kept_exactly_and_a_higher_one_goes_on(mmsb: Run, tmp_path: Path) -> None:
@@ -55,7 +57,12 @@ def test_money_is_not_overshot_by_more_than_what_is_under_way(mmsb: Run, tmp_pat
 @pytest.mark.parametrize("sweep", [(), ("-m", "image_mode=text_only,typo")])
 def test_who_goes_on_more_slowly_goes_on_with_the_same_budget(sweep: tuple[str, ...], mmsb: Run) -> None:
     judge = ("judge=rubric", "judge.model.name=judge")
-    slower = ("model.concurrency=2", "judge.model.timeout=9", "model.requests_per_second=500")
+    slower = (
+        "judge.model.concurrency=2",
+        "model.patience=99",
+        "judge.model.timeout=9",
+        "model.requests_per_second=500",
+    )
     with ChatServer(delay=0.01) as server:
         run = command(server, "budget.calls=10", *judge, f"judge.model.base_url={server.url}", *sweep)
         codes = [mmsb(*run).returncode, mmsb(*run, *slower).returncode]
