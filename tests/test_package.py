@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -50,8 +51,14 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions of each module; every file of all of them is listed for it."""
+    return packages_distributions()
+
+
 def distributions(modules: dict[str, Path]) -> dict[str, set[str]]:
-    known = packages_distributions()
+    known = installed()
     ours = {"mmsb", "tests", "tools", "benchmarks", "my_defenses", "my_judges"}  # the last two: of a guide's reader
     return {name: {normal(one) for one in known.get(name, [name])} for name in modules if name not in ours}
 
