@@ -114,16 +114,17 @@ def test_a_text_file_becomes_a_row_of_the_ablation(mmsb: Run, tmp_path: Path, sm
 
 def test_a_sweep_says_once_what_it_needs(mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsb.preflight.memory.free", lambda model: (1e13, "memory"))  # else it depends on this machine
-    done = mmsb("experiment=paper_main", "tracker=none", OPENAI_API_KEY="")
+    models = "model=llava_1_5_7b,minigpt4,qwen_vl_chat"
+    done = mmsb("experiment=paper_main", "tracker=none", models, OPENAI_API_KEY="")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("error:") == 1
     for needed in (
         "Add judge.evaluation_file=... to the command.  (evaluation.py of a checkout of the benchmark authors'",
         "Add judge.model.name=... to the command.  (the judging model; the paper's was gpt-4)",
-        "the environment variable OPENAI_API_KEY is not set (all 48 runs)",
+        "the environment variable OPENAI_API_KEY is not set (all 12 runs)",
         "python -m mmsb.convert model=minigpt4 download=true",
-        "(4 of 48 runs: model=qwen_vl_chat)",
+        "(4 of 12 runs: model=qwen_vl_chat)",
         "hf download llava-hf/llava-1.5-7b-hf",
     ):
         assert done.stderr.count(needed) == 1, done.stderr

@@ -831,6 +831,7 @@ def running(folder: Path) -> Run:
 
 def test_a_long_run_shows_while_it_goes_on(tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "EVERY", 0.1)
+    monkeypatch.setattr(sys, "executable", python())  # of the process beside; the next test's begins with nothing
     MLflow(output_dir=output_dir, experiment="live", traces="none").log(finished_run(tmp_path / "x")[0], asked())
     with following(running(output_dir / "ends"), 500, 0.01, {"uri": None, "experiment": "live"}) as told:
         found = seen(
