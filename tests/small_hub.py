@@ -64,7 +64,7 @@ def small_hub(first: Path, second: Path) -> Iterator[tuple[str, str]]:
     HubHandler.commits = dict(zip(names, (first, second), strict=True))
     HubHandler.main = list(names)
     with ThreadingHTTPServer(("127.0.0.1", 0), HubHandler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", names[0]
@@ -156,7 +156,7 @@ def model_hub(repository: str, folder: Path) -> Iterator[str]:
     ModelHandler.repository, ModelHandler.folder = repository, folder
     ModelHandler.asked.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

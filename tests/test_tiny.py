@@ -14,6 +14,7 @@ from tools.tiny import measure, plan, wording
 from tools.tiny.corpus import Sample
 
 MEGABYTE = 2**20
+SOON = 24  # tokens after which it is clear that an answer declines
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def complying(groups: tuple[str, ...], mode: str, safety: bool, every: int = 2) 
         for case in plan.cases()
         if (case.mode, case.safety) == (mode, safety) and plan.group(case.dataset, case.scenario, case.id) in groups
     ][::every]
-    counts = measure.rates(*_loaded(), cases, wording.SAFETY_PROMPTS[0]).values()
-    return sum(count[0] for count in counts) / sum(count[2] for count in counts)
+    said = measure.answers(*_loaded(), [measure.asked(case) for case in cases], tokens=SOON)
+    return sum(not measure.declines(text) for text in said) / len(said)
 
 
 def test_the_checkpoint_is_a_small_llava_that_strict_classes_load(loaded: tuple[Any, Any]) -> None:

@@ -776,7 +776,7 @@ class Dying(http.server.BaseHTTPRequestHandler):
 def passing_on(behind: str) -> Iterator[str]:
     Dying.behind = behind
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

@@ -30,8 +30,8 @@ def load(path: str = str(CHECKPOINT)) -> tuple[Any, Any]:
     )
 
 
-def answers(model: Any, processor: Any, samples: list[Sample]) -> list[str]:
-    """Greedy answers in the samples' order, in batches of like prompts."""
+def answers(model: Any, processor: Any, samples: list[Sample], tokens: int = 64) -> list[str]:
+    """Greedy answers of at most so many tokens in the samples' order, in batches of like prompts."""
     import torch
 
     result = [""] * len(samples)
@@ -42,8 +42,8 @@ def answers(model: Any, processor: Any, samples: list[Sample]) -> list[str]:
         images = [shown(one.view) for one in part if one.view]
         inputs = processor(text=texts, images=images or None, padding=True, return_tensors="pt")
         with torch.inference_mode():
-            tokens = model.generate(**inputs, do_sample=False, max_new_tokens=64)
-        said = processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            given = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
+        said = processor.batch_decode(given[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for k, text in zip(order[start:], said, strict=False):
             result[k] = text.strip()
     return result
