@@ -119,11 +119,11 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
     node = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
     group, _, rest = key.partition(".")
     typed = [argument.partition("=")[2] for argument in arguments if argument.lstrip("+~").startswith(f"{key}=")]
-    if group in SEVERAL and rest and isinstance(node, DictConfig) and rest.partition(".")[0] not in node:
-        # Only what some chosen defense has, or a bare word: else the key is a typing error of another kind.
-        parts = [one for one in node.values() if isinstance(one, DictConfig)]
-        if any(rest.partition(".")[0] in part for part in parts) or "." not in rest:
-            return nameless(key, typed[-1] if typed else "...", node)
+    # Only what some chosen defense has, or a bare word: else the key is a typing error of another kind.
+    name = rest.partition(".")[0]
+    parts = _parts(node) if group in SEVERAL and rest and isinstance(node, DictConfig) and name not in node else []
+    if any(name in part for _, part in parts) or (parts and "." not in rest):
+        return nameless(key, typed[-1] if typed else "...", node)
     if node is None and key == "font":
         return ConfigError("font is no group here", "A font of your own: image_mode.font.path=/path/to/font.ttf")
     if node is None and hints:
@@ -131,12 +131,17 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
     wrong = str(cause.key) if isinstance(cause, OmegaConfBaseException) else key.rpartition(".")[2]
     if isinstance(node, DictConfig) and "." not in key:
         # Whoever types `limit=3` knows the setting, and not whose it is.
-        owners = [str(name) for name, part in node.items() if isinstance(part, DictConfig) and key in part]
+        owners = [str(name) for name, part in _parts(node) if key in part]
         if owners:
             return ConfigError(f"{key} is not a setting by itself", f"Name its group: {key_of(owners, key, typed)}")
     allowed = [str(name) for name in node if name not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
     hint = suggestion(wrong, allowed) if allowed else f"To add a key of your own there, write +{key}=..."
     return ConfigError(f"{key} is not a setting", hint)
+
+
+def _parts(node: DictConfig) -> list[tuple[str, DictConfig]]:
+    """The mappings in a mapping, by name; what stands beside them may still wait for its value."""
+    return [(str(name), part) for name, part in node.items_ex(resolve=False) if isinstance(part, DictConfig)]
 
 
 def key_of(owners: Sequence[str], key: str, typed: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -37,9 +38,11 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Runs in the main process; what it puts into the environment reaches the workers."""
         from mmsb.bill import keep_plan
-        from mmsb.config import build
+        from mmsb.config import TARGET_PACKAGES, build
         from mmsb.tracker.base import Sweep, Tracker
 
+        if "tracker" not in config:  # a command that makes no runs, asked several times
+            return
         folder = Path(config.hydra.sweep.dir).absolute()
         os.environ[SWEEP_VARIABLE] = str(folder)
         axes = _axes(config)
@@ -48,7 +51,8 @@ class SweepCallback(Callback):
         os.environ[SWEPT_VARIABLE] = ",".join(axes)
         if config.hydra.runtime.choices.get("hydra/sweeper") == "basic":  # others decide on their way how many
             os.environ[COUNT_VARIABLE] = str(math.prod(axes.values()))
-        tracker: Tracker = build(config.tracker, Tracker)  # type: ignore[type-abstract]
+        packages = (*TARGET_PACKAGES, *config.trusted_packages)
+        tracker: Tracker = build(config.tracker, Tracker, packages)  # type: ignore[type-abstract]
         _trackers[str(folder)] = tracker
         name = config.hydra.runtime.choices.get("experiment") or "sweep"
         count = os.environ.get(COUNT_VARIABLE)
@@ -64,8 +68,10 @@ class SweepCallback(Callback):
 def _axes(config: DictConfig) -> dict[str, int]:
     """The keys that take several values in this sweep, and how many: what is typed goes before an experiment's file."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    # It knows what a glob of options meets.
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     found = {}
-    for override in OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task]):
+    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
         key = str(override.key_or_group)
         if override.is_sweep_override():
             found[key] = len(list(override.sweep_string_iterator()))

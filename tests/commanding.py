@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,12 @@ class Done:
 Command = Callable[..., Done]
 
 
+def latest(arguments: Iterable[str]) -> list[str]:
+    """Of two values of one setting the last: tests add to settings that they share, and the command refuses both."""
+    last = {argument.partition("=")[0]: argument for argument in arguments}
+    return [argument for argument in arguments if last.get(argument.partition("=")[0], argument) is argument]
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder, and errors for people."""
@@ -38,7 +44,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """`python -m mmsb ...` in this process, in an empty folder."""
 
     def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["mmsb", *arguments])
+        monkeypatch.setattr(sys, "argv", ["mmsb", *latest(arguments)])
         code = main()
         captured = capsys.readouterr()
         return Done(code, captured.out, captured.err)
@@ -52,7 +58,7 @@ def composed(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[list[Dic
 
     def run(*arguments: str, name: str = "config") -> tuple[list[DictConfig], Done]:
         seen: list[DictConfig] = []
-        code = run_command(name, seen.append, ["tracker=none", *arguments] if name == "config" else arguments)
+        code = run_command(name, seen.append, latest(["tracker=none", *arguments]) if name == "config" else arguments)
         captured = capsys.readouterr()
         return seen, Done(code, captured.out, captured.err)
 
