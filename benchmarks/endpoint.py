@@ -25,7 +25,7 @@ def main_job(url: str, data: Path, folder: Path, *more: str) -> Cost:
     """Evaluate a dataset folder; outputs below `folder`, `more` are further settings."""
     model = ["model=openai", "model.name=bench", f"model.base_url={url}", f"model.concurrency={CONCURRENCY}"]
     dataset = ["dataset=mm_safetybench", f"dataset.root={data}", "image_mode=sd"]
-    return run(["-m", "mmsb", *model, *dataset, "judge=refusal", "tracker=none", *more], folder)
+    return run(["-m", "mmsb", *model, *dataset, "tracker=none", *more], folder)
 
 
 def bare_client(url: str, data: Path, folder: Path, times: int = 1, judged: bool = False, cut: bool = False) -> Cost:
