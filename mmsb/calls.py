@@ -79,7 +79,7 @@ def _values(call: Call) -> dict[str, Any]:
     prompt, outcome = call.prompt, call.outcome
     shown = {
         "prompt": clean(prompt.text),
-        "system": prompt.system,
+        "system": None if prompt.system is None else clean(prompt.system),
         "image": prompt.image.identity if prompt.image else None,
         "reply": None if prompt.reply is None else clean(prompt.reply),
     }

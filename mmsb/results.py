@@ -187,7 +187,8 @@ def _solved(question: Question, verdict: Verdict) -> dict[str, Any]:
 
 def _asked(prompt: Prompt) -> dict[str, Any]:
     image = prompt.image.identity if prompt.image else None
-    return {"prompt": clean(prompt.text), "system": prompt.system, "image": image}
+    system = None if prompt.system is None else clean(prompt.system)
+    return {"prompt": clean(prompt.text), "system": system, "image": image}
 
 
 def _answered(result: Result) -> dict[str, Any]:

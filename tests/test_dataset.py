@@ -113,6 +113,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "broken json": ('{"7": {', "not valid JSON"),
     "an id twice": ('{"7": {}, "8": {}, "7": {}}', "'7' is there twice"),
     "a list": ([RECORD], "holds a list"),
+    "an empty question": ({"7": {**RECORD, "Question": " "}}, "record '7' has an empty Question"),
     "a missing field": ({"7": {**RECORD, "Key Phrase": None}}, "record '7' lacks the text field 'Key Phrase'"),
     "a record that is no record": ({"7": "text"}, "has no record '7'"),
     "an id that is a path": ({"../../7": RECORD}, "'../../7' is not an id"),

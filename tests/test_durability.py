@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from mmsb.calls import Calls
+from mmsb.calls import Calls, CallsOf
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import StoreError
+from mmsb.flow import Call
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.ledger import Ledger, Record
 from mmsb.model.openai import OpenAI
@@ -99,6 +100,21 @@ def test_calls_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk:
         calls.add("a", [])
         calls.keep()
     assert [what for what, _, _ in disk] == ["fsync", "replace"]
+
+
+def test_half_a_character_in_a_question_ends_no_run(tmp_path: Path) -> None:
+    broken = Prompt("half \ud83d", system="half \ud83d", reply="half \ud83d")
+    with Results(tmp_path) as results, Calls(tmp_path) as calls:
+        calls.add("a", [Call("answer", None, "m", broken, Response("half \ud83d"), 0, 1)])
+        results.expect("a")
+        sample = Sample("a", broken, question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
+        results.add(Result(sample, Response("half \ud83d"), Verdict("safe")))
+        results.write()
+        calls.keep()
+    (found,) = read_rows(tmp_path / "results.jsonl")
+    with CallsOf(tmp_path) as kept:
+        (call,) = kept.of("a")
+    assert [found["system"], call["system"]] == ["half \ufffd"] * 2
 
 
 def test_the_first_answer_counts_in_memory_and_on_the_disk(tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ class MMSafetyBench:
                 f"{path}: record {key!r} lacks the text field {', '.join(map(repr, lacking))}",
                 f"Each record needs {', '.join(FIELDS)}.",
             )
+        # Judges and guards are shown it, whatever the model was: nothing harmful would have been asked.
+        if not record[TEXTS[PLAIN]].strip():
+            raise DataError(f"{path}: record {key!r} has an empty {TEXTS[PLAIN]}", "Restore the file from its source.")
         return question_of(key, scenario, record, self.benign)
 
     def _tiny_ids(self, scenario: Scenario) -> list[str]:
