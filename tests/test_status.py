@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmsb.clean.dead import Clean
+from mmsb.model.ledger import Ledger, Record
 from mmsb.results import Results
 from mmsb.status.table import Status
 from mmsb.tracker.base import Sweep
@@ -56,22 +57,24 @@ def test_status_tells_running_stopped_and_left_apart(outputs: Path, capsys: pyte
 def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_had(
     mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("dataset.limit=1", "image_mode=text_only", "tracker=none")
-    with ChatServer(act=lambda text, attempt: error(401, "revoked") if len(server.requests) > 3 else None) as server:
-        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", "model.concurrency=1")
-        assert mmsb(*model, *asked, OPENAI_API_KEY="none").returncode == 1
+    asked = ("model=openai", "model.name=x", "dataset.limit=1", "image_mode=text_only", "tracker=none")
     add = Results.add
 
     def interrupted(results: Results, result: Result) -> None:
         add(results, result)
         raise KeyboardInterrupt
 
+    with ChatServer(act=lambda text, attempt: error(401, "revoked") if len(server.requests) > 3 else None) as server:
+        model = (f"model.base_url={server.url}", "model.concurrency=1")
+        assert mmsb(*asked, *model, OPENAI_API_KEY="none").returncode == 1
     monkeypatch.setattr(Results, "add", interrupted)
-    assert mmsb("model=tiny", *asked).returncode == 130
+    with ChatServer() as server:  # no local model, in whose batch this process would be ended
+        assert mmsb(*asked, f"model.base_url={server.url}", OPENAI_API_KEY="none").returncode == 130
     Status(output_dir=tmp_path / "outputs").print()
     out = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines() if "│ runs/" in line]
-    assert [row[2:4] for row in rows] == [["stopped", "1/13"], ["failed", "3/13"]]
+    assert [row[2] for row in rows] == ["stopped", "failed"]
+    assert rows[0][3] == "1/13"
     assert "revoked" in out
     assert out.count("1 stopped before the end; the same command again goes on") == 2
 
@@ -103,6 +106,20 @@ def test_a_broken_file_of_one_run_is_told_and_the_others_are_told_too(
     (outputs / "sweeps/2026/sweep.json").write_text('{"name": "mine", "identity": "0", "runs": "4"}')
     Status(output_dir=outputs).print()
     assert "sweep.json is not a sweep's record" in " ".join(capsys.readouterr().out.split())
+
+
+def test_batches_that_wait_at_a_server_are_told(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Ledger(outputs / "store/gpt-1/batches") as ledger:
+        Status(output_dir=outputs).print()
+        assert "are in batches" not in capsys.readouterr().out
+        ledger.write(Record("1-a", ["k"] * 1_300, "file-1", "batch_7"))
+        ledger.write(Record("2-b", ["l"], "file-2"))
+        Status(output_dir=outputs).print()
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1,301 prompts are in batches (batch_7, one that may have been submitted); the same command" in told
+    (outputs / "store/gpt-1/batches/1-a.json").write_text("{")
+    Status(output_dir=outputs).print()
+    assert "1-a.json cannot be read" in capsys.readouterr().out
 
 
 def test_clean_takes_the_dead_and_nothing_else(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -80,17 +81,7 @@ class Ledger:
         Raises:
             StoreError: a record is broken.
         """
-        found = []
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Record))
-            except (OSError, msgspec.DecodeError) as error:
-                # Not passed over: its batch is at the server and will be billed.
-                raise StoreError(
-                    f"{path} cannot be read: {error}",
-                    "It names a batch at the server. Delete it to have its prompts submitted again.",
-                ) from error
-        return found
+        return [_record(path) for path in sorted(self.folder.glob("*.json"))]
 
     def place(self, record: Record) -> Path:
         """The record's file."""
@@ -121,6 +112,31 @@ class Ledger:
     def drop(self, record: Record) -> None:
         """Forget a batch: its answers are stored, or it never was one."""
         self.place(record).unlink(missing_ok=True)
+
+
+def under_way(store: Path) -> Iterator[str]:
+    """A line for each model of which batches are, or may be, at a server; nothing is locked or changed."""
+    for folder in sorted(store.glob("*/batches")):
+        try:
+            records = [_record(path) for path in sorted(folder.glob("*.json")) if path.is_file()]
+        except StoreError as error:
+            yield f"{error.problem}. {error.remedy}"
+            continue
+        if records:
+            prompts = sum(len(record.keys) for record in records)
+            names = ", ".join(record.batch or "one that may have been submitted" for record in records)
+            yield f"{folder}: {prompts:,} prompts are in batches ({names}); the same command collects them"
+
+
+def _record(path: Path) -> Record:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError) as error:
+        # Not passed over: its batch is at the server and will be billed.
+        raise StoreError(
+            f"{path} cannot be read: {error}",
+            "It names a batch at the server. Delete it to have its prompts submitted again.",
+        ) from error
 
 
 def _sync(folder: Path) -> None:

@@ -14,6 +14,7 @@ from mmsb.cli import ERROR_FILE, STOPPED_FILE
 from mmsb.config import settings
 from mmsb.console import tell
 from mmsb.errors import DataError
+from mmsb.model.ledger import under_way
 from mmsb.prices import duration, money
 from mmsb.report.progress import Going, run_folders
 from mmsb.results import claimed
@@ -55,7 +56,7 @@ class Status:
             except DataError as error:  # one broken file must not keep all other runs from being told
                 notes.append(f"{self.output_dir / name}: {error.problem}. {error.remedy}")
         print_table(table)
-        for note in notes:
+        for note in (*notes, *under_way(self.output_dir / "store")):
             tell(note)
 
     def _row(self, folder: Path) -> list[str]:
