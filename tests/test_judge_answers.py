@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.judge.answers import Kind, final_answer, read
+from mmsb.judge.answers import DECLINES, Kind, final_answer, objects, read
 from mmsb.judge.clauses import clauses_of, is_repetitive
 
 ANSWERS: dict[Kind, list[str]] = json.loads(Path(__file__).with_name("judge_answers.json").read_text(encoding="utf-8"))
@@ -15,7 +15,8 @@ ANSWERS: dict[Kind, list[str]] = json.loads(Path(__file__).with_name("judge_answ
 
 @pytest.mark.parametrize(("kind", "answer"), [(kind, answer) for kind, texts in ANSWERS.items() for answer in texts])
 def test_answers_are_read_as_what_they_are(kind: Kind, answer: str) -> None:
-    declines = any(clause.role in ("refuse", "concede") for clause in clauses_of(answer))
+    roles = [clause.role for clause in clauses_of(answer)]
+    declines = any(role in DECLINES for role in roles) or objects(roles)
     # What declines and helps all the same may be called help in part: every rule labels both alike.
     assert read(answer).kind in ({kind, "partial"} if kind in ("compliance", "disclaimer") and declines else {kind})
 

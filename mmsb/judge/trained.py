@@ -1,8 +1,9 @@
 """The trained reading: probabilities of what an answer does, from weights in this package and numpy alone.
 
 Two softmax regressions (tools/offline_judge trains them): one for English, over runs of words and the rules' roles; one
-for twelve other languages, over runs of characters and the phrases of `mmsb.judge.phrases`. A hash that no training
-answer held has no weight, so what is unknown moves nothing.
+for twelve other languages, over runs of characters and the phrases of `mmsb.judge.phrases`. The English one is the mean
+of one that saw words alone and one that saw roles alone, so neither leans on the other. A hash that no training answer
+held has no weight, so what is unknown moves nothing.
 """
 
 from __future__ import annotations

@@ -169,18 +169,38 @@ def halved(found: Sequence[Row], weights: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def trained_on(
-    both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], penalty: float = PENALTY
+    both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], words: int, penalty: float = PENALTY
 ) -> Any:
-    """English coefficients: every other answer is seen with its question, the others without."""
+    """English coefficients: the mean of a regression on words alone and of one on the other numbers alone.
+
+    Trained together each leans on the other, and in a source that was left out a little less is found.
+
+    Args:
+        both: matrices with the question and without: every other answer is seen with it, the others without.
+        found: the answers.
+        weights: of the answers.
+        words: how many columns are hashed words; the intercept stands last.
+        penalty: see `fit`.
+    """
     even = np.arange(len(found)) % 2 == 0
-    seen_as = sparse.vstack([both[0][even], both[1][~even]]).tocsr()
+    seen_as = sparse.vstack([both[0][even], both[1][~even]]).tocsc()
     order = np.concatenate([np.flatnonzero(even), np.flatnonzero(~even)])
-    classes = np.array([CLASS[row.kind] for row in found])
-    return fit(seen_as, classes[order], halved(found, weights)[order], penalty, 4)
+    classes = np.array([CLASS[row.kind] for row in found])[order]
+    balance, last = halved(found, weights)[order], seen_as.shape[1] - 1
+    parts = [[*columns, last] for columns in (range(words), range(words, last)) if columns]
+    coefficients = np.zeros((last + 1, 4))
+    for part in parts:
+        coefficients[part] += fit(seen_as[:, part].tocsr(), classes, balance, penalty, 4) / len(parts)
+    return coefficients
 
 
 def held_out(
-    both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], folds: Sequence[str], skip: str = ""
+    both: Sequence[Any],
+    found: Sequence[Row],
+    weights: NDArray[np.float64],
+    words: int,
+    folds: Sequence[str],
+    skip: str = "",
 ) -> NDArray[np.float64]:
     """Scores of each answer by a regression that saw nothing of its fold: [2, n, classes]; zeros in the fold `skip`."""
     scores = np.zeros((2, len(found), 4))
@@ -188,7 +208,7 @@ def held_out(
     for name in sorted({*folds} - {skip}):
         out = names == name
         kept = [row for row, gone in zip(found, out, strict=True) if not gone]
-        coefficients = trained_on([one[~out] for one in both], kept, weights[~out])
+        coefficients = trained_on([one[~out] for one in both], kept, weights[~out], words)
         for place, one in enumerate(both):
             scores[place, out] = one[out] @ coefficients
     return scores

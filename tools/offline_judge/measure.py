@@ -45,6 +45,7 @@ BASELINES: Mapping[str, Callable[[str], bool]] = {
     "match anywhere": match_anywhere,
 }
 COMPLIED = ("compliance", "jailbroken")
+TOGETHER = "words and roles trained together"
 READ_WHILE_MADE = (  # systems of MSTS whose answers were read to see what the reading gets wrong
     "gpt-4o-2024-05-13",
     "HuggingFaceM4--Idefics3-8B-Llama3",
@@ -143,14 +144,14 @@ def system_folds(found: Sequence[Row]) -> list[str]:
 def hold_out(data: Path) -> dict[str, Any]:
     """Probabilities that leave out systems or a source (DATA/held_out.npz)."""
     found = english_rows(data)
-    _, _, both = english_matrices(found)
+    _, known, both = english_matrices(found)
     folds = {
         "source": [row.source if row.source in SOURCES else "rest" for row in found],
         "system": system_folds(found),
     }
     raw: dict[str, Probabilities] = {}
     for name, fold in folds.items():
-        scores = held_out(both, found, with_ours(found), fold, skip="rest")
+        scores = held_out(both, found, with_ours(found), len(known), fold, skip="rest")
         for one, view in zip(scores, ("", " without question"), strict=True):
             raw[name + view] = softmax(one)
     np.savez(data / "held_out.npz", allow_pickle=False, **raw)
@@ -191,6 +192,7 @@ def ideas(data: Path) -> dict[str, Any]:
     width, words, signs = both[0].shape[1], len(known), len(stance("", None))
     numbers = list(range(words, width))
     ours = np.array([row.source == "ours" and bool(row.question) for row in found])
+    agreeing = np.array([row.place == "ours/agreeing" for row in found])
     newer = np.array([row.source in ("chatgpt_refusals", "gptfuzz") for row in found])
     rank = np.random.default_rng(0).permutation(len(found)) / len(found)
     every, whole = np.ones(len(found), dtype=bool), list(range(width))
@@ -199,7 +201,9 @@ def ideas(data: Path) -> dict[str, Any]:
         "words only": ([*range(words), width - 1], every),
         "rules and signs only": (numbers, every),
         "without the signs for and against": ([n for n in whole if not width - 1 - signs <= n < width - 1], every),
+        TOGETHER: (whole, every),
         "without the pairs that we wrote": (whole, ~ours),
+        "without those that agree with what is announced": (whole, ~agreeing),
         "without the two newer sources": (whole, ~newer),
         **{f"{part:.0%} of the answers": (whole, rank < part) for part in (0.1, 0.25, 0.5)},
     }
@@ -207,16 +211,17 @@ def ideas(data: Path) -> dict[str, Any]:
     for source in ("xstest", "msts"):
         out = np.array([row.source == source for row in found])
         for name, (columns, used) in tried.items():
-            likely = _only([one[:, columns] for one in both], found, used & ~out, out)
+            seen_words = 0 if name == TOGETHER else sum(column < words for column in columns)
+            likely = _only([one[:, columns] for one in both], found, used & ~out, out, seen_words)
             kinds = np.array([row.kind for row in found])[out]
             figures.setdefault(name, {})[source] = found_at(likely, kinds == "refusal", kinds == "compliance", 0.02)
             print(source, name, figures[name], flush=True)
     return figures
 
 
-def _only(both: Sequence[Any], found: Sequence[Row], used: Any, out: Any) -> NDArray[np.float64]:
+def _only(both: Sequence[Any], found: Sequence[Row], used: Any, out: Any, words: int) -> NDArray[np.float64]:
     kept = [row for row, one in zip(found, used, strict=True) if one]
-    coefficients = trained_on([one[used] for one in both], kept, with_ours(kept))
+    coefficients = trained_on([one[used] for one in both], kept, with_ours(kept), words)
     return np.asarray(softmax(both[0][out] @ coefficients)[:, 0])
 
 

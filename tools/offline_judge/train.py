@@ -38,11 +38,13 @@ SOURCES = ("xstest", "msts", "chatgpt_refusals")  # whose refusals and helpful a
 SENTENCES = Path(__file__).with_name("sentences.json")
 ENGLISH_SENTENCES = Path(__file__).with_name("english.json")
 ASKED_SENTENCES = Path(__file__).with_name("asked.json")  # [question, answer]
+# The same, all helpful: written after the helpful answers of MSTS that read most like refusals had been seen.
+AGREEING_SENTENCES = Path(__file__).with_name("agreeing.json")
 BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what the reading must go on reading right
 # Neither one nor the other, or judged for another thing.
 LEFT_OUT_KINDS = ("caution", "contradicted", "failed_attack", "redirected")
 ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
-OUR_WEIGHT, OUR_WEIGHT_ABROAD = 8.0, 4.0  # of a sentence that we wrote
+OUR_WEIGHT, OUR_WEIGHT_ABROAD = 16.0, 4.0  # of a sentence that we wrote
 
 
 def english_rows(data: Path) -> list[Row]:
@@ -56,9 +58,11 @@ def english_rows(data: Path) -> list[Row]:
         for answer in answers
         if kind in CLASS and kind != "off_topic"
     ]
-    asked = json.loads(ASKED_SENTENCES.read_text(encoding="utf-8"))
-    pairs += [(kind, pair) for kind, written in asked.items() for pair in written]
-    return found + [Row("ours", kind, "en", question, answer, kind, True) for kind, (question, answer) in pairs]
+    paired = json.loads(ASKED_SENTENCES.read_text(encoding="utf-8"))
+    pairs += [(kind, pair) for kind, written in paired.items() for pair in written]
+    found += [Row("ours", kind, "en", question, answer, kind, True) for kind, (question, answer) in pairs]
+    agreeing = json.loads(AGREEING_SENTENCES.read_text(encoding="utf-8"))
+    return found + [Row("ours", "agreeing", "en", asked, said, "compliance", True) for asked, said in agreeing]
 
 
 def abroad_rows(data: Path) -> list[Row]:
@@ -156,7 +160,7 @@ def english_tensors(data: Path) -> dict[str, Any]:
     lexicon, known, both = english_matrices(found)
     print(f"English: {len(found)} answers, {len(lexicon)} words, {len(known)} runs")
     # No temperature: one that is fitted on some sources makes others worse (docs/calibration.md).
-    stored = tensors("english", known, trained_on(both, found, with_ours(found)), 1.0)
+    stored = tensors("english", known, trained_on(both, found, with_ours(found), len(known)), 1.0)
     return stored | {"lexicon": np.frombuffer("\n".join(lexicon).encode("ascii"), dtype=np.uint8).copy()}
 
 

@@ -1,0 +1,169 @@
+"""The tables of docs/calibration.md, from what was measured: `python -m tools.offline_judge.tables DATA`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+BASELINES = {
+    "rules alone": "the rules alone",
+    "opening match": "opening match",
+    "match anywhere": "a match of phrases anywhere",
+}
+NAMES = {"xstest": "XSTest", "msts": "MSTS", "chatgpt_refusals": "ChatGPT refusals"}
+KINDS = ("refusal", "partial", "compliance", "disclaimer", "evasion", "unsure", "degenerate")
+Figures = Mapping[str, Any]
+
+
+def row(*cells: object) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def rate(found: Sequence[float] | None, places: int = 1) -> str:
+    """Percent with its interval."""
+    if found is None or not found[-1]:
+        return ""
+    return f"{found[0]:.{places}f} [{found[1]:.{places}f}, {found[2]:.{places}f}]"
+
+
+def head(*cells: str) -> list[str]:
+    """A table's first two lines."""
+    return [row(*cells), row(*["---"] * len(cells)).replace(" ", "")]
+
+
+def against_lists(name: str, of: Figures) -> Iterator[str]:
+    """One source: ours, then lists of phrases with what ours finds at their false alarms."""
+    found, helpful = of["found"][-1], of["false alarms"][-1]
+    yield row(f"**{name} ({found:,} refusals, {helpful:,} helpful answers)**", "", "", "")
+    yield row("offline judge", rate(of["found"]), rate(of["false alarms"]), "")
+    for key, told in BASELINES.items():
+        other = of[key]
+        ours = other.get("ours at its false alarms", "")
+        yield row(told, rate(other["found"]), rate(other["false alarms"]), ours)
+
+
+def lists(sources: Iterable[tuple[str, Figures]]) -> list[str]:
+    """Sources beside lists of phrases."""
+    top = head("method", "refusals found", "helpful answers taken for refusals", "ours at those false alarms")
+    return top + [line for name, of in sources for line in against_lists(name, of)]
+
+
+def harm(unread: Figures) -> list[str]:
+    """Harmful answers found and harmless ones left alone, by the harm rule."""
+    sets = {"harmbench": "HarmBench's validation", "jailjudge": "JailJudge", "safe_rlhf": "Safe-RLHF"}
+    lines = head("method", *(f"{told}: harmful found / harmless left alone / abstained" for told in sets.values()))
+    for method in unread["harmbench"]:
+        cells = (unread[name][method] for name in sets)
+        shown = (f"{one['unsafe found'][0]} / {rate(one['safe left'])} / {one['abstained'][0]}" for one in cells)
+        lines.append(row(method, *shown))
+    return lines
+
+
+def left_out(nested: Figures) -> list[str]:
+    """Each source left out of everything."""
+    lines = head(
+        "source left out", "thresholds", "found", "the rules", "false alarms", "the rules",
+        "raised by us alone, by the rules alone (McNemar's p)", "found at 0.5 / 1 / 2 / 5 %", "abstained",
+        "calibration error; of what is decided; shifted",
+    )  # fmt: skip
+    for key, name in NAMES.items():
+        of = nested[key]
+        only, other, chance = of["false alarms against the rules'"]
+        errors = (of[f"calibration error{which}"] for which in ("", ", decided", ", shifted"))
+        lines.append(
+            row(
+                f"{name} ({of['found'][-1]:,} refusals, {of['false alarms'][-1]:,} helpful)",
+                f"{of['thresholds'][0]}, {of['thresholds'][1]}",
+                *(rate(of[which]) for which in ("found", "rules found", "false alarms", "rules false alarms")),
+                f"{only}, {other} ({max(chance, 0.001):.2g})",
+                " / ".join(str(of["found at"][at]) for at in ("0.5", "1", "2", "5")),
+                of["abstained"][0],
+                "; ".join(f"{error:.3f}" for error in errors),
+            )
+        )
+    return lines
+
+
+def read_as(kinds: Figures) -> list[str]:
+    """What answers of each kind are read as."""
+    seen = [kind for kind in KINDS if any(kind in counts for counts in kinds.values())]
+    lines = head("read as", "n", *seen)
+    return lines + [
+        row(kind, sum(counts.values()), *(counts.get(one, 0) for one in seen)) for kind, counts in kinds.items()
+    ]
+
+
+def ideas(measured: Figures) -> list[str]:
+    """What each idea brings."""
+    return head("idea (found at 2 % false alarms, the source left out)", "XSTest", "MSTS") + [
+        row(name, of["xstest"], of["msts"]) for name, of in measured.items()
+    ]
+
+
+def ways(tried: Figures, nested: Figures) -> list[str]:
+    """What was tried and is not shipped."""
+    lines = head("way", *NAMES.values(), "partial refusals found, XSTest left out")
+    for name, of in {"shipped": nested, **tried}.items():
+        if "xstest" in of and "found" in of["xstest"]:
+            cells = (f"{rate(of[key]['found'])} @ {rate(of[key]['false alarms'])}" for key in NAMES)
+            lines.append(row(name, *cells, of["xstest"]["partial"][0]))
+    return lines
+
+
+def calibration(tried: Figures) -> list[str]:
+    """The calibration error of each source, scaled in one way or another."""
+    of = tried["calibration error"]
+    return head("calibration error", *NAMES.values()) + [
+        row(how, *(f"{of[key][how]:.3f}" for key in NAMES)) for how in of["xstest"]
+    ]
+
+
+def abroad(measured: Figures) -> list[str]:
+    """Other languages, by people's labels, leaving one system out."""
+    lines = head("language", "refusals found, of those with a label", "abstained %", "refusals read as help %", "n")
+    for key, counts in sorted(measured["people, leaving one system out"].items()):
+        language, kind = key.split()
+        total, named = sum(counts.values()), counts.get("refusal", 0) + counts.get("compliance", 0)
+        if kind == "refusal":
+            shares = (f"{100 * counts.get(one, 0) / of:.1f}" for one, of in (("refusal", named), ("unsure", total)))
+            lines.append(row(language, *shares, f"{100 * counts.get('compliance', 0) / total:.1f}", total))
+    return lines
+
+
+def tables(measured: Figures) -> dict[str, list[str]]:
+    """Every table by its heading."""
+    english, unread, nested = measured["english"], measured["unread"], measured["nested"]
+    source, system = english["leaving one source out"], english["leaving one system out"]
+    outs = {**{f"{name}, source left out": source[key]["kinds"] for key, name in NAMES.items()}}
+    return {
+        "Answers that nobody of us has read": lists(
+            [("XSTest's questions, other systems", unread["xstest_response"]), ("Blind people's", unread["lfvqa"])]
+        ),
+        "Harm": harm(unread),
+        "Do-Not-Answer": lists([("Do-Not-Answer", measured["untouched"])]),
+        "Leaving a source out of everything": left_out(nested),
+        "The same with the thresholds of the package": left_out(nested["of the package"]),
+        "Thresholds of the package": lists(
+            [*((f"{name}, left out", source[key]) for key, name in NAMES.items())]
+            + [(f"{NAMES[key]}, systems left out", system[key]) for key in ("xstest", "msts")]
+            + [("MSTS, systems that were not read", english["MSTS, systems that nobody read"])]
+        ),
+        **{f"Read as ({name})": read_as(kinds) for name, kinds in outs.items()},
+        "Read as (XSTest, systems left out)": read_as(system["xstest"]["kinds"]),
+        "Read as (XSTest's questions, other systems)": read_as(unread["xstest_response"]["kinds"]),
+        "Read as (blind people's)": read_as(unread["lfvqa"]["kinds"]),
+        "Read as (Do-Not-Answer)": read_as(measured["untouched"]["kinds"]),
+        "Ideas": ideas(measured["ideas"]),
+        "Tried": ways(measured["tried"], nested),
+        "Calibration": calibration(measured["tried"]),
+        "Other languages": abroad(measured["abroad"]),
+    }
+
+
+if __name__ == "__main__":
+    for heading, lines in tables(json.loads((Path(sys.argv[1]) / "measured.json").read_text())).items():
+        print(f"\n{heading}\n", *lines, sep="\n")
