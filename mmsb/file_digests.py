@@ -12,8 +12,8 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 STATE = struct.Struct("<QQqqq")  # a file's device, number, size, and times of writing and of change in nanoseconds
 SETTLED = 2_000_000_000  # nanoseconds: what changed so lately may change again before its file system's clock moves
-IN_MEMORY = 8_192  # digests, of some 300 bytes each
+IN_MEMORY = 65_536  # digests, of some 300 bytes each
+STRETCH = 256  # look-ups in a row while the table is locked for all of them; that takes a millisecond
 TOGETHER = 1_024  # new ones that are written down at a time
 BYTES = 16  # of a key of the table, and of a digest
 
@@ -39,6 +40,7 @@ class FileDigests:
         self._new: list[tuple[bytes, bytes]] = []
         self._table: Table | None = None
         self._folder = folder
+        self._together = 1  # look-ups for which the table is locked once
         self._lock = Lock()
 
     def of(self, path: Path) -> str:
@@ -49,7 +51,7 @@ class FileDigests:
             return known[STATE.size :].hex()
         key = hashlib.blake2b(os.fsencode(os.path.abspath(name)) + state, digest_size=BYTES).digest()
         with self._lock:
-            found = self._opened().get(key)
+            found = self._opened().get(key, self._together)
         if found is None:
             found, settled = self._read(name, state)
             if not settled:
@@ -61,6 +63,18 @@ class FileDigests:
         if len(self._known) < IN_MEMORY:
             self._known[name] = state + found
         return found.hex()
+
+    @contextmanager
+    def stretch(self) -> Iterator[None]:
+        """Look up many in a row, without waiting for anything in between: to lock the table for each takes longest."""
+        self._together = STRETCH
+        try:
+            yield
+        finally:
+            self._together = 1
+            with self._lock:
+                if self._table:
+                    self._table.let_go()
 
     def write(self) -> None:
         """Write down what is new."""
@@ -98,6 +112,7 @@ class Table:
 
         self.process = os.getpid()
         self._path = path
+        self._held = 0  # look-ups since it was locked for several
         self._base: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,19 +122,37 @@ class Table:
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
 
-    def get(self, key: bytes) -> bytes | None:
-        """The digest under a key, where it is known."""
+    def get(self, key: bytes, together: int = 1) -> bytes | None:
+        """The digest under a key, where it is known; the table stays locked for so many look-ups, or until `let_go`."""
         import sqlite3
 
         if self._base is None:
             return None
         try:
+            if self._held >= together:  # others wait for a second to write
+                self._base.commit()
+                self._held = 0
+            if together > 1:
+                if not self._held:
+                    self._base.execute("BEGIN")
+                self._held += 1
             row = self._base.execute("SELECT digest FROM digests WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             self._give_up(error)
             return None
         whole = row and isinstance(row[0], bytes) and len(row[0]) == BYTES
         return row[0] if whole else None
+
+    def let_go(self) -> None:
+        """Keep it locked no longer."""
+        import sqlite3
+
+        self._held = 0
+        try:
+            if self._base is not None:
+                self._base.commit()
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def add(self, rows: list[tuple[bytes, bytes]]) -> None:
         """Take in keys with their digests."""
@@ -128,6 +161,8 @@ class Table:
         if self._base is None:
             return
         try:
+            self._base.commit()  # two that look up, and wait for each other to write, would wait for ever
+            self._held = 0
             with self._base:
                 self._base.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", rows)
         except sqlite3.Error as error:

@@ -67,6 +67,28 @@ def test_what_a_run_read_is_not_read_by_the_next_one(tmp_path: Path, monkeypatch
     assert FileDigests(lambda: tmp_path).of(path) == digest_file(path) != before
 
 
+def test_many_look_ups_in_a_row_lock_the_table_for_some_of_them_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_digests, "SETTLED", -(10**12))
+    monkeypatch.setattr(file_digests, "STRETCH", 3)
+    paths = [picture(tmp_path / f"{colour}.bmp", colour) for colour in range(9)]
+    known, other = FileDigests(lambda: tmp_path), FileDigests(lambda: tmp_path)
+    with known.stretch():
+        assert [known.of(path) for path in paths[:4]] == [digest_file(path) for path in paths[:4]]
+        known.write()  # it lets go for that
+        other.of(paths[8])
+        other.write()
+        assert [known.of(path) for path in paths[4:]] == [digest_file(path) for path in paths[4:]]
+    other.of(paths[7])
+    other.write()
+    known.write()
+    monkeypatch.setattr(file_digests, "digest_bytes", lambda data: pytest.fail("the file was read again"))
+    again = FileDigests(lambda: tmp_path)
+    with again.stretch():
+        assert [again.of(path) for path in paths] == [known.of(path) for path in paths]
+
+
 @pytest.mark.parametrize("what", ["no database", "a folder", "read by nobody"])
 def test_a_table_that_cannot_be_used_is_done_without(tmp_path: Path, what: str) -> None:
     path, table = picture(tmp_path / "a.bmp", 1), tmp_path / "cache" / "pictures.sqlite"

@@ -122,9 +122,10 @@ class MMSafetyBench:
             raise DataError(f"{path}: {key!r} is not an id", "Ids are letters, digits, '-' and '_'.")
         if not isinstance(record, dict):
             raise DataError(f"{path} has no record {key!r}", "Restore the file from its source.")
+        values: list[Any] = [record.get(name) for name in FIELDS]
         # checked where it is read: a missing wording would else be asked as an empty prompt, and answered
-        lacking = [name for name in FIELDS if not isinstance(record.get(name), str)]
-        if lacking:
+        if set(map(type, values)) != {str}:
+            lacking = [name for name, value in zip(FIELDS, values, strict=True) if not isinstance(value, str)]
             raise DataError(
                 f"{path}: record {key!r} lacks the text field {', '.join(map(repr, lacking))}",
                 f"Each record needs {', '.join(FIELDS)}.",
@@ -132,7 +133,8 @@ class MMSafetyBench:
         # Judges and guards are shown it, whatever the model was: nothing harmful would have been asked.
         if not record[TEXTS[PLAIN]].strip():
             raise DataError(f"{path}: record {key!r} has an empty {TEXTS[PLAIN]}", "Restore the file from its source.")
-        return question_of(key, scenario, record, self.benign)
+        texts, metadata = dict(zip(TEXTS, values, strict=False)), dict(zip(METADATA, values[len(TEXTS) :], strict=True))
+        return Question(key, scenario.id, texts, metadata, self.benign)
 
     def _tiny_ids(self, scenario: Scenario) -> list[str]:
         for folder in (self.folder, self.folder.parent):

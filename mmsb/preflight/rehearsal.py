@@ -23,6 +23,7 @@ from mmsb.experiment import Experiment
 from mmsb.flow import Flow, Unanswered
 from mmsb.judge.base import judged
 from mmsb.model.base import Engine, engines_in
+from mmsb.picture import SEEN
 from mmsb.pipeline import BLOCK, each
 from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, number_of, stand_in
 from mmsb.types import Prompt, Response, Sample
@@ -51,13 +52,14 @@ class Rehearsal(Counting):
         known, other, whole, parts = Counter[str](), Counter[str](), 0, 0
         chosen = self._counted()
         flows = defenses or any(engines_in(self.experiment.judge))
-        for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
-            if all(call.known for call in calls):
-                whole += 1
-                known.update(call.name for call in calls)
-            else:
-                parts += 1
-                other.update(call.name for call in calls if call.known)
+        with SEEN.stretch():
+            for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
+                if all(call.known for call in calls):
+                    whole += 1
+                    known.update(call.name for call in calls)
+                else:
+                    parts += 1
+                    other.update(call.name for call in calls if call.known)
         # Where nothing defends, no reply leads to another call, and all that can be asked is asked.
         most = self._most(defenses) if defenses else {}
         for name in {*self._tallies, *most}:
