@@ -43,6 +43,8 @@ def run_once(config: DictConfig) -> None:
     with billed():
         experiment, run, summary, notes = measured(config)
         report(run, summary, notes, experiment.scenarios)
+        if blind := without_effect(experiment):  # a sweep's table says "no-op"
+            say(f"{', '.join(blind)} did nothing: without pictures every prompt reached the model as it is.")
         record(experiment, run)
         if notes.failures:
             raise notes.failed(run.folder)
@@ -75,6 +77,13 @@ def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:
     with warnings.catch_warnings():
         warnings.simplefilter("once")
         return experiment, run, *evaluate(experiment, run)
+
+
+def without_effect(experiment: Experiment) -> list[str]:
+    """The defenses that only do something to pictures, where none are shown."""
+    if experiment.image_mode.image is not None:
+        return []
+    return [name for name, defense in experiment.defense.items() if getattr(defense, "NEEDS_PICTURE", False)]
 
 
 def record(experiment: Experiment, run: Run) -> None:

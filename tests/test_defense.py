@@ -19,7 +19,7 @@ from mmsb.types import Failure, Response
 from tests.asking import named
 from tests.conftest import Run
 from tests.defending import PICTURE, PROMPT, SORRY, ask, ask_one, option, roles, target
-from tests.endpoint import Act, ChatServer, error
+from tests.endpoint import Act, ChatServer, error, text_of
 from tests.judging import scripted
 
 NAMES = sorted(path.stem for path in (conf_dir() / "defense").glob("*.yaml"))
@@ -36,8 +36,12 @@ def test_every_option_answers_with_and_without_an_image_and_says_what_it_is(name
     defense = option(name, **changes)
     assert defense.name == name
     json.dumps(dict(defense.fingerprint()))
-    with target(tmp_path) as (model, _):
+    with target(tmp_path) as (model, server):
         outcomes = ask(model, defense, PROMPT, named("text", "What is a lock?"))
+        about = [body["messages"] for body in server.requests if "What is a lock?" in text_of(body["messages"])]
+    # By this word a run without pictures says that a defense did nothing.
+    untouched = about == [[{"role": "user", "content": "What is a lock?"}]]
+    assert getattr(defense, "NEEDS_PICTURE", name == "none") is untouched
     for outcome in outcomes.values():
         assert isinstance(outcome, Response)
         assert outcome.text.startswith("sure: ")
@@ -262,3 +266,13 @@ def test_a_guard_takes_a_judge_of_the_judge_group(mmsb: Run, tmp_path: Path) -> 
     row = json.loads(path.read_text())
     assert (row["response"], row["label"], row["calls"]) == (SORRY, "safe", 1)  # that judge asks no model
     assert [step["answer"] for step in row["steps"]] == ["Here are the steps: 1. Go.", "unsafe"]
+
+
+def test_a_run_whose_defense_did_nothing_says_so(mmsb: Run) -> None:
+    with ChatServer() as server:
+        command = ("model=openai", "model.name=x", f"model.base_url={server.url}", "scenario=fraud", "dataset.limit=1")
+        blind = mmsb(*command, "tracker=none", "image_mode=text_only", "defense=[blur,safety_prompt]")
+        seeing = mmsb(*command, "tracker=none", "image_mode=typo", "defense=blur")
+    assert (blind.returncode, seeing.returncode) == (0, 0)
+    assert "blur did nothing: without pictures" in blind.stderr
+    assert "did nothing" not in seeing.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from mmsb.config import settings
 from mmsb.defense.base import Ask, fill
@@ -26,6 +27,8 @@ class CaptionThenAnswer:
     caption: str
     question: str
     keep_image: bool = True
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse texts that would be the same for every sample.

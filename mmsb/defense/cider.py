@@ -11,6 +11,7 @@ picture that passes reaches the model whole, as in the paper (their code passes 
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 from pydantic import NonNegativeFloat
 
@@ -36,6 +37,8 @@ class Cider:
     detector: Denoised
     refusal: str
     threshold: NonNegativeFloat
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse to answer with nothing.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import PositiveInt
 
@@ -54,6 +55,8 @@ class Ecso:
     retell: str
     original: Path | None = None
     shown: PositiveInt = 1927
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse texts that would be the same for every sample.

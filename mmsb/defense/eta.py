@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -53,6 +53,8 @@ class Eta:
     grade: str
     candidates: Annotated[int, Field(ge=1)] = 5
     evaluator: Engine | None = None
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse texts that would be the same for every sample.

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image, ImageFilter
 from pydantic import PositiveFloat, PositiveInt
@@ -167,6 +167,8 @@ class ImageDefense:
     how: How
     strength: PositiveFloat
     votes: PositiveInt = 1
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse a strength that the change does not have, and votes over copies that are all the same.

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -49,6 +49,8 @@ class JailGuard:
     mutator: Mutator = "policy"
     threshold: NonNegativeFloat = 0.25
     shown: PositiveInt = 100
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def __post_init__(self) -> None:
         """Refuse to answer with nothing.

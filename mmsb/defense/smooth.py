@@ -6,7 +6,7 @@ Its code is not public; the number of copies and the share of masked pixels are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt
 
@@ -31,6 +31,8 @@ class SmoothMask:
     name: str
     share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     votes: PositiveInt = 5
+
+    NEEDS_PICTURE: ClassVar[bool] = True  # it passes a prompt without one on as it is
 
     def fingerprint(self) -> dict[str, object]:
         """The share and the number of votes."""
