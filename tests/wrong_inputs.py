@@ -181,6 +181,10 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb judge=official judge.model.name=x", ("judge.evaluation_file", "=...")),
     ("mmsb judge=official judge.model.name=x judge.evaluation_file=nowhere.py", ("nowhere.py", "evaluation.py")),
     ("mmsb judge=panel", ("judge.members", "=...")),
+    (
+        "mmsb judge=panel judge@judge.members.second=refusal",
+        ("judge.members.first and second are one judge", "Leave one"),
+    ),
     ("mmsb judge.threshold=2", ("judge.threshold", "allowed")),
     ("mmsb judge.model=tiny", ("judge.model", "allowed")),
     ("mmsb judge.profile=nothing", ("nothing", "profile")),

@@ -39,14 +39,23 @@ class Panel:
         return {"judge": "panel", "vote": self.vote, "members": members}
 
     def __post_init__(self) -> None:
-        """Refuse a panel of fewer than two.
+        """Refuse a panel of fewer than two judges.
 
         Raises:
-            ConfigError: fewer than two members.
+            ConfigError: fewer than two members, or one judge under two names.
         """
         # One member's vote is that judge, under a name that promises more.
         if len(self.members) < 2:
             raise ConfigError("judge=panel needs two members or more", "Add one: +judge@judge.members.third=refusal.")
+        # Its vote would count twice, and the two never disagree.
+        names = list(self.members)
+        for number, name in enumerate(names):
+            for other in names[:number]:
+                if self.members[name] == self.members[other]:
+                    raise ConfigError(
+                        f"judge.members.{other} and {name} are one judge, with the same settings",
+                        "Leave one of them out.",
+                    )
 
     async def verdict(self, answer: Answer, ask: Asking) -> Verdict:
         """Let every member judge the answer, then vote."""
