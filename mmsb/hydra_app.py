@@ -29,8 +29,9 @@ from omegaconf import DictConfig
 from mmsb import __version__
 from mmsb.completion import complete
 from mmsb.config_loader import Loader
+from mmsb.console import say
 from mmsb.errors import ConfigError
-from mmsb.override_rules import refuse_contradictions, refuse_lists, refuse_unreadable
+from mmsb.override_rules import refuse_lists, refuse_unreadable, replaced
 from mmsb.paths import conf_dir
 
 Task = Callable[[DictConfig], None]
@@ -160,7 +161,8 @@ def run_hydra(args: argparse.Namespace, config_name: str, task: Task, before: Be
     """
     _refuse_options(args)
     refuse_unreadable(args.overrides)
-    refuse_contradictions(args.overrides)
+    for told in () if args.shell_completion else replaced(args.overrides):
+        say(told)
     # Without it Hydra warns and, as its version 1.1 did, changes into the folder of each run.
     version.setbase("1.3")
     GlobalHydra.instance().clear()

@@ -1,4 +1,4 @@
-"""What a command's settings must hold to as they are typed: readable, each said once, options by their names."""
+"""What a command's settings must hold to as they are typed: readable, options by their names."""
 
 from __future__ import annotations
 
@@ -65,22 +65,17 @@ def options_of(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def refuse_contradictions(arguments: Sequence[str]) -> None:
-    """Refuse a setting that is given two values: Hydra takes the last, and the first would be missed by nobody.
-
-    Raises:
-        ConfigError: naming both.
-    """
+def replaced(arguments: Sequence[str]) -> Iterator[str]:
+    """What to say of a setting that is given two values: Hydra takes the last, and nobody would miss the first."""
     given: dict[str, str] = {}
     for argument in arguments:
         key, _, value = argument.lstrip("+").partition("=")
         if argument.startswith("~"):
             continue
-        if given.setdefault(key, value) != value:
-            told = f"{key} is given twice, as {given[key]} and as {value}"
-            if key in SEVERAL:
-                raise ConfigError(told, f"Together: '{key}=[{given[key]},{value}]'; one run each: {key}=A,B -m")
-            raise ConfigError(told, f"Give it once; for one run each: {key}={given[key]},{value} -m")
+        if (first := given.get(key, value)) != value:
+            both = f"together: '{key}=[{first},{value}]', " if key in SEVERAL else ""
+            yield f"{key}={value} takes the place of {key}={first} ({both}one run each: {key}={first},{value} -m)"
+        given[key] = value
 
 
 def refuse_lists(overrides: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ Command = Callable[..., Done]
 
 
 def latest(arguments: Iterable[str]) -> list[str]:
-    """Of two values of one setting the last: tests add to settings that they share, and the command refuses both."""
+    """Of two values of one setting the last: tests add to those that they share, and the command would tell of both."""
     last = {argument.partition("=")[0]: argument for argument in arguments}
     return [argument for argument in arguments if last.get(argument.partition("=")[0], argument) is argument]
 

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 import mmsb.sweep  # noqa: F401 - what a callback names is there, whatever a test hides
 from mmsb.config_rules import refuse_foreign_code, refuse_nameless
 from mmsb.errors import ConfigError
-from mmsb.override_rules import ONE, refuse_contradictions, refuse_lists, refuse_unreadable
+from mmsb.override_rules import ONE, refuse_lists, refuse_unreadable, replaced
 from mmsb.secret import refuse_secrets, refuse_secrets_in
+from tests.conftest import Run
 
 HYDRA: dict[str, Any] = {
     "callbacks": {"sweep": {"_target_": "mmsb.sweep.SweepCallback"}},
@@ -111,22 +112,31 @@ def test_every_other_list_is_welcome() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("dataset=demo", "dataset=benign"), "dataset is given twice, as demo and as benign"),
-        (("defense=ecso", "model=tiny", "defense=jpeg"), "Together: 'defense=[ecso,jpeg]'"),
-        (("image_mode=sd,typo", "image_mode=text_only"), "image_mode is given twice"),
-        (("dataset.limit=1", "++dataset.limit=2"), "dataset.limit is given twice, as 1 and as 2"),
-        (("+model@defense.a.model=tiny", "+model@defense.a.model=hf"), "is given twice, as tiny and as hf"),
+        (
+            ("dataset=demo", "dataset=benign"),
+            "dataset=benign takes the place of dataset=demo (one run each: dataset=demo,benign -m)",
+        ),
+        (("defense=ecso", "model=tiny", "defense=jpeg"), "(together: 'defense=[ecso,jpeg]', one run each: "),
+        (("image_mode=sd,typo", "image_mode=text_only"), "image_mode=text_only takes the place of image_mode=sd,typo"),
+        (("dataset.limit=1", "++dataset.limit=2"), "dataset.limit=2 takes the place of dataset.limit=1"),
+        (("+model@defense.a.model=tiny", "+model@defense.a.model=hf"), "model@defense.a.model=hf takes the place of"),
     ],
 )
-def test_of_two_values_none_is_taken(arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(said)):
-        refuse_contradictions(arguments)
+def test_of_two_values_the_last_is_taken_and_that_is_told(arguments: tuple[str, ...], said: str) -> None:
+    (told,) = replaced(arguments)
+    assert said in told
 
 
-def test_what_is_said_twice_alike_contradicts_nothing() -> None:
-    refuse_contradictions(
-        ["dataset=demo", "dataset=demo", "dataset.limit=1", "model@judge.model=hf", "~judge", "model=x"]
-    )
+def test_what_is_said_twice_alike_replaces_nothing() -> None:
+    same = ["dataset=demo", "dataset=demo", "dataset.limit=1", "model@judge.model=hf", "~judge", "model=x"]
+    assert not list(replaced(same))
+
+
+def test_what_takes_a_settings_place_is_told_and_counts(mmsb: Run) -> None:
+    run = mmsb("model=tiny", "dataset.limit=5", "++dataset.limit=1", "dry_run=true")
+    assert "dataset.limit=1 takes the place of dataset.limit=5" in run.stderr
+    assert run.returncode == 0
+    assert "13 samples" in run.stderr + run.stdout
 
 
 @pytest.mark.parametrize(
