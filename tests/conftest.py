@@ -19,7 +19,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +62,15 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
 def pytest_collection_finish() -> None:
     """A model that goes has all of memory walked for what it held: thousands of tests need not be walked each time."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_walked_seldom() -> Iterator[None]:
+    """Each model that goes has all of memory walked for what it held. Of tiny ones that is little: every tenth time."""
+    gone = count(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmsb.model.device.gc", SimpleNamespace(collect=lambda: next(gone) % 10 or gc.collect()))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from mmsb.image_mode.typography import TypedText
 from mmsb.model.fit import Fit
 from mmsb.model.generation import defused, special_tokens
 from mmsb.model.hf import HF
-from mmsb.model.loaded import LOADED
+from mmsb.model.loaded import LOADED, Loaded
 from mmsb.picture import FilePicture
 from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.asking import Named, generated, named
@@ -136,6 +138,24 @@ def test_a_model_is_loaded_once_for_all_settings_that_do_not_touch_its_weights(
     texts(model(small_llava, max_new_tokens=3, fit=Fit(how="pad")), prompts()[:2])
     texts(model(small_llava, dtype="bfloat16"), prompts()[:2])
     assert loads == ["float32", "bfloat16"]
+
+
+def test_a_model_is_out_of_memory_before_a_third_one_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsb.model.device.gc", gc)
+    models: list[weakref.ref[Any]] = []
+    gone: list[list[bool]] = []
+
+    def load() -> Any:
+        gone.append([one() is None for one in models])
+        loaded: Any = torch.nn.Linear(1, 1)
+        loaded.hooks = [loaded.forward]  # a cycle of references, as libraries leave them
+        models.append(weakref.ref(loaded))
+        return loaded
+
+    kept = Loaded()
+    for name in ("target", "judge", "target", "other"):
+        kept.get(name, load)
+    assert gone == [[], [False], [False, True]]
 
 
 def test_weights_that_do_not_match_are_refused_by_key(small_llava: Path, tmp_path: Path) -> None:
