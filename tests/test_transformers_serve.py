@@ -150,9 +150,12 @@ def test_an_interrupted_command_does_not_wait_for_a_server_that_takes_its_time(t
         begun.send_signal(signal.SIGINT)
         assert begun.wait(60) == 130
     assert "vllm serve some/model is told to end, and is ended within 10 s" in begun.err
-    for left in psutil.process_iter(["cmdline"]):  # ten seconds later it would be gone
-        if {str(fake / "vllm"), "some/model"} <= {*(left.info["cmdline"] or ())}:
-            left.kill()
+    left = [one for one in servers(Path("some/model")) if str(tmp_path) in " ".join(one.info["cmdline"])]
+    assert len(left) == 2  # the server and its keeper: ten seconds later they would be gone
+    for one in left:  # or a pipe that reads this command's output would not end before them
+        assert Path(f"/proc/{one.pid}/fd/1").readlink().suffix == ".log"
+    for one in left:
+        one.kill()
 
 
 def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,12 +107,16 @@ class Running:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{self.port}.log"
         say(f"serve: {' '.join(argv)}\nserve: its log: {self.log}")
-        self._keeper = subprocess.Popen(
-            [sys.executable, str(keeper.__file__), str(self.log), *argv],
-            stdin=subprocess.PIPE,
-            env={**os.environ, **self.server.variables(self.name, self.port)},
-            start_new_session=True,  # an interruption at the keyboard is ours to act on
-        )
+        with self.log.open("ab") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, str(keeper.__file__), str(self.log), *argv],
+                stdin=subprocess.PIPE,
+                # Not ours: whoever reads what we print (`| tee`) would wait for the end of what outlives us.
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.server.variables(self.name, self.port)},
+                start_new_session=True,  # an interruption at the keyboard is ours to act on
+            )
 
     async def _ready(self) -> None:
         import httpx2
