@@ -28,8 +28,9 @@ Command = Callable[..., Done]
 
 def latest(arguments: Iterable[str]) -> list[str]:
     """Of two values of one setting the last: tests add to those that they share, and the command would tell of both."""
-    last = {argument.partition("=")[0]: argument for argument in arguments}
-    return [argument for argument in arguments if last.get(argument.partition("=")[0], argument) is argument]
+    last = {argument.partition("=")[0]: argument for argument in arguments if "=" in argument}
+    # An option's value ("--package image_mode") sets nothing.
+    return [one for one in arguments if "=" not in one or last[one.partition("=")[0]] is one]
 
 
 @pytest.fixture
