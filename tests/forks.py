@@ -4,7 +4,7 @@ A fork is a process like any other: its pid, folder, environment, arguments, fil
 killed. It shares what was imported, and the seed of hashes. So whatever is about a command's start (what it loads, says
 or takes), or about equal results in spite of other hashes, starts a Python of its own.
 
-The parent of all has a listening socket as its standard input. With each connection it gets a job and three files; it
+The parent of all has a listening socket as its standard input. With each connection it gets a job and its files; it
 answers with the pid, and at the end with the exit code. A job whose asker is gone is killed.
 """
 
@@ -32,6 +32,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+MOST, HIGH = 253, 500  # files that one message carries; above the number of any that is open
 PLACE = "MMSB_TESTS_FORKS"  # the environment's name of the socket
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = f"{sys.executable} -S {Path(__file__).resolve()}"  # for programs that start a Python by its name
@@ -50,6 +51,7 @@ HEAVY = [
     *("torch", "transformers.activations", "transformers.models.llava", "transformers.generation", "accelerate"),
     *("sklearn.linear_model", "sklearn.metrics", "scipy.stats", "pandas", "pyarrow.parquet", "altair", "vl_convert"),
     *("tokenizers", "sentencepiece", "hypothesis.internal.entropy", "hypothesis.strategies"),
+    "tests.recording",
 ]
 # What libraries read in the environment when they are imported, and never again.
 READ_ONCE = ("HF_", "TRANSFORMERS_", "OMP_", "LD_", "PYTHONHASHSEED")
@@ -61,7 +63,13 @@ def main() -> None:
         warm()
         become(**serve(socket.socket(fileno=0), user))
     else:
-        stand_for(Fork(sys.argv[1:], files=(0, 1, 2)))
+        stand_for(Fork(sys.argv[1:], files={number: number for number in inherited()}))
+
+
+def inherited() -> list[int]:
+    """The open files of this process, which one that stands for another was given for it."""
+    found = [int(name) for name in os.listdir("/proc/self/fd")]
+    return [number for number in found if Path(f"/proc/self/fd/{number}").exists()]  # not that of the listing itself
 
 
 def stand_for(process: Fork) -> None:
@@ -105,12 +113,12 @@ def serve(listener: socket.socket, user: int) -> dict[str, Any]:
                 woken.recv(4096)
             elif ready is listener:
                 asker, _ = listener.accept()
-                text, files, *_ = socket.recv_fds(asker, 1 << 20, 3)
+                text, files, *_ = socket.recv_fds(asker, 1 << 20, MOST)
                 children[asker] = os.fork()
                 if not children[asker]:
                     for other in (listener, woken, waker, *children):
                         other.close()
-                    return {**json.loads(text), "files": files}
+                    return {**json.loads(text), "given": files}
                 for file in files:
                     os.close(file)
                 asker.send(str(children[asker]).encode())
@@ -125,14 +133,15 @@ def serve(listener: socket.socket, user: int) -> dict[str, Any]:
     sys.exit()
 
 
-def become(argv: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
+def become(argv: list[str], folder: str, environment: dict[str, str], files: list[int], given: list[int]) -> None:
     """Do what a Python does that is started with these arguments, in a session of its own."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for wanted, given in enumerate(files):
-        os.dup2(given, wanted)
-        os.close(given)
+    aside = [fcntl.fcntl(file, fcntl.F_DUPFD, HIGH) for file in given]  # one may have the number that another wants
+    for wanted, file in zip(files, aside, strict=True):
+        os.dup2(file, wanted)
+        os.close(file)
     os.setsid()
     if os.isatty(0):
         with contextlib.suppress(PermissionError):  # it is of another session
@@ -150,6 +159,7 @@ def become(argv: list[str], folder: str, environment: dict[str, str], files: lis
     os.environ.clear()
     os.environ.update(environment)
     os.environ.pop("JPY_PARENT_PID", None)  # a notebook's kernel ends where its parent is not this one
+    importlib.import_module("tests.recording").as_in_tests()
     os.chdir(folder)
     sys.path[:] = ["" if argv[0] == "-c" else folder, *environment["PYTHONPATH"].split(os.pathsep), *installed]
     importlib.invalidate_caches()
@@ -181,18 +191,18 @@ class Fork:
         argv: list[str],
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
-        files: tuple[int, int, int] | None = None,
+        files: dict[int, int] | None = None,
     ) -> None:
         environment = dict(os.environ if env is None else env)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
-        job = {"argv": argv, "folder": str(cwd or Path.cwd()), "environment": environment}
         self.returncode: int | None = None
         self._kept = {name: os.memfd_create(name) for name in ("out", "err")}
         self._talk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._talk.connect(parent())
         with Path(os.devnull).open("rb") as nothing:
-            given = files or (nothing.fileno(), *self._kept.values())
-            socket.send_fds(self._talk, [json.dumps(job).encode()], given)
+            given = files or dict(enumerate((nothing.fileno(), *self._kept.values())))
+            job = {"argv": argv, "folder": str(cwd or Path.cwd()), "environment": environment, "files": list(given)}
+            socket.send_fds(self._talk, [json.dumps(job).encode()], list(given.values()))
         self.pid = int(self._talk.recv(100))
 
     def __getattr__(self, name: str) -> str:

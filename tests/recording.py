@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from mmsb.tracker import mlflow_store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SHARED = "MMSB_TESTS_STORES"  # the environment's name of the folder with a migrated store
+
 
 @pytest.fixture(scope="session", autouse=True)
 def stores_are_migrated_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
@@ -22,11 +25,19 @@ def stores_are_migrated_once(tmp_path_factory: pytest.TempPathFactory, worker_id
     own = tmp_path_factory.getbasetemp()
     shared = (own if worker_id == "master" else own.parent) / "migrated"
     shared.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SHARED, str(shared))  # for forks too
+        patch.setattr(mlflow_store, "client_of", copying(shared))
+        yield
+
+
+def copying(shared: Path) -> Callable[[str], MlflowClient]:
+    """What opens a store, and begins one that is not there as a copy of the one in a folder, which may be made now."""
     client_of = mlflow_store.client_of
 
     def migrated() -> Path:
         store = shared / mlflow_store.FILE
-        with (shared / "lock").open("w") as lock:  # one for all workers
+        with (shared / "lock").open("w") as lock:  # one for all processes
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not store.exists():
                 draft = store.with_suffix(".draft")
@@ -40,6 +51,10 @@ def stores_are_migrated_once(tmp_path_factory: pytest.TempPathFactory, worker_id
             shutil.copyfile(migrated(), place)
         return client_of(uri)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow_store, "client_of", begun)
-        yield
+    return begun
+
+
+def as_in_tests() -> None:
+    """Do in a fork what `stores_are_migrated_once` does in the tests' own process, where its environment says so."""
+    if shared := os.environ.get(SHARED):
+        mlflow_store.client_of = copying(Path(shared))

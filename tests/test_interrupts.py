@@ -46,7 +46,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
 
         environment = {**os.environ, "PYTHONPATH": str(folder), "TERM": "xterm"}
-        self.process = Fork(["-m", "mmsb", *arguments], folder, environment, (theirs, theirs, theirs))
+        self.process = Fork(["-m", "mmsb", *arguments], folder, environment, dict.fromkeys(range(3), theirs))
         os.close(theirs)
         self.shown = ""
 

@@ -54,9 +54,7 @@ def saved(folder: Path) -> list[dict[str, Any]]:
 
 def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    # joblib's workers are given open files, which no fork of another process has.
-    there = {"CUDA_VISIBLE_DEVICES": "6,7", NAMED: sys.executable}
-    done = sweep("image_mode=text_only,typo", "hydra/launcher=joblib", **there)
+    done = sweep("image_mode=text_only,typo", "hydra/launcher=joblib", CUDA_VISIBLE_DEVICES="6,7")
     assert done.returncode == 0, done.stderr
     assert "plan: 2 runs, 2 samples; 2 calls to make" in done.stderr
     assert "bill: 2 calls (planned 2)" in done.stderr  # of processes that each keep their own

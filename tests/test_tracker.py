@@ -45,6 +45,7 @@ from mmsb.ui.serving import Serving, free_port, serving, taken
 from tests.conftest import Run as Command
 from tests.endpoint import ChatServer
 from tests.forks import Fork, python
+from tests.recording import SHARED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -598,7 +599,10 @@ assert MLflow(output_dir=folder, experiment=name).log(finished_run(folder / name
 """
 
 
-def test_processes_that_start_at_once_share_a_fresh_store_beside_one_whose_making_was_killed(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_share_a_fresh_store_beside_one_whose_making_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SHARED)  # theirs takes its time: no copy
     killed_maker(tmp_path)
     processes = [Fork(["-c", LOGGING, str(tmp_path), name]) for name in ("one", "another")]
     for process in processes:
