@@ -158,6 +158,7 @@ def become(argv: list[str], folder: str, environment: dict[str, str], files: lis
     sys.executable = environment.get(NAMED, sys.executable)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # looked up once, in the parent's environment
     os.environ.pop("JPY_PARENT_PID", None)  # a notebook's kernel ends where its parent is not this one
     importlib.import_module("tests.recording").as_in_tests()
     os.chdir(folder)
