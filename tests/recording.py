@@ -57,4 +57,4 @@ def copying(shared: Path) -> Callable[[str], MlflowClient]:
 def as_in_tests() -> None:
     """Do in a fork what `stores_are_migrated_once` does in the tests' own process, where its environment says so."""
     if shared := os.environ.get(SHARED):
-        mlflow_store.client_of = copying(Path(shared))
+        pytest.MonkeyPatch().setattr(mlflow_store, "client_of", copying(Path(shared)))

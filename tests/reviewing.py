@@ -45,7 +45,7 @@ def terminal(run: Path, labels: Path, *further: str, **env: str) -> Iterator[tup
     """The command in a pseudo-terminal, a function that reads until a text appears, and the terminal itself."""
     ours, theirs = pty.openpty()
     command = ["-m", "mmsb.review", f"run={run}", f"labels={labels}", "rater=ann", *further]
-    process = Fork(command, run.parent, {**os.environ, **env}, (theirs, theirs, theirs))
+    process = Fork(command, run.parent, {**os.environ, **env}, dict.fromkeys(range(3), theirs))
     os.close(theirs)
 
     waiting = b""
