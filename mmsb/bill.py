@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -152,10 +152,12 @@ class Bill:
         path: of the file. What the same command wrote there is counted on: a run that was requeued, or begun again on
             another node, paid for what it asked before.
         prices: what tokens cost.
+        free: models that nobody charges for: those that run here.
     """
 
     path: Path
     prices: Prices | None
+    free: Set[str] = frozenset()
     lines: dict[str, Spent] = field(default_factory=dict)
     _kept: float = -EVERY
     _later: threading.Timer | None = None
@@ -195,7 +197,10 @@ class Bill:
 
     def _price(self) -> None:
         for model, line in self.lines.items():
-            line.price(model, self.prices)
+            if model in self.free:
+                line.dollars = 0.0
+            else:
+                line.price(model, self.prices)
 
     def keep(self) -> None:
         """Write it down; a disk that is full is said by who writes the answers."""
@@ -211,9 +216,9 @@ class Bill:
 
 
 @contextmanager
-def bill_of(folder: Path, prices: Prices | None) -> Iterator[Bill]:
+def bill_of(folder: Path, prices: Prices | None, free: Set[str] = frozenset()) -> Iterator[Bill]:
     """The bill of a run, kept in its folder however the run ends."""
-    bill = Bill(folder / FILE, prices)
+    bill = Bill(folder / FILE, prices, free)
     try:
         yield bill
     finally:
@@ -246,8 +251,10 @@ def told(spent: Spent, plan: Expected | None, seconds: float | None = None) -> s
         f"{spent.input_tokens:,} tokens in{_beside(f'{plan.input:,.0f}' if plan else None)}",
         f"{spent.output_tokens:,} out{_beside(f'{plan.output:,.0f}' if plan else None)}",
     ]
-    if spent.dollars is not None:
-        planned = plan.dollars if plan else None
+    planned = plan.dollars if plan else None
+    if spent.dollars is None:
+        parts.append("money unknown")  # a bill that says nothing looks like one of nothing
+    elif spent.dollars or planned:
         parts.append(f"{money(spent.dollars)}{_beside(None if planned is None else money(planned))}")
     if seconds is not None:
         planned = plan.seconds if plan else None

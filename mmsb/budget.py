@@ -116,15 +116,18 @@ class Purse:
         Raises:
             ModelError: nobody knows what it costs, so that a limit of money could not be kept.
         """
-        if self.budget.money is None or not isinstance(outcome, Response):
+        if not isinstance(outcome, Response):
             return
         counted = outcome.input_tokens, outcome.output_tokens
         cost = self.prices.dollars(model, *counted) if self.prices else None
         if cost is None:
+            if self.budget.money is None:
+                return
             raise ModelError(
                 f"{model} does not say how many tokens a call took: budget.money cannot be kept",
                 "Set budget.calls instead.",
             )
+        # Also where no money limits this try: the next one's limit is over all tries.
         with self._locked() as spent:
             spent.dollars += sum(cost)
 

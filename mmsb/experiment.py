@@ -40,7 +40,7 @@ from mmsb.resolvers import AUTHORS
 from mmsb.results import Results
 from mmsb.run import Run, environment, short_name
 from mmsb.scenario import Scenario
-from mmsb.spending import purse_of
+from mmsb.spending import purse_of, unpaid
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Question, Result, Sample
@@ -145,7 +145,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     store = Store(experiment.output_dir / "store")
     with (
         purse_of(experiment.budget, experiment.prices, experiment.output_dir, run) as purse,
-        bill_of(run.folder, prices) as bill,
+        bill_of(run.folder, prices, unpaid(experiment)) as bill,
         Driver(store, engines_in(experiment), purse, bill.add) as driver,
         Results(run.folder) as results,
         Calls(run.folder) as calls,

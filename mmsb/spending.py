@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmsb.budget import FOLDER, Budget, Purse
 from mmsb.digest import digest
+from mmsb.model.base import Batched, Live, engines_in
 from mmsb.prices import Prices
 from mmsb.run import Run, measured
 from mmsb.tracker.base import Sweep
+
+
+def unpaid(settings: object) -> Set[str]:
+    """The models in settings that nobody charges for: they run here, or behind a server of one's own."""
+    engines = list(engines_in(settings))
+    here = {one.name for one in engines if isinstance(one, Batched) or getattr(one, "serve", False)}
+    return here - {one.name for one in engines if isinstance(one, Live) and not getattr(one, "serve", False)}
 
 
 @contextmanager

@@ -86,6 +86,15 @@ def test_a_record_of_what_was_spent_that_is_none_is_named_and_nothing_is_asked(m
     assert stopped.returncode == 3
 
 
+def test_money_counts_what_tries_without_a_limit_of_it_have_spent(mmsb: Run) -> None:
+    with ChatServer() as server:
+        first = mmsb(*command(server, PRICE, "budget.calls=3", "budget.confirm=null"))  # 21 dollars
+        second = mmsb(*command(server, PRICE, "budget.money=20"))
+        asked = len(server.requests)
+    assert (first.returncode, second.returncode, asked) == (3, 3, 3)
+    assert "budget.money=20 is reached (3 calls, $21.00 so far)" in second.stderr
+
+
 def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path: Path) -> None:
     with ChatServer() as server:
         sweep = command(server, "-m", "image_mode=text_only,typo,sd")

@@ -112,6 +112,14 @@ def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_a
     done = mmsb(*command)
     assert "plan: 1 run, 16 samples; 16 calls to make" in done.stderr
     assert "bill: 16 calls (planned 16)" in done.stderr
+    assert "money unknown" not in done.stderr  # it runs here
+    with ChatServer() as server:
+        judge = ("judge=rubric", "judge.model.name=x", f"judge.model.base_url={server.url}")
+        dear = mmsb(*command, *judge, DEAR, "budget.confirm=null")
+        asked = len(server.requests) - 1  # without the first, for a word; some answers are alike
+        unknown = mmsb(*command, judge[0], "judge.model.name=y", judge[2])
+    assert f"${asked * 0.037:.2f} (planned" in dear.stderr  # what runs here takes nothing of it
+    assert "money unknown" in unknown.stderr
 
 
 def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mmsb: Run, tmp_path: Path) -> None:
@@ -297,7 +305,7 @@ def test_a_bill_survives_a_kill_and_never_takes_unknown_for_free(
     assert spent is not None
     assert (spent.calls, spent.failed, spent.uncounted, spent.dollars) == (2, 1, 1, None)
     assert told(spent, Expected(3, 10, 10, 1.0, 2.0)) == (
-        "bill: 2 calls (planned 3), 7 tokens in (planned 10), 3 out (planned 10), "
+        "bill: 2 calls (planned 3), 7 tokens in (planned 10), 3 out (planned 10), money unknown, "
         "1 failed, which may have cost something, 1 reply without its tokens"
     )
 

@@ -86,7 +86,7 @@ def test_what_a_run_spent_is_what_its_bill_says(outputs: Path, capsys: pytest.Ca
 
     bill("sweeps/2026/0", dollars=1.25)
     bill("sweeps/2026/1", uncounted=1)
-    bill("sweeps/2026/2")  # a model without a price
+    bill("sweeps/2026/2", dollars=0.0)  # a model that runs here
     Status(output_dir=outputs).print()
     rows = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines() if "│" in line]
     spent = {row[1]: row[6] for row in rows if "2026" in row[1]}

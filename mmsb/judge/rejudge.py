@@ -28,7 +28,7 @@ from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import FILE, Results, read_rows
 from mmsb.run import Run, environment, short_name
-from mmsb.spending import purse_of
+from mmsb.spending import purse_of, unpaid
 from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Result, Sample
@@ -125,7 +125,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     total = about["dataset"]["samples"]
     with (
         purse_of(settings.budget, settings.prices, settings.output_dir, run) as purse,
-        bill_of(run.folder, settings.prices) as bill,
+        bill_of(run.folder, settings.prices, unpaid(settings.judge)) as bill,
         Driver(store, engines_in(settings.judge), purse, bill.add) as driver,
         Results(run.folder) as results,
         Calls(run.folder) as calls,

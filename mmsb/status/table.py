@@ -111,6 +111,6 @@ def _spent(folder: Path) -> str:
         spent = paid([folder])
     except DataError:  # said below the table
         return "?"
-    if spent is None or not (spent.dollars or spent.uncounted):
+    if spent is None or spent.dollars == 0:
         return ""
     return "unknown" if spent.dollars is None else money(spent.dollars)
