@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmsb.calls import Calls, CallsOf
-from mmsb.digest import digest, digest_folder
+from mmsb.digest import digest, digest_folder, write_atomically
 from mmsb.errors import StoreError
 from mmsb.flow import Call
 from mmsb.image_mode.typography import TypedText
@@ -299,3 +300,12 @@ def test_everything_that_is_shown_is_in_the_key() -> None:
 def test_everything_that_shapes_a_request_is_in_the_fingerprint(change: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"name": "x", "base_url": "http://here/v1", "temperature": 1}
     assert OpenAI(**{**settings, **change}).fingerprint() != OpenAI(**settings).fingerprint()
+
+
+def test_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "bill.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_atomically(path, f"{number % 10}" * 9_999), range(64)))
+    assert len(set(written := path.read_text())) == 1
+    assert len(written) == 9_999
+    assert [left.name for left in tmp_path.iterdir()] == ["bill.json"]  # no draft
