@@ -56,7 +56,7 @@ class SweepCallback(Callback):
         _trackers[str(folder)] = tracker
         name = config.hydra.runtime.choices.get("experiment") or "sweep"
         count = os.environ.get(COUNT_VARIABLE)
-        sweep = Sweep(folder, name, _identity(config), int(count) if count else None)
+        sweep = Sweep(folder, name, identity(config), int(count) if count else None)
         sweep.save()
         keep_plan(folder)
         try:
@@ -80,7 +80,7 @@ def _axes(config: DictConfig) -> dict[str, int]:
     return found
 
 
-def _identity(config: DictConfig) -> str:
+def identity(config: DictConfig) -> str:
     """Digest of what a sweep asks for: every setting, and every value of those that are swept."""
     from mmsb.run import NOT_MEASURED, PACE, measured
 
@@ -89,7 +89,9 @@ def _identity(config: DictConfig) -> str:
     asked = measured({str(key): value for key, value in values.items() if key != "hydra"})
     params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create())
     keys = {item: item.lstrip("+~").partition("=")[0].split(".") for item in config.hydra.overrides.task}
-    typed = [item for item, key in keys.items() if not (key[0].startswith(NOT_MEASURED) or key[-1] in PACE)]
+    # Where it lies and who launches it is no part of it; what is swept in Hydra's part stands in `params`.
+    passed = (*NOT_MEASURED, "hydra")
+    typed = [item for item, key in keys.items() if not (key[0].startswith(passed) or key[-1] in PACE)]
     return digest([asked, params, sorted(typed)])
 
 

@@ -225,3 +225,23 @@ def test_of_a_sweeper_that_chooses_as_it_goes_every_value_is_looked_at_once() ->
         ["a=3", "b=0.0", "c=x"],
         ["a=1", "b=1.0", "c=x"],
     ]
+
+
+def test_a_folder_that_another_command_measured_in_is_left_as_it_is(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", *QUIET)
+        one, several = (*model, "hydra.run.dir=one"), ("-m", *model, "hydra.sweep.dir=several")
+        assert mmsb(*one, "image_mode=text_only").returncode == 0
+        assert mmsb(*several, "image_mode=text_only,typo").returncode == 0
+        before = {
+            path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "store" not in str(path)
+        }
+        other = mmsb(*one, "image_mode=typo")
+        shorter = mmsb(*several, "image_mode=typo")  # else the first one's second run would stand in its table
+        assert before == {path: path.read_bytes() for path in before}
+        slower = mmsb(*one, "image_mode=text_only", "model.concurrency=1", "budget.calls=9")
+        again = mmsb(*several, "image_mode=text_only,typo", "budget.calls=9")
+    assert (other.returncode, shorter.returncode) == (1, 1)
+    assert "hydra.run.dir=one holds what another command measured" in other.stderr
+    assert "hydra.sweep.dir=several holds what another command measured" in shorter.stderr
+    assert (slower.returncode, again.returncode) == (0, 0)

@@ -18,6 +18,7 @@ from mmsb.model.local import Local
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import confirm
 from mmsb.preflight.memory import batches_fit
+from mmsb.preflight.occupied import refuse_occupied
 from mmsb.preflight.parts import Cell, cell
 from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
@@ -47,6 +48,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     # What costs nothing first: no server is asked while a folder is still missing.
     if not dry:
         refuse(cells)
+        refuse_occupied(config)
     if not any(one.errors for one in cells):
         # A single run asks its model a moment later itself; but a judge that is not there would show only after that
         # was paid.
