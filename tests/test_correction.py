@@ -286,7 +286,8 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
         Calibration(judge=Refusal(profile="authors"), run=before, labels=labels, output_dir=tmp_path).report()
     again = tmp_path / "again"  # judged again by somebody else: the same answers, so the same labels
     rows = [{**old, "label": "safe"} for old in read_rows(before / "results.jsonl")]
-    save(again, rows, record={"judge": {"judge": "other"}}, id="again")
+    other = {"judge": {"judge": "other"}, "model": {}, "dataset": {}, "totals": {}}
+    save(again, rows, record=other, id="again")
     report = Calibration(run=again, labels=labels, output_dir=tmp_path).report()
     assert report.asr["macro"] is not None
     assert report.asr["macro"].observed == 0
@@ -297,7 +298,7 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
         Calibration(run=before, labels=labels, output_dir=tmp_path).report()
     rows[0]["response"] = "changed"
     name = json.loads(tampered.partition("\n")[0])["draw"]["runs"][0]
-    save(again, rows, record={"judge": {"judge": "other"}}, id=name)
+    save(again, rows, record=other, id=name)
     with pytest.raises(DataError, match="the run has changed since"):
         Calibration(run=again, labels=labels, output_dir=tmp_path).report()
 

@@ -228,7 +228,7 @@ def test_labels_become_a_file_that_calibration_reads(chromium: Browser, page: Pa
         chromium.press(key)
     chromium.run("document.getElementById('rater').value = 'ann'; document.getElementById('download').click()")
     file = chromium.downloads / "labels.jsonl"
-    for _ in range(100):
+    for _ in range(400):
         if file.is_file():
             break
         time.sleep(0.05)

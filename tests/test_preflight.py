@@ -160,19 +160,6 @@ def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: 
     assert ["image_mode=text_only" in configs[0], "image_mode=typo" in configs[1]] == [True, True]
 
 
-def test_a_judge_that_is_not_there_is_told_before_the_model_is_asked(mmsb: Run, tmp_path: Path) -> None:
-    with ChatServer() as server:
-        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", "image_mode=text_only", *QUIET)
-        judge = ("judge=rubric", "judge.model.name=j")
-        dead = mmsb(*model, *judge, "judge.model.base_url=http://127.0.0.1:9/v1")
-        assert (dead.returncode, len(server.requests)) == (1, 0)
-        assert not list(tmp_path.iterdir())
-        there = mmsb(*model, *judge, f"judge.model.base_url={server.url}")
-    assert "error: nothing answers at base_url=http://127.0.0.1:9/v1" in dead.stderr
-    assert there.returncode == 0, there.stderr
-    assert [body["model"] for body in server.requests] == ["j", "x", "j"]  # the first for a word
-
-
 def test_what_a_server_that_is_not_there_would_be_asked_is_told_with_the_error(mmsb: Run, tmp_path: Path) -> None:
     model = ("model=openai", "model.base_url=http://127.0.0.1:9/v1", "image_mode=text_only")
     dry = mmsb(*model, "model.name=gpt-4o", "dry_run=true", *QUIET)

@@ -101,7 +101,6 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb scenario.fraud.id=3", ("scenario.fraud.id=3", "a text is meant")),
     ("mmsb scenario=fraud scenario.hate_speech.title=x", ("hate_speech", "allowed")),
     ("mmsb ~model", ("model", "model=...")),
-    ("mmsb dataset=demo dataset=benign", ("as demo and as benign", "dataset=demo,benign -m")),
     ("mmsb -m image_mode=sd,sd", ("one run twice", "image_mode=sd")),
     ("mmsb -m image_mode=glob(zz*)", ("no run", "glob")),
     ("mmsb -m dataset.limit=range(3,1)", ("no run", "range")),

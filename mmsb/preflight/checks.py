@@ -64,17 +64,11 @@ class Checks:
                 for cell in self.cells:
                     cell.errors.append(error)
 
-    def probe(self, alone: bool = False) -> None:
-        """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known.
-
-        Args:
-            alone: leave out the evaluated model, which is asked next: the others must be there by then.
-        """
+    def probe(self) -> None:
+        """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known."""
         wanted: dict[str, OpenAI] = {}
         for cell, engine in self._engines():
             assert cell.experiment is not None
-            if alone and engine == cell.experiment.model:
-                continue
             # A server that is started for the run is not there yet, and its own start says what is wrong with it.
             if isinstance(engine, OpenAI) and not engine.serve and repr(engine) not in wanted:
                 store = Store(cell.experiment.output_dir / "store")

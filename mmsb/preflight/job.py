@@ -49,10 +49,9 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     if not dry:
         refuse(cells)
         refuse_occupied(config)
-    if not any(one.errors for one in cells):
-        # A single run asks its model a moment later itself; but a judge that is not there would show only after that
-        # was paid.
-        checks.probe(alone=not dry and len(cells) == 1)
+    # A single run asks its endpoint a moment later itself.
+    if (dry or len(cells) > 1) and not any(one.errors for one in cells):
+        checks.probe()
     planned = made(sound, checks.samples)
     told = [*planned.told(len(cells)), *_memory(sound.values(), planned)]
     if dry:
