@@ -286,7 +286,8 @@ def test_labels_of_another_run_or_of_changed_answers_are_refused(tmp_path: Path)
         Calibration(judge=Refusal(profile="authors"), run=before, labels=labels, output_dir=tmp_path).report()
     again = tmp_path / "again"  # judged again by somebody else: the same answers, so the same labels
     rows = [{**old, "label": "safe"} for old in read_rows(before / "results.jsonl")]
-    other = {"judge": {"judge": "other"}, "model": {}, "dataset": {}, "totals": {}}
+    dataset = {"name": "demo", "samples": len(rows), "digest": ""}
+    other = {"judge": {"judge": "other"}, "model": {}, "dataset": dataset, "totals": {}}
     save(again, rows, record=other, id="again")
     report = Calibration(run=again, labels=labels, output_dir=tmp_path).report()
     assert report.asr["macro"] is not None

@@ -228,8 +228,8 @@ def test_labels_become_a_file_that_calibration_reads(chromium: Browser, page: Pa
         chromium.press(key)
     chromium.run("document.getElementById('rater').value = 'ann'; document.getElementById('download').click()")
     file = chromium.downloads / "labels.jsonl"
-    for _ in range(400):
-        if file.is_file():
+    for _ in range(100):
+        if file.is_file() and file.stat().st_size:  # it stands there empty at first
             break
         time.sleep(0.05)
     found = read_labels(file).labelled
