@@ -91,7 +91,7 @@ def test_answers_that_are_never_judged_are_no_calls_of_a_judge(mmsb: Run) -> Non
         judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={server.url}")
         command = asks(server, *judge, "image_mode=text_only", "dataset.limit=1")
         assert mmsb(*command).returncode == 0
-        assert [body["model"] for body in server.requests] == ["judge", "x", "x"]  # the first for a word
+        assert [body["model"] for body in server.requests] == ["x", "x"]
         again = mmsb(*command, "dry_run=true")
     assert "every answer is in the store, nothing will be asked" in again.stdout
 
@@ -116,7 +116,7 @@ def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_a
     with ChatServer() as server:
         judge = ("judge=rubric", "judge.model.name=x", f"judge.model.base_url={server.url}")
         dear = mmsb(*command, *judge, DEAR, "budget.confirm=null")
-        asked = len(server.requests) - 1  # without the first, for a word; some answers are alike
+        asked = len(server.requests)  # some answers are alike
         unknown = mmsb(*command, judge[0], "judge.model.name=y", judge[2])
     assert f"${asked * 0.037:.2f} (planned" in dear.stderr  # what runs here takes nothing of it
     assert "money unknown" in unknown.stderr
