@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import secrets
 import tempfile
 from array import array
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import IO, Any
 
 import orjson
 
+from mmsb.digest import draft_of
 from mmsb.errors import DataError, StoreError
 from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
@@ -100,7 +100,7 @@ class Results:
             StoreError: the disk is full or cannot be written.
         """
         assert not self._numbers, "a sample that began has no row"
-        final, written = self.path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp"), hashlib.sha256()
+        final, written = draft_of(self.path), hashlib.sha256()
         try:
             with self._writing(), final.open("wb") as file:
                 self._draft.flush()
