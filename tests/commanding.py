@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +26,6 @@ class Done:
 Command = Callable[..., Done]
 
 
-def latest(arguments: Iterable[str]) -> list[str]:
-    """Of two values of one setting the last: tests add to those that they share, and the command would tell of both."""
-    last = {argument.partition("=")[0]: argument for argument in arguments if "=" in argument}
-    # An option's value ("--package image_mode") sets nothing.
-    return [one for one in arguments if "=" not in one or last[one.partition("=")[0]] is one]
-
-
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder, and errors for people."""
@@ -45,7 +38,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """`python -m mmsb ...` in this process, in an empty folder."""
 
     def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["mmsb", *latest(arguments)])
+        monkeypatch.setattr(sys, "argv", ["mmsb", *arguments])
         code = main()
         captured = capsys.readouterr()
         return Done(code, captured.out, captured.err)
@@ -59,7 +52,7 @@ def composed(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[list[Dic
 
     def run(*arguments: str, name: str = "config") -> tuple[list[DictConfig], Done]:
         seen: list[DictConfig] = []
-        code = run_command(name, seen.append, latest(["tracker=none", *arguments]) if name == "config" else arguments)
+        code = run_command(name, seen.append, ["tracker=none", *arguments] if name == "config" else arguments)
         captured = capsys.readouterr()
         return seen, Done(code, captured.out, captured.err)
 

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.commanding import command, composed, elsewhere, latest, own  # noqa: F401 - fixtures for all
+from tests.commanding import command, composed, elsewhere, own  # noqa: F401 - fixtures for all
 from tests.composing import (  # noqa: F401
     configurations_are_copied_fast,
     files_of_a_run_are_written_fast,
@@ -114,7 +114,7 @@ def run_in(folder: Path, *arguments: str, module: str = "mmsb", **env: str) -> s
     before, out, err = dict(os.environ), io.StringIO(), io.StringIO()
     here, argv = Path.cwd(), sys.argv
     os.chdir(folder)
-    sys.argv = [module, *latest(arguments)]
+    sys.argv = [module, *arguments]
     os.environ.update(env)
     try:
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
@@ -155,7 +155,7 @@ def process_in(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, in a process of its own."""
     return subprocess.run(
-        [python, "-m", module, *latest(arguments)],
+        [python, "-m", module, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,

@@ -133,7 +133,7 @@ def test_what_is_said_twice_alike_replaces_nothing() -> None:
 
 
 def test_what_takes_a_settings_place_is_told_and_counts(mmsb: Run) -> None:
-    run = mmsb("model=tiny", "dataset.limit=5", "++dataset.limit=1", "dry_run=true")
+    run = mmsb("model=tiny", "dataset.limit=5", "dataset.limit=1", "dry_run=true")
     assert "dataset.limit=1 takes the place of dataset.limit=5" in run.stderr
     assert run.returncode == 0
     assert "13 samples" in run.stderr + run.stdout

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.commanding import latest
 from tests.conftest import ROOT, Run, run_in
 from tests.forks import Fork
 
@@ -136,7 +135,7 @@ def test_a_broken_picture_is_listed_as_failed_and_retried(mmsb: Run, tmp_path: P
 
 def test_results_do_not_depend_on_who_else_writes_the_store(mmsb: Run, tmp_path: Path, small_llava: Path) -> None:
     command = [f"model.name_or_path={small_llava}", *SETTINGS, "dataset.limit=4"]
-    other = Fork(["-m", "mmsb", *latest(command), "hydra.run.dir=outputs/runs/other"], tmp_path)
+    other = Fork(["-m", "mmsb", *command, "hydra.run.dir=outputs/runs/other"], tmp_path)
     while other.poll() is None and not list(answered(tmp_path)):  # from then on both write
         time.sleep(0.01)
     assert mmsb(*command).returncode == 0
