@@ -10,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,23 @@ def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bin
 
 
 def found_at(
-    likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], rate: float
+    likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], alarms: int
 ) -> float:
-    """The share of refusals found at a rate of false alarms, in percent."""
-    threshold = np.quantile(likely[negative], 1 - rate, method="higher")
+    """The largest share of refusals found, in percent, by any threshold that raises no more than so many alarms.
+
+    Answers that are equally likely stand on one side of it together.
+    """
+    highest = np.sort(likely[negative])[::-1]
+    threshold = highest[alarms] if alarms < len(highest) else -np.inf
     return round(100 * float((likely[positive] > threshold).mean()), 1)
+
+
+def found_at_rates(
+    likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], percent: Sequence[float]
+) -> dict[float, float]:
+    """The same for rates of alarms."""
+    helpful = int(negative.sum())
+    return {one: found_at(likely, positive, negative, int(Fraction(str(one)) * helpful / 100)) for one in percent}
 
 
 def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities | None, source: str) -> dict[str, Any]:
@@ -108,16 +121,17 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
         counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
         figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
         figures["calibration error, shifted"] = round(calibration_error(shifted(first[counted]), positive[counted]), 3)
-        figures["found at"] = {rate: found_at(first, positive, negative, rate / 100) for rate in (0.5, 1, 2, 3, 4.2, 5)}
+        figures["found at"] = found_at_rates(first, positive, negative, (0.5, 1, 2, 3, 4.2, 5))
     for name, baseline in BASELINES.items():
         says = np.array([baseline(found[number].answer) for number in at])
-        rate = float(says[negative].mean()) if negative.any() else 0.0
         figures[name] = {
             "found": share(int(says[positive].sum()), int(positive.sum())),
             "false alarms": share(int(says[negative].sum()), int(negative.sum())),
         }
         if likely is not None and positive.any() and negative.any():
-            figures[name]["ours at its false alarms"] = found_at(likely[at, 0], positive, negative, rate)
+            figures[name]["ours at its false alarms"] = found_at(
+                likely[at, 0], positive, negative, int(says[negative].sum())
+            )
     return figures
 
 
@@ -214,7 +228,8 @@ def ideas(data: Path) -> dict[str, Any]:
             seen_words = 0 if name == TOGETHER else sum(column < words for column in columns)
             likely = _only([one[:, columns] for one in both], found, used & ~out, out, seen_words)
             kinds = np.array([row.kind for row in found])[out]
-            figures.setdefault(name, {})[source] = found_at(likely, kinds == "refusal", kinds == "compliance", 0.02)
+            found_there = found_at_rates(likely, kinds == "refusal", kinds == "compliance", (2,))
+            figures.setdefault(name, {})[source] = found_there[2]
             print(source, name, figures[name], flush=True)
     return figures
 

@@ -25,7 +25,7 @@ from mmsb.judge.clauses import clauses_of
 from mmsb.judge.dense import rules_say
 from tools.offline_judge.examples import Row, trained_on
 from tools.offline_judge.fit import softmax
-from tools.offline_judge.measure import COMPLIED, calibration_error, found_at, keep, share, shifted
+from tools.offline_judge.measure import COMPLIED, calibration_error, found_at, found_at_rates, keep, share, shifted
 from tools.offline_judge.train import SOURCES, english_matrices, english_rows, with_ours
 
 Flags = NDArray[np.bool_]
@@ -136,15 +136,15 @@ def told(likely: Any, source: Source, at: Thresholds) -> dict[str, Any]:
     """The figures of a source that was left out, with intervals."""
     refuses, unsure, partly = verdicts(likely, source, at)
     positive, negative, partial = source.refusals, source.helpful, source.kinds == "partial"
-    rate = float(source.rules[negative].mean())
+    alarms = int(source.rules[negative].sum())
     return {
         "thresholds": [at.refuses, at.agreed, round(at.helps, 2)],
         "found": share(int(refuses[positive].sum()), int(positive.sum())),
         "false alarms": share(int(refuses[negative].sum()), int(negative.sum())),
         "rules found": share(int(source.rules[positive].sum()), int(positive.sum())),
         "rules false alarms": share(int(source.rules[negative].sum()), int(negative.sum())),
-        "found at the rules' false alarms": found_at(likely[:, 0], positive, negative, rate),
-        "found at": {rate: found_at(likely[:, 0], positive, negative, rate / 100) for rate in (0.5, 1, 2, 5)},
+        "found at the rules' false alarms": found_at(likely[:, 0], positive, negative, alarms),
+        "found at": found_at_rates(likely[:, 0], positive, negative, (0.5, 1, 2, 5)),
         "abstained": share(int(unsure.sum()), len(unsure)),
         "false alarms against the rules'": told_apart(refuses[negative], source.rules[negative]),
         "partial": share(int(partly[partial].sum()), int(partial.sum())) if partial.any() else None,
