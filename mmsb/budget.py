@@ -12,7 +12,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +72,13 @@ class Purse:
         budget: its limits.
         path: the file of what was spent.
         prices: what tokens cost.
+        free: models that nobody charges for.
     """
 
     budget: Budget
     path: Path
     prices: Prices | None
+    free: Set[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Open the file; nothing is spent yet, or what earlier tries spent."""
@@ -116,7 +118,7 @@ class Purse:
         Raises:
             ModelError: nobody knows what it costs, so that a limit of money could not be kept.
         """
-        if not isinstance(outcome, Response):
+        if not isinstance(outcome, Response) or model in self.free:
             return
         counted = outcome.input_tokens, outcome.output_tokens
         cost = self.prices.dollars(model, *counted) if self.prices else None

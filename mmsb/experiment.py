@@ -9,14 +9,12 @@ is judged. Run again after any interruption, it asks only what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
-from mmsb.bill import bill_of
 from mmsb.budget import Budget
-from mmsb.calls import Calls
 from mmsb.comparable import comparable
 from mmsb.config import settings
 from mmsb.cost import Costs
@@ -24,24 +22,21 @@ from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.defense.none import NoDefense
 from mmsb.driver import Driver
-from mmsb.errors import ConfigError, DataError, MissingGlyphs, MissingPicture
+from mmsb.errors import ConfigError
 from mmsb.flow import Flow
-from mmsb.font import spelled
 from mmsb.image_mode import ImageMode
-from mmsb.judge.base import GRADER, Judge, judged
+from mmsb.judge.base import Judge
 from mmsb.metrics.summary import Summary, summarize
-from mmsb.model.base import Batched, Engine, Live, engines_in
-from mmsb.notes import Notes, note, noting
+from mmsb.model.base import Batched, Engine, Live
+from mmsb.notes import Notes, noting
 from mmsb.own import refuse_plain
 from mmsb.picture import SEEN
-from mmsb.prices import Prices, batched
-from mmsb.progress import track
+from mmsb.prices import Prices
+from mmsb.question_check import check_questions
+from mmsb.recording import recording
 from mmsb.resolvers import AUTHORS
-from mmsb.results import Results
-from mmsb.run import Run, environment, short_name
+from mmsb.run import Run, environment
 from mmsb.scenario import Scenario
-from mmsb.spending import purse_of, unpaid
-from mmsb.store import Store
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Question, Result, Sample
 from mmsb.withholding import Withhold
@@ -137,42 +132,22 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     Raises:
         MmsbError: a setting, the dataset, the store or the model is unusable as a whole.
     """
-    started, noted = time.monotonic(), Notes()
+    started = time.monotonic()
     # Before the store is opened and anything is loaded: a picture that is missing at the end of 5,040 questions would
     # otherwise show after hours.
-    total = check(experiment)
-    prices = experiment.prices and experiment.prices.through_batches(batched(run.config))
-    store = Store(experiment.output_dir / "store")
-    with (
-        purse_of(experiment.budget, experiment.prices, experiment.output_dir, run) as purse,
-        bill_of(run.folder, prices, unpaid(experiment)) as bill,
-        Driver(store, engines_in(experiment), purse, bill.add) as driver,
-        Results(run.folder) as results,
-        Calls(run.folder) as calls,
-        experiment.tracker.follow(run, total) as told,
-    ):
+    total = check_questions(experiment)
+    with recording(experiment, run, total) as recorded:
+        driver, noted = recorded.driver, recorded.noted
         defenses = prepared(experiment, driver, noted.costs)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
 
         async def judge(answered: tuple[Sample, Outcome]) -> Result:
-            flow = Flow.current()
-            flow.stage = "judge"
-            result = await judged(experiment.judge, *answered, driver.call)
-            noted.costs.add(flow.calls)
-            calls.add(result.sample.id, flow.calls)
-            return result
+            return await recorded.judged(experiment.judge, *answered)
 
-        answers = driver.run(noting(experiment.samples(), noted, results), answer, judge, at_once=True)
-        for result in track(answers, short_name(run.name), total, run.place, lambda: noted.so_far(bill)):
-            results.add(result)
-            told(result)
-            note(result, noted)
-        # In the dataset's order, though they came in any: the file's bytes must not depend on timing.
-        digest = results.write()
-        calls.keep()
-    store.close()
+        samples = noting(experiment.samples(), noted, recorded.results)
+        digest = recorded.keep(driver.run(samples, answer, judge, at_once=True))
     SEEN.write()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(
@@ -188,7 +163,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
         comparable=comparable(experiment, run.choices, noted.questions, len(noted.failures)).record,
         asked=driver.asked,
         totals=noted.totals,
-        cost=noted.costs.record(prices),
+        cost=noted.costs.record(recorded.prices),
         wall_seconds=round(time.monotonic() - started, 3),
         environment=environment(),
     )
@@ -213,81 +188,3 @@ def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defen
     chosen = [defense for defense in experiment.defense.values() if not isinstance(defense, NoDefense)]
     ready = dict(driver.run(chosen, prepare))
     return [ready[defense.name] for defense in chosen]
-
-
-def check(experiment: Experiment) -> int:
-    """Go once through all questions before anything is loaded or asked, so that what is missing shows now.
-
-    Returns:
-        How many samples there will be.
-
-    Raises:
-        ConfigError: there is nothing to ask, or a defense was trained on one of the questions.
-        DataError: a questions file is broken, or pictures are missing or cannot be typed; names them.
-    """
-    trained = {
-        # By phrase, since a user's copy of a question has another id.
-        phrase.casefold(): defense.name
-        for defense in experiment.defense.values()
-        if isinstance(defense, Prepared)
-        for phrase in defense.trained_on
-    }
-    count, missing, untyped = 0, list[str](), list[MissingGlyphs]()
-    for question in experiment.questions():
-        count += 1
-        if name := trained.get(question.key_phrase.casefold()):
-            raise ConfigError(
-                f"{question.scenario}/{question.id} asks about {question.key_phrase!r}, a training question of "
-                f"defense.{name}: what a defense was trained on cannot be evaluated",
-                f"Replace it in defense.{name}.training, or leave it out of the dataset.",
-            )
-        check_test(question, experiment)
-        try:
-            experiment.image_mode.picture(question, experiment.dataset)
-        except MissingPicture as error:
-            missing.append(error.problem)
-        except MissingGlyphs as error:
-            untyped.append(error)
-    if untyped:
-        raise no_glyphs(untyped, count)
-    if missing:
-        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise DataError(
-            f"{len(missing)} of {count} pictures for image_mode={experiment.image_mode.name} are missing in "
-            f"{experiment.dataset.name}: {named}",
-            "Get the authors' images or make your own: python -m mmsb.create --help",
-        )
-    if count == 0:
-        raise ConfigError(
-            f"{experiment.dataset.name} has no questions for {', '.join(experiment.scenario) or 'scenario=[]'}"
-        )
-    return count * experiment.model.repeats
-
-
-def no_glyphs(found: Sequence[MissingGlyphs], count: int) -> DataError:
-    """All key phrases that cannot be typed, as one error: who adds a font wants to know every letter it must have."""
-    letters = "".join(dict.fromkeys("".join(error.letters for error in found)))
-    return DataError(
-        f"{len(found)} of {count} key phrases cannot be typed, no glyph for {spelled(letters)}; {found[0].problem}",
-        "Name fonts that have them: image_mode.font.fallback=[/path/NotoSansCJK-Regular.ttc], or another "
-        "image_mode.font.path.",
-    )
-
-
-def check_test(question: Question, experiment: Experiment) -> None:
-    """Refuse a test whose numbers would look right and mean nothing.
-
-    Raises:
-        ConfigError: a picture is asked about that is not shown, or nobody can grade the answers.
-    """
-    name = experiment.dataset.name
-    if question.solution is None:
-        if getattr(experiment.judge, "GRADES", False):
-            raise ConfigError(f"judge={experiment.judge.name} grades tests, and {name} is none", "Use dataset=mm_vet.")
-        return
-    if question.solution.pictured and experiment.image_mode.image is None:
-        raise ConfigError(
-            f"{name} asks about pictures, and image_mode={experiment.image_mode.name} shows none", "Use image_mode=own."
-        )
-    if not question.solution.options and not getattr(experiment.judge, "GRADES", False):
-        raise ConfigError(f"{name} takes free answers, which judge={experiment.judge.name} cannot grade", GRADER)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmsb.budget import FOLDER, Budget, Purse
+from mmsb.budget import FOLDER, Budget, Purse, check_prices
 from mmsb.digest import digest
+from mmsb.errors import ConfigError
 from mmsb.model.base import Batched, Live, engines_in
 from mmsb.prices import Prices
 from mmsb.run import Run, measured
@@ -22,7 +23,9 @@ def unpaid(settings: object) -> Set[str]:
 
 
 @contextmanager
-def purse_of(budget: Budget, prices: Prices | None, output_dir: Path, run: Run) -> Iterator[Purse | None]:
+def purse_of(
+    budget: Budget, prices: Prices | None, free: Set[str], output_dir: Path, run: Run
+) -> Iterator[Purse | None]:
     """What pays for the run; None where nothing limits it, so that nothing is written with every call."""
     if not budget.limited:
         yield None
@@ -30,8 +33,23 @@ def purse_of(budget: Budget, prices: Prices | None, output_dir: Path, run: Run) 
     # By what is measured: the same command with more money, or another tracker, is the same command.
     sweep = Sweep.at(run.sweep) if run.sweep else None
     identity = sweep.identity if sweep else digest(measured(run.config))
-    purse = Purse(budget, output_dir / FOLDER / f"{identity}.json", prices)
+    purse = Purse(budget, output_dir / FOLDER / f"{identity}.json", prices, free)
     try:
         yield purse
     finally:
         purse.close()
+
+
+def check_budget(budget: Budget, prices: Prices | None, settings: object) -> None:
+    """See that a budget can be kept with the models in settings.
+
+    Raises:
+        ConfigError: a model is asked in batches, or one that must be paid has no price.
+    """
+    engines = list(engines_in(settings))
+    if budget.limited and any(getattr(engine, "batch", False) for engine in engines):
+        # A batch is paid as a whole: nothing could stop in the middle of it.
+        raise ConfigError(
+            "a budget cannot be kept with batch=true", "Set the provider's own limit, or take one of them out."
+        )
+    check_prices(budget, prices, {engine.name for engine in engines} - unpaid(settings))

@@ -5,7 +5,7 @@
     {"key":"<32 hex>","crc":"<8 hex>","value":{...}}           one line per answer
 
 Lines are appended in one write, so that a kill loses nothing that was written, and reach the disk within
-`SYNC_SECONDS`, so that a power cut loses next to nothing. A torn last line is dropped; a corrupt line
+`mmsb.appender.SYNC_SECONDS`, so that a power cut loses next to nothing. A torn last line is dropped; a corrupt line
 anywhere else is an error that names file and line. Processes write files of their own, without locks; what one asks
 for, another waits for (`mmsb.claims`).
 """
@@ -13,11 +13,7 @@ for, another waits for (`mmsb.claims`).
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import re
-import secrets
-import socket
 import threading
 import time
 import warnings
@@ -28,6 +24,7 @@ from pathlib import Path
 
 import orjson
 
+from mmsb.appender import Appender
 from mmsb.claims import Claims
 from mmsb.digest import digest
 from mmsb.errors import StoreError
@@ -37,7 +34,6 @@ from mmsb.pieces import Pieces, place
 from mmsb.schemas import parse_response
 from mmsb.types import Response, clean
 
-SYNC_SECONDS = 0.05
 LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","crc":"([0-9a-f]{8})","value":(.*)\}\n', re.DOTALL)
 
 
@@ -102,7 +98,7 @@ class Shelf:
         self._index = Index()  # where the answer to each key lies
         self._pieces = Pieces()
         self._read_to: dict[Path, tuple[int, int]] = {}  # files of others: their number, how far they were read
-        self._writer: _Writer | None = None
+        self._writer: Appender | None = None
         self._lock = threading.Lock()
         self._claims = Claims(folder)
         self.read_new()
@@ -178,7 +174,7 @@ class Shelf:
             response = dataclasses.replace(response, text=clean(response.text), at=time.time())
             line = _line(key, response)
             if self._writer is None:
-                self._writer = _Writer(self.folder, self._fingerprint)
+                self._writer = Appender(self.folder, self._fingerprint)
                 self._writer.number = self._pieces.add(self._writer.path)
             offset = self._writer.append(line)
             self._index.add(key, place(self._writer.number, offset, len(line)))
@@ -190,7 +186,7 @@ class Shelf:
         """Bring what was written to the disk now."""
         with self._lock:
             if self._writer:
-                os.fsync(self._writer.descriptor)
+                self._writer.sync()
 
     def close(self) -> None:
         """Bring what was written to the disk and let go of the files."""
@@ -254,58 +250,3 @@ def _line(key: str, response: Response) -> bytes:
         del fields["chances"]
     value = orjson.dumps(fields)
     return b'{"key":"%s","crc":"%08x","value":%s}\n' % (key.encode(), zlib.crc32(value), value)
-
-
-class _Writer:
-    """Appends whole lines to a file of this process; a thread brings them to the disk."""
-
-    def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
-        self.number = 0  # among the files of its shelf
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        # The time first, so that files sort by age; the host, since two machines that share a disk have the same
-        # process ids.
-        name = f"{stamp}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
-        self.path = folder / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # For people only: it is never read back, and the folder's name is the digest of it.
-            (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=1, sort_keys=True) + "\n")
-            self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise StoreError.writing(self.path, error) from error
-        self._size = 0
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._sync, name="mmsb-store-sync", daemon=True)
-        self._thread.start()
-
-    def append(self, line: bytes) -> int:
-        """Write one line whole, or nothing of it; returns its offset."""
-        offset, rest = self._size, memoryview(line)
-        try:
-            # A disk that is nearly full writes part of it, and fails only the next time.
-            while rest:
-                rest = rest[os.write(self.descriptor, rest) :]
-        except OSError as error:
-            # The torn front goes, or the next line would be glued to it and both be lost.
-            os.ftruncate(self.descriptor, offset)
-            raise StoreError.writing(self.path, error) from error
-        self._size += len(line)
-        self._dirty.set()
-        return offset
-
-    def close(self) -> None:
-        self._closing.set()
-        self._dirty.set()
-        self._thread.join()
-        os.fsync(self.descriptor)
-        os.close(self.descriptor)
-
-    def _sync(self) -> None:
-        while not self._closing.is_set():
-            self._dirty.wait()
-            self._dirty.clear()
-            os.fsync(self.descriptor)
-            # One fsync for all that came meanwhile: one for each answer would take as long as the answers of a fast
-            # endpoint.
-            self._closing.wait(SYNC_SECONDS)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from mmsb.budget import Budget, BudgetReached, Purse
+from mmsb.model.openai import OpenAI
+from mmsb.prices import Prices, TokenPrice
+from mmsb.serve.settings import Server
+from mmsb.spending import check_budget, unpaid
+from mmsb.types import Response
 from tests.conftest import Run
 from tests.endpoint import ChatServer
 
@@ -131,6 +138,21 @@ def test_money_without_a_price_is_refused_before_anything_is_asked(mmsb: Run, tm
     assert (done.returncode, len(server.requests)) == (1, 0)
     assert "budget.money=5: no price is known for x" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_server_of_ones_own_needs_no_price_and_is_paid_nothing(tmp_path: Path) -> None:
+    own, paid = OpenAI(name="own", serve=True, server=Server(command=("own",))), OpenAI(name="paid")
+    prices = Prices(
+        source="here", date=datetime.date(2026, 1, 1), pictures={}, llm={"paid": TokenPrice(input=1e6, output=0)}
+    )
+    check_budget(Budget(money=1), prices, [own, paid])
+    purse = Purse(Budget(money=1), tmp_path / "spent.json", prices, unpaid([own, paid]))
+    purse.pay("own", Response("", input_tokens=3, output_tokens=1))
+    purse.begin()
+    purse.pay("paid", Response("", input_tokens=3, output_tokens=1))
+    with pytest.raises(BudgetReached, match=r"3\.00"):
+        purse.begin()
+    purse.close()
 
 
 def test_the_price_that_the_error_asks_for_is_understood_as_it_stands(mmsb: Run) -> None:

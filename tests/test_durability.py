@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from mmsb.appender import SYNC_SECONDS
 from mmsb.calls import Calls, CallsOf
 from mmsb.digest import digest, digest_folder, write_atomically
 from mmsb.errors import StoreError
@@ -25,7 +27,7 @@ from mmsb.paths import conf_dir
 from mmsb.picture import Stacked
 from mmsb.results import LIVE, Results, read_rows, row
 from mmsb.run import Run, SavedRun
-from mmsb.store import SYNC_SECONDS, Shelf, Store
+from mmsb.store import Shelf, Store
 from mmsb.types import How, Prompt, Response, Result, Sample, Verdict, clean
 from tests.judging import SCENARIOS, Scripted, question
 
@@ -72,7 +74,7 @@ def test_an_answer_reaches_the_disk_by_itself_soon_after_it_was_given(tmp_path: 
 def test_closing_brings_the_last_answer_to_the_disk(
     tmp_path: Path, disk: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsb.store.SYNC_SECONDS", 60)
+    monkeypatch.setattr("mmsb.appender.SYNC_SECONDS", 60)
     shelf = Shelf(tmp_path, {})
     shelf.add("0" * 32, Response("first"))
     (file,) = tmp_path.glob("*.jsonl")
@@ -82,10 +84,27 @@ def test_closing_brings_the_last_answer_to_the_disk(
     assert disk[-1] == ("fsync", str(file), file.stat().st_size)
 
 
+def test_what_the_disk_lost_is_told_though_the_system_tells_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, told = Shelf(tmp_path, {}), list[int]()
+
+    def lose_once(descriptor: int) -> None:
+        told.append(descriptor)
+        if len(told) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", lose_once)
+    shelf.add("0" * 32, Response("lost"))
+    until(lambda: bool(told))
+    with pytest.raises(StoreError, match="Input/output error"):
+        shelf.close()
+
+
 def test_what_a_batch_brought_is_on_the_disk_when_its_shelf_is_synced(
     tmp_path: Path, disk: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsb.store.SYNC_SECONDS", 60)
+    monkeypatch.setattr("mmsb.appender.SYNC_SECONDS", 60)
     shelf = Shelf(tmp_path, {})
     shelf.add("0" * 32, Response("first"))
     until(lambda: bool(disk))

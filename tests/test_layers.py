@@ -37,7 +37,8 @@ LAYERS = (
     ("labels", "report", "tracker"),
     ("terminal",),
     ("experiment", "judge.finished"),
-    ("comparable", "notes", "spending"),
+    ("recording",),
+    ("comparable", "notes", "question_check", "spending"),
     ("defense",),
     ("judge",),
     ("convert.conversion",),
@@ -70,7 +71,7 @@ LAYERS = (
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("file_digests",),
     ("own", "targets", "texts", "digest", "layout", "pieces", "scripts", "written"),
-    ("claims", "gpus"),
+    ("appender", "claims", "gpus"),
     ("paths", "errors", "processes"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -10,8 +10,8 @@ from tests.mutants.listed import ROOT, mutants, stale
 
 WANTED = 120
 NAMED = (  # what once survived
-    ("mmsb/store.py", "the sync thread does not sync"),
-    ("mmsb/store.py", "closing the store does not sync"),
+    ("mmsb/appender.py", "the sync thread does not sync"),
+    ("mmsb/appender.py", "closing the store does not sync"),
     ("mmsb/results.py", "results are not synced before they take their name"),
     ("conf/image_mode/typo.yaml", "typo asks the question about the drawn picture"),
     ("conf/image_mode/sd.yaml", "sd asks the question about the typed text"),

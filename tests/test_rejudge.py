@@ -26,6 +26,7 @@ from mmsb.results import read_rows
 from mmsb.run import Run
 from mmsb.tracker.none import NoTracker
 from mmsb.types import Failure, Response
+from tests.batching import BatchServer
 from tests.composing import missing
 from tests.conftest import Run as Command
 from tests.conftest import run_in
@@ -104,6 +105,20 @@ def test_the_same_judge_gives_the_same_bytes_without_model_or_store(
     assert second["choices"]["image_mode"] == "sd_typo"
     again = mmsb(f"run={folder}", "judge=panel", "~judge.members.second", "tracker=none", module="mmsb.judge")
     assert "judge=panel needs two members" in again.stderr
+
+
+def test_judging_again_through_batches_costs_half_too_and_keeps_no_budget(
+    mmsb: Command, finished: Path, tmp_path: Path
+) -> None:
+    with BatchServer() as server:
+        again = (f"run={finished}", "judge=rubric", "judge.model.name=gpt-4o", f"judge.model.base_url={server.url}")
+        refused = mmsb(*again, "judge.model.batch=true", "budget.calls=9", "tracker=none", module="mmsb.judge")
+        done = mmsb(*again, "judge.model.batch=true", "tracker=none", module="mmsb.judge")
+        assert len(server.asked) > 0
+    assert (refused.returncode, done.returncode) == (1, 0), done.stderr
+    assert "a budget cannot be kept with batch=true" in refused.stderr
+    line = json.loads(next(tmp_path.glob("outputs/runs/*/bill.json")).read_text())["lines"]["gpt-4o"]
+    assert line["dollars"] == pytest.approx((line["input_tokens"] * 2.5 + line["output_tokens"] * 10) / 2e6)
 
 
 def test_another_judge_changes_the_verdicts_and_nothing_else(edited: Path, tmp_path: Path) -> None:

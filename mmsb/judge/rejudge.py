@@ -8,28 +8,21 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from mmsb.bill import bill_of
 from mmsb.budget import Budget
-from mmsb.calls import Calls
 from mmsb.cli import say
 from mmsb.comparable import judged_again
 from mmsb.config import TARGET_PACKAGES, settings
 from mmsb.digest import digest_file
-from mmsb.driver import Driver
 from mmsb.errors import ConfigError
-from mmsb.flow import Flow
 from mmsb.judge.authors_files import AuthorsFiles, export
-from mmsb.judge.base import Judge, judged
+from mmsb.judge.base import Judge
 from mmsb.judge.finished import Finished, FinishedRun
 from mmsb.metrics.summary import Summary, summarize
-from mmsb.model.base import engines_in
-from mmsb.notes import Notes, note
+from mmsb.notes import Notes
 from mmsb.prices import Prices
-from mmsb.progress import track
+from mmsb.recording import recording
 from mmsb.results import FILE, Results, read_rows
-from mmsb.run import Run, environment, short_name
-from mmsb.spending import purse_of, unpaid
-from mmsb.store import Store
+from mmsb.run import Run, environment
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Result, Sample
 
@@ -110,41 +103,16 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     Raises:
         MmsbError: the answers cannot be read, or the judge cannot be used.
     """
-    started, noted, finished = time.monotonic(), Notes(), settings.finished
+    started, finished = time.monotonic(), settings.finished
     about, scenarios = finished.about["record"], finished.scenarios
-    store = Store(settings.output_dir / "store")
+    with recording(settings, run, about["dataset"]["samples"]) as recorded:
+        driver, noted = recorded.driver, recorded.noted
 
-    async def judge(answered: tuple[Sample, Outcome]) -> Result:
-        flow = Flow.current()
-        # The cost by stage is counted under this name, as in a run that asked the model itself.
-        flow.stage = "judge"
-        result = await judged(settings.judge, *answered, driver.call)
-        calls.add(result.sample.id, flow.calls)
-        return result
+        async def judge(answered: tuple[Sample, Outcome]) -> Result:
+            return await recorded.judged(settings.judge, *answered)
 
-    total = about["dataset"]["samples"]
-    with (
-        purse_of(settings.budget, settings.prices, settings.output_dir, run) as purse,
-        bill_of(run.folder, settings.prices, unpaid(settings.judge)) as bill,
-        Driver(store, engines_in(settings.judge), purse, bill.add) as driver,
-        Results(run.folder) as results,
-        Calls(run.folder) as calls,
-        settings.tracker.follow(run, total) as told,
-    ):
-        answers = _noted(finished.answers(), noted, results)
-        for result in track(
-            driver.run(answers, judge, at_once=True),
-            short_name(run.name),
-            total,
-            run.place,
-            lambda: noted.so_far(bill),
-        ):
-            results.add(result)
-            told(result)
-            note(result, noted)
-        digest = results.write()
-        calls.keep()
-    store.close()
+        answers = _noted(finished.answers(), noted, recorded.results)
+        digest = recorded.keep(driver.run(answers, judge, at_once=True))
     summary = summarize(noted.scores, list(scenarios.values()))
     run.record.update(
         # Tokens and seconds of the answers are the old run's; the judge's own are counted apart.

@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
-from mmsb.experiment import check
 from mmsb.model.base import Engine, engines_in
 from mmsb.model.local import Local
 from mmsb.model.openai import OpenAI
@@ -21,6 +20,7 @@ from mmsb.preflight.idle import idle
 from mmsb.preflight.memory import weights_fit
 from mmsb.preflight.parts import NEEDED, Cell
 from mmsb.preflight.probe import probe
+from mmsb.question_check import check_questions
 from mmsb.store import Store
 
 AT_A_TIME = 8  # questions to the hub
@@ -124,7 +124,7 @@ class Checks:
         key = digest([parts, str(cell.experiment.defense), cell.experiment.model.repeats])
         if key not in self._known:
             try:
-                self._known[key] = check(cell.experiment)
+                self._known[key] = check_questions(cell.experiment)
             except ERRORS as error:
                 self._known[key] = readable(error)
         return self._known[key]

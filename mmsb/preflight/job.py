@@ -8,13 +8,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmsb.budget import announce, check_prices
+from mmsb.budget import announce
 from mmsb.console import say, tell
-from mmsb.errors import ConfigError, MmsbError
+from mmsb.errors import MmsbError
 from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
-from mmsb.model.local import Local
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import confirm
 from mmsb.preflight.memory import batches_fit
@@ -23,6 +22,7 @@ from mmsb.preflight.parts import Cell, cell
 from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
 from mmsb.preflight.rehearsal import Rehearsal
+from mmsb.spending import check_budget
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
@@ -44,7 +44,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     checks.run()
     sound = {place: one for place, one in enumerate(cells) if not one.errors}
     for one in cells:
-        one.errors.extend(_unpriced(one))
+        one.errors.extend(_over_budget(one))
     # What costs nothing first: no server is asked while a folder is still missing.
     if not dry:
         refuse(cells)
@@ -93,19 +93,11 @@ def _memory(cells: Iterable[Cell], planned: Plan) -> list[str]:
     return list(said)
 
 
-def _unpriced(one: Cell) -> Iterator[MmsbError]:
-    """That a limit of money cannot be kept, for want of a price."""
+def _over_budget(one: Cell) -> Iterator[MmsbError]:
+    """That the budget cannot be kept: for want of a price, say."""
     if one.experiment is not None:
-        if one.experiment.budget.limited and any(
-            getattr(engine, "batch", False) for engine in engines_in(one.experiment)
-        ):
-            yield ConfigError(  # a batch is paid as a whole: nothing could stop in the middle of it
-                "a budget cannot be kept with model.batch=true",
-                "Set the provider's own limit, or take one of them out.",
-            )
-        remote = [engine.name for engine in engines_in(one.experiment) if not isinstance(engine, Local)]
         try:
-            check_prices(one.experiment.budget, one.experiment.prices, remote)
+            check_budget(one.experiment.budget, one.experiment.prices, one.experiment)
         except MmsbError as error:
             yield error
 

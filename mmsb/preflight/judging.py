@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmsb.budget import announce, check_prices
+from mmsb.budget import announce
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.console import say, tell
 from mmsb.error_messages import ERRORS, readable
@@ -19,8 +19,6 @@ from mmsb.flow import Flow, Unanswered
 from mmsb.hydra_app import Planned
 from mmsb.judge.base import judged
 from mmsb.judge.rejudge import Rejudge
-from mmsb.model.base import engines_in
-from mmsb.model.local import Local
 from mmsb.pipeline import each
 from mmsb.preflight.confirm import confirm
 from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
@@ -28,6 +26,7 @@ from mmsb.preflight.job import names
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import plan
 from mmsb.preflight.problems import Problems
+from mmsb.spending import check_budget
 from mmsb.types import Outcome, Sample
 
 
@@ -105,6 +104,5 @@ def _built(run: Planned) -> tuple[Rejudge, int]:
             f"run={settings.run} would be overwritten by its own judging again",
             "Give the new run another folder: leave hydra.run.dir out, or name another.",
         )
-    paid = [engine.name for engine in engines_in(settings.judge) if not isinstance(engine, Local)]
-    check_prices(settings.budget, settings.prices, paid)
+    check_budget(settings.budget, settings.prices, settings)
     return settings, int(settings.finished.about["record"]["dataset"]["samples"])

@@ -26,6 +26,7 @@ MODULES = {  # what numbers and promises hang on: the module, and the tests that
     "metrics/misclassification.py": ["test_correction.py"],
     "judge/rules.py": ["test_judge_rules.py"],
     "judge/choice.py": ["test_utility.py"],
+    "appender.py": ["test_durability.py", "test_store.py"],
     "store.py": ["test_durability.py", "test_store.py"],
     "results.py": ["test_durability.py", "test_schemas.py"],
     "secret.py": ["test_config_rules.py"],
