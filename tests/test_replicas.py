@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
+from mmsb.replicas.cluster import ADDRESS, begin
 from mmsb.types import Outcome, Prompt, Response
 from tests.conftest import ROOT, Run
 from tests.small_diffusion import SIDE, save_small_sdxl
@@ -63,10 +66,12 @@ def nodes() -> Iterator[Any]:
 
 
 def kill_a_replica() -> None:
-    for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Replica"):
-            process.send_signal(signal.SIGKILL)
-            return
+    """One of our own cluster, whose processes are ours: others may have theirs on this machine."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ended meanwhile
+            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::Replica"):
+                process.kill()
+                return
     raise AssertionError("no replica runs")
 
 
@@ -80,6 +85,27 @@ def by_text(replies: Iterable[Reply]) -> dict[tuple[str, bool], Outcome]:
 
 def pixels(drawn: Iterable[Drawn]) -> dict[str, bytes]:
     return {item.name: np.asarray(image).tobytes() for item, image in drawn if isinstance(image, Image.Image)}
+
+
+def test_a_cluster_is_joined_only_where_it_is_named_and_one_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
+    monkeypatch.setattr("mmsb.replicas.cluster._told", str)
+    monkeypatch.delenv(ADDRESS, raising=False)
+    begin("model.replicas")
+    monkeypatch.setenv(ADDRESS, "auto")
+    begin("model.replicas")
+    assert asked == ["local", "auto"]  # Ray's words: one of our own whatever runs here, and the one that runs here
+    monkeypatch.undo()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and listens to none
+        monkeypatch.setenv(ADDRESS, f"127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+, but no Ray cluster .* refused"):
+            begin("model.replicas")
 
 
 def test_runs_of_a_sweep_have_a_gpu_each_and_one_whose_process_dies_begins_again(
@@ -118,12 +144,19 @@ def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(
     alone = by_text(one.generate(batches))
     assert len({outcome.text for outcome in alone.values() if isinstance(outcome, Response)}) > 12
 
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     two = dataclasses.replace(one, replicas=2)
     replies = two.generate(batches)
     first = next(replies)
+    os.kill(os.getpid(), signal.SIGTERM)  # which Ray would have end this process, in a way of its own
+    signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGTERM]
     kill_a_replica()
     assert by_text([first, *replies]) == alone
-    assert "a replica died" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"ray: joined the cluster of RAY_ADDRESS={nodes.address}: 2 CPUs and 2 GPUs on 2 nodes" in said
+    assert "a replica died" in said
 
     drawer = Diffusers(
         name_or_path=str(save_small_sdxl(tmp_path / "sdxl")), width=SIDE, height=SIDE, steps=1, device="cpu"

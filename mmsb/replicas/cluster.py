@@ -1,14 +1,26 @@
 """The Ray cluster that replicas run in.
 
-It is joined where RAY_ADDRESS names one or `ray start` began one on this machine; else Ray is begun here, and ends with
-this process.
+It is joined where RAY_ADDRESS names one (`auto`: the one that `ray start` began on this machine); else Ray is begun
+here, and ends with this process.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from mmsb.console import say
 from mmsb.errors import ConfigError
+
+ADDRESS = "RAY_ADDRESS"
+ANSWERS_WITHIN = 10.0  # seconds; Ray itself would wait for two minutes, and then end this process
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,71 @@ class Room:
 
 
 def begin(setting: str, shown: bool = False) -> None:
-    """Join the cluster, or begin one; `shown` says whether its processes print here.
+    """Join the cluster that RAY_ADDRESS names, or begin one, and say which; `shown`: its processes print here.
 
     Raises:
-        ConfigError: Ray is not installed; names the setting that needs it.
+        ConfigError: Ray is not installed (names the setting that needs it), or nothing answers at RAY_ADDRESS.
     """
     try:
         import ray
     except ImportError as error:
         raise ConfigError(f"{setting} needs Ray, which is not installed", "pip install 'mmsb[ray]'") from error
-    if not ray.is_initialized():
-        # No dashboard: it opens a port and starts processes that nobody asked for.
-        ray.init(log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
+    if ray.is_initialized():
+        return
+    # Not Ray's own choice: without an address it joins whatever `ray start` began last on this machine, another's too.
+    address = os.environ.get(ADDRESS) or "local"
+    try:
+        _knock(address)
+        with _sigterm_as_before():
+            # No dashboard: it opens a port and starts processes that nobody asked for.
+            ray.init(address, log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: another version of Ray or Python runs there
+        if address == "local":
+            raise
+        why = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"{ADDRESS}={address}, but no Ray cluster can be joined there: {why}",
+            f"`ray start --head` tells the address; without {ADDRESS} Ray is begun on this machine.",
+        ) from error
+    say(_told(address))
+
+
+def _knock(address: str) -> None:
+    """See that something answers at HOST:PORT.
+
+    Raises:
+        OSError: nothing does.
+    """
+    if found := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address):
+        socket.create_connection((found[1], int(found[2])), ANSWERS_WITHIN).close()
+
+
+@contextmanager
+def _sigterm_as_before() -> Iterator[None]:
+    """Keep what SIGTERM does: Ray would have it end this process in the middle, with a stack trace of its own code."""
+    python = signal.getsignal(signal.SIGTERM)
+    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    get.restype = put.restype = ctypes.c_void_p
+    get.argtypes, put.argtypes = [ctypes.c_int], [ctypes.c_int, ctypes.c_void_p]
+    below = get(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # Only the main thread may ask Python for it; Ray's handler below Python's replaces it from any.
+        if threading.current_thread() is threading.main_thread() and python is not None:
+            signal.signal(signal.SIGTERM, python)
+        put(signal.SIGTERM, below)
+
+
+def _told(address: str) -> str:
+    """Which cluster it is, and what it has."""
+    import ray
+
+    there, nodes = ray.cluster_resources(), sum(node["Alive"] for node in ray.nodes())
+    has = f"{there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
+    if address == "local":
+        return f"ray: begun on this machine, for this command: {has} ({ADDRESS} would join a cluster that runs)"
+    return f"ray: joined the cluster of {ADDRESS}={address}: {has} on {nodes} node{'s' * (nodes > 1)}"
 
 
 def room_for(setting: str, replicas: int, device: str, cpus: int = 1, spread_out: bool = False) -> Room:
