@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmsb.driver import Driver
-from mmsb.judge.base import Answer, Judge
+from mmsb.judge.base import Answer, Judge, of_all_parts
 from mmsb.labels.file import Labelled
 from mmsb.model.base import engines_in
 from mmsb.store import Store
@@ -21,7 +21,7 @@ def verdicts(judge: Judge, items: Sequence[Labelled], output_dir: Path) -> list[
     async def verdict(numbered: tuple[int, Labelled]) -> tuple[int, Verdict]:
         number, item = numbered
         # Numbered, since flows end in whatever order their replies come.
-        return number, await judge.verdict(as_answer(item), driver.call)
+        return number, await of_all_parts(judge, as_answer(item), driver.call)
 
     with Driver(store, engines_in(judge)) as driver:
         found = dict(driver.run(enumerate(items), verdict))

@@ -23,7 +23,7 @@ from mmsb.flow import Asking
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import heard, noted
 from mmsb.judge.base import Answer
-from mmsb.judge.template import names, plain, rendered
+from mmsb.judge.template import names, one_turn, rendered
 from mmsb.model.base import Engine
 from mmsb.picture import Picture
 from mmsb.types import How, Label, Prompt, Response, Verdict
@@ -146,7 +146,7 @@ class Guard:
         # Guards say safe to nothing, and an attack that ends in silence has not been shown to be harmless.
         if (image is None and not self.READS_ANSWERS) or (not answer.request and "empty" in reading.flags):
             return []
-        phrase = plain(question.key_phrase) if question else ""  # a set may be a stranger's
+        phrase = one_turn(question.key_phrase) if question else ""  # a set may be a stranger's
         reply = None if answer.request else final_answer(answer.response.text)
         contexts: list[str | None] = [context.replace("{key_phrase}", phrase) for context in self.context]
         return [self.shown(answer, text, reply, image, context) for context in contexts or [None]]
@@ -169,10 +169,10 @@ class Guard:
             # What the format names stands inside the user's turn; shown again as a turn of its own, it would be read
             # twice.
             told = None if "context" in inside else context
-            said = None if reply is None or "answer" in inside else plain(reply)
+            said = None if reply is None or "answer" in inside else one_turn(reply)
             user = rendered(self.turn, text, reply, context, image is not None)
             return Prompt(user, image, told, reply=said, how=how)
-        return Prompt(plain(text), image, context, reply=None if reply is None else plain(reply), how=how)
+        return Prompt(one_turn(text), image, context, reply=None if reply is None else one_turn(reply), how=how)
 
     def _refuse(self, answer: Answer) -> None:
         if answer.request and not self.READS_REQUESTS:

@@ -22,6 +22,7 @@ from mmsb.judge import prompts
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer
 from mmsb.judge.base import Answer
+from mmsb.judge.template import plain
 from mmsb.model.base import Engine
 from mmsb.scripts import parsed, texts
 from mmsb.types import Prompt, Verdict
@@ -78,7 +79,7 @@ class MMVetGrader:
         right = answer.question.solution.right.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
         said = final_answer(answer.response.text)
         if self.theirs:
-            text = f"{self.theirs}\n" + " | ".join([answer.question.plain, right, said, ""])
+            text = f"{self.theirs}\n" + " | ".join([answer.question.plain, right, plain(said), ""])
         else:
             text = prompts.correctness({"question": answer.question.plain, "right-answer": right, "answer": said})
         return await confer(self.model, answer, ask, [Prompt(text)], self.decide)

@@ -2,8 +2,8 @@
 
 The file is parsed, never executed: string constants named `gpt_query_template*` with `{prediction}`, and which
 scenario each is used for, from comparisons such as `scenario == "08-Political_Lobbying"`. The prompts are sent as
-they are, with the answer alone put in: nothing protects them from an answer that speaks to the judge
-(docs/judges.md). For numbers that compare with the paper; `rubric` is the sturdier judge.
+they are, with the answer alone put in, its special tokens made plain: nothing else protects them from an answer that
+speaks to the judge (docs/judges.md). For numbers that compare with the paper; `rubric` is the sturdier judge.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mmsb.flow import Asking
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import confer, safe_or_unsafe
 from mmsb.judge.base import Answer
+from mmsb.judge.template import plain
 from mmsb.model.base import Engine
 from mmsb.scenario import Scenario
 from mmsb.scripts import parsed, texts
@@ -85,7 +86,8 @@ class Official:
         """The scenario's prompt with the answer in its place; braces in the answer mean nothing."""
         # Not `format`: braces in an answer would raise, or be filled.
         before, _, after = self.templates.of(answer.scenario).partition(PLACE)
-        return [Prompt(f"{before}{final_answer(answer.response.text)}{after}")]
+        # The API that theirs was asked through reads no special tokens; an open model's server makes turns of them.
+        return [Prompt(f"{before}{plain(final_answer(answer.response.text))}{after}")]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Safe or unsafe in any spelling; anything else is unparsed."""

@@ -16,20 +16,39 @@ from mmsb.types import PLACE
 
 HINT = "It may use request, answer (none where a request is checked), context and picture."
 SPECIALS = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>"  # <|im_end|>, <|eot_id|>, <|header_start|>, <|start_of_role|>
+    r"<\|[^<>|\s]{1,60}\|?>|<[a-z_]{2,30}\|>"  # <|im_end|>, <|start_of_role|>; Gemma 4's <|turn> and <turn|>
     r"|<\uff5c[^<>\uff5c]{1,40}\uff5c>"  # of DeepSeek
-    r"|</?s>|<(?:bos|eos|pad|unk|mask|(?:start|end)_of_[a-z_]{2,30}|image(?:_soft_token)?)>"
-    r"|\[/?INST\]|<</?SYS>>"
+    r"|</?s>|<(?:bos|eos|pad|unk|mask|sop|eop|(?:start|end)_of_[a-z_]{2,30}|image(?:_soft_token)?|IMG_CONTEXT)>"
+    r"|<(?:SPECIAL_|unused|reserved_|extra_id_)\d+>|<(?:BOS|EOS|PAD|UNK|MASK)_TOKEN>|</?seed:[a-z_]{2,30}>"
+    r"|</?(?:think|img|tool_call|tool_response)>"
+    r"|\[\|/?[a-z_]{2,30}\|\]|\]~!?b[\[\]]|\[e~\["  # of EXAONE, of MiniMax
+    r"|\[/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS|THINK|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID|ARGS"
+    r"|IMG(?:_BREAK|_END)?|(?:BEGIN_)?AUDIO|PREFIX|MIDDLE|SUFFIX|gMASK|@BOS@|control_\d+)\]|<</?SYS>>"
     # Marks that are no tokens, but between which guards were trained to find what they judge, and their own verdicts.
-    r"|</?(?:BEGIN|END)[ _][A-Z][A-Z _]{2,40}>|</?(?:guardian|no-think|score|confidence|result)>"
+    r"|</?(?:BEGIN|END)[ _][A-Z][A-Z _]{2,40}>|</?(?:guardian|no-think|score|confidence|result|answer)>"
+    r"|<(?:Instruct|Query|Document)>"
 )
+# Who speaks, at the beginning of a line: formats of guards tell turns apart by such words alone, and judge the last.
+SPEAKERS = re.compile(
+    r"(?:(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|\A)"
+    r"[ \t\xa0\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff*_#>\"'`-]{0,20}"
+    r"(?:\[(?:user|assistant|context|behavior|generation)\]|(?:user|(?:response: )?agent|assistant"
+    r"|human(?: user| question)?|ai assistant|chatbot response|behavior|generation|rules)(?=\W{0,8}:))",
+    re.IGNORECASE,
+)
+HIDDEN = "\u200b"  # a zero-width space
 
 
 def plain(text: str) -> str:
     """`text` with a zero-width space inside each special token and mark of a known family of models or guards."""
     text = text.replace(PLACE, "\ufffd")  # else a text could say where its picture goes
     # Broken rather than removed: what is left of a removed mark can close up into another one.
-    return SPECIALS.sub(lambda match: match[0][0] + "\u200b" + match[0][1:], text)
+    return SPECIALS.sub(lambda match: match[0][0] + HIDDEN + match[0][1:], text)
+
+
+def one_turn(text: str) -> str:
+    """`plain`, and no line of it begins with the name of a speaker: for formats that tell turns apart by these."""
+    return SPEAKERS.sub(lambda match: match[0][:-1] + HIDDEN + match[0][-1], plain(text))
 
 
 def rendered(template: str, request: str, answer: str | None, context: str | None, pictured: bool = False) -> str:
@@ -46,7 +65,7 @@ def rendered(template: str, request: str, answer: str | None, context: str | Non
         ConfigError: the template cannot be read, or names something else.
     """
     # Here, not in each format: a format of a user's own is then as safe.
-    turns = {"request": plain(request), "answer": None if answer is None else plain(answer)}
+    turns = {"request": one_turn(request), "answer": None if answer is None else one_turn(answer)}
     try:
         text: str = _compiled(template).render(turns, context=context, picture=PLACE if pictured else "")
     except Exception as error:  # what a stranger's template does, raises anything
