@@ -9,11 +9,18 @@ import pytest
 from PIL import Image, ImageChops
 
 from mmsb.defense import image
+from mmsb.defense.base import Ask
 from mmsb.defense.image import CHANGES, How, Transformed, majority
+from mmsb.driver import Driver
+from mmsb.judge import reader
+from mmsb.model.openai import OpenAI
 from mmsb.picture import BytesPicture, Picture
-from mmsb.types import Failure, Response
+from mmsb.store import Store
+from mmsb.types import Failure, Prompt, Response
 from tests.asking import named
-from tests.defending import PICTURE, ask, option, target
+from tests.defending import PICTURE, SORRY, ask, option, target
+
+MODEL = OpenAI(name="x", base_url="http://x/v1", api_key_env=None)  # which nobody asks
 
 
 @pytest.mark.parametrize("how", sorted(CHANGES))
@@ -50,15 +57,47 @@ def test_copies_of_one_picture_decode_it_once_in_all_threads_together(monkeypatc
     assert len(loads) == len(pictures) + len(copies)
 
 
-def test_the_majority_of_changed_copies_decides() -> None:
-    refusal, answer = Response("I'm sorry, I can't help with that."), Response("1. Take a pin. 2. Turn it.")
+def decided(folder: Path, *replies: Response) -> Response:
+    """The reply that wins the vote."""
+    store = Store(folder)
+    with Driver(store) as driver:
 
-    def decided(*replies: Response) -> Response:
-        return majority(replies)
+        async def vote(_: int) -> Response:
+            return await majority(replies, Ask(MODEL, (), driver.call))
 
-    assert decided(answer, refusal, refusal) is refusal
-    assert decided(answer, refusal, answer) is answer
-    assert decided(answer, refusal) is refusal
+        [winner] = driver.run([0], vote)
+    store.close()
+    assert isinstance(winner, Response)
+    return winner
+
+
+def test_the_majority_of_changed_copies_decides(tmp_path: Path) -> None:
+    refusal, answer, last = Response(SORRY), Response("1. Take a pin. 2. Turn it."), Response("3. Pull.")
+    unread = Response("이것은 자물쇠에 관한 질문입니다.")
+    assert decided(tmp_path, answer, refusal, refusal) is refusal
+    assert decided(tmp_path, answer, refusal, last) is answer
+    assert decided(tmp_path, refusal, last, answer) is last
+    assert decided(tmp_path, answer, refusal) is refusal
+    assert decided(tmp_path, answer, refusal, last, answer) is answer
+    assert decided(tmp_path, answer, refusal, last, refusal) is refusal
+    assert decided(tmp_path, unread, refusal, last) is unread
+
+
+def test_votes_are_read_until_they_are_decided_and_once_for_all_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_now, told = list[str | None](), reader.told
+
+    def noted(prompts: list[Prompt]) -> list[Response]:
+        read_now.extend(prompt.reply for prompt in prompts)
+        return told(prompts)
+
+    monkeypatch.setattr(reader, "told", noted)
+    answers = [Response(f"{n}. Take pin number {n}.") for n in range(5)]
+    assert decided(tmp_path, *answers) is answers[0]
+    assert read_now == [answer.text for answer in answers[:3]]
+    assert decided(tmp_path, *answers) is answers[0]
+    assert len(read_now) == 3
 
 
 def test_a_broken_picture_behind_an_image_defense_is_a_failure(tmp_path: Path) -> None:

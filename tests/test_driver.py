@@ -225,4 +225,4 @@ def test_what_a_defense_asks_is_noted_in_the_order_of_asking(tmp_path: Path) -> 
 
 
 def test_ask_is_what_a_defense_gets() -> None:
-    assert {"model", "helper", "screen"} <= set(dir(Ask))
+    assert {"model", "helper", "screen", "reading"} <= set(dir(Ask))

@@ -28,7 +28,7 @@ from mmsb.digest import digest, digest_file, write_atomically
 from mmsb.errors import ConfigError, ModelError
 from mmsb.flow import Unanswered, gather
 from mmsb.image_mode.typography import TypedText
-from mmsb.judge.answers import final_answer, read
+from mmsb.judge.answers import final_answer
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Response
 
@@ -150,7 +150,7 @@ class AdaShieldAdaptive:
         """Ask the target behind the prompt; let the defender rewrite it where the target did not refuse."""
         attempt = Prompt(self.placed(shield.text, shield.query), TypedText(shield.phrase))
         reply = await ask.model(attempt, "attempt")
-        if read(reply.text, reply.finish).refusal:
+        if (await ask.reading(reply)).refusal:
             return shield  # it works already; another wording could only lose that
         rewrite = Prompt(fill(self.refine, answer=final_answer(reply.text), **asdict(shield)))
         # Past all other defenses: these would answer the request for a rewrite in the defender's place.

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from mmsb.flow import Flow, Unanswered, answered
-from mmsb.judge.answers import final_answer
+from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.base import Judge, screened
+from mmsb.judge.reader import reading_of
 from mmsb.model.base import Engine
 from mmsb.own import refuse_given
 from mmsb.types import Failure, Label, Outcome, Prompt, Response, Step
@@ -177,6 +178,11 @@ class Ask:
             raise Unanswered(Failure("guard", f"{role}: {said}"))
         notes.append(Step(role, prompt.text if reply is None else reply, verdict.label))
         return verdict.label
+
+    async def reading(self, reply: Response) -> Reading:
+        """What kind of answer a reply is, by the offline rules: remembered like an answer, and no call of a model."""
+        # Without the question, which no deployment knows; and not here, where all other flows would wait for it.
+        return await reading_of(reply, None, self.call)
 
     def unreadable(self, asked: str, said: str, then: Then = "pass") -> bool:
         """Note that the reply to a check could not be read; the summary counts these.

@@ -24,7 +24,6 @@ from mmsb.defense.base import Ask
 from mmsb.digest import digest
 from mmsb.errors import ConfigError
 from mmsb.flow import gather
-from mmsb.judge.answers import read
 from mmsb.picture import Picture, decode
 from mmsb.types import Prompt, Response
 
@@ -201,16 +200,22 @@ class ImageDefense:
         changed = [replace(prompt, image=Transformed(picture, self.how, self.strength, n)) for n in range(self.votes)]
         if self.votes == 1:
             return await ask(changed[0], "answer")
-        return majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(changed, 1))))
+        return await majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(changed, 1))), ask)
 
 
-def majority(replies: Sequence[Response]) -> Response:
-    """The first reply of the larger camp, refusals or answers; refusals win a tie."""
-    # An answer that cannot be read is no refusal: unclear votes must not make a defense look strict.
-    refused = [read(reply.text, reply.finish).refusal is True for reply in replies]
-    # A tie refuses: the safer error for a defense.
-    winning = 2 * sum(refused) >= len(refused)
-    return replies[refused.index(winning)]
+async def majority(replies: Sequence[Response], ask: Ask) -> Response:
+    """The first reply of the larger camp, refusals or answers; refusals win a tie. Read until one camp has won."""
+    refusals, answers = list[Response](), list[Response]()
+    for reply in replies:
+        # An answer that cannot be read is no refusal: unclear votes must not make a defense look strict.
+        camp = refusals if (await ask.reading(reply)).refusal else answers
+        camp.append(reply)
+        # A tie refuses: the safer error for a defense.
+        if 2 * len(answers) > len(replies):
+            break
+        if 2 * len(refusals) >= len(replies):
+            return refusals[0]
+    return answers[0]
 
 
 def _encode(image: Image.Image, quality: int) -> bytes:

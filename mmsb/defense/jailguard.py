@@ -24,7 +24,7 @@ from mmsb.defense.base import Ask
 from mmsb.defense.mutation import Mutated, Mutator
 from mmsb.defense.wording import check_text
 from mmsb.flow import gather
-from mmsb.judge.answers import final_answer, read
+from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response
 
 LEAST, MOST = 0.01, 100.0  # of a similarity, of a divergence
@@ -77,14 +77,19 @@ class JailGuard:
             return await ask(prompt, "answer")
         copies = [replace(prompt, image=Mutated(picture, self.mutator, n)) for n in range(self.variants)]
         replies = await gather(*(ask(copy, f"variant {n}") for n, copy in enumerate(copies, 1)))
+        shown = [final_answer(reply.text)[: self.shown] for reply in replies]
         # An attack that fails on every copy is one that the model sees through: no divergence would show it.
-        declined = all(read(reply.text, reply.finish).refusal for reply in replies)
-        if (
-            declined
-            or divergence(similarities([final_answer(reply.text)[: self.shown] for reply in replies])) > self.threshold
-        ):
+        if divergence(similarities(shown)) > self.threshold or await all_decline(replies, ask):
             return Response(self.refusal)
         return await ask(prompt, "answer")
+
+
+async def all_decline(replies: Sequence[Response], ask: Ask) -> bool:
+    """Whether every reply is a refusal; read up to the first that is none."""
+    for reply in replies:
+        if not (await ask.reading(reply)).refusal:
+            return False
+    return True
 
 
 def similarities(texts: Sequence[str]) -> list[list[float]]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from PIL import Image, ImageFilter, ImageOps
 
-from mmsb.defense.image import QUALITY
+from mmsb.defense.image import DECODED, QUALITY
 from mmsb.digest import digest
 from mmsb.picture import Picture, decode
 
@@ -96,4 +96,4 @@ class Mutated:
         if name == "policy":
             # From the generator that goes on to draw the change: one seed gives both.
             [name] = chance.choices([mutator for mutator, _ in POLICY], [share for _, share in POLICY])
-        return MUTATORS[name](self.picture.load(), MOST.get(name, self.strength or 0.0), chance)
+        return MUTATORS[name](DECODED.of(self.picture), MOST.get(name, self.strength or 0.0), chance)

@@ -45,4 +45,4 @@ class SmoothMask:
             return await ask(prompt, "answer")
         # Numbered, so that each copy has an identity of its own and the store keeps five answers apart.
         copies = [replace(prompt, image=Mutated(picture, "mask", n, self.share)) for n in range(self.votes)]
-        return majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(copies, 1))))
+        return await majority(await gather(*(ask(copy, f"vote {n}") for n, copy in enumerate(copies, 1))), ask)
