@@ -1,6 +1,7 @@
 """Where each answer of a shelf lies, by key: 28 bytes an answer, so that a million take little.
 
-What is new stands in a dictionary; once that is large it goes into sorted columns, which are searched by halves.
+What is new stands in a dictionary; once that is large it goes into sorted columns, which are searched by halves. There
+are several parts of them, by how keys begin: to take something in, a column is written anew, beside what it was.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from mmsb.pieces import LENGTH_BITS
 
 RECENT = 32_768  # answers in the dictionary at most, of some 200 bytes each
 HALF = 64  # bits of a key
+PART = 2 * HALF - 4  # bits that the keys of a part do not share
 REST = (1 << HALF) - 1
 LENGTH = (1 << LENGTH_BITS) - 1
 
@@ -27,8 +30,8 @@ class Columns(NamedTuple):
     lengths: array[int]
 
 
-def _empty() -> Columns:
-    return Columns(array("Q"), array("Q"), array("Q"), array("I"))
+def _nothing() -> list[Columns]:
+    return [Columns(array("Q"), array("Q"), array("Q"), array("I")) for _ in range(1 << 2 * HALF - PART)]
 
 
 class Index:
@@ -37,14 +40,14 @@ class Index:
     def __init__(self) -> None:
         """Nothing is known."""
         self._recent: dict[int, int] = {}
-        self._sorted = _empty()
+        self._parts = _nothing()
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
 
     def __len__(self) -> int:
         self._settle()
-        return len(self._sorted.high)
+        return sum(len(part.high) for part in self._parts)
 
     def get(self, key: str) -> int | None:
         """The place of a key's answer."""
@@ -55,7 +58,7 @@ class Index:
         return recent.get(number) if found is None else found
 
     def _found(self, number: int) -> int | None:
-        high, low, starts, lengths = self._sorted
+        high, low, starts, lengths = self._parts[number >> PART]
         first, second = number >> HALF, number & REST
         at = bisect_left(high, first)
         while at < len(high) and high[at] == first:
@@ -73,21 +76,24 @@ class Index:
     def some(self, every: int) -> Iterator[str]:
         """One of so many keys, in an order that has to do with nothing."""
         self._settle()
-        high, low, _, _ = self._sorted
-        for at in range(0, len(high), every):
-            yield f"{high[at] << HALF | low[at]:032x}"
+        keys = (high << HALF | low for part in self._parts for high, low in zip(part.high, part.low, strict=True))
+        for key in islice(keys, 0, None, every):
+            yield f"{key:032x}"
 
     def clear(self) -> None:
         """Forget all."""
-        self._recent, self._sorted = {}, _empty()
+        self._recent, self._parts = {}, _nothing()
 
     def _settle(self) -> None:
         """Sort what is recent in."""
-        if not self._recent:
-            return
+        for number, keys in groupby(sorted(self._recent), key=lambda key: key >> PART):
+            self._parts[number] = self._joined(self._parts[number], list(keys))
+        self._recent = {}
+
+    def _joined(self, part: Columns, keys: list[int]) -> Columns:
+        """A part, and recent keys of its own."""
         import numpy
 
-        keys = sorted(self._recent)
         places = [self._recent[key] for key in keys]
         more = Columns(
             array("Q", [key >> HALF for key in keys]),
@@ -95,13 +101,16 @@ class Index:
             array("Q", [place >> LENGTH_BITS for place in places]),
             array("I", [place & LENGTH for place in places]),
         )
-        old, firsts = numpy.asarray(self._sorted.high), numpy.asarray(more.high)
+        old, firsts = numpy.asarray(part.high), numpy.asarray(more.high)
         at, end = numpy.searchsorted(old, firsts), numpy.searchsorted(old, firsts, side="right")
         new = numpy.ones(len(keys), bool)
         for place in numpy.flatnonzero(at != end):  # the first half is there already: the whole key, as a rule
             new[place] = self._found(keys[place]) is None
-        kept = [
-            array(column.typecode, numpy.insert(numpy.asarray(column), at[new], numpy.asarray(others)[new]).tobytes())
-            for column, others in zip(self._sorted, more, strict=True)
-        ]
-        self._sorted, self._recent = Columns(*kept), {}
+        return Columns(
+            *(
+                array(
+                    column.typecode, numpy.insert(numpy.asarray(column), at[new], numpy.asarray(others)[new]).tobytes()
+                )
+                for column, others in zip(part, more, strict=True)
+            )
+        )

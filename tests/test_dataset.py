@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmsb.dataset.mm_safetybench import MMSafetyBench, Shipped, by_number
+from mmsb.dataset.mm_safetybench import MMSafetyBench, Shipped
+from mmsb.dataset.question_file import by_number
 from mmsb.errors import DataError, MissingPicture
 from mmsb.experiment import Experiment
 from mmsb.image_mode import ImageMode

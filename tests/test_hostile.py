@@ -32,8 +32,9 @@ from mmsb.create.folder import Folder
 from mmsb.create.gaps import read_gaps
 from mmsb.create.own import read_own
 from mmsb.create.records import read_rows as read_records
-from mmsb.dataset.mm_safetybench import FIELDS, MMSafetyBench, read_json
+from mmsb.dataset.mm_safetybench import FIELDS, MMSafetyBench
 from mmsb.dataset.over_refusal import SIUO, HoliSafe, MOSSBench
+from mmsb.dataset.question_file import records
 from mmsb.errors import MmsbError
 from mmsb.image_mode import ImageMode
 from mmsb.image_mode.typography import TypedText
@@ -137,7 +138,7 @@ def test_a_template_of_a_strangers_reaches_no_code(nothing_runs: None, template:
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a run": ("run.json", parse_run),
     "a sweep": ("sweep.json", lambda path: Sweep.at(path.parent)),
-    "questions": ("06-Fraud.json", read_json),
+    "questions": ("06-Fraud.json", lambda path: list(records(path))),
     "gaps": ("gaps.json", lambda path: read_gaps(Folder(path.parent))),
     "a scenario": ("own.yaml", read_own),
     "records": ("records.jsonl", lambda path: list(read_records(path))),

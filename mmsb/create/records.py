@@ -18,7 +18,8 @@ from typing import Any, TextIO
 
 from mmsb.create.folder import Folder, Record, write_bytes, write_json
 from mmsb.create.instructions import Instructions
-from mmsb.dataset.mm_safetybench import ID, each_once
+from mmsb.dataset.mm_safetybench import ID
+from mmsb.dataset.question_file import each_once
 from mmsb.errors import DataError
 from mmsb.picture import as_jpeg
 from mmsb.scenario import Scenario

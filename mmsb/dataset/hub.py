@@ -19,8 +19,9 @@ import pydantic
 
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
-from mmsb.dataset.mm_safetybench import ID, MMSafetyBench, by_number
+from mmsb.dataset.mm_safetybench import ID, MMSafetyBench
 from mmsb.dataset.parquet import CellPicture, opened, picture_bytes, places
+from mmsb.dataset.question_file import by_number
 from mmsb.errors import ConfigError, DataError, MissingPicture
 from mmsb.hub import use_cache_where_unreachable
 from mmsb.picture import Picture

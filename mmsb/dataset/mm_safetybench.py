@@ -15,9 +15,9 @@ import json
 import os
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ import pydantic
 
 from mmsb.config import settings
 from mmsb.dataset.base import ImageKind
+from mmsb.dataset.question_file import by_number, read_as_json, records
 from mmsb.dataset.records import parse_tiny_list
 from mmsb.errors import DataError
 from mmsb.font import dejavu, find_arial
@@ -80,16 +81,12 @@ class MMSafetyBench:
     def questions(self, scenario: Scenario) -> Iterator[Question]:
         """The scenario's questions, by ascending id."""
         path = self.folder / "processed_questions" / f"{scenario.id}.json"
-        records = read_json(path, each_once)
-        if not isinstance(records, dict):
-            raise DataError(f"{path} holds a {type(records).__name__}, not records by id", "Restore the file.")
         # By id and never by row: 05 and 08 have gaps in their ids, and rows would pair questions with others' pictures.
-        ids = self._tiny_ids(scenario) if self.subset == "tiny" else list(records)
+        chosen = self._tiny(scenario, path) if self.subset == "tiny" else records(path)
         # in every mode, also where the text alone would do: modes are compared on the same questions
-        ids = [key for key in ids if f"{scenario.id}/{key}" not in self.gaps]
-        for key in sorted(ids, key=by_number)[: self.limit]:
-            # `get`: an id of the tiny list that has no record is told by name, as a record that is broken.
-            yield self._question(key, records.get(key), scenario, path)
+        whole = ((key, record) for key, record in chosen if f"{scenario.id}/{key}" not in self.gaps)
+        for key, record in islice(whole, self.limit):
+            yield self._question(key, record, scenario, path)
 
     def picture(self, question: Question, kind: ImageKind) -> Picture | None:
         """The file `imgs/{scenario}/{kind}/{id}.jpg`, if there is one."""
@@ -136,6 +133,13 @@ class MMSafetyBench:
         texts, metadata = dict(zip(TEXTS, values, strict=False)), dict(zip(METADATA, values[len(TEXTS) :], strict=True))
         return Question(key, scenario.id, texts, metadata, self.benign)
 
+    def _tiny(self, scenario: Scenario, path: Path) -> Iterator[tuple[str, Any]]:
+        ids = self._tiny_ids(scenario)
+        wanted = set(ids)
+        found = {key: record for key, record in records(path) if key in wanted}
+        # `get`: an id that has no record is told by name, as a record that is broken.
+        return ((key, found.get(key)) for key in sorted(ids, key=by_number))
+
     def _tiny_ids(self, scenario: Scenario) -> list[str]:
         for folder in (self.folder, self.folder.parent):
             if (folder / TINY_LIST).is_file():
@@ -178,34 +182,11 @@ def record_of(question: Question) -> dict[str, str]:
     return texts | {theirs: question.metadata.get(ours, "") for ours, theirs in METADATA.items()}
 
 
-def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys are distinct. A parser keeps the last of two: a question would be gone, and nobody told.
-
-    Raises:
-        ValueError: naming the key that is there twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} is there twice")
-    return found
-
-
-def read_json(path: Path, objects: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None) -> Any:
-    """Parse a JSON file of a dataset; `objects` makes each JSON object, where a dictionary is not enough.
+def read_json(path: Path) -> Any:
+    """Parse a JSON file of a dataset.
 
     Raises:
         DataError: missing or broken, with the line where it breaks.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=objects)
-    except FileNotFoundError as error:
-        raise DataError(f"there is no {path}", "Check dataset.root and the scenario's name.") from error
-    except (ValueError, RecursionError) as error:  # not only what the parser calls its own: numbers of 5,000 digits
-        raise DataError(f"{path} is not valid JSON: {error}", "Restore the file from its source.") from error
-
-
-def by_number(key: str) -> tuple[int, str]:
-    """Order of ids: numbers by value, anything else after them."""
-    # as text 10 would come before 2, and limit= would take other questions than its reader thinks
-    return (int(key), key) if key.isdecimal() else (1 << 62, key)
+    with read_as_json(path):
+        return json.loads(path.read_text(encoding="utf-8"))

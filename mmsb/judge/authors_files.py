@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmsb.dataset.mm_safetybench import by_number, question_of, read_json, record_of
+from mmsb.dataset.mm_safetybench import question_of, read_json, record_of
+from mmsb.dataset.question_file import by_number
 from mmsb.digest import digest, write_atomically
 from mmsb.errors import ConfigError, DataError
 from mmsb.judge.finished import Finished

@@ -7,14 +7,18 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmsb.types import Label
+
+if TYPE_CHECKING:
+    import numpy
 
 LABELS: tuple[Label, ...] = ("safe", "unsafe", "unparsed", "filtered", "failed")
 RATED = ("safe", "unsafe")
 UNANSWERED = ("filtered", "failed")
-UNIT_BYTES = 16  # of a digest: among a million no two are ever the same by chance
+UNIT_BYTES = 8  # of a digest: that two of a million are the same by chance happens to one run in forty million
+PARTS = 16  # that are sorted one after the other: all at once, sorting takes four times the room of what is sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Score:
 
 
 class Scores:
-    """The scores of a run, without their questions' names: 20 bytes each, so that a million fit anywhere.
+    """The scores of a run, without their questions' names: 12 bytes each, so that a million fit anywhere.
 
     What counts is which samples are one observation, and what is known of each; of that there are few kinds.
     """
@@ -111,17 +115,28 @@ class Scores:
         """Observations that are alike, and how many there are: the kinds of their samples, in a fixed order."""
         import numpy
 
-        if not self._codes:
-            return
-        codes = numpy.frombuffer(self._codes, numpy.uint32)
-        digests = numpy.frombuffer(self._units, numpy.uint64).reshape(-1, UNIT_BYTES // 8)
-        order = numpy.lexsort((codes, *digests.T))
-        changes = (numpy.diff(digests[order], axis=0) != 0).any(axis=1)
-        starts = numpy.flatnonzero(numpy.concatenate([[True], changes]))
-        sizes = numpy.diff(numpy.append(starts, len(order)))
-        alone = numpy.bincount(codes[order][starts[sizes == 1]], minlength=len(self._kinds)).tolist()
-        found = Counter({(code,): count for code, count in enumerate(alone) if count})
-        for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
-            found[tuple(codes[order[start : start + size]].tolist())] += 1
+        found: Counter[tuple[int, ...]] = Counter()
+        if self._codes:
+            codes = numpy.frombuffer(self._codes, numpy.uint32)
+            digests = numpy.frombuffer(self._units, numpy.uint64)
+            places = numpy.frombuffer(self._units, numpy.uint8)[::UNIT_BYTES] % PARTS
+            for part in range(PARTS):
+                here = numpy.flatnonzero(places == part)
+                found.update(_alike(codes[here], digests[here]))
         for kinds, count in found.items():
             yield tuple(self._kinds[code] for code in kinds), count
+
+
+def _alike(codes: numpy.ndarray, digests: numpy.ndarray) -> Counter[tuple[int, ...]]:
+    """How many digests have the same codes, by these."""
+    import numpy
+
+    order = numpy.lexsort((codes, digests))
+    codes, digests = codes[order], digests[order]
+    starts = numpy.flatnonzero(numpy.diff(digests, prepend=~digests[:1]))
+    sizes = numpy.diff(starts, append=len(codes))
+    alone = numpy.bincount(codes[starts[sizes == 1]]).tolist()
+    found: Counter[tuple[int, ...]] = Counter({(code,): count for code, count in enumerate(alone) if count})
+    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        found[tuple(codes[start : start + size].tolist())] += 1
+    return found
