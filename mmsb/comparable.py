@@ -40,6 +40,7 @@ JUDGE = re.compile(r"gpt-4(-.*)?")
 WORDINGS = {"text_only": "changed", "sd": "rephrased_sd", "typo": "rephrased", "sd_typo": "rephrased"}
 IMAGES = {"text_only": None, "sd": "SD", "typo": "TYPO", "sd_typo": "SD_TYPO"}
 TYPED = (90, 1024)  # the size of their letters and the width of their pictures, in pixels
+DEFENSE, FEW = "defense", 3  # a kind of reason; so many of it are named in one line
 MADE = "manifest.json"  # what mmsb.create leaves beside pictures that it made
 
 
@@ -98,7 +99,16 @@ def sentence(record: Mapping[str, Any]) -> str:
 def sentence_of_all(records: Sequence[Mapping[str, Any]]) -> str:
     """The one line that a sweep prints: its runs' reasons, each once, with how many runs have it where not all do."""
     runs = Counter(reason for record in records for reason in dict.fromkeys(record["reasons"]))
-    told = [reason if of == len(records) else f"{reason} ({of} of {len(records)} runs)" for reason, of in runs.items()]
+    alike: dict[tuple[str, int], list[str]] = {}
+    for reason, of in runs.items():
+        what = reason.partition(":")[0]
+        # A sweep over all defenses would fill the screen with their names, which stand in the table above.
+        alike.setdefault((what if what == DEFENSE else reason, of), []).append(reason)
+    told = []
+    for (_, of), reasons in alike.items():
+        all_told = "; ".join(reasons) if len(reasons) <= FEW else f"{reasons[0]} and {len(reasons) - 1} others"
+        each = " each" if len(reasons) > 1 else ""
+        told.append(all_told if of == len(records) else f"{all_told} ({of} of {len(records)} runs{each})")
     return sentence({"comparable": not told, "reasons": told})
 
 
@@ -154,7 +164,7 @@ def _asked(experiment: Experiment) -> Iterator[str]:
     if experiment.model.repeats != 1:
         yield f"repeats: {experiment.model.repeats}"
     if defenses := [name for name, defense in experiment.defense.items() if not isinstance(defense, NoDefense)]:
-        yield f"defense: {', '.join(defenses)}"
+        yield f"{DEFENSE}: {', '.join(defenses)}"
 
 
 def _pictures(experiment: Experiment) -> Iterator[str]:

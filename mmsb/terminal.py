@@ -153,7 +153,7 @@ def print_line(run: Run, summary: Summary) -> None:
         if _in_table(metric, [average])
     ]
     asked = f"asked {run.record['asked']}" if run.record["asked"] else "nothing asked, all in the store"
-    tell(f"{run.name}: {', '.join(rates) or 'nothing could be rated'} ({asked})")
+    tell(f"{run.name}: {', '.join(rates) or 'nothing could be rated'} ({asked}{_unread(run.record)})")
 
 
 def cost(record: Mapping[str, Any]) -> str:
@@ -165,10 +165,14 @@ def cost(record: Mapping[str, Any]) -> str:
     known = given is not None and came is not None
     tokens = f"{given:.0f} + {came:.0f} tokens" if known else "an unknown number of tokens"
     took = "an unknown time" if each["seconds"] is None else f"{each['seconds']:.2g} s"
-    unread = int(totals.get("unreadable_checks", 0))
-    checks = f"; unreadable checks: {unread}" if unread else ""
     calls = f"{each['calls']:.2g}"
-    return f"a sample took {calls} {'call' if calls == '1' else 'calls'}, {tokens}, {took}{checks}"
+    return f"a sample took {calls} {'call' if calls == '1' else 'calls'}, {tokens}, {took}{_unread(record)}"
+
+
+def _unread(record: Mapping[str, Any]) -> str:
+    # A defense whose checks tell nothing does nothing: its rate is that of no defense.
+    unread = int(record["totals"].get("unreadable_checks", 0))
+    return f"; unreadable checks: {unread}" if unread else ""
 
 
 def _in_table(metric: Metric, lines: Iterable[Line]) -> bool:

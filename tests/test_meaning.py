@@ -123,12 +123,22 @@ def test_without_defenses_or_harmful_questions_nothing_is_made_up(tmp_path: Path
     assert meaning(swept(tmp_path / "b", Made(dataset="benign")), []) == []
 
 
+def test_checks_that_could_not_be_read_are_told_beside_the_rates(tmp_path: Path) -> None:
+    runs = swept(tmp_path, Made("typo", answer=every(2)), Made("typo", "ecso", answer=every(2)))
+    assert "unreadable" not in meaning(runs, effects(runs))[-1]
+    runs[1].values["record"]["totals"]["unreadable_checks"] = 7
+    assert "where its checks can be read; unreadable were those of ecso (7);" in meaning(runs, effects(runs))[-1]
+
+
 def test_a_sweep_says_once_why_it_is_not_comparable() -> None:
     records = [
         {"comparable": False, "reasons": ["data: demo"]},
         {"comparable": False, "reasons": ["data: demo", "x: y"]},
     ]
     assert sentence_of_all(records) == "Not comparable with the paper: data: demo; x: y (1 of 2 runs)."
+    many = [{"comparable": False, "reasons": ["data: demo", f"defense: d{number}"]} for number in range(5)]
+    assert sentence_of_all(many).endswith(": data: demo; defense: d0 and 4 others (1 of 5 runs each).")
+    assert sentence_of_all(many[:3]).endswith(": data: demo; defense: d0; defense: d1; defense: d2 (1 of 3 runs each).")
     assert sentence_of_all([{"comparable": True, "reasons": []}]).startswith("Comparable with the paper")
 
 

@@ -390,6 +390,14 @@ def test_pictures_keep_to_the_limits() -> None:
     assert not server.requests
 
 
+def test_a_large_body_arrives_whole_and_is_no_warning_to_anybody() -> None:
+    text = "pick a lock " * 100_000
+    with ChatServer() as server:
+        outcomes = asked(server, [text])
+        assert isinstance(outcomes[text], Response)
+        assert server.requests[0]["messages"] == [{"role": "user", "content": text}]
+
+
 def test_no_more_requests_start_than_the_rate_allows() -> None:
     with ChatServer() as server:
         asked(server, [str(i) for i in range(21)], requests_per_second=20)

@@ -6,6 +6,7 @@ costs several times what the request itself does.
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ import aiohttp
 from mmsb.errors import ConfigError
 from mmsb.replies import Malformed, Refused
 
+LARGE_BODY = 1 << 20  # bytes above which a body is sent in pieces
 ERROR_BYTES = 1_000_000  # of the longest error that is read
 IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
 LATIN = ("iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252")
@@ -72,7 +74,8 @@ class Client:
         """
         async with self._opened().post(
             self._url + path,
-            data=body,
+            # In pieces, others get a turn between two of them; aiohttp warns the person at the terminal if it is not.
+            data=body if len(body) <= LARGE_BODY else io.BytesIO(body),
             # A redirected POST would carry the prompt and the key to an address that nobody named.
             allow_redirects=False,
             proxy=self._proxy,

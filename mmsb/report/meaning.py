@@ -6,6 +6,7 @@ the whole table, is below 5 %.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
@@ -140,6 +141,8 @@ def _unknown(rated: Sequence[Finished], runs: Sequence[Finished], effects: Seque
         yield f"how often the judge errs here ({', '.join(sorted(judges))}; python -m mmsb.calibrate)"
     if effects and not any(run.rate(FALSE_REFUSALS.key("macro")) for run in runs):
         yield "how many harmless requests a defense refuses (dataset=demo,benign asks)"
+    if unread := ", ".join(f"{name} ({count:,})" for name, count in _unreadable(runs).items()):
+        yield f"what a defense does where its checks can be read; unreadable were those of {unread}"
     asked = max(int(run.metrics["n/total"]) for run in rated)
     yield f"other questions than these {asked:,}"
     if missing := max(not_rated(run.metrics) for run in rated):
@@ -147,6 +150,14 @@ def _unknown(rated: Sequence[Finished], runs: Sequence[Finished], effects: Seque
         yield f"up to {answers} a run that could not be rated (the bounds below the rates)"
     if SANDBOX in {choice.get("model") for choice in choices}:
         yield f"anything about real models, where the model is the sandbox {SANDBOX}"
+
+
+def _unreadable(runs: Sequence[Finished]) -> Counter[str]:
+    """Checks whose reply could not be read, by defense: one that acts on nothing looks like one that does not help."""
+    found = Counter[str]()
+    for run in runs:
+        found[run.defense] += int(run.values["record"]["totals"].get("unreadable_checks", 0))
+    return +found
 
 
 def _settings(runs: Sequence[Finished]) -> list[str]:
