@@ -54,9 +54,12 @@ HELD = {
     ),
     "guardreasoner_vl": (
         "public code that evaluates the model: its instruction, and the user's turn with `<image>` in its place",
-        "equal by reading; the authors' repository was not at hand",
+        "equal to three copies; a fourth ends the user's turn with one more newline; the authors' own was not at hand",
     ),
-    "harmbench": ("public code that runs the classifier", "equal, digest of the rendering"),
+    "harmbench": (
+        "public code that runs the classifier",
+        "equal, digest of the rendering; code that evaluates HarmBench by other models has other rules in it",
+    ),
     "harmbench_multimodal": ("public code that runs the classifier", "equal, digest of the rendering"),
     "llama_guard_3": (
         f"the chat template of llama-guard3:8b in packages/ollama-utils of {HUB} (template 5a5561f4)",
@@ -72,15 +75,23 @@ HELD = {
     ),
     "llavaguard": (
         "scripts/inference/sglang.ipynb of ml-research/LlavaGuard at 840699c",
-        "the request equal, digest of the policy",
+        "the request equal, digest of the policy; tranformers.ipynb beside it begins without the newline",
     ),
     "nemotron_safety": (
-        "docs.nvidia.com/nim/vision-language-models, vision content safety: turns and `request_categories`",
-        "equal; the checkpoint's chat template was not at hand",
+        "its model card: picture, text, answer, `request_categories`",
+        "equal; NVIDIA's page on its NIM has the picture behind the text; the chat template itself was not at hand",
     ),
     "qwen3guard": (
         "the chat template of Qwen3Guard-Gen as its GGUF file holds it, in public code that pins it (5a2916bc)",
         "equal, digest of the rendering",
+    ),
+    "shieldstral": (
+        "its model card as six public copies repeat it; examples/shieldstral/README.md of axolotl-ai-cloud/axolotl",
+        "equal, text and picture; of requests alone the wording is ours",
+    ),
+    "singguard": (
+        "README and technical report, appendix A, of inclusionAI/Sing-Guard at 69df570",
+        "turns equal; the checkpoint's chat template was not at hand",
     ),
     "shieldgemma": (
         f"text-generation-inference's router/src/infer/chat_template.rs; shieldgemma:27b in {HUB} (template 19acd333)",
@@ -118,9 +129,10 @@ in which they came. A check is shown what the user sent, or the answer, never th
 Where it says yes, `input_guard` sends no more than its first body.
 """
 TAIL = """
-Left out, because nothing that could be read says what they are to be sent, or because their verdict is no text:
-ProGuard (arXiv 2512.23573), OmniVL-Guard (2602.10687), SafeGuard-VL (2603.01228), SafeAtlas-Guard (2608.29098; heads
-beside the language model).
+Left out, because nothing that could be read says what they are to be sent, because their verdict is no text, or because
+their weights load in neither transformers nor vLLM: ProGuard (arXiv 2512.23573), OmniVL-Guard (2602.10687),
+SafeGuard-VL (2603.01228; pictures alone, its policy is the user's), SafeAtlas-Guard (2608.29098; heads beside the
+language model), OmniGuard (published without its authors), LLaVAShield (RealSafe/LLaVAShield-v1.0-7B).
 
 ## Bodies
 The picture is one white pixel; its bytes are left out below.

@@ -123,7 +123,7 @@ class Guard:
         responses = await heard(self.model, answer, ask, self.prompts(answer, answer.reading))
         if isinstance(responses, Verdict):
             return responses
-        verdict = self.decide(answer, answer.reading, [final_answer(response.text) for response in responses])
+        verdict = self.decide(answer, answer.reading, [self.said(response) for response in responses])
         return noted(self.weighed(verdict, responses), responses)
 
     def prompts(self, answer: Answer, reading: Reading) -> list[Prompt]:
@@ -208,6 +208,10 @@ class Guard:
         """What stands in a reply before the word that decides, as a regular expression."""
         # Most guards begin with the word; tokens of white space before it say nothing about harm.
         return r"\s*"
+
+    def said(self, response: Response) -> str:
+        """What is read of a reply: what follows its thinking."""
+        return final_answer(response.text)
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """Read all replies; one unsafe is unsafe, else one unparsed is unparsed. Without any nothing is known."""

@@ -95,11 +95,11 @@ class Format:
     def split(self, text: str) -> tuple[str, str]:
         """What the last speaker says, up to the first end behind the first answer; and what follows that."""
         lines = text.translate(LINES)
-        first = re.search(rf"^\W*(?:{self.speaks})\W*:", lines, re.MULTILINE)
+        first = re.search(rf"^\W*(?:{self.speaks})(?:\W*:|\n)", lines, re.MULTILINE)
         if first is None:
             return "", ""
         body, mark, tail = lines[first.end() :].partition(self.ends)
-        turns = re.split(rf"^\W*(?:{self.speaks}|{self.others})\W*:", body, flags=re.MULTILINE)
+        turns = re.split(rf"^\W*(?:{self.speaks}|{self.others})(?:\W*:|\n)", body, flags=re.MULTILINE)
         return turns[-1], mark + tail
 
     def reply(self, body: Mapping[str, Any], genuine: frozenset[str]) -> str:
@@ -126,6 +126,8 @@ FORMATS: dict[str, Format] = {
     "granite_guardian": Format("assistant", "nobody", ("<score> no </score>", "<score> yes </score>"), f"{TURN}user:"),
     "guardreasoner_vl": Format("AI assistant", "Human user", REASONED),
     "guardreasoner_omni": Format("AI assistant", "Human User", REASONED),
+    "singguard": Format(*CHAT, ("safe\n<answer>Safe</answer>", "unsafe\n<answer>B. Crimes</answer>")),
+    "shieldstral": Format(r"<Document>|\[Assistant\]", r"\[User\]|<Query>|<Instruct>", ("no", "yes")),
     "nemotron_safety": Format(
         "assistant|(?:response: )?agent", "user", ("Response Safety: safe", "Response Safety: unsafe")
     ),
