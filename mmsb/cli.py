@@ -72,7 +72,9 @@ def run_command(
                 return 0
             run_hydra(args, config_name, _guarded(task, failed, given, trace), before)
         except KeyboardInterrupt:
-            say("Interrupted. Everything answered so far is stored; the same command goes on from here.")
+            # Below the "^C" that a terminal shows: beside it the line would be wider than it was broken for.
+            start = "\n" if sys.stderr.isatty() else ""
+            say(f"{start}Interrupted. Everything answered so far is stored; the same command goes on from here.")
             end_at_once(EXIT_INTERRUPTED)
             if listener and listener.count:
                 end_quickly(EXIT_INTERRUPTED)

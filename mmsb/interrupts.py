@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +20,8 @@ CODE = 130  # of a command that was interrupted
 A_MOMENT = 1.0  # seconds that a clean end takes at most; where it takes longer, that is said
 AGAIN = b"\nending; Ctrl-C again ends at once (what was answered is stored)\n"
 NOW = b"\nEnded at once. Everything answered so far is stored; the same command goes on from here.\n"
-THE_END = b"\0"  # no signal has this number
+THE_END, LOST = b"\0", b"\xff"  # no signals have these numbers
+REPEATED = 0.02  # seconds after which an interruption that was lost comes again
 
 
 @contextmanager
@@ -30,11 +33,13 @@ def twice_ends_now() -> Iterator[Listener | None]:
     listener = Listener(*os.pipe())
     os.set_blocking(listener.writing, False)
     before = signal.set_wakeup_fd(listener.writing, warn_on_full_buffer=False)
+    ignored, sys.unraisablehook = sys.unraisablehook, listener.ignored
     listener.start()
     try:
         yield listener
     finally:
         if not listener.count:  # else it listens on: the end of an interrupted process may hang too
+            sys.unraisablehook = ignored
             signal.set_wakeup_fd(before)
             listener.stop()
 
@@ -71,6 +76,19 @@ class Listener(threading.Thread):
         self.reading = reading
         self.writing = writing
         self.count = 0
+        self._own = 0  # on their way, sent by this thread
+        self._told_before = sys.unraisablehook
+
+    def ignored(self, found: sys.UnraisableHookArgs) -> None:
+        """Be told of an error that Python ignores. An interruption comes again, or the command would go on to its end.
+
+        Python ignores what is raised in the middle of a destructor or of a callback from C. A library that keeps many
+        objects spends much of its time there.
+        """
+        if found.exc_type is KeyboardInterrupt:
+            os.write(self.writing, LOST)
+        else:
+            self._told_before(found)
 
     def stop(self) -> None:
         """Listen no more."""
@@ -91,8 +109,21 @@ class Listener(threading.Thread):
             for number in os.read(self.reading, 64):
                 if number == THE_END[0]:
                     return
-                self.count += number == signal.SIGINT
+                if number == LOST[0]:
+                    self._repeat()
+                elif number == signal.SIGINT and self._own:
+                    self._own -= 1
+                else:
+                    self.count += number == signal.SIGINT
             if self.count >= 2:
                 os.write(2, NOW)
                 # Not sys.exit: it would end this thread alone, and atexit waits for what the main thread waits for.
                 os._exit(CODE)
+
+    def _repeat(self) -> None:
+        time.sleep(REPEATED)  # at once it would meet the same destructor
+        self._own += 1
+        # To the main thread, which may be waiting. SIGTERM may be somebody else's, and means another thing there.
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmsb.interrupts import Listener, twice_ends_now
+import pytest
+
+from mmsb.interrupts import Listener, terminated_as_interrupted, twice_ends_now
 from tests.endpoint import HANG, ChatServer
 from tests.forks import Fork
 from tests.test_endpoint_run import SLOW_MODEL
@@ -139,6 +143,35 @@ def test_a_command_that_ends_by_itself_leaves_no_listener_and_no_pipe() -> None:
     assert not any(isinstance(thread, Listener) for thread in threading.enumerate())
     assert len(os.listdir("/proc/self/fd")) == files
     assert signal.set_wakeup_fd(before) == before
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_what_comes_in_the_middle_of_a_destructor_is_not_lost(sent: signal.Signals) -> None:
+    """Python prints and ignores what is raised there."""
+
+    class Kept:
+        pass
+
+    before = sys.unraisablehook, signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before[1])
+    kept = [Kept()]
+    _alive = weakref.ref(kept[0], lambda _: signal.raise_signal(sent))
+
+    def work() -> None:
+        kept.clear()
+        threading.Event().wait(60)
+
+    with twice_ends_now() as listener, terminated_as_interrupted():
+        assert listener is not None
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                work()
+        finally:
+            sys.unraisablehook = before[0]
+            signal.set_wakeup_fd(before[1])
+    assert listener.count == (sent == signal.SIGINT)  # it came twice and was pressed once
+    if listener.is_alive():
+        listener.stop()
 
 
 def test_in_another_thread_nothing_is_touched() -> None:
