@@ -57,7 +57,7 @@ class Budget:
         return any(limit is not None for limit in (self.money, self.calls, self.time))
 
 
-class _Spent(msgspec.Struct):
+class Spent(msgspec.Struct):
     """What was spent, as the file has it."""
 
     calls: Count = 0
@@ -134,12 +134,12 @@ class Purse:
             spent.dollars += sum(cost)
 
     @contextmanager
-    def _locked(self) -> Iterator[_Spent]:
+    def _locked(self) -> Iterator[Spent]:
         """What was spent, to be changed; written back unless an error ends it."""
         self._threads.acquire()
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            spent = self._read()
+            spent = _said(os.pread(self._file, 200, 0), self.path)
             yield spent
             # of one length, so that one write replaces it whole
             os.pwrite(self._file, msgspec.json.encode(spent).ljust(100), 0)
@@ -147,24 +147,29 @@ class Purse:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._threads.release()
 
-    def _read(self) -> _Spent:
-        """What was spent.
-
-        Raises:
-            DataError: the file is none of ours. What it does not tell is not nothing.
-        """
-        try:
-            return msgspec.json.decode(os.pread(self._file, 200, 0) or b"{}", type=_Spent)
-        except BROKEN as error:
-            remedy = "Remove it: then the budget counts from here."
-            raise DataError(f"{self.path} does not say what was spent ({error})", remedy) from error
-
-    def _reached(self, name: str, limit: str, spent: _Spent, more: float) -> BudgetReached:
+    def _reached(self, name: str, limit: str, spent: Spent, more: float) -> BudgetReached:
         told = f"{spent.calls:,} calls" + (f", {money(spent.dollars)}" if self.budget.money else "")
         return BudgetReached(
             f"budget.{name}={limit} is reached ({told} so far): stopped, not finished",
             f"What was answered is stored. Go on: {command(name, f'{more:g}')}",
         )
+
+
+def spent_in(path: Path) -> Spent:
+    """What a file says was spent: nothing where there is none.
+
+    Raises:
+        DataError: it is none of ours.
+    """
+    return _said(path.read_bytes() if path.is_file() else b"", path)
+
+
+def _said(content: bytes, path: Path) -> Spent:
+    try:
+        return msgspec.json.decode(content or b"{}", type=Spent)
+    except BROKEN as error:  # what it does not tell is not nothing
+        remedy = "Remove it: then the budget counts from here."
+        raise DataError(f"{path} does not say what was spent ({error})", remedy) from error
 
 
 def command(name: str, value: str) -> str:

@@ -32,9 +32,10 @@ def readable(error: Exception, arguments: Sequence[str] = ()) -> MmsbError:
         if error.errno == errno.EADDRINUSE:
             return MmsbError(str(error.strerror or error), "Name another port, or port=0 for any that is free.")
         place = f"{error.filename}: " if error.filename else ""
+        path = "that path, its permissions" if place else "the permissions"  # a write does not say which file it was
         return MmsbError(
             f"{place}{error.strerror or str(error) or type(error).__name__}",
-            "Check that path, its permissions and the free space; output_dir=... is where everything is written.",
+            f"Check {path} and the free space; output_dir=... is where everything is written.",
         )
     if isinstance(error, yaml.YAMLError):
         return _of_yaml(error)

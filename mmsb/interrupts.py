@@ -19,7 +19,7 @@ from contextlib import contextmanager
 CODE = 130  # of a command that was interrupted
 A_MOMENT = 1.0  # seconds that a clean end takes at most; where it takes longer, that is said
 AGAIN = b"\nending; Ctrl-C again ends at once (what was answered is stored)\n"
-NOW = b"\nEnded at once. Everything answered so far is stored; the same command goes on from here.\n"
+NOW = b"\nEnded at once. What was answered is stored; the same command goes on from here.\n"
 THE_END, LOST = b"\0", b"\xff"  # no signals have these numbers
 REPEATED = 0.02  # seconds after which an interruption that was lost comes again
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmsb.budget import FOLDER, Budget, Purse, check_prices
 from mmsb.digest import digest
@@ -22,6 +23,17 @@ def unpaid(settings: object) -> Set[str]:
     return here - {one.name for one in engines if isinstance(one, Live) and not getattr(one, "serve", False)}
 
 
+def identity(config: Mapping[str, Any]) -> str:
+    """What a single run's command is known by, whatever it may spend; a sweep has its own."""
+    # By what is measured: the same command with more money, or another tracker, is the same command.
+    return digest(measured(config))
+
+
+def purse_file(output_dir: Path, identity: str) -> Path:
+    """Where stands what a command has spent."""
+    return output_dir / FOLDER / f"{identity}.json"
+
+
 @contextmanager
 def purse_of(
     budget: Budget, prices: Prices | None, free: Set[str], output_dir: Path, run: Run
@@ -30,10 +42,9 @@ def purse_of(
     if not budget.limited:
         yield None
         return
-    # By what is measured: the same command with more money, or another tracker, is the same command.
     sweep = Sweep.at(run.sweep) if run.sweep else None
-    identity = sweep.identity if sweep else digest(measured(run.config))
-    purse = Purse(budget, output_dir / FOLDER / f"{identity}.json", prices, free)
+    file = purse_file(output_dir, sweep.identity if sweep else identity(run.config))
+    purse = Purse(budget, file, prices, free)
     try:
         yield purse
     finally:

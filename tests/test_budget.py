@@ -41,6 +41,9 @@ def test_a_budget_of_calls_is_kept_exactly_and_a_higher_one_goes_on(mmsb: Run, t
     assert "error: budget.calls=10 is reached (10 calls so far): stopped, not finished" in stopped.stderr
     assert "Go on: python -m mmsb model=openai" in stopped.stderr
     assert "budget.calls=20" in stopped.stderr
+    assert "stops on its way, and can go on later: budget.calls=10, and 24 are expected" in stopped.stderr
+    assert "budget.calls=10, of which 10 are made, and 14 are expected" in again.stderr
+    assert "stops on its way" not in done.stderr
     (expected,) = tmp_path.glob("whole/runs/*/results.jsonl")
     (found,) = tmp_path.glob("outputs/runs/*/results.jsonl")  # a stopped run has none
     assert found.read_bytes() == expected.read_bytes()
@@ -98,6 +101,7 @@ def test_money_counts_what_tries_without_a_limit_of_it_have_spent(mmsb: Run) -> 
         asked = len(server.requests)
     assert (first.returncode, second.returncode, asked) == (3, 3, 3)
     assert "budget.money=20 is reached (3 calls, $21.00 so far)" in second.stderr
+    assert "stops on its way, and can go on later: budget.money=20, of which $21.00 is spent, and $" in second.stderr
 
 
 def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path: Path) -> None:
@@ -105,11 +109,14 @@ def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path
         sweep = command(server, "-m", "image_mode=text_only,typo,sd")
         stopped = mmsb(*sweep, "budget.calls=30")
         asked = len(server.requests)
+        short = mmsb(*sweep, "budget.calls=71", "dry_run=true")
         done = mmsb(*sweep, "budget.calls=72")
     assert stopped.returncode == 3, stopped.stderr
     assert asked == 1 + 30  # and the word that a sweep begins with
     assert stopped.stderr.count("is reached") == 1
     assert "2 runs were stopped by the budget, and are not in the table: 1, 2" in stopped.stderr
+    assert "stops on its way, and can go on later: budget.calls=71, of which 30 are made, and 42 are" in short.stdout
+    assert "stops on its way" not in done.stderr
     assert done.returncode == 0, done.stderr
     assert len(server.requests) == 1 + 72
 

@@ -163,6 +163,7 @@ def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Pa
         assert len(list(folder.parent.iterdir())) == 1
         stopped = again("budget.calls=5", "budget.confirm=null")
         assert len(server.requests) == 5
+        short = again("budget.calls=6", "dry_run=true")
         done = again("budget.calls=100", "budget.confirm=null")
     calls = len(server.requests)
     assert f"dry run: nothing is written\nplan: 1 run, 16 samples; {calls} calls to make\n" in planned.stdout
@@ -170,6 +171,7 @@ def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Pa
     assert (stopped.returncode, done.returncode) == (3, 0), stopped.stderr
     assert "try: What was answered is stored. Go on: python -m mmsb.judge run=" in stopped.stderr
     assert f"bill: 5 calls (planned {calls})" in stopped.stderr
+    assert f"budget.calls=6, of which 5 are made, and {calls - 5} are expected" in short.stdout
     assert f"bill: {calls - 5} calls (planned {calls - 5})" in done.stderr
 
 
@@ -208,6 +210,8 @@ def test_on_a_terminal_a_person_confirms(said: str, starts: bool, monkeypatch: p
     else:
         with pytest.raises(Unconfirmed, match="not confirmed: nothing was started"):
             confirm(Dear(None), Budget())
+    if not said:  # Ctrl-D leaves the line of the question open
+        assert shown.getvalue().endswith("[y/N] \n")
     assert "expected to cost $31.00, more than budget.confirm=20. Start? [y/N]" in shown.getvalue()
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
-from mmsb.budget import Budget
-from mmsb.cli import say
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mmsb.budget import Budget, Spent, spent_in
 from mmsb.errors import MmsbError
+from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import Plan
 from mmsb.prices import duration, money
+from mmsb.spending import identity, purse_file
+from mmsb.sweep import identity as of_sweep
 
 
 class Unconfirmed(MmsbError):
@@ -21,8 +29,6 @@ def confirm(plan: Plan, budget: Budget) -> None:
     Raises:
         Unconfirmed: it is not, or nobody is there to be asked.
     """
-    for line in beyond(plan, budget):
-        say(line)
     spent = plan.dollars
     if budget.confirm is None or budget.money is not None or spent is None or spent[0] <= budget.confirm:
         return
@@ -32,19 +38,43 @@ def confirm(plan: Plan, budget: Budget) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Unconfirmed(f"{told}, and there is no terminal to confirm it on: nothing was started", remedy)
     print(f"{told}. Start? [y/N] ", end="", file=sys.stderr, flush=True)
+    said = sys.stdin.readline()
+    if not said:  # Ctrl-D, which ends no line
+        print(file=sys.stderr)
     # Anything but a yes is a no: a key pressed by mistake must not spend money, nor the end of the input.
-    if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+    if said.strip().casefold() not in ("y", "yes"):
         raise Unconfirmed("not confirmed: nothing was started", remedy)
 
 
-def beyond(plan: Plan, budget: Budget) -> list[str]:
-    """What is said of limits that the plan exceeds: they are kept, and that is no error."""
-    spent, seconds, found = plan.dollars, plan.seconds, []
+def spent_before(config: DictConfig, output_dir: Path, under: Mapping[str, Any] | None = None) -> Spent:
+    """What earlier tries of this command have spent of its budget.
+
+    Args:
+        config: composed for the command.
+        output_dir: where its runs are kept.
+        under: settings of the run that is judged again, which its own stand beside.
+
+    Raises:
+        DataError: the file that says it is none.
+    """
+    if config.hydra.mode == RunMode.MULTIRUN:
+        known = of_sweep(config)
+    else:
+        own = cast("dict[str, Any]", OmegaConf.to_container(without_hydra(config), resolve=True))
+        known = identity({**(under or {}), **own})
+    return spent_in(purse_file(output_dir, known))
+
+
+def beyond(plan: Plan, budget: Budget, before: Spent) -> list[str]:
+    """What is said of limits that the plan exceeds, with what was spent before: they are kept, and that is no error."""
+    expected, seconds, found = plan.dollars, plan.seconds, []
     calls = sum(line.calls for line in plan.asked)
-    if budget.money is not None and spent and spent[0] > budget.money:
-        found.append(f"budget.money={budget.money:g}, and {money(spent[0])} are expected")
-    if budget.calls is not None and calls > budget.calls:
-        found.append(f"budget.calls={budget.calls}, and {calls:,.0f} are expected")
+    if budget.money is not None and expected and expected[0] + before.dollars > budget.money:
+        spent = f", of which {money(before.dollars)} is spent" if before.dollars else ""
+        found.append(f"budget.money={budget.money:g}{spent}, and {money(expected[0])} are expected")
+    if budget.calls is not None and calls + before.calls > budget.calls:
+        spent = f", of which {before.calls:,} are made" if before.calls else ""
+        found.append(f"budget.calls={budget.calls}{spent}, and {calls:,.0f} are expected")
     if budget.time is not None and seconds and seconds > budget.time:
         found.append(f"budget.time={budget.time:g}, and {duration(seconds)} are expected")
     return [f"  stops on its way, and can go on later: {one}" for one in found]

@@ -15,7 +15,7 @@ from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
 from mmsb.preflight.checks import Checks
-from mmsb.preflight.confirm import confirm
+from mmsb.preflight.confirm import beyond, confirm, spent_before
 from mmsb.preflight.memory import batches_fit
 from mmsb.preflight.occupied import refuse_occupied
 from mmsb.preflight.parts import Cell, cell
@@ -53,7 +53,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     if (dry or len(cells) > 1) and not any(one.errors for one in cells):
         checks.probe()
     planned = made(sound, checks.samples)
-    told = [*planned.told(len(cells)), *_memory(sound.values(), planned)]
+    told = [*planned.told(len(cells)), *_memory(sound.values(), planned), *_beyond(config, cells, planned)]
     if dry:
         tell("\n".join(["dry run: nothing is written", *(told if sound else [])]))
         refuse(cells)
@@ -91,6 +91,14 @@ def _memory(cells: Iterable[Cell], planned: Plan) -> list[str]:
             else:
                 said[f"  {found}"] = None
     return list(said)
+
+
+def _beyond(config: DictConfig, cells: Sequence[Cell], planned: Plan) -> list[str]:
+    """That a limit will stop them, with what earlier tries of this command have spent of it."""
+    first = cells[0].experiment
+    if first is None or any(one.errors for one in cells):
+        return []
+    return beyond(planned, first.budget, spent_before(config, first.output_dir))
 
 
 def _over_budget(one: Cell) -> Iterator[MmsbError]:

@@ -20,7 +20,7 @@ from mmsb.hydra_app import Planned
 from mmsb.judge.base import judged
 from mmsb.judge.rejudge import Rejudge
 from mmsb.pipeline import each
-from mmsb.preflight.confirm import confirm
+from mmsb.preflight.confirm import beyond, confirm, spent_before
 from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
 from mmsb.preflight.job import names
 from mmsb.preflight.parts import without_hydra
@@ -77,14 +77,16 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
             problems.add([readable(error, run.overrides)], name)
     problems.tell()
     planned = plan(built, lambda settings, _, **shared: Judging(settings=settings, **shared))
-    told = list(planned.told(len(runs)))
+    first = built[0][0]
+    spent = spent_before(config, first.output_dir, first.finished.about["config"])
+    told = [*planned.told(len(runs)), *beyond(planned, first.budget, spent)]
     if config.dry_run:
         tell("\n".join(["dry run: nothing is written", *told]))
         return False
     if planned.asked:
         say("\n".join(told))
     planned.expected.announce()
-    confirm(planned, built[0][0].budget)
+    confirm(planned, first.budget)
     announce("mmsb.judge")
     return True
 
