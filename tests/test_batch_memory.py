@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from mmsb.model.batch_memory import Shape, shape
+from mmsb.model.cache import growing_cache
 from mmsb.model.hf import HF, Loaded
 from mmsb.paths import PACKAGE
 from mmsb.picture import BytesPicture
@@ -73,9 +74,8 @@ def test_a_batch_takes_what_torch_has_in_memory(rows: int, words: int) -> None:
     with torch.no_grad(), Peak() as peak:
         known = [one.untyped_storage() for one in (*loaded.model.parameters(), *loaded.model.buffers())]
         peak._alive.update({id(one): one for one in known})
-        made = loaded.model.generate(
-            **encoded, max_new_tokens=6, min_new_tokens=6, do_sample=False, return_dict_in_generate=True
-        )
+        settled = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "return_dict_in_generate": True}
+        made = loaded.model.generate(**encoded, **settled, **growing_cache(loaded.model, settled))
     cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in made.past_key_values.layers)
     tokens = encoded["input_ids"].shape[1]
     assert cache == 4 * rows * kept.layers * kept.kept * (tokens + 5)  # nobody needs the last token's

@@ -1,7 +1,7 @@
 """What a batch takes in memory beside the weights, by the checkpoint's own configuration.
 
-While a batch is answered, every layer keeps the keys and values of every token (transformers' cache has exactly this
-size); when its prompts are read, the activations of one layer come on top.
+While a batch is answered, every layer keeps the keys and values of every token, with room for those to come
+(`mmsb.model.cache`); when its prompts are read, the activations of one layer come on top.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsb.errors import ModelError
+from mmsb.model.cache import ROOM
 from mmsb.model.memory_check import BYTES
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class Shape:
         each, answer = BYTES[model.dtype], model.max_new_tokens
         rows *= int(model.decoding.get("num_beams") or 1)
         read = self.layers * self.kept * prompt + (STATES * self.width + INNER * self.inner) * prompt
-        # A layer's keys are copied when a token comes, and its values after them.
-        answered = (self.layers + 0.5) * self.kept * (prompt + answer)
+        room = min(ROOM, answer)
+        # A layer's keys are copied when there is no more room, and its values after them.
+        answered = (self.layers + 0.5) * self.kept * (prompt + math.ceil(answer / room) * room)
         return each * rows * max(read, answered) + rows * prompt**2  # the mask has a byte for each pair
 
 

@@ -6,7 +6,7 @@ pictures must be shown padded or squashed ones.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -40,17 +40,21 @@ class Fit:
             return image
         if self.how == "crop":
             return crop(image, side, resample, self.rounding)
-        square = pad(image, self.colour) if self.how == "pad" else image
-        return square.resize((side, side), resample)
+        if self.how == "pad" and image.width > image.height:
+            # Pillow resizes rows first, then columns: rows that only pad need not be resized. The same pixels.
+            narrow = image.resize((side, image.height), resample)
+            image = pad(narrow, self.colour, (side, image.width))
+        elif self.how == "pad":
+            image = pad(image, self.colour, (image.height, image.height))
+        return image.resize((side, side), resample)
 
 
-def pad(image: Image.Image, colour: Colour) -> Image.Image:
-    """Expand to a square by equal borders of `colour`."""
-    side = max(image.size)
-    square = Image.new("RGB", (side, side), colour)
+def pad(image: Image.Image, colour: Colour, size: tuple[int, int]) -> Image.Image:
+    """Expand to `size` by equal borders of `colour`."""
+    canvas = Image.new("RGB", size, colour)
     # Rounded down, as LLaVA's own expand2square does.
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return square
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas
 
 
 def crop(
@@ -71,3 +75,13 @@ def _half(length: int, rounding: Literal["down", "even"]) -> int:
     # Python rounds a half to the even number, as torchvision does. Floor there is one pixel off for 1,513 of 1,680
     # pictures.
     return length // 2 if rounding == "down" else round(length / 2)
+
+
+def image_side(image_processor: Any) -> int | None:
+    """The side in pixels of the square that an image processor makes; None where it keeps each picture's own size."""
+    for size in (getattr(image_processor, "crop_size", None), getattr(image_processor, "size", None)):
+        for key in ("height", "shortest_edge"):
+            # A shortest edge with a longest one keeps the picture's shape: there is no square to fit it to.
+            if size and size.get(key) and not size.get("longest_edge"):
+                return int(size[key])
+    return None

@@ -19,11 +19,13 @@ from mmsb.config import settings
 from mmsb.errors import ModelError
 from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
+from mmsb.model.cache import growing_cache
 from mmsb.model.calibration import calibrated
 from mmsb.model.device import pick_device
-from mmsb.model.fit import Fit
+from mmsb.model.fit import Fit, image_side
 from mmsb.model.generation import arguments, asked, defused, known_penalty, read_output, special_tokens
 from mmsb.model.local import Local
+from mmsb.model.pictures import side_by_side
 from mmsb.picture import Picture
 from mmsb.types import PLACE, How, Prompt, Response
 
@@ -163,7 +165,7 @@ class HF(Local):
         settled |= {**self.further(loaded), **further}
         torch.manual_seed(seed)
         with torch.inference_mode(), known_penalty():
-            output = model.generate(**inputs, **settled)
+            output = model.generate(**inputs, **settled, **growing_cache(model, settled))
         # `generate` gives the prompt back where it had ids, and new tokens alone where it had embeddings.
         prompt_length = 0 if "inputs_embeds" in inputs else inputs["input_ids"].shape[1]
         counts = inputs["attention_mask"].sum(dim=1).tolist()
@@ -183,7 +185,8 @@ class HF(Local):
         how = batch[0].how or PLAIN
         if how.whole:
             return self._whole(loaded, batch)
-        conversations = [self._messages(loaded, prompt) for prompt in batch]
+        pictures = self.pictures(loaded, batch)
+        conversations = [self._messages(loaded, *shown) for shown in zip(batch, pictures, strict=True)]
         return loaded.processor.apply_chat_template(
             conversations,
             chat_template=self.template,
@@ -204,10 +207,16 @@ class HF(Local):
         encoded = loaded.processor.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
         return BatchFeature({name: encoded[name] for name in ("input_ids", "attention_mask")})
 
-    def _messages(self, loaded: Loaded, prompt: Prompt) -> list[dict[str, Any]]:
-        """The prompt as a chat. Special tokens in its text are defused: a text cannot end its own turn."""
+    def _messages(self, loaded: Loaded, prompt: Prompt, picture: Any = None) -> list[dict[str, Any]]:
+        """The prompt as a chat. Special tokens in its text are defused: a text cannot end its own turn.
+
+        Args:
+            loaded: tells the special tokens.
+            prompt: what is asked.
+            picture: its picture's pixels; None where only the text of the chat is wanted.
+        """
         how = prompt.how or PLAIN
-        messages = [{"role": "user", "content": self._content(loaded, prompt, how.placed)}]
+        messages = [{"role": "user", "content": self._content(loaded, prompt, picture, how.placed)}]
         if prompt.system:
             system = defused(prompt.system, loaded.specials)
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
@@ -219,17 +228,25 @@ class HF(Local):
             messages.append({"role": "user", "content": [{"type": "text", "text": how.closing}]})
         return messages
 
-    def _content(self, loaded: Loaded, prompt: Prompt, placed: bool) -> list[dict[str, Any]]:
+    def _content(self, loaded: Loaded, prompt: Prompt, picture: Any, placed: bool) -> list[dict[str, Any]]:
         """The user's turn: the picture before the text, or where the text has its place."""
         text = defused(prompt.text, loaded.specials)
         if prompt.image is None:
             return [{"type": "text", "text": text}]
-        image = {"type": "image", "image": self.fitted(loaded, prompt.image)}
+        image = {"type": "image", "image": picture}
         if not placed:
             return [image, {"type": "text", "text": text}]
         before, _, after = text.partition(PLACE)
         parts = [{"type": "text", "text": before}, image, {"type": "text", "text": after}]
         return [part for part in parts if part.get("text") != ""]  # some templates end an empty text with a newline
+
+    def pictures(self, loaded: Loaded, batch: Sequence[Prompt]) -> list[Any]:
+        """The fitted picture of each prompt, or None.
+
+        Raises:
+            DataError: one cannot be decoded.
+        """
+        return side_by_side(lambda prompt: prompt.image and self.fitted(loaded, prompt.image), batch)
 
     def fitted(self, loaded: Loaded, picture: Picture) -> Any:
         """The picture's pixels, fitted as the settings say."""
@@ -281,13 +298,3 @@ def as_published(tokenizer: Any) -> None:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     # That of transformers 5 (Metaspace) drops the blank before a text that follows a special token.
     tokenizer.pre_tokenizer = None
-
-
-def image_side(image_processor: Any) -> int | None:
-    """The side in pixels of the square that an image processor makes; None where it keeps each picture's own size."""
-    for size in (getattr(image_processor, "crop_size", None), getattr(image_processor, "size", None)):
-        for key in ("height", "shortest_edge"):
-            # A shortest edge with a longest one keeps the picture's shape: there is no square to fit it to.
-            if size and size.get(key) and not size.get("longest_edge"):
-                return int(size[key])
-    return None

@@ -52,9 +52,9 @@ class Idefics(HF):
         ids = encoded["input_ids"]
         side = processor.image_processor.image_size
         pixels = torch.zeros(len(batch), 1, 3, side, side)
-        for row, prompt in enumerate(batch):
-            if prompt.image is not None:
-                pixels[row] = processor.image_processor([self.fitted(loaded, prompt.image)], return_tensors="pt")
+        for row, picture in enumerate(self.pictures(loaded, batch)):
+            if picture is not None:
+                pixels[row] = processor.image_processor([picture], return_tensors="pt")
         image_token = processor.tokenizer.convert_tokens_to_ids(IMAGE)
         # A text before its picture does not see it, as in training.
         after_image = (ids == image_token).cumsum(dim=1).clamp(max=1).unsqueeze(-1)

@@ -85,7 +85,7 @@ class InstructBLIP(HF):
         The language model's text is padded on the left, the Q-Former's on the right.
         """
         texts = self._texts(loaded, batch)
-        images = [self.fitted(loaded, prompt.image) for prompt in batch if prompt.image is not None]
+        images = [picture for picture in self.pictures(loaded, batch) if picture is not None]
         if not images:
             return loaded.processor.tokenizer(texts, padding=True, return_tensors="pt")
         encoded = loaded.processor(images=images, text=texts, padding=True, return_tensors="pt")

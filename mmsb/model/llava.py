@@ -23,7 +23,7 @@ class Llava(HF):
 
         processor = loaded.processor
         encoded = padded([self.ids(loaded, prompt) for prompt in batch], processor.tokenizer.pad_token_id)
-        images = [self.fitted(loaded, prompt.image) for prompt in batch if prompt.image is not None]
+        images = [picture for picture in self.pictures(loaded, batch) if picture is not None]
         if images:
             # Fitted before: the published processor crops the centre, which leaves 344 of 852 dark pixels of the typed
             # line.

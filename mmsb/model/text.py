@@ -18,6 +18,7 @@ from mmsb.config import settings
 from mmsb.errors import ModelError
 from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
+from mmsb.model.cache import growing_cache
 from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, asked, defused, read_output, special_tokens
 from mmsb.model.hf import refuse_unmatched
@@ -90,7 +91,10 @@ class Text(Local):
         with torch.inference_mode():
             # Only these two: some tokenizers give token types as well, which causal models refuse.
             output = loaded.model.generate(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **settled
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                **settled,
+                **growing_cache(loaded.model, settled),
             )
         counts = inputs["attention_mask"].sum(dim=1).tolist()
         return read_output(tokenizer, output, inputs["input_ids"].shape[1], counts, settled, self.stop, how)

@@ -40,11 +40,13 @@ from mmsb.convert.rename import Rules, renamed_entries
 from mmsb.convert.source import Source, Sources, check_converted, published_config
 from mmsb.digest import write_atomically
 from mmsb.model.adapter import adapted
+from mmsb.model.cache import growing_cache
 from mmsb.model.composed.batch import Encoded, Inputs, Loaded
 from mmsb.model.device import pick_device
 from mmsb.model.fit import Fit
 from mmsb.model.generation import arguments, defused, known_penalty, response, special_tokens
 from mmsb.model.local import Local
+from mmsb.model.pictures import side_by_side
 from mmsb.types import Prompt, Response
 
 IMAGE, QUESTION, SYSTEM = "{image}", "{question}", "{system}"
@@ -168,7 +170,8 @@ class Composed(Local):
         # Decoded and fitted here, in the thread beside: the next batch's pictures take the CPU while this one is
         # answered.
         rows = tuple(row for row, prompt in enumerate(batch) if prompt.image is not None)
-        pictures = [prompt.image.load() for prompt in batch if prompt.image is not None]
+        images = [prompt.image for prompt in batch if prompt.image is not None]
+        pictures = side_by_side(lambda image: image.load(), images)
         pixels = self.pixels(pictures, int(loaded.parts["vision"]["image_size"])) if pictures else None
         return Encoded([self.segments(loaded.tokenizer, prompt) for prompt in batch], pixels, rows)
 
@@ -182,13 +185,14 @@ class Composed(Local):
             embedded = self.embed(loaded, inputs)
             with known_penalty(), self.generating(loaded.net, embedded) as further:
                 # Embeddings alone, without ids: `generate` then penalises only new tokens, as the authors' code does.
+                settled = arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer) | further
                 output = loaded.net.language_model.generate(
                     inputs_embeds=embedded.embeds,
                     attention_mask=embedded.mask,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=self._ends(tokenizer),
-                    **arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer),
-                    **further,
+                    **settled,
+                    **growing_cache(loaded.net.language_model, settled),
                 )
         if "input_ids" in further:  # then `generate` gives the prompt back, too
             output = output[:, embedded.mask.shape[1] :]
@@ -215,7 +219,9 @@ class Composed(Local):
 
         resample = Image.Resampling[self.RESAMPLE]
         # Once more to the side: a fit that leaves the picture as it is must still become the tower's square.
-        squares = [self.fit.apply(picture, side, resample).resize((side, side), resample) for picture in pictures]
+        squares = side_by_side(
+            lambda picture: self.fit.apply(picture, side, resample).resize((side, side), resample), pictures
+        )
         values = torch.from_numpy(np.stack([np.asarray(square, dtype="float32") for square in squares])) / 255
         return ((values - torch.tensor(self.MEAN)) / torch.tensor(self.STD)).permute(0, 3, 1, 2).contiguous()
 
