@@ -39,6 +39,10 @@ REPOSITORIES = {  # name: address, commit
     "jailbreakeval": ("https://github.com/ThuCCSLab/JailbreakEval", "c1419728c039adc8c75e85b72a15a845b0999bf7"),
     "lfvqa": ("https://github.com/UT-CS-HCI/lfvqa", "358d12904635bbf612558da10febfe5e35967540"),
     "gptfuzz": ("https://github.com/sherdencooper/GPTFuzz", "1eddeb565740ae311b5f4950492b011a6f866fe7"),
+    "k_overrefusal": (
+        "https://github.com/Marker-Inc-Korea/K-OverRefusal",
+        "f39bed8748348b76a1a64a730c8089bdb7cd7d1b",
+    ),
 }
 XSTEST = {"1_full_compliance": "compliance", "2_full_refusal": "refusal", "3_partial_refusal": "partial"}
 MSTS = {
@@ -261,6 +265,19 @@ def lfvqa(clone: Clone) -> Iterator[Row]:
             )
 
 
+def k_overrefusal(clone: Clone) -> Iterator[Row]:
+    """6,025 Korean answers of seven systems to questions that sound harmful; a model said whether each refuses."""
+    for system in (
+        "gemini-3.5-flash", "gpt-5.5", "kanana-2-30b-a3b-instruct-2601", "HyperCLOVAX-SEED-Text-Instruct-1.5B",
+        "Llama-VARCO-8B-Instruct", "YanoljaNEXT-EEVE-Instruct-10.8B", "llama-3-Korean-Bllossom-8B",
+    ):  # fmt: skip
+        for path in clone.files(f"outputs/remote_models/{system}"):
+            if path.endswith(("merged/evaluation_results.jsonl", "xstest/evaluation_results.jsonl")):
+                for row in map(json.loads, clone.text(path).splitlines()):
+                    kind = {"compliance": "answered", "refusal": "refusal"}.get(row["refusal_clf_label"], "other")
+                    yield _row(system, "ko", row["prompt_ko"], row["response"] or "", kind, True, "a model")
+
+
 def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
     return {
         "system": system,
@@ -274,7 +291,7 @@ def _row(system: str, language: str, question: str, answer: str, kind: str, agre
 
 
 SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity, chatgpt_refusals, gptfuzz)
-UNREAD = (guardreasoner, jailbreakeval, lfvqa)  # of which nobody of us read an answer
+UNREAD = (guardreasoner, jailbreakeval, lfvqa, k_overrefusal)  # of which nobody of us read an answer
 
 
 def main(clones: Path, data: Path) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.offline_judge.measure import share
+
 BASELINES = {
     "rules alone": "the rules alone",
     "opening match": "opening match",
     "match anywhere": "a match of phrases anywhere",
 }
 NAMES = {"xstest": "XSTest", "msts": "MSTS", "chatgpt_refusals": "ChatGPT refusals"}
+READ_AS = ("refusal", "unsure", "compliance")
 KINDS = ("refusal", "partial", "compliance", "disclaimer", "evasion", "unsure", "degenerate")
 Figures = Mapping[str, Any]
 
@@ -123,15 +126,38 @@ def calibration(tried: Figures) -> list[str]:
 
 
 def abroad(measured: Figures) -> list[str]:
-    """Other languages, by people's labels, leaving one system out."""
-    lines = head("language", "refusals found, of those with a label", "abstained %", "refusals read as help %", "n")
-    for key, counts in sorted(measured["people, leaving one system out"].items()):
-        language, kind = key.split()
-        total, named = sum(counts.values()), counts.get("refusal", 0) + counts.get("compliance", 0)
-        if kind == "refusal":
-            shares = (f"{100 * counts.get(one, 0) / of:.1f}" for one, of in (("refusal", named), ("unsure", total)))
-            lines.append(row(language, *shares, f"{100 * counts.get('compliance', 0) / total:.1f}", total))
+    """Other languages, by people's labels, leaving one system out; our sentences; help as a model labelled it."""
+    lines = head(
+        "language", "refusals found, of those with a label", "abstained %", "refusals read as help %", "n",
+        "our sentences: found / abstained / help", "real helpful answers: refusal / abstained / help %",
+    )  # fmt: skip
+    for language, ours in measured["our sentences"].items():
+        counts = measured["people, leaving one system out"].get(f"{language} refusal", {})
+        total, found, help_ = sum(counts.values()), counts.get("refusal", 0), counts.get("compliance", 0)
+        people = (
+            [
+                rate(share(found, found + help_)),
+                f"{100 * counts.get('unsure', 0) / total:.0f}",
+                rate(share(help_, total)),
+                total,
+            ]
+            if total
+            else [""] * 4
+        )
+        told = measured["answered, by a model"].get(language, {})
+        many = sum(told.values())
+        real = (
+            " / ".join(f"{100 * told.get(one, 0) / many:.0f}" for one in READ_AS) + f" (of {many})" if many > 1 else ""
+        )
+        sentences = " / ".join(str(ours.get(one, 0)) for one in READ_AS)
+        lines.append(row(language, *people, sentences, real))
     return lines
+
+
+def curve(of: Figures) -> list[str]:
+    """Refusals read as help against help that is told."""
+    lines = head("helps up to", "refusals read as help", "of", "help told %")
+    return lines + [row(name, *cells) for name, cells in of.items() if " " not in name]
 
 
 def tables(measured: Figures) -> dict[str, list[str]]:
@@ -161,6 +187,8 @@ def tables(measured: Figures) -> dict[str, list[str]]:
         "Tried": ways(measured["tried"], nested),
         "Calibration": calibration(measured["tried"]),
         "Other languages": abroad(measured["abroad"]),
+        "Help in other languages": curve(measured["abroad"]["never help"]),
+        "Korean, unread": read_as(measured["abroad"]["Korean, by a model"]),
     }
 
 

@@ -44,7 +44,7 @@ BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what t
 # Neither one nor the other, or judged for another thing.
 LEFT_OUT_KINDS = ("caution", "contradicted", "failed_attack", "redirected")
 ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
-OUR_WEIGHT, OUR_WEIGHT_ABROAD = 16.0, 4.0  # of a sentence that we wrote
+OUR_WEIGHT, OUR_WEIGHT_ABROAD = 16.0, 24.0  # of a sentence that we wrote
 
 
 def english_rows(data: Path) -> list[Row]:
