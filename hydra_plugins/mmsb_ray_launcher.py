@@ -52,7 +52,11 @@ class RayLauncher(Launcher):
         common = ray.put((os.getcwd(), variables, self.context, self.config, self.task, Singleton.get_state()))
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         begun = [job.remote(common, list(ov), number) for ov, number in zip(job_overrides, numbers, strict=True)]
-        return [self._result(ref, number) for ref, number in zip(begun, numbers, strict=True)]
+        try:
+            return [self._result(ref, number) for ref, number in zip(begun, numbers, strict=True)]
+        except KeyboardInterrupt:
+            ray.shutdown()  # the runs end with it: what they go on to ask would be in no bill
+            raise
 
     def _result(self, ref: Any, number: int) -> JobReturn:
         import ray

@@ -25,14 +25,21 @@ def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
     return preflight(config, runs)
 
 
+def interrupted() -> None:
+    """Say what a sweep has cost, and end its record."""
+    from mmsb.sweep import leave_sweep
+
+    leave_sweep()
+
+
 def main() -> int:
     """The console script `mmsb`."""
-    code = run_command("config", task, before=before)
+    code = run_command("config", task, before=before, interrupted=interrupted)
     # After the command, not from a callback of Hydra's: the runs of a sweep may have ended in other processes, and some
     # of them badly.
     from mmsb.sweep import finish_sweep
 
-    return finish_sweep() or code
+    return finish_sweep(code)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,11 @@ Task = Callable[[DictConfig], None]
 
 
 def run_command(
-    config_name: str, task: Task, arguments: Sequence[str] | None = None, before: Before | None = None
+    config_name: str,
+    task: Task,
+    arguments: Sequence[str] | None = None,
+    before: Before | None = None,
+    interrupted: Callable[[], None] | None = None,
 ) -> int:
     """Compose the configuration from the command line and run `task` on it (once per cell of a sweep).
 
@@ -56,6 +60,7 @@ def run_command(
         task: what is run.
         arguments: of the command line; None for this process's own.
         before: looks at all runs before the first starts, and says whether they are to start.
+        interrupted: called once where the command is interrupted, before it ends, at once perhaps.
 
     Returns:
         The exit code.
@@ -75,6 +80,8 @@ def run_command(
             # Below the "^C" that a terminal shows: beside it the line would be wider than it was broken for.
             start = "\n" if sys.stderr.isatty() else ""
             say(f"{start}Interrupted. Everything answered so far is stored; the same command goes on from here.")
+            if interrupted:
+                interrupted()
             end_at_once(EXIT_INTERRUPTED)
             if listener and listener.count:
                 end_quickly(EXIT_INTERRUPTED)

@@ -95,25 +95,50 @@ def identity(config: DictConfig) -> str:
     return digest([asked, params, sorted(typed)])
 
 
-@private()
-def finish_sweep() -> int:
-    """Print the comparison of a sweep's runs, if this was a sweep.
-
-    Returns:
-        1 if one of its runs did not finish or had samples that failed, 3 if the budget stopped one, else 0.
-    """
+def _end() -> Path | None:
+    """The folder of the sweep that this process began, if it did: it is none from here on."""
     name = os.environ.pop(SWEEP_VARIABLE, None)
     for variable in (SWEPT_VARIABLE, COUNT_VARIABLE, SWEEPS):
         os.environ.pop(variable, None)
-    if name is None:
-        return 0
-    from mmsb.bill import show_bill
+    return Path(name) if name else None
+
+
+@private()
+def leave_sweep() -> None:
+    """Say the bill of a sweep that was interrupted, if this was one, and end its record: its table needs all runs."""
+    from mmsb.run import FILE as RUN_FILE
+    from mmsb.tracker.base import Sweep
+
+    if (folder := _end()) is None:
+        return
+    if any(folder.glob(f"*/{RUN_FILE}")):
+        say(f"Some runs are finished: python -m mmsb.report runs={folder} shows them.")
+    _bill(folder)
+    tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
+    try:
+        if tracker and sweep:
+            tracker.leave_sweep(sweep)
+    except TrackingError as error:
+        show(error)
+
+
+@private()
+def finish_sweep(code: int = 0) -> int:
+    """Print the comparison of a sweep's runs, if this was a sweep.
+
+    Args:
+        code: with which the command would end without it; not 0, the sweep did not come to its end.
+
+    Returns:
+        1 if one of its runs did not finish or had samples that failed, 3 if the budget stopped one, else `code`.
+    """
+    if (folder := _end()) is None:
+        return code
     from mmsb.comparable import sentence_of_all
     from mmsb.report.finished import finished_runs
     from mmsb.report.judge_error import warning
     from mmsb.report.tradeoff import print_sweep
 
-    folder = Path(name)
     runs, written = finished_runs(folder), None
     if runs:
         for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
@@ -129,11 +154,17 @@ def finish_sweep() -> int:
     stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
     if stopped:
         say(f"{len(stopped)} runs were stopped by the budget, and are not in the table: {_numbers(stopped)}")
+    _bill(folder)
+    # Last: what it links to (page, bill) must be there when somebody follows the link.
+    _close(folder, runs, not (errors or stopped or code), written)
+    return 1 if errors else EXIT_STOPPED if stopped else code
+
+
+def _bill(folder: Path) -> None:
+    from mmsb.bill import show_bill
+
     began = os.environ.get(BEGAN)
     show_bill(sorted(folder.glob("*/")), time.time() - float(began) if began else None)
-    # Last: what it links to (page, bill) must be there when somebody follows the link.
-    _close(folder, runs, not (errors or stopped), written)
-    return 1 if errors else EXIT_STOPPED if stopped else 0
 
 
 def _show_page(runs: Sequence[Finished], folder: Path) -> Withhold | None:

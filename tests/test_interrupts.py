@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import sqlite3
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,16 +96,20 @@ def wait_for(ready: Callable[[], bool], process: Fork) -> None:
         moment.wait(0.02)
 
 
-def test_once_ends_cleanly_with_a_server_that_hangs_and_a_record_that_goes_on(tmp_path: Path) -> None:
-    with ChatServer(act=lambda *_: HANG) as server:
+def test_once_ends_a_sweep_cleanly_with_a_server_that_hangs_and_a_record_that_goes_on(tmp_path: Path) -> None:
+    # One word is asked for before a sweep starts.
+    with ChatServer(act=lambda *_: HANG if len(server.requests) > 1 else None) as server:
         command = ("model=openai", "model.name=x", f"model.base_url={server.url}", "image_mode=text_only")
-        with terminal(tmp_path, *command) as shell:
+        with terminal(tmp_path, *command, "dataset.limit=1,2", "-m") as shell:
             wait_for(lambda: len(server.requests) >= 8, shell.process)
             shell.press(b"\x03")
             code = shell.end()
     assert code == 130
     assert "Interrupted. Everything answered so far is stored" in shell.shown
     assert "Traceback" not in shell.shown
+    assert "Sweep of" not in shell.shown  # without the runs that are left its table would be another one
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database:
+        assert {status for (status,) in database.execute("select status from runs")} == {"KILLED"}
 
 
 def test_twice_ends_at_once_what_does_not_end_by_itself(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     two = dataclasses.replace(one, replicas=2)
     replies = two.generate(batches)
-    first = next(replies)
+    with ThreadPoolExecutor(1) as thread:  # as in a run, whose main thread waits for signals
+        first = thread.submit(next, replies).result()
     os.kill(os.getpid(), signal.SIGTERM)  # which Ray would have end this process, in a way of its own
     signal.signal(signal.SIGTERM, before)
     assert told == [signal.SIGTERM]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run, SavedRun
 from mmsb.scenario import official_scenarios
+from mmsb.sweep import SWEEP_VARIABLE, finish_sweep, leave_sweep
 from mmsb.tracker import format as form
 from mmsb.tracker import live, mlflow_store, traces
 from mmsb.tracker.alive import alive, hold, release
@@ -39,6 +41,7 @@ from mmsb.tracker.live import following
 from mmsb.tracker.mlflow import MLflow
 from mmsb.tracker.mlflow_store import StorePlace
 from mmsb.tracker.pictures import LONGEST, neutral
+from mmsb.tracker.records import FOLDER
 from mmsb.tracker.times import before, when
 from mmsb.types import Failure, Outcome, Prompt, Question, Response, Result, Sample, Step, Verdict
 from mmsb.ui.serving import Serving, free_port, serving, taken
@@ -440,6 +443,24 @@ def test_an_interrupted_writing_of_traces_leaves_a_finished_record_and_is_made_u
     tracker.log(run, asked())
     (found,) = logged(output_dir, "interrupted")
     assert (found.data.tags["mmsb.traces"], len(traced(output_dir, found))) == ("5", 5)
+
+
+def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
+    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, sweep = MLflow(output_dir=output_dir, experiment="left"), Sweep(tmp_path, "demo", "6" * 32)
+    sweep.save()
+    said = []
+    for leave in (leave_sweep, partial(finish_sweep, 1)):  # interrupted; with a launcher that cannot begin
+        tracker.open_sweep(sweep)
+        monkeypatch.setenv(SWEEP_VARIABLE, str(tmp_path))
+        monkeypatch.setattr("mmsb.sweep._trackers", {str(tmp_path): tracker})
+        with tracker.opened("") as records:
+            records.create("a run whose process was ended too", {FOLDER: str(tmp_path / "0")}, time.time())
+        leave()
+        said.append([found.info.status for found in logged(output_dir, "left")])
+    assert said == [["KILLED", "KILLED"], ["FAILED", "KILLED", "RUNNING"]]
+    assert not alive(tmp_path)
 
 
 def test_a_sweep_begun_again_keeps_its_parent_and_has_each_run_once(tmp_path: Path, output_dir: Path) -> None:

@@ -42,12 +42,19 @@ def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
     return preflight(config, runs)
 
 
+def interrupted() -> None:
+    """Say what a sweep has cost, and end its record."""
+    from mmsb.sweep import leave_sweep
+
+    leave_sweep()
+
+
 def main() -> int:
     """Judge once, or once for each judge of a sweep."""
-    code = run_command("rejudge", task, before=before)
+    code = run_command("rejudge", task, before=before, interrupted=interrupted)
     from mmsb.sweep import finish_sweep
 
-    return finish_sweep() or code
+    return finish_sweep(code)
 
 
 if __name__ == "__main__":

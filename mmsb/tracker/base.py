@@ -115,6 +115,14 @@ class Tracker(Protocol):
         """
         ...
 
+    def leave_sweep(self, sweep: Sweep) -> None:
+        """Record that a sweep was interrupted, with those of its runs that ended with it.
+
+        Raises:
+            TrackingError: it cannot be recorded now.
+        """
+        ...
+
     def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Record the end of a sweep.
 

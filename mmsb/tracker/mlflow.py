@@ -110,6 +110,16 @@ class MLflow:
             self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
         return None if sweep else look(self.place, records.experiment)
 
+    def leave_sweep(self, sweep: Sweep) -> None:
+        """End the record of a sweep that was interrupted, and those of its runs that ended with it."""
+        try:
+            with self.opened(self._again(sweep.folder)) as records:
+                records.client.set_terminated(self.parent(records, sweep), "KILLED")
+                # Processes of a launcher that were killed could not do it themselves.
+                records.end_dead()
+        finally:
+            release(sweep.folder)
+
     def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Give the parent run the comparison of its runs and their page, and end it."""
         try:

@@ -26,6 +26,9 @@ class NoTracker:
         """Nothing to record."""
         return None
 
+    def leave_sweep(self, sweep: Sweep) -> None:
+        """Nothing to end."""
+
     def close_sweep(self, sweep: Sweep, runs: Sequence[SavedRun], finished: bool, page: MakePage) -> str | None:
         """Nothing to end."""
         return None
