@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from mmsb.types import Failure, clean
 
 FILE = "calls.jsonl"
 LIVE = f".{FILE}.live"  # the calls so far, for who looks on; gone once the run is finished
+TOGETHER = 65_536  # bytes that are written at a time, where many samples come at once
 
 
 class Calls:
@@ -33,7 +34,7 @@ class Calls:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         self._draft_path = folder / LIVE
-        self._draft = self._draft_path.open("wb")
+        self._draft = self._draft_path.open("wb", buffering=TOGETHER)
 
     def __enter__(self) -> Calls:
         return self
@@ -45,19 +46,23 @@ class Calls:
             self._draft.close()
 
     def add(self, sample: str, calls: Iterable[Call]) -> None:
-        """Write down a sample's calls.
+        """Write down a sample's calls; `show` has them seen by who looks on.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        lines = b"".join(
-            orjson.dumps({"sample": sample, **_values(call)}, option=orjson.OPT_APPEND_NEWLINE) for call in calls
-        )
-        try:
+        lines = b"".join(orjson.dumps(_values(sample, call), option=orjson.OPT_APPEND_NEWLINE) for call in calls)
+        with self._writing():
             self._draft.write(lines)
+
+    def show(self) -> None:
+        """Have who looks on see the calls so far.
+
+        Raises:
+            StoreError: as `add`.
+        """
+        with self._writing():
             self._draft.flush()
-        except OSError as error:
-            raise StoreError.writing(self.path, error) from error
 
     def keep(self) -> None:
         """Give the file its name.
@@ -65,36 +70,48 @@ class Calls:
         Raises:
             StoreError: the disk is full or cannot be written.
         """
-        try:
+        with self._writing():
             self._draft.flush()
             os.fsync(self._draft.fileno())
             # Only a finished run has it under this name, so that nobody reads the calls of a part as those of the
             # whole.
             self._draft_path.replace(self.path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StoreError.writing(self.path, error) from error
 
 
-def _values(call: Call) -> dict[str, Any]:
+def _values(sample: str, call: Call) -> dict[str, Any]:
     prompt, outcome = call.prompt, call.outcome
-    shown = {
+    values: dict[str, Any] = {
+        "sample": sample,
+        "stage": call.stage,
+        "role": call.role,
+        "engine": call.engine,
+        "counted": call.counted,
         "prompt": clean(prompt.text),
         "system": None if prompt.system is None else clean(prompt.system),
         "image": prompt.image.identity if prompt.image else None,
         "reply": None if prompt.reply is None else clean(prompt.reply),
     }
     if isinstance(outcome, Failure):
-        came: dict[str, Any] = {"response": None, "cause": outcome.cause, "message": clean(outcome.message)}
+        values |= {"response": None, "cause": outcome.cause, "message": clean(outcome.message)}
     else:
-        came = {"response": clean(outcome.text), "finish": outcome.finish, "seconds": outcome.seconds}
-        came |= {
+        values |= {
+            "response": clean(outcome.text),
+            "finish": outcome.finish,
+            "seconds": outcome.seconds,
             "calls": outcome.calls,
             "input_tokens": outcome.input_tokens,
             "output_tokens": outcome.output_tokens,
             "at": outcome.at,
         }
-    about = {"stage": call.stage, "role": call.role, "engine": call.engine, "counted": call.counted}
-    return {**about, **shown, **came, "started": call.started, "ended": call.ended}
+    values["started"], values["ended"] = call.started, call.ended
+    return values
 
 
 class CallsOf:

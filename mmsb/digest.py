@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
+
+import orjson
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
@@ -21,6 +23,16 @@ def digest(value: object) -> str:
     """32 hex digits of SHA-256 over the canonical JSON of `value` (sorted keys, ASCII)."""
     # ASCII, since texts from outside may hold halves of surrogate pairs, which no UTF-8 can carry.
     return digest_bytes(_canonical(value).encode("ascii"))
+
+
+def digest_of_plain(values: Sequence[str | int | None]) -> str:
+    """The same as `digest`, of texts and numbers in a row, in a third of the time where all texts are ASCII."""
+    try:
+        data = orjson.dumps(values)
+    except orjson.JSONEncodeError:  # halves of surrogate pairs, numbers of more than 64 bits
+        return digest(values)
+    # The one letter of ASCII that the one writes as it is, and the other escaped.
+    return digest_bytes(data) if data.isascii() and b"\x7f" not in data else digest(values)
 
 
 def digest_bytes(data: bytes) -> str:

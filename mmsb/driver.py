@@ -89,7 +89,9 @@ class Driver:
         """How many prompts went to a model because they were not in the store."""
         return self._asked + self._worker.asked
 
-    def run(self, items: Iterable[Any], *stages: Stage, at_once: bool = False) -> Iterator[Any]:
+    def run(
+        self, items: Iterable[Any], *stages: Stage, at_once: bool = False, waits: Callable[[], None] = lambda: None
+    ) -> Iterator[Any]:
         """Send each item through the stages; give what the last one returns, in the order they finish.
 
         Args:
@@ -97,6 +99,7 @@ class Driver:
             stages: coroutine functions that ask through `call`; each is given what the one before returned.
             at_once: whether an item all of whose answers are in the store is followed to its end in one go. If it is
                 not, its stages begin anew: they must change nothing before their last call.
+            waits: called when all that is finished was given, before more is waited for.
 
         Raises:
             Exception: the first one that reading, a stage or an engine raised; what is under way is cancelled.
@@ -107,6 +110,7 @@ class Driver:
         try:
             while self._runner.run(pipeline.some()):
                 yield from pipeline.take()
+                waits()
         finally:
             self._cancel(pipeline)
 

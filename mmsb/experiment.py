@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from mmsb.budget import Budget
@@ -40,6 +41,8 @@ from mmsb.scenario import Scenario
 from mmsb.tracker.base import Tracker
 from mmsb.types import Outcome, Question, Result, Sample
 from mmsb.withholding import Withhold
+
+AHEAD = 16  # samples: pictures that have no file of their own are in memory meanwhile
 
 
 @settings
@@ -108,9 +111,13 @@ class Experiment:
                 yield question, repeat
 
     def samples(self) -> Iterator[Sample]:
-        """Every sample, in the dataset's order."""
-        for question, repeat in self.asked():
-            yield self.sample(question, repeat)
+        """Every sample, in the dataset's order; some are made ahead, and their pictures' digests looked up together."""
+        asked = self.asked()
+        while some := [self.sample(*one) for one in islice(asked, AHEAD)]:
+            with SEEN.stretch():
+                for sample in some:
+                    _ = sample.prompt.key
+            yield from some
 
     def sample(self, question: Question, repeat: int) -> Sample:
         """One sample."""
@@ -147,7 +154,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             return await recorded.judged(experiment.judge, *answered)
 
         samples = noting(experiment.samples(), noted, recorded.results)
-        digest = recorded.keep(driver.run(samples, answer, judge, at_once=True))
+        digest = recorded.keep(driver.run(samples, answer, judge, at_once=True, waits=recorded.show))
     SEEN.write()
     summary = summarize(noted.scores, experiment.scenarios)
     run.record.update(

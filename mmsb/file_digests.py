@@ -43,7 +43,7 @@ class FileDigests:
         self._together = 1  # look-ups for which the table is locked once
         self._lock = Lock()
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Path | str) -> str:
         """The digest of a file, as `digest_file` has it."""
         name = os.fspath(path)
         known, state = self._known.get(name), _state(os.stat(name))

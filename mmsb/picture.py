@@ -113,7 +113,7 @@ def as_jpeg(data: bytes, name: str) -> bytes:
 class FilePicture:
     """An image file on disk, known by its content."""
 
-    path: Path
+    path: Path | str  # as text where there are many: a Path takes longer to make than all else that is done with it
 
     @cached_property
     def identity(self) -> str:
@@ -131,7 +131,7 @@ class FilePicture:
         return decode(self._bytes(), str(self.path))
 
     def _bytes(self) -> bytes:
-        data = self.path.read_bytes()
+        data = Path(self.path).read_bytes()
         # An answer is stored under the picture's digest: one to another picture would be found under it for ever.
         if "identity" in self.__dict__ and digest_bytes(data) != self.identity:
             raise DataError(f"{self.path} was changed while it was in use", "Run the same command again.")

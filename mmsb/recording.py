@@ -58,6 +58,15 @@ class Recording:
         self.calls.add(sample.id, flow.calls)
         return result
 
+    def show(self) -> None:
+        """Have who looks on see what was kept so far: not with each sample, of which thousands a second may come.
+
+        Raises:
+            StoreError: the disk is full or cannot be written.
+        """
+        self.results.show()
+        self.calls.show()
+
     def keep(self, finished: Iterable[Result]) -> str:
         """Write every result down as it comes, and show how far the run is.
 

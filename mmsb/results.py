@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,20 +29,22 @@ from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 FILE = "results.jsonl"
 LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone once the run is finished, and read by no run
 
+TOGETHER = 65_536  # bytes that are written at a time, where many rows come at once
+
 
 class Results:
     """Takes rows in any order while the run goes on, and puts them in order at the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Rows wait in a draft on the final file's disk; it has no name, so that no two runs share it."""
+        """Rows wait in a file of their own, and are put in order at the end."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         self._lock = _claimed(folder)
-        self._live = (folder / LIVE).open("wb")  # ours alone: the lock is held
-        self._draft = tempfile.TemporaryFile(dir=folder, prefix=f".{FILE}.")  # noqa: SIM115
+        self._live = (folder / LIVE).open("w+b", buffering=TOGETHER)  # ours alone: the lock is held
         self._numbers: dict[str, int] = {}  # of the samples that are under way
-        self._offsets, self._lengths = array("Q"), array("I")  # where the rows lie in the draft, in their order
-        self._end = 0
+        self._offsets, self._lengths = array("Q"), array("I")  # where the rows lie, in their order
+        self._end = self._count = 0
+        self._digest: Any = hashlib.sha256()  # of the rows as they came; None once one came out of order
         self._written = False
 
     def __enter__(self) -> Results:
@@ -53,8 +54,6 @@ class Results:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):  # of a full disk: who added the rows was told
-            self._draft.close()
-        with suppress(OSError):
             self._live.close()
         # Of a run that failed or was interrupted it stays, as of a killed one: without it nobody hears of that run.
         if self._written:
@@ -76,19 +75,31 @@ class Results:
         self._lengths.append(0)
 
     def add(self, result: Result) -> None:
-        """Take one finished row.
+        """Take one finished row; `show` has it seen by who looks on.
 
         Raises:
             StoreError: the disk is full or cannot be written.
         """
         line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
         with self._writing():
-            self._draft.write(line)
             self._live.write(line)
-            self._live.flush()
         number = self._numbers.pop(result.sample.id)
         self._offsets[number], self._lengths[number] = self._end, len(line)
         self._end += len(line)
+        if number != self._count:
+            self._digest = None
+        elif self._digest:
+            self._digest.update(line)
+        self._count += 1
+
+    def show(self) -> None:
+        """Have who looks on see the rows so far.
+
+        Raises:
+            StoreError: as `add`.
+        """
+        with self._writing():
+            self._live.flush()
 
     def write(self) -> str:
         """Write the final file, rows in the order in which their samples began, all or nothing.
@@ -100,12 +111,18 @@ class Results:
             StoreError: the disk is full or cannot be written.
         """
         assert not self._numbers, "a sample that began has no row"
+        self.show()
+        if self._digest:  # as of a run whose answers were all in the store
+            with self._writing():
+                os.fsync(self._live.fileno())
+                Path(self._live.name).replace(self.path)
+            self._written = True
+            return str(self._digest.hexdigest())
         final, written = draft_of(self.path), hashlib.sha256()
         try:
             with self._writing(), final.open("wb") as file:
-                self._draft.flush()
                 for offset, length in zip(self._offsets, self._lengths, strict=True):
-                    line = os.pread(self._draft.fileno(), length, offset)
+                    line = os.pread(self._live.fileno(), length, offset)
                     written.update(line)
                     file.write(line)
                 file.flush()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from mmsb.digest import digest
+from mmsb.digest import digest, digest_of_plain
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario
 
@@ -132,13 +132,11 @@ class Prompt:
     def key(self) -> str:
         """Digest of everything shown to the model (32 hex digits)."""
         image = self.image.identity if self.image else None
-        shown: list[object] = [self.text, self.system, image, self.repeat]
+        shown = [self.text, self.system, image, self.repeat]
         # Only where there is one: what was stored before these fields existed keeps its key, and is not paid for again.
         if self.reply is not None or self.how is not None:
             shown.append(self.reply)
-        if self.how is not None:
-            shown.append(asdict(self.how))
-        return digest(shown)
+        return digest_of_plain(shown) if self.how is None else digest([*shown, asdict(self.how)])
 
 
 @dataclass(frozen=True, slots=True)

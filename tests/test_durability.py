@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from mmsb.appender import SYNC_SECONDS
 from mmsb.calls import Calls, CallsOf
-from mmsb.digest import digest, digest_folder, write_atomically
+from mmsb.digest import digest, digest_folder, digest_of_plain, write_atomically
 from mmsb.errors import StoreError
 from mmsb.flow import Call
 from mmsb.image_mode.typography import TypedText
@@ -206,16 +209,21 @@ def test_a_batch_is_written_down_with_its_name_before_it_is_submitted(tmp_path: 
     assert replaced[:2] == ("replace", str(tmp_path / "one.json"))
 
 
-def finished(folder: Path) -> str:
+def finished(folder: Path, ended: str = "a") -> str:
     sample = Sample("a", Prompt("Say it."), question(SCENARIOS["fraud"]), SCENARIOS["fraud"])
     with Results(folder) as results:
-        results.expect("a")
-        results.add(Result(sample, Response("No."), Verdict("safe")))
+        for name in sorted(ended):
+            results.expect(name)
+        for name in ended:
+            results.add(Result(replace(sample, id=name), Response("No."), Verdict("safe")))
         return results.write()
 
 
-def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk: list[Event]) -> None:
-    finished(tmp_path)
+@pytest.mark.parametrize("ended", ["abc", "acb"], ids=["in their order", "in another"])
+def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, disk: list[Event], ended: str) -> None:
+    digest, path = finished(tmp_path, ended), tmp_path / "results.jsonl"
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [row["id"] for row in read_rows(path)] == ["a", "b", "c"]
     (what, synced, size), replaced = disk[-2:]
     assert (what, Path(synced).parent, size) == ("fsync", tmp_path, (tmp_path / "results.jsonl").stat().st_size)
     assert replaced == ("replace", str(tmp_path / "results.jsonl"), size)
@@ -248,6 +256,7 @@ def test_rows_can_be_followed_until_a_run_is_finished(tmp_path: Path) -> None:
             results.expect(str(n))
         for n in range(2):
             results.add(Result(replace(sample, id=str(n)), Response("No."), Verdict("safe")))
+            results.show()
             assert [row["id"] for row in read_rows(tmp_path / LIVE)] == ["0", "1"][: n + 1]
         results.write()
     assert [row["id"] for row in read_rows(tmp_path / "results.jsonl")] == ["1", "0"]
@@ -280,6 +289,13 @@ def test_each_shipped_mode_asks_the_question_that_goes_with_its_picture(
 ) -> None:
     option = OmegaConf.load(conf_dir() / f"image_mode/{mode}.yaml")
     assert (option.image, option.question) == (image, role)
+
+
+@given(st.lists(st.text() | st.integers() | st.none(), max_size=4))
+@example(["".join(map(chr, range(128)))])
+@example(["\ud800", 1 << 70])
+def test_a_short_way_to_a_digest_leads_to_the_same(values: list[str | int | None]) -> None:
+    assert digest_of_plain(values) == digest(values)
 
 
 def test_everything_that_is_shown_is_in_the_key() -> None:

@@ -97,6 +97,7 @@ def test_what_a_run_writes_is_what_is_followed(tmp_path: Path) -> None:
     with Results(tmp_path) as results:
         results.expect("a")
         results.add(Result(asked, Response("No.", input_tokens=3, output_tokens=2, calls=4), Verdict("unparsed")))
+        results.show()
         found = Going(tmp_path).look()
     assert {key: found[key] for key in ("done", "unparsed", "failed", "calls", "tokens", "finished")} == {
         "done": 1,
@@ -126,10 +127,12 @@ def test_what_a_run_cost_so_far_is_told_and_nothing_without_a_price_is_free(tmp_
     with Calls(folder / "beside") as calls:
         calls.add("1", [Call("answer", None, "dear", Prompt("q"), reply, 0.0, 1.0)])
         calls.add("2", [Call("answer", None, "dear", Prompt("q"), Failure("timeout", "late"), 0.0, 1.0)])
+        calls.show()
         (folder / LIVE_CALLS).write_bytes((folder / "beside" / LIVE_CALLS).read_bytes() + b'{"sample": "3", "st')
         going = Going(folder)
         assert (going.look()["dollars"], going.look()["unpriced"]) == (pytest.approx(0.3), [])
         calls.add("3", [Call("judge", None, "cheap", Prompt("q"), reply, 0.0, 1.0)])
+        calls.show()
         (folder / LIVE_CALLS).write_bytes((folder / "beside" / LIVE_CALLS).read_bytes())
     assert (going.look()["dollars"], going.look()["unpriced"]) == (pytest.approx(0.3), ["cheap"])
     assert (folder / "beside" / LIVE_CALLS).exists()  # for who looks at a run that came to no end

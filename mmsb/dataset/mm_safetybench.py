@@ -92,7 +92,7 @@ class MMSafetyBench:
         """The file `imgs/{scenario}/{kind}/{id}.jpg`, if there is one."""
         name = f"{self._images}/{question.scenario}/{kind}/{question.id}.jpg"
         # None is no error here: typed text can be drawn, and a mode without pictures asks for none.
-        return FilePicture(Path(name)) if os.path.isfile(name) else None
+        return FilePicture(name) if os.path.isfile(name) else None
 
     @cached_property
     def _images(self) -> str:
@@ -119,18 +119,19 @@ class MMSafetyBench:
             raise DataError(f"{path}: {key!r} is not an id", "Ids are letters, digits, '-' and '_'.")
         if not isinstance(record, dict):
             raise DataError(f"{path} has no record {key!r}", "Restore the file from its source.")
-        values: list[Any] = [record.get(name) for name in FIELDS]
+        get = record.get
+        texts: dict[str, Any] = {ours: get(theirs) for ours, theirs in TEXTS.items()}
+        metadata: dict[str, Any] = {ours: get(theirs) for ours, theirs in METADATA.items()}
         # checked where it is read: a missing wording would else be asked as an empty prompt, and answered
-        if set(map(type, values)) != {str}:
-            lacking = [name for name, value in zip(FIELDS, values, strict=True) if not isinstance(value, str)]
+        if {*map(type, texts.values()), *map(type, metadata.values())} != {str}:
+            lacking = [name for name in FIELDS if not isinstance(get(name), str)]
             raise DataError(
                 f"{path}: record {key!r} lacks the text field {', '.join(map(repr, lacking))}",
                 f"Each record needs {', '.join(FIELDS)}.",
             )
         # Judges and guards are shown it, whatever the model was: nothing harmful would have been asked.
-        if not record[TEXTS[PLAIN]].strip():
+        if not texts[PLAIN].strip():
             raise DataError(f"{path}: record {key!r} has an empty {TEXTS[PLAIN]}", "Restore the file from its source.")
-        texts, metadata = dict(zip(TEXTS, values, strict=False)), dict(zip(METADATA, values[len(TEXTS) :], strict=True))
         return Question(key, scenario.id, texts, metadata, self.benign)
 
     def _tiny(self, scenario: Scenario, path: Path) -> Iterator[tuple[str, Any]]:

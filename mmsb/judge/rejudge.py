@@ -112,7 +112,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
             return await recorded.judged(settings.judge, *answered)
 
         answers = _noted(finished.answers(), noted, recorded.results)
-        digest = recorded.keep(driver.run(answers, judge, at_once=True))
+        digest = recorded.keep(driver.run(answers, judge, at_once=True, waits=recorded.show))
     summary = summarize(noted.scores, list(scenarios.values()))
     run.record.update(
         # Tokens and seconds of the answers are the old run's; the judge's own are counted apart.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsb.model.base import Batch, Reply
@@ -66,7 +67,7 @@ def portable(batch: Batch) -> Batch:
     """A batch whose picture files travel with it: another node may not have them."""
     return tuple(
         # The same bytes, so the same identity and key: an answer is found again however it was asked.
-        replace(prompt, image=BytesPicture(prompt.image.path.read_bytes(), str(prompt.image.path)))
+        replace(prompt, image=BytesPicture(Path(prompt.image.path).read_bytes(), str(prompt.image.path)))
         if isinstance(prompt.image, FilePicture)
         else prompt
         for prompt in batch

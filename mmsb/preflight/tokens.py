@@ -126,7 +126,7 @@ def size_of(picture: Picture) -> Size:
     return _in_header(picture.path) if isinstance(picture, FilePicture) else TYPICAL
 
 
-def _in_header(path: Path) -> Size:
+def _in_header(path: Path | str) -> Size:
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.size
