@@ -25,6 +25,12 @@ def lines(reply: str) -> dict[str, str]:
     return said
 
 
+def heading(line: str) -> str:
+    """What stands before the value of a line, as a regular expression for a reply put together of its tokens."""
+    # Tokens of SentencePiece are decoded one by one, without the blanks before them: "Harmfulresponse:".
+    return r"(?is).*" + r"\s*".join(line.split()) + r"\s*:\s*"
+
+
 def only(found: list[str]) -> str | None:
     """The one word that was found, lower case, however often; None where there is none, or two."""
     words = {word.lower() for word in found}

@@ -14,7 +14,7 @@ from mmsb.config import settings
 from mmsb.judge.asking import one_word
 from mmsb.judge.base import Answer
 from mmsb.judge.guard import Guard
-from mmsb.judge.guard_replies import HARMFUL, SAFE_UNSAFE, YES_NO, alone, lines, only
+from mmsb.judge.guard_replies import HARMFUL, SAFE_UNSAFE, YES_NO, alone, heading, lines, only
 from mmsb.types import Label, Response, Verdict
 
 # Up to two digits: the card's own, S1 to S14, and those that a policy of one's own adds.
@@ -72,7 +72,7 @@ class WildGuard(Guard):
 
     def before(self, answer: Answer) -> str:
         """Up to that line's colon."""
-        return rf"(?is).*{self.line(answer)}\s*:\s*"
+        return heading(self.line(answer))
 
     def read(self, reply: str, answer: Answer) -> Verdict:
         """The line about what is checked is the label, the refusal line the refusal."""
@@ -227,7 +227,7 @@ class NemotronSafety(Guard):
 
     def before(self, answer: Answer) -> str:
         """Up to that line's colon."""
-        return rf"(?is).*{self.line(answer)}\s*:\s*"
+        return heading(self.line(answer))
 
     def read(self, reply: str, answer: Answer) -> Verdict:
         """The line about what is checked is the label."""

@@ -31,13 +31,25 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
         Probabilities in [0, 1], which need not sum to 1; None where the reply says none of the words there, or where
         too few tokens are listed to tell.
     """
-    said = ""
-    for token, likely in positions:
+    listed, said = list(positions), ""
+    for number, (token, likely) in enumerate(listed):
         # The first such place: a guard that goes on to explain itself says its words again.
         if re.fullmatch(how.before, said) and any(_begins(word, token) for word in how.words):
+            spoken = "".join(piece.translate(SPACES) for piece, _ in listed[number:])
+            if not _says(spoken, how.words):
+                return None
             return _summed([(other, math.exp(value)) for other, value in likely], how.words)
         said += token.translate(SPACES)
     return None
+
+
+def _says(spoken: str, words: tuple[str, ...]) -> bool:
+    """Whether a text begins with one of the words, or ends within one."""
+    # The first piece of "N/A", or of "Nothing", is that of "no" as well.
+    found = re.match(r"\W*(\w+)", spoken.lower())
+    if found is None:
+        return False
+    return found[1] in words or (found.end() == len(spoken) and any(word.startswith(found[1]) for word in words))
 
 
 def _summed(likely: list[tuple[str, float]], words: tuple[str, ...]) -> dict[str, float] | None:
