@@ -202,8 +202,8 @@ def _evaluated(words: Sequence[str]) -> Finished:
                 leave_why(readable(error, words))
                 raise
             record(experiment, run)
-        if notes.failures:
-            warnings.warn(notes.failed(run.folder).problem, UserWarning, stacklevel=2)
+        if failed := notes.failed(run.folder):
+            warnings.warn(failed.problem, UserWarning, stacklevel=2)
         folders.append(run.folder)
 
     with _TURN, private(), raising(), _planned_anew(words):

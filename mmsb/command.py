@@ -46,8 +46,8 @@ def run_once(config: DictConfig) -> None:
         if blind := without_effect(experiment):  # a sweep's table says "no-op"
             say(f"{', '.join(blind)} did nothing: without pictures every prompt reached the model as it is.")
         record(experiment, run)
-        if notes.failures:
-            raise notes.failed(run.folder)
+        if failed := notes.failed(run.folder):
+            raise failed
 
 
 @contextmanager

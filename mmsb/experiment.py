@@ -167,7 +167,9 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
             "samples": total,
             "digest": noted.shown.hexdigest()[:32],
         },
-        comparable=comparable(experiment, run.choices, noted.questions, len(noted.failures)).record,
+        comparable=comparable(
+            experiment, run.choices, noted.questions, len(noted.failures) + len(noted.unjudged)
+        ).record,
         asked=driver.asked,
         totals=noted.totals,
         cost=noted.costs.record(recorded.prices),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mmsb.errors import ModelError
 from mmsb.metrics.score import Score, Scores
 from mmsb.prices import money
 from mmsb.results import FILE, Results
-from mmsb.types import Failure, Response, Result, Sample
+from mmsb.types import Failure, Response, Result, Sample, Verdict
 
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
 
@@ -34,6 +34,7 @@ class Notes:
     scores: Scores = field(default_factory=Scores)
     labels: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
+    unjudged: list[tuple[str, Failure]] = field(default_factory=list)  # answers on which the judge's model failed
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
@@ -42,18 +43,25 @@ class Notes:
         # Over what was rated: answers that are missing would pull a share of all towards nought.
         if rated := self.labels["safe"] + self.labels["unsafe"]:
             yield f"ASR {100 * self.labels['unsafe'] / rated:.1f} %"
-        if self.failures:
-            yield f"{len(self.failures)} failed"
+        if lost := len(self.failures) + len(self.unjudged):
+            yield f"{lost} failed"
         if bill and (spent := bill.dollars):
             yield money(spent)
 
-    def failed(self, folder: Path) -> ModelError:
-        """What to say when some samples failed; there must be one."""
-        name, failure = self.failures[0]
-        return ModelError(
-            f"{len(self.failures)} of {self.count} samples failed, e.g. {name}: {failure.cause}: {failure.message}",
-            f"They are listed in {folder / FILE} and in no rate. The same command asks only them again.",
-        )
+    def failed(self, folder: Path) -> ModelError | None:
+        """What to say where samples, or verdicts on them, failed; None where none did."""
+        told = [
+            f"{len(found)} of {self.count} {what}, e.g. {found[0][0]}: {found[0][1].cause}: {found[0][1].message}"
+            for what, found in (("samples failed", self.failures), ("answers have no verdict", self.unjudged))
+            if found
+        ]
+        if not told:
+            return None
+        # Servers say it in many ways; the word is in all of them.
+        known = all("logprob" in failure.message.lower() for _, failure in self.unjudged)
+        hint = " judge.probabilities=false asks for no logprobs." if self.unjudged and known else ""
+        again = f"They are listed in {folder / FILE} and in no rate. The same command asks only them again."
+        return ModelError("; ".join(told), again + hint)
 
 
 def noting(samples: Iterator[Sample], noted: Notes, results: Results) -> Iterator[Sample]:
@@ -79,6 +87,15 @@ def note(result: Result, noted: Notes) -> None:
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0
         noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
+        if verdict.label == "failed":
+            noted.unjudged.append((result.sample.id, _why(verdict)))
     else:
         # in no total: what failed has cost nothing that anybody counted
         noted.failures.append((result.sample.id, result.outcome))
+
+
+def _why(verdict: Verdict) -> Failure:
+    """Why a judge failed; of a panel, the first of its members that did."""
+    members: Mapping[str, Mapping[str, str]] = verdict.details.get("member_details", {})  # type: ignore[assignment]
+    told = next((one for one in (verdict.details, *members.values()) if "judge_failure" in one), {})
+    return Failure(str(told.get("judge_failure", "judge")), str(told.get("judge_message", "")))

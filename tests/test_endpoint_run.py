@@ -154,3 +154,35 @@ def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:
         f"error: nothing answers at base_url={DEAD} (Connection refused)",
         "  try: Start the server, e.g. vllm serve some/model (serve=true does it), or set base_url.",
     ]
+
+
+def test_a_judge_that_fails_is_told_with_its_reason_in_a_run_and_when_judging_again(mmsb: Run, tmp_path: Path) -> None:
+    def act(text: str, attempt: int) -> Act | None:
+        refused = "logprobs" in server.requests[-1]
+        return error(400, "logprobs are not supported by this model") if refused else None
+
+    with ChatServer(lambda messages: "Yes, like this.", act=act) as server:
+        guard = [f"judge.model.base_url={server.url}", "model@judge.model=openai", "judge.model.name=g"]
+        panel = ["judge=panel", "judge@judge.members.second=llama_guard_4", "model@judge.members.second.model=openai"]
+        panel += ["judge.members.second.model.name=g", f"judge.members.second.model.base_url={server.url}"]
+        small = ["scenario=fraud", "dataset.limit=2", "model=openai", "model.name=x", f"model.base_url={server.url}"]
+        found = [
+            mmsb(*small, "tracker=none", "judge=llama_guard_4", *guard),
+            mmsb(*small, "tracker=none", *panel),
+        ]
+        run = next(path for path in sorted((tmp_path / "outputs/runs").iterdir()) if path.is_dir())
+        found += [mmsb(f"run={run}", "judge=llama_guard_4", "tracker=none", *guard, module="mmsb.judge")]
+        silent = mmsb(
+            f"run={run}",
+            "judge=llama_guard_4",
+            "judge.probabilities=false",
+            "tracker=none",
+            *guard,
+            module="mmsb.judge",
+        )
+    for one in found:
+        assert one.returncode == 1
+        assert "2 of 2 answers have no verdict, e.g. " in one.stderr
+        assert "logprobs are not supported by this model" in one.stderr
+        assert "judge.probabilities=false asks for no logprobs." in one.stderr
+    assert (silent.returncode, "have no verdict" in silent.stderr) == (0, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
@@ -24,7 +25,7 @@ def task(config: DictConfig) -> None:
     settings = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
     run = settings.of(describe(config))
     with billed():
-        summary, _ = rejudge(settings, run)
+        summary, notes = rejudge(settings, run)
     print_judged(run, summary, list(settings.finished.scenarios.values()))
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
@@ -33,6 +34,9 @@ def task(config: DictConfig) -> None:
             say(line)
     except TrackingError as error:
         show(error)
+    # Answers that the old run lacks are its own failures, and were told above.
+    if failed := replace(notes, failures=[]).failed(run.folder):
+        raise failed
 
 
 def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
