@@ -67,7 +67,7 @@ class Listener(threading.Thread):
     Attributes:
         reading: the end of a pipe that numbers of signals come from.
         writing: its other end.
-        count: interruptions so far.
+        count: interruptions so far; SIGTERM is one, however often it comes (`timeout` sends it twice).
     """
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -76,6 +76,7 @@ class Listener(threading.Thread):
         self.reading = reading
         self.writing = writing
         self.count = 0
+        self._terminated = False
         self._own = 0  # on their way, sent by this thread
         self._told_before = sys.unraisablehook
 
@@ -113,8 +114,12 @@ class Listener(threading.Thread):
                     self._repeat()
                 elif number == signal.SIGINT and self._own:
                     self._own -= 1
-                else:
-                    self.count += number == signal.SIGINT
+                elif number == signal.SIGINT:
+                    self.count += 1
+                # Where it is somebody else's, it interrupts nothing.
+                elif number == signal.SIGTERM and signal.getsignal(number) is signal.default_int_handler:
+                    self.count += not self._terminated
+                    self._terminated = True
             if self.count >= 2:
                 os.write(2, NOW)
                 # Not sys.exit: it would end this thread alone, and atexit waits for what the main thread waits for.

@@ -141,13 +141,16 @@ def test_a_server_that_was_killed_is_told_as_killed(
     assert "for want of memory" in done.stderr
 
 
-def test_an_interrupted_command_does_not_wait_for_a_server_that_takes_its_time(tmp_path: Path, fake: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_does_not_wait_for_a_server_that_takes_its_time(
+    tmp_path: Path, fake: Path, sent: signal.Signals
+) -> None:
     (tmp_path / "deaf").touch()
     asked = ["model=vllm", "model.name=some/model", "model.serve=true", "dataset.limit=1", "tracker=none"]
     environment = {**os.environ, "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"}
     with Fork(["-m", "mmsb", *asked], tmp_path, environment) as begun:
         until((tmp_path / "called").exists)
-        begun.send_signal(signal.SIGINT)
+        begun.send_signal(sent)
         assert begun.wait(60) == 130
     assert "vllm serve some/model is told to end, and is ended within 10 s" in begun.err
     left = [one for one in servers(Path("some/model")) if str(tmp_path) in " ".join(one.info["cmdline"])]
