@@ -80,9 +80,9 @@ class Run:
     @property
     def identity(self) -> str:
         """Digest of what was measured: configuration and data, without the time, the folder and the tracker."""
-        return digest(
-            [measured(self.config), self.record["dataset"]["digest"], self.record["judge"], self.record["model"]]
-        )
+        # Fingerprints too: the configuration names the file of a defense's text, and not what stands in it.
+        made = [self.record[part] for part in ("judge", "model", "defense")]
+        return digest([measured(self.config), self.record["dataset"]["digest"], *made])
 
     def save(self, metrics: Mapping[str, float], results: str) -> None:
         """Write `run.json`: everything about the run but its rows.

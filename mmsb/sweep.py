@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmsb.budget import BEGAN
 from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, private
 from mmsb.console import say, show, tell
-from mmsb.digest import digest
+from mmsb.digest import digest, digest_file
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SWEEP_VARIABLE = "MMSB_SWEEP_DIR"
 COUNT_VARIABLE = "MMSB_SWEEP_RUNS"  # how many runs there will be
 SWEPT_VARIABLE = "MMSB_SWEPT"  # the keys that differ between the runs: their names are made of these
+TEXT_BYTES = 1_000_000  # of the longest file that may hold a defense's texts; weights are larger
 _trackers: dict[str, Tracker] = {}  # of the sweeps that this process began
 
 
@@ -92,7 +94,22 @@ def identity(config: DictConfig) -> str:
     # Where it lies and who launches it is no part of it; what is swept in Hydra's part stands in `params`.
     passed = (*NOT_MEASURED, "hydra")
     typed = [item for item, key in keys.items() if not (key[0].startswith(passed) or key[-1] in PACE)]
-    return digest([asked, params, sorted(typed)])
+    return digest([asked, params, sorted(typed), *_texts([asked, params, [item.partition("=")[2] for item in typed]])])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Digests of the texts that settings name by their file or folder: one that was edited makes another sweep."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        for name in value.split(","):
+            files = sorted(glob(f"{escape(name)}/*.txt")) if os.path.isdir(name) else [name]
+            yield from (digest_file(Path(file)) for file in files if _is_text(file))
+
+
+def _is_text(name: str) -> bool:
+    return os.path.isfile(name) and os.path.getsize(name) <= TEXT_BYTES
 
 
 def _end() -> Path | None:

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mmsb.hydra_app import one_of_each
 from mmsb.preflight import disk
+from mmsb.run import SavedRun
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion, error
 
@@ -212,6 +213,26 @@ def test_of_a_sweeper_that_chooses_as_it_goes_every_value_is_looked_at_once() ->
         ["a=3", "b=0.0", "c=x"],
         ["a=1", "b=1.0", "c=x"],
     ]
+
+
+def test_an_edited_text_is_another_measurement_of_the_same_command(mmsb: Run, tmp_path: Path) -> None:
+    text = tmp_path / "texts" / "own.txt"
+    text.parent.mkdir()
+    text.write_text("Be kind.")
+    with ChatServer() as server:
+        own = ("defense=prompt", "defense_text=texts/own.txt", *QUIET)
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", *own)
+        one, several = (*model, "hydra.run.dir=one"), ("-m", *model, "hydra.sweep.dir=several")
+        assert [mmsb(*command).returncode for command in (one, one, several, several)] == [0, 0, 0, 0]
+        before = (tmp_path / "one" / "run.json").read_bytes()
+        text.write_text("Be strict.")
+        edited, swept, apart = mmsb(*one), mmsb(*several), mmsb(*model, "hydra.run.dir=two")
+    assert (edited.returncode, swept.returncode, apart.returncode) == (1, 1, 0)
+    assert "measured with another defense.prompt" in edited.stderr
+    assert "hydra.sweep.dir=several holds what another command measured" in swept.stderr
+    assert (tmp_path / "one" / "run.json").read_bytes() == before
+    found = [SavedRun.open(tmp_path / name).values["identity"] for name in ("one", "two")]
+    assert found[0] != found[1]  # MLflow would put the second in the first one's place
 
 
 def test_a_folder_that_another_command_measured_in_is_left_as_it_is(mmsb: Run, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     # What costs nothing first: no server is asked while a folder is still missing.
     if not dry:
         refuse(cells)
-        refuse_occupied(config)
+        refuse_occupied(config, cells[0].experiment.defense if cells[0].experiment else {})
     # A single run asks its endpoint a moment later itself.
     if (dry or len(cells) > 1) and not any(one.errors for one in cells):
         checks.probe()
