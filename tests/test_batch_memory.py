@@ -26,7 +26,7 @@ from mmsb.types import Prompt, Response
 from tests.conftest import Run
 
 TINY = PACKAGE / "model" / "tiny" / "checkpoint"
-LLAVA_7B = Shape(32, 2 * 4096, 4096, 11008, 576)
+LLAVA_7B = Shape(32, 2 * 4096, 4096, 11008)
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -222,9 +223,19 @@ def test_on_a_terminal_a_person_confirms(said: str, starts: bool, monkeypatch: p
         ("openai/gpt-4o", (2048, 4096), 1105),
         ("gpt-4o-mini", (1024, 1024), 25501),
         ("gpt-4.1-mini", (1024, 1024), 1658.88),
+        ("gpt-5-mini", (768, 1024), 921.6),
+        ("gpt-5.4", (1024, 1024), 1228.8),
+        ("gpt-5.1", (1024, 1024), 630),
         ("claude-sonnet-4-5", (1000, 1000), 1333.33),
+        ("claude-sonnet-4-5", (1500, 1500), 1600),
         ("gemini-2.5-pro", (300, 300), 258),
+        ("google/gemini-3-pro-preview", (1024, 1024), 1120),
         ("Qwen/Qwen2.5-VL-7B-Instruct", (1120, 1120), 1600),
+        ("llava-hf/llava-1.5-7b-hf", (1024, 300), 576),
+        ("google/gemma-3-4b-it", (1024, 300), 256),
+        ("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", (1024, 1024), 17 * 64),
+        ("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", (1024, 180), 5 * 64),
+        ("mistral-community/pixtral-12b", (1024, 512), 2048),
     ],
 )
 def test_pictures_cost_what_their_providers_say(
@@ -234,8 +245,17 @@ def test_pictures_cost_what_their_providers_say(
     pictures = Pictures(OpenAI(name=name))
     assert pictures.known
     assert pictures.tokens(None) == pytest.approx(tokens, abs=0.01)  # type: ignore[arg-type]
+    assert pictures.most(None) == pictures.tokens(None)  # type: ignore[arg-type]
     low = Pictures(OpenAI(name="gpt-4o", detail="low"))
     assert low.tokens(None) == 85  # type: ignore[arg-type]
+
+
+def test_of_a_model_that_no_rule_is_known_for_the_plan_has_a_guess_and_a_bound(mmsb: Run) -> None:
+    with ChatServer() as server:
+        told = mmsb(*asks(server, "image_mode=sd", "dry_run=true")).stdout
+    assert "765 tokens a picture (at most 4,096)" in told
+    [(expected, most)] = re.findall(r"16 calls, ([\d,]+) tokens in \(at most ([\d,]+)\)", told)
+    assert int(most.replace(",", "")) - int(expected.replace(",", "")) == 16 * (4096 - 765)
 
 
 def test_the_size_of_a_picture_is_that_of_its_pixels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from mmsb.convert.conversion import Conversion
 from mmsb.model.composed.base import Composed
 from mmsb.model.hf import HF
+from mmsb.model.local import Local
+from mmsb.model.picture_tokens import tokens_of_pictures
 from mmsb.paths import conf_dir
-from mmsb.types import Response
+from mmsb.picture import BytesPicture
+from mmsb.types import Prompt, Response
 from tests.composed_models import TINY, eight_prompts, preset, save_tiny
 from tests.small_families import save_small_idefics, save_small_instructblip
 from tests.small_llava import save_small_llava
@@ -93,6 +98,25 @@ def test_a_tiny_version_answers_in_all_image_modes(name: str, tmp_path: Path, sa
         assert isinstance(outcome, Response), (prompt.text, outcome)
         assert 0 < (outcome.output_tokens or 0) <= 8
         assert outcome.input_tokens
+    planned = tokens_of_pictures(model)
+    assert planned
+    # tokens that mark where a picture begins and ends; pictures themselves are counted exactly, whatever their size
+    around = {read_for_a_picture(model, *size) - planned(size) for size in ((120, 120), (200, 60))}
+    assert len(around) == 1
+    assert 0 <= around.pop() <= 8
+
+
+def read_for_a_picture(model: Local, width: int, height: int) -> int:
+    """Tokens that a model reads more of a prompt with a picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    shown = [
+        model.inputs(model.opened(), [Prompt("list", image)]) for image in (None, BytesPicture(file.getvalue(), "red"))
+    ]
+    if isinstance(model, Composed):  # whose text is another where there is no picture
+        return int(model.embed(model.opened(), shown[1]).mask.sum()) - sum(map(len, shown[1].segments[0]))
+    without, with_one = (int(one["attention_mask"].sum()) for one in shown)
+    return with_one - without
 
 
 @pytest.mark.parametrize("name", NAMED)

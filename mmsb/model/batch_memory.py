@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 STATES, INNER = 6, 3  # tensors of all tokens alive at the peak of a layer: of its width; of its feed-forward part
 LANGUAGE = ("text_config", "llm_config", "language_config", "text")  # where a configuration has the language model's
-PICTURE = ("image_seq_length", "mm_tokens_per_image")
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class Shape:
         kept: numbers a token keeps in a layer: its keys and its values.
         width: numbers of a token's hidden state.
         inner: numbers inside of its feed-forward part.
-        picture: tokens of a picture; None where the configuration does not say.
     """
 
     layers: int
     kept: int
     width: int
     inner: int
-    picture: int | None = None
 
     def bytes(self, model: Local, prompt: float, rows: int) -> float:
         """Of a batch.
@@ -64,19 +61,30 @@ def shape(model: Local) -> Shape | None:
     """The sizes that the checkpoint's configuration tells, on disk or in the hub's cache; None where it does not."""
     for read in (_written, _whole):  # as it is written first: transformers takes seconds to come
         try:
-            whole, language = read(model)
-            return _sizes(whole, language)
+            _, language = read(model)
+            return _sizes(language)
         except (OSError, ImportError, ValueError, KeyError, TypeError, AttributeError, ModelError):
             continue
     return None  # of a model that is unlike all others nothing is said, rather than something wrong
 
 
-def _sizes(whole: Mapping[str, Any], language: Mapping[str, Any]) -> Shape:
+def configurations(model: Local) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The checkpoint's configuration and in it that of the language model: as written, then with all defaults.
+
+    Raises:
+        OSError: it is not on this machine.
+        ModelError: there is no such folder.
+    """
+    yield _written(model)
+    yield _whole(model)
+
+
+def _sizes(language: Mapping[str, Any]) -> Shape:
     heads, layers = language["num_attention_heads"], language["num_hidden_layers"]
     size = language.get("head_dim") or language["hidden_size"] // heads
     kept = 2 * size * (language.get("num_key_value_heads") or heads)
     recurrent = sum(kind == "linear_attention" for kind in language.get("layer_types") or ())
-    return Shape(layers - recurrent, kept, language["hidden_size"], language["intermediate_size"], _picture(whole))
+    return Shape(layers - recurrent, kept, language["hidden_size"], language["intermediate_size"])
 
 
 def _written(model: Local) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -99,14 +107,3 @@ def _whole(model: Local) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     where = str(model.folder() or model.name_or_path)
     found = AutoConfig.from_pretrained(where, revision=model.revision, local_files_only=True)
     return found.to_dict(), found.get_text_config().to_dict()
-
-
-def _picture(whole: Mapping[str, Any]) -> int | None:
-    """Tokens of a picture: what the configuration names, else a token for each patch; of several tiles all together."""
-    seen = whole.get("vision_config") or {}
-    side, patch = seen.get("image_size") or 0, seen.get("patch_size") or 0
-    one = next((whole[name] for name in PICTURE if whole.get(name)), None)
-    if one is None and not (side and patch):
-        return None
-    tiles = [math.prod(pair) // side**2 for pair in whole.get("image_grid_pinpoints") or ()] if side else []
-    return int(one or (side // patch) ** 2) * (1 + max(tiles, default=0))

@@ -49,12 +49,14 @@ class Given:
         plain: of the words of prompts without a picture.
         beside: of the words of prompts with one.
         pictures: of their pictures.
+        most: of these at most, which is more where no rule is known.
         count: how many pictures.
     """
 
     plain: float = 0.0
     beside: float = 0.0
     pictures: float = 0.0
+    most: float = 0.0
     count: float = 0.0
 
     def add(self, other: Given, times: float = 1.0) -> None:
@@ -62,6 +64,7 @@ class Given:
         self.plain += times * other.plain
         self.beside += times * other.beside
         self.pictures += times * other.pictures
+        self.most += times * other.most
         self.count += times * other.count
 
 
@@ -141,6 +144,7 @@ class Line:
     batched: set[int] = field(default_factory=set)
     learned: Learned = field(default_factory=Learned)
     _picture: Mean = field(default_factory=Mean)
+    _most: Mean = field(default_factory=Mean)
     _followed: int = 0  # stored calls whose prompts were made of an answer (a judge's)
     _origins: defaultdict[int, set[int]] = field(
         default_factory=lambda: defaultdict(set)
@@ -163,9 +167,10 @@ class Line:
         # Opening ten thousand files for their headers would take longer than all the rest of the plan.
         if self._picture.count < MEASURED:
             self._picture.add(self._pictures.tokens(prompt.image))
-        picture = self._picture.value or 0.0
+            self._most.add(self._pictures.most(prompt.image))
+        picture, most = self._picture.value or 0.0, self._most.value or 0.0
         self._longest[True] = max(self._longest[True], words + picture)
-        return Given(beside=words, pictures=picture, count=1)
+        return Given(beside=words, pictures=picture, most=most, count=1)
 
     @property
     def longest_prompt(self) -> float:
@@ -196,6 +201,13 @@ class Line:
         return self.learned.tokens(self.given)
 
     @property
+    def most_input(self) -> float:
+        """Tokens in of the expected calls, if each picture took as many as any model's does."""
+        if self.learned.counted[True].count:
+            return self.input
+        return self.input + self.given.most - self.given.pictures
+
+    @property
     def answer(self) -> float:
         """Tokens of an answer, as expected."""
         return self.learned.output.value or ANSWER
@@ -214,7 +226,7 @@ class Line:
         if not any(mean.count for mean in self.learned.counted.values()):
             yield "4 letters a token"
         if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
-            yield f"{self._picture.value:.0f} tokens a picture"
+            yield f"{self._picture.value:.0f} tokens a picture (at most {self._most.value:,.0f})"
 
     def price(self, prices: Prices | None) -> TokenPrice | None:
         """What its tokens cost."""
@@ -227,8 +239,8 @@ class Line:
             return None
         # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
         more = self.most / self.calls if self.calls else 1.0
-        given = self.input * price.input / 1e6
-        return given + self.output * price.output / 1e6, more * given + self.longest * price.output / 1e6
+        given, most = (tokens * price.input / 1e6 for tokens in (self.input, self.most_input))
+        return given + self.output * price.output / 1e6, more * most + self.longest * price.output / 1e6
 
     def seconds(self, prices: Prices | None) -> float | None:
         """Of one call; None where nobody knows."""

@@ -138,7 +138,8 @@ class Plan:
 
     def _line(self, line: Line) -> str:
         most = f" (at most {line.most:,.0f})" if round(line.most) > round(line.calls) else ""
-        tokens = f"{line.input:,.0f} tokens in, {line.output:,.0f} out (at most {line.longest:,.0f})"
+        most_in = f" (at most {line.most_input:,.0f})" if round(line.most_input) > round(line.input) else ""
+        tokens = f"{line.input:,.0f} tokens in{most_in}, {line.output:,.0f} out (at most {line.longest:,.0f})"
         spent = line.dollars(self.prices)
         told = f", {money(spent[0])} (at most {money(spent[1])})" if spent else ""
         return f"{_several(round(line.calls), 'call')}{most}, {tokens}{told}"

@@ -1,8 +1,11 @@
 """How many tokens a prompt comes to, before anybody has counted them: of its text by letters, of its picture by rules.
 
-The rules are those that providers publish for billing (OpenAI, "Images and vision", calculating costs; Anthropic,
-"Vision"; Google, "Understand and count tokens"; Qwen's preprocessor: one token for each merged patch), read 2025-11.
-What a model has counted for prompts of the same kind goes before all of this, see `mmsb.preflight.lines`.
+The rules are those that providers publish for billing (OpenAI, "Images and vision", calculating costs, and for
+gpt-5-mini, -nano and from gpt-5.2 on its price calculator, which replies agree with; Anthropic, "Vision"; Google,
+"Understand and count tokens", and for Gemini 3 "Media resolution"), and what the processors of open models do (Qwen-VL,
+LLaVA-1.5, Gemma 3, Idefics3, SmolVLM, Pixtral). A local model's checkpoint tells itself (`mmsb.model.picture_tokens`).
+Of any other model there is a guess and a bound, and the plan says so. What a model has counted for prompts of the same
+kind goes before all of this, see `mmsb.preflight.lines`.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from PIL import Image
 
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Engine
-from mmsb.model.batch_memory import shape
 from mmsb.model.local import Local
+from mmsb.model.picture_tokens import tokens_of_pictures
 from mmsb.picture import FORMATS, FilePicture, Picture, Stacked
 from mmsb.types import Prompt
 
@@ -26,6 +29,7 @@ LETTERS, OTHER_LETTERS = 4.0, 1.5  # that make a token: of ASCII (English), of a
 A_CALL = 8.0  # tokens that a chat template puts around a turn
 ANSWER = 250.0  # tokens of an answer where none of the model's is known
 SUPPOSED = 765.0  # tokens of a picture where no rule is known: OpenAI's for 1024 x 1024
+SMALLEST_PATCH = 16  # pixels of a side that a token stands for at the least: Pixtral's
 TYPICAL = (1024, 1024)  # pixels, of a picture whose size is not told by its header
 Size = tuple[int, int]
 
@@ -36,12 +40,23 @@ TILES = {  # for the whole picture, for each tile of 512 pixels
     "gpt-4.1": (85, 170),
     "gpt-4-turbo": (85, 170),
     "gpt-5": (70, 140),
+    "gpt-5.1": (70, 140),
     "o1": (75, 150),
     "o3": (75, 150),
 }
-PATCHES = {"gpt-4.1-mini": 1.62, "gpt-4.1-nano": 2.46, "gpt-5-mini": 1.62, "gpt-5-nano": 2.46, "o4-mini": 1.72}
+PATCHES = {
+    "gpt-4.1-mini": 1.62,
+    "gpt-4.1-nano": 2.46,
+    "gpt-5-mini": 1.2,
+    "gpt-5-nano": 1.5,
+    "gpt-5.": 1.2,
+    "o4-mini": 1.72,
+}
 MOST_PATCHES = 1536
 MERGED = {"qwen2-vl": 28, "qwen2.5-vl": 28, "qwen3-vl": 32}  # pixels of a side that one token stands for
+ALWAYS = {"llava-1.5": 576, "llava-v1.5": 576, "gemma-3-": 256, "gemma3": 256}  # whatever the picture's size
+# Of each tile, four along the longer side, and of one that shows the whole.
+FOUR_TILES = {"smolvlm2-2.2b": 81, "smolvlm-instruct": 81, "smolvlm": 64, "idefics3": 169}
 
 
 def of_text(prompt: Prompt) -> float:
@@ -67,6 +82,12 @@ class Pictures:
         rule = self._rule
         return SUPPOSED if rule is None else rule(self._shown(size_of(picture)))
 
+    def most(self, picture: Picture) -> float:
+        """The same, at most: of a model that there is no rule for, what its like take where they take the most."""
+        if self.known:
+            return self.tokens(picture)
+        return max(SUPPOSED, math.prod(self._shown(size_of(picture))) / SMALLEST_PATCH**2)
+
     def _shown(self, size: Size) -> Size:
         """After the engine's own shrinking."""
         side = getattr(self.engine, "max_image_side", None)
@@ -74,16 +95,30 @@ class Pictures:
 
     @cached_property
     def _rule(self) -> Callable[[Size], float] | None:
+        if isinstance(self.engine, Local) and (told := tokens_of_pictures(self.engine)):
+            return told
         name = self.engine.name.rpartition("/")[2].casefold()
         if "claude" in name:
-            return lambda size: math.prod(within(size, 1568)) / 750
+            return lambda size: min(1600.0, math.prod(within(size, 1568)) / 750)
+        if "gemini-3" in name:
+            return lambda size: 1120.0
         if "gemini" in name:
             return lambda size: 258.0 * (1 if max(size) <= 384 else _tiles(size, 768))
-        if isinstance(self.engine, Local) and (sizes := shape(self.engine)) and (tokens := sizes.picture):
-            return lambda size: float(tokens)
-        for part, side in MERGED.items():
-            if part in name:
-                return lambda size: math.prod(size) / side**2
+        return self._open(name) or self._openai(name)
+
+    def _open(self, name: str) -> Callable[[Size], float] | None:
+        """Of open models, by what their processors do."""
+        if count := next((count for part, count in ALWAYS.items() if part in name), None):
+            return lambda size: float(count)
+        if side := next((side for part, side in MERGED.items() if part in name), None):
+            return lambda size: math.prod(size) / side**2
+        if each := next((each for part, each in FOUR_TILES.items() if part in name), None):
+            return lambda size: each * (1.0 + 4 * math.ceil(4 * min(size) / max(size)))
+        if "pixtral" in name:
+            return lambda size: float(_tiles(within(size, 1024), SMALLEST_PATCH))
+        return None
+
+    def _openai(self, name: str) -> Callable[[Size], float] | None:
         # The longest name counts: "gpt-4o-mini" begins with "gpt-4o", and costs 33 times as much a tile.
         for start in sorted({*TILES, *PATCHES}, key=len, reverse=True):
             if name.startswith(start):

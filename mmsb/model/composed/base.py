@@ -84,6 +84,7 @@ class Composed(Local):
     source: dict[str, Source] = Field(default_factory=dict)
 
     PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    PATCHES_A_TOKEN: ClassVar[int] = 1  # of the vision tower's, where no queries read them
     RULES: ClassVar[Mapping[str, Rules]] = {}
     # By name and no wider: strictness is the only protection while the real weights cannot be tried here.
     MAY_MISS: ClassVar[tuple[str, ...]] = ()  # patterns of keys tied to others, absent from the checkpoint

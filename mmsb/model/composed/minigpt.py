@@ -157,6 +157,8 @@ class MiniGPT5(MiniGPT4):
 class MiniGPTv2(Composed):
     """MiniGPT-v2 with Llama-2-7b-chat."""
 
+    PATCHES_A_TOKEN: ClassVar[int] = 4
+
     PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "vision": {**VIT, "image_size": 448},
         "text": {**LLAMA_7B, "rms_norm_eps": 1e-5, "max_position_embeddings": 4096},
