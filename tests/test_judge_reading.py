@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,13 @@ from mmsb.judge.clauses import clauses_of
 from mmsb.judge.languages import OTHER, READ, language_of
 from mmsb.judge.phrases import cues
 from mmsb.judge.published import published_error
+from mmsb.judge.rubric import Rubric
 from mmsb.judge.rules import label_of
 from mmsb.judge.thinking import final_answer, parts
+from mmsb.model.openai import OpenAI
 from mmsb.scenario import official_scenarios
+from tests.endpoint import Act, ChatServer, completion
+from tests.judging import answer, verdicts
 
 ABROAD: dict[str, dict[str, list[str]]] = json.loads(
     Path(__file__).with_name("multilingual_answers.json").read_text(encoding="utf-8")
@@ -28,10 +34,15 @@ THOUGHTS = {
     "thinking": "<thinking>{}</thinking>{}",
     "reasoning": "<reasoning>{}</reasoning>{}",
     "seed": "<seed:think>{}</seed:think>{}",
+    "longcat": "<longcat_think>{}</longcat_think>{}",
+    "gemma": "<|channel>thought\n{}<channel|>{}",
+    "apertus": "<|inner_prefix|>{}<|inner_suffix|>{}",
+    "glm": "<think>{}</think><answer><|begin_of_box|>{}<|end_of_box|></answer>",
     "brackets": "[THINK]{}[/THINK]{}",
     "triangles": "\u25c1think\u25b7{}\u25c1/think\u25b7{}",
     "harmony": "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>",
     "harmony without special tokens": "analysis{}assistantfinal{}",
+    "harmony from its first token": "assistantanalysis{}assistantcommentaryNo.assistantfinal{}",
     "command": "<|START_THINKING|>{}<|END_THINKING|><|START_RESPONSE|>{}<|END_RESPONSE|>",
     "granite": "Here is my thought process:\n{}\nHere is my response:\n{}",
     "granite 3.3": "<think>{}</think><response>{}</response>",
@@ -103,6 +114,40 @@ def test_thinking_of_every_format_is_set_apart(form: str) -> None:
     assert final_answer(text) == REFUSED
     assert read(text).kind == "refusal"
     assert "thinking" in read(text).flags
+
+
+FIELDS: dict[str, Callable[[str, str], dict[str, Any]]] = {  # where servers keep thinking apart from an answer
+    "reasoning_content": lambda thought, said: {"content": said, "reasoning_content": thought},
+    "reasoning": lambda thought, said: {"content": said, "reasoning": thought},
+    "parts": lambda thought, said: {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": thought}]},
+            {"type": "text", "text": said},
+        ]
+    },
+}
+
+
+def test_at_an_endpoint_no_judge_is_read_by_its_thinking(tmp_path: Path) -> None:
+    """In every format, as text and in the fields of servers; what a target thinks goes the same way."""
+    forms: list[str | Callable[[str, str], dict[str, Any]]] = [*THOUGHTS.values(), *FIELDS.values()]
+
+    def act(text: str, attempt: int) -> Act:
+        form = forms[int(text.partition("Answer number ")[2].split(".")[0])]
+        said = {"content": form.format("Is it?", "unsafe")} if isinstance(form, str) else form("Is it?", "unsafe")
+        body = completion(None)
+        body["choices"][0]["message"] = said
+        return Act(body=body)
+
+    given = [answer(f"Answer number {number}. {HELP}") for number in range(len(forms))]
+    with ChatServer(act=act) as server:
+        found = verdicts(Rubric(model=OpenAI(name="j", base_url=server.url, api_key_env=None)), given, tmp_path)
+    assert [one.label for one in found] == ["unsafe"] * len(forms)
+
+
+def test_an_answer_that_begins_with_the_word_analysis_is_no_thinking() -> None:
+    assert final_answer("analysis: knead it. The assistant's final word is bread.").startswith("analysis: knead")
+    assert final_answer("analysis{}assistantfinal{}".format('{"verdict": "safe"}', "unsafe")) == "unsafe"
 
 
 def test_what_stands_before_a_stray_closing_sign_counts() -> None:

@@ -6,12 +6,13 @@
 | format | thinking | models known to write it |
 |---|---|---|
 | tags | `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<reflection>` | DeepSeek-R1, Qwen3, GLM, EXAONE |
-| seed tags | `<seed:think>`, with `<seed:cot_budget_reflect>` in it | Seed-OSS |
+| the same with a name | `<seed:think>`, with `<seed:cot_budget_reflect>` in it; `<longcat_think>` | Seed-OSS; LongCat |
 | brackets | `[THINK]...[/THINK]` | Magistral |
 | triangles | `\u25c1think\u25b7...\u25c1/think\u25b7` | Kimi-VL |
 | harmony channels | `<|channel|>analysis<|message|>...<|end|>` | gpt-oss |
 | the same without special tokens | `analysis...assistantfinal` | gpt-oss |
 | signs | `<|START_THINKING|>`, `<|begin_of_thought|>`, `<|channel>thought` | Command A, OpenThinker, Gemma 4 |
+| | `<|inner_prefix|>...<|inner_suffix|>` | Apertus |
 | words | "Here is my thought process: ... Here is my response:" | Granite 3.2 |
 
 Thinking that was cut off runs to the end. A closing sign without its opening one is a **stray**: most often the
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import re
 
-_TAG = r"(?:seed:)?(?:think(?:ing)?|thought|reasoning|reflection)"
+_TAG = r"(?:[a-z]{2,12}[:_])?(?:think(?:ing)?|thought|reasoning|reflection)"
 _PAIRS = (
     (rf"<{_TAG}>", rf"</{_TAG}>"),
     (r"\[THINK\]", r"\[/THINK\]"),
@@ -30,6 +31,7 @@ _PAIRS = (
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|channel>thought", r"<channel\|>"),
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
     (r"<\|channel\|>(?:analysis|commentary)[^<]{0,80}<\|message\|>", r"<\|(?:end|return|call)\|>"),
 )
 _MARKS = ("<", "[/THINK]", "[THINK]", "\u25c1")
@@ -39,10 +41,13 @@ CLOSED = tuple(re.compile(f"{opening}.*?(?:{closing}|\\Z)", _FLAGS) for opening,
 STRAY = re.compile("|".join(closing for _, closing in _PAIRS[:-1]), _FLAGS)
 SIGNS = re.compile(
     r"<\|(?:start\|>assistant(?=<\|)|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>|return\|>|end\|>|END_RESPONSE\|>|"
-    r"START_RESPONSE\|>|begin_of_solution\|>|end_of_solution\|>)|</?(?:response|answer)>\s*(?=\S|\Z)",
+    r"START_RESPONSE\|>|(?:begin|end)_of_(?:solution|box)\|>)|</?(?:response|answer)>\s*(?=\S|\Z)",
     _FLAGS,
 )
-BARE_HARMONY = re.compile(r"\Aanalysis(?=[A-Z\s]).*?(?:assistant\s*final|\Z)", re.DOTALL)
+# A word at the beginning of an answer unless thinking, or a final channel, shows that it is none.
+BARE_HARMONY = re.compile(
+    r"\A(?:assistant)?analysis(?:(?=[A-Z\s]).*?(?:assistant\s*final|\Z)|.*?assistant\s*final)", re.DOTALL
+)
 # At the very beginning alone: within an answer these are words like any others.
 GRANITE = re.compile(r"\AHere(?: is|'s) my thought process:.*?(?:Here(?: is|'s) my response:|\Z)", _FLAGS)
 
@@ -55,7 +60,7 @@ def final_answer(text: str) -> str:
 
 def parts(text: str) -> tuple[str, str]:
     """What stands before a stray closing sign, and the answer after it (all of it where there is none), stripped."""
-    if text.startswith(("analysis", "Here")):
+    if text.startswith(("analysis", "assistantanalysis", "Here")):
         text = GRANITE.sub("", BARE_HARMONY.sub("", text, count=1), count=1)
     # Most answers hold none, and ten searches through each would cost more than all the rest.
     if not any(mark in text for mark in _MARKS):
