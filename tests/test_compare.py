@@ -40,13 +40,14 @@ def make(tmp_path: Path) -> Make:
         ]
         ids = {s.name: s.id for s in SCENARIOS}
         scores = [replace(Score.of(one), scenario=ids[one["scenario"]]) for one in rows]
+        defense = {"prompt": {"text": told["text"]}} if "text" in told else {}
         mode, samples = told.get("mode", "typo"), {"name": "demo", "samples": len(rows), "digest": ""}
         return save(
             tmp_path / name,
             rows,
             choices={"dataset": "demo", "model": "tiny", "image_mode": mode, "defense": "none", "judge": "rubric"},
             config={"judge": {"name": judge}, "model": {"batch_size": told.get("batch", 8)}, "output_dir": name},
-            record={"judge": {"name": judge}, "dataset": samples, "model": {}, "totals": {}},
+            record={"judge": {"name": judge}, "dataset": samples, "model": {}, "totals": {}, "defense": defense},
             **{key: told[key] for key in ("id",) if key in told},
             metrics=dict(summarize(scores, SCENARIOS).metrics),
         )
@@ -66,6 +67,12 @@ def test_runs_of_different_modes_are_compared_and_what_differs_is_named(
     assert "output_dir" not in out
     assert "+50.0 [" in out
     assert " 40 │       0 │" in out  # pairs and dropped
+
+
+def test_a_text_that_stands_in_a_file_is_named_where_it_differs(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ("Be kind.", "Be strict.\nAlways.")
+    print_comparing(Comparing(runs=tuple(make(text[:7], (2, 3), text=text) for text in texts)))
+    assert "differs: defense.prompt.text (1: Be kind.; 2: Be strict. Always.)" in capsys.readouterr().out
 
 
 def test_what_was_dropped_is_said_with_its_reason_and_what_it_could_do(

@@ -49,7 +49,9 @@ class Compared:
         values = self.finished.values
         # where results lie and who may load code differ between any two machines, and would bury what matters
         config = {key: value for key, value in values["config"].items() if key not in ELSEWHERE}
-        flat = {key: str(value) for key, value in flatten(config) if key not in WHO}
+        # as defenses have them: a text that stands in a file is no part of the configuration
+        made = flatten({"defense": values["record"].get("defense", {})})
+        flat = {key: " ".join(str(value).split()) for key, value in (*flatten(config), *made) if key not in WHO}
         choices = {group: str(values["choices"][group]) for group in WHO if group in values["choices"]}
         return flat | choices | {"judge": self.judge}
 
