@@ -114,8 +114,10 @@ def describe(config: DictConfig) -> Run:
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if v and not k.startswith("hydra/")}
     values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     sweep = os.environ.get(SWEEP_VARIABLE)
-    # Hydra's choice for a list is its text with brackets and quotes; tables want the order in words.
-    if len(defenses := list(values.get("defense") or {})) > 1:
+    defenses = list(values.get("defense") or {})
+    # Hydra's choice for a list is its text with brackets and quotes; tables want the order in words. And none is chosen
+    # where a setting names the class of one.
+    if len(defenses) > 1 or (defenses and "defense" not in choices):
         choices["defense"] = " > ".join(defenses)  # in their order: the first sees the request first
     name = _name(list(hydra.overrides.task), choices)
     folder, place = Path(hydra.runtime.output_dir), ""

@@ -124,7 +124,7 @@ class Driver:
 
         Raises:
             ModelError: the model cannot be loaded or reached at all.
-            RuntimeError: not called from a flow.
+            ConfigError: not called from a flow.
         """
         flow, started, counted = Flow.current(), time.time(), getattr(engine, "is_model", True)
         shelf = self.store.shelf(engine)

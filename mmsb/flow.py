@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from mmsb.errors import ConfigError
 from mmsb.model.base import Engine
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -100,15 +101,15 @@ class Flow:
         """The flow that is running.
 
         Raises:
-            RuntimeError: nothing that runs belongs to a flow, or it is a task of somebody else's making.
+            ConfigError: nothing that runs belongs to a flow, or it is a task of somebody else's making.
         """
         flow = CURRENT.get(None)
         # A context is copied into every new task, so that the variable alone would take a stranger's task for the
         # flow's.
         if flow is None or not (flow.at_once or asyncio.current_task() in flow.tasks):
-            raise RuntimeError(
-                "asked outside a flow, or from a task that the driver does not know: "
-                "await mmsb.flow.gather(...) in place of asyncio.gather and asyncio.create_task"
+            raise ConfigError(
+                "a defense or a judge asked outside its flow, or from a task that the driver does not know",
+                "await mmsb.flow.gather(...) in place of asyncio.gather and asyncio.create_task.",
             )
         return flow
 

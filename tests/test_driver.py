@@ -14,7 +14,7 @@ import pytest
 from mmsb.defense.base import Ask, defended
 from mmsb.defense.guard import Guard
 from mmsb.driver import Driver
-from mmsb.errors import StoreError
+from mmsb.errors import ConfigError, StoreError
 from mmsb.flow import Flow
 from mmsb.judge.base import judged
 from mmsb.judge.rubric import Rubric
@@ -79,8 +79,9 @@ def test_asyncios_own_gather_is_refused_in_a_flow(tmp_path: Path) -> None:
     async def flow(driver: Driver, number: int) -> object:
         return await asyncio.gather(*(driver.call(Local(), Prompt(f"{number} {n}")) for n in range(2)))
 
-    with pytest.raises(RuntimeError, match=r"await mmsb\.flow\.gather"):
+    with pytest.raises(ConfigError, match="a task that the driver does not know") as refused:
         run(tmp_path, flow, 3)
+    assert "await mmsb.flow.gather(...)" in refused.value.remedy
 
 
 def test_a_flow_may_stop_waiting_for_a_local_model(tmp_path: Path) -> None:

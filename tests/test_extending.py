@@ -58,6 +58,7 @@ def test_the_command_runs_the_defense_from_a_package_of_ones_own(packages: Path,
     row = json.loads(path.read_text())
     assert (row["response"], row["calls"]) == ("answered", 2)
     assert row["prompt"].startswith("restated\n")
+    assert json.loads(path.with_name("run.json").read_text())["choices"]["defense"] == "restate"
 
 
 def test_the_judge_judges(packages: Path) -> None:
