@@ -21,12 +21,11 @@ from mmsb.budget import Budget
 from mmsb.errors import ConfigError, DataError
 from mmsb.faults.serving import Faults
 from mmsb.model.openai import OpenAI
+from mmsb.preflight.alike import Alike
 from mmsb.preflight.confirm import Unconfirmed, confirm
-from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
 from mmsb.preflight.tokens import Pictures, size_of
 from mmsb.prices import Prices, listed, of_litellm
-from mmsb.store import Store
 from mmsb.types import Failure, Response
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion
@@ -58,14 +57,29 @@ def test_what_defenses_judges_and_repeats_will_ask_is_counted_as_the_server_coun
     assert "plan: 6 runs, 192 samples; " in done.stderr
 
 
-def test_a_check_that_may_say_yes_is_in_what_is_asked_at_most(mmsb: Run) -> None:
-    with ChatServer(act=lambda text, _: Act(body=completion("Yes.")) if "harmful" in text else None) as server:
-        command = asks(server, "image_mode=typo", "defense=ecso")
-        done = mmsb(*command)
-    assert "  x  32 calls (at most 64)" in done.stderr
-    made = int(done.stderr.partition("bill: ")[2].split(" ")[0])
-    assert made == len(server.requests)
-    assert 32 < made <= 64  # without their pictures some are alike
+def test_a_check_that_may_say_yes_is_in_what_is_asked_at_most_and_then_in_what_is_expected(mmsb: Run) -> None:
+    def says(text: str, _: int) -> Act | None:
+        return Act(body=completion("Yes.")) if "harmful" in text else None
+
+    number = count()
+    with ChatServer(reply=lambda messages: f"answer {next(number)}", act=says) as server:  # no two alike
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={server.url}")
+        command = asks(server, "image_mode=typo", *judge)
+        assert mmsb(*command).returncode == 0  # all answers, and what the judge says of each
+        before = len(server.requests)
+        pilot = mmsb(*command, "defense=ecso", "dataset.limit=4")
+        done = mmsb(*command, "defense=ecso")
+    assert "plan: 1 run, 8 samples; 8 calls to make" in pilot.stderr
+    assert "  x      8 calls (at most 24)" in pilot.stderr
+    assert (
+        "  supposed, as no answer in the store tells: x: no check that leads to another call; judge: no" in pilot.stderr
+    )
+    bills = [int(one.stderr.partition("bill: ")[2].split(" ")[0]) for one in (pilot, done)]
+    assert sum(bills) == len(server.requests) - before
+    # Each of the eight that are left: the check, the caption, the new answer, and what the judge says of that.
+    assert "  x      24 calls, " in done.stderr
+    assert "  judge  8 calls, " in done.stderr
+    assert bills[1] == 32
 
 
 def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: Run, tmp_path: Path) -> None:
@@ -97,14 +111,17 @@ def test_answers_that_are_never_judged_are_no_calls_of_a_judge(mmsb: Run) -> Non
     assert "every answer is in the store, nothing will be asked" in again.stdout
 
 
-def test_what_another_run_asks_too_does_not_make_answers_alike(tmp_path: Path) -> None:
-    model = OpenAI(name="x")
-    runs, alike = (Line(model, Store(tmp_path).shelf(model)) for _ in range(2))
+def test_how_many_of_the_next_answers_will_be_judged_already_is_told_by_what_came_once() -> None:
+    runs, alike, repeats = Alike(), Alike(), Alike()
     for answer in range(20):
-        runs.follows(answer, {100 + answer})
-        runs.follows(answer, {100 + answer, 1000 + answer})  # a run with a check in between
-        alike.follows(answer // 2, {100 + answer})
-    assert (runs.unlike, alike.unlike) == (1.0, 0.5)
+        runs.add(answer, {100 + answer}, f"q{answer}", 9)
+        runs.add(answer, {100 + answer, 1000 + answer}, f"q{answer}", 9)  # a run with a check in between
+        alike.add(max(answer, 10), {100 + answer}, f"q{answer % 10}", 5 if answer <= 10 else 25)  # eleven refuse
+        repeats.add(answer // 2, {100 + answer}, f"q{answer // 2}", 9)
+    assert (runs.new, runs.longer) == (1.0, 1.0)
+    # Of the next answers eleven of twenty refuse likewise, which has been judged; what is left is longer.
+    assert (alike.new, alike.longer) == (9 / 20, 25 / 14)
+    assert repeats.new == 0.5  # as the next questions will: one judgement of two answers
 
 
 def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_asked(mmsb: Run) -> None:

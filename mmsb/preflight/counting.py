@@ -14,8 +14,9 @@ from mmsb.flow import Flow
 from mmsb.model.base import Batched, Engine
 from mmsb.pipeline import BLOCK
 from mmsb.preflight.lines import Given, Line
+from mmsb.preflight.tokens import of_text
 from mmsb.store import Store
-from mmsb.types import Outcome, Prompt, Response
+from mmsb.types import Outcome, Prompt, Response, Sample
 
 AT_A_TIME = 1024  # flows; none of them ever waits
 A_WORD = 4  # letters of a stand-in for each token that is expected
@@ -36,12 +37,14 @@ class Calls(list[Made]):
 
     Attributes:
         block: of samples that it belongs to: what shares a batch lies in one.
+        question: that the sample asks.
         rounds: of local models that it has waited for, by its stage.
     """
 
-    def __init__(self, block: int = -1) -> None:
+    def __init__(self, block: int = -1, question: str = "") -> None:
         """None yet."""
         self.block = block
+        self.question = question
         self.rounds: Counter[str] = Counter()
 
     def round(self, stage: str) -> Round:
@@ -62,7 +65,8 @@ class Tally:
         left: calls that are not.
         new: those of them that no run before this one makes.
         follow: those of the new ones whose prompt is made of an answer that nobody has yet.
-        given: tokens in of the new ones, by the rules.
+        given: tokens in of the new ones that do not, by the rules.
+        following: tokens in of those that do.
         longest: tokens out of the new ones, were each answer as long as it may be.
         batched: prompts of a local model, by round: a batch that lacks one answer is asked whole.
     """
@@ -72,6 +76,7 @@ class Tally:
     new: int = 0
     follow: int = 0
     given: Given = field(default_factory=Given)
+    following: Given = field(default_factory=Given)
     longest: int = 0
     batched: defaultdict[Round, dict[int, Prompt]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -96,25 +101,38 @@ class Counting:
     sizes: Counter[str] = field(default_factory=Counter)
     unsure: set[str] = field(default_factory=set)
     _tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)  # calls, as expected and at most
     _mine: dict[Flow, Calls] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)  # of samples
 
     def run(self) -> None:
-        """Rehearse it, and add what it takes to the lines."""
+        """Rehearse it."""
         raise NotImplementedError
+
+    def settle(self) -> None:
+        """Add what it takes to the lines, once all runs are rehearsed: what is stored of any tells of all."""
+        for name, (expected, most) in self._left.items():
+            self._add(name, self._tallies[name], expected, most)
 
     def _add(self, name: str, tally: Tally, expected: float, most: float) -> None:
         """Add calls to the model's line: as expected, and at most."""
         line, again = self.lines[name], float(tally.left - tally.new)  # which a run before this one asks
         stored, planned = self._whole_batches(line, tally)
         expected, most = expected + stored + planned, most + stored + planned
-        alike = tally.follow * (1 - line.unlike)
-        expected, most = self.every * max(0.0, expected - again - alike), self.every * max(0.0, most - again)
+        # A guard of the run before may keep some of its calls from being made; then they are this run's.
+        mine = min(line.doubtful, again)
+        line.doubtful += max(0.0, tally.left - expected) - mine
+        expected, most = max(0.0, expected - again + mine), self.every * max(0.0, most - again)
+        share, new = self.every * expected / tally.new if tally.new else 0.0, line.alike.new
+        line.given.add(tally.given, share)
+        line.given.add(tally.following, share * new * line.alike.longer)
+        expected = self.every * max(0.0, expected - tally.follow * (1 - new))
+        if not tally.new:  # what only a check brings about was not rehearsed
+            line.given.add(line.learned.given, expected)
         line.stored += self.every * (tally.stored - stored)
         line.calls += expected
         line.most += most
         line.longest += most * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
-        line.given.add(tally.given, expected / tally.new if tally.new else 0.0)
         self.calls[name] = expected
 
     @staticmethod
@@ -145,9 +163,9 @@ class Counting:
 
         return call
 
-    def _opened(self, flow: Flow) -> None:
+    def _opened(self, flow: Flow, question: str) -> None:
         """Take down the calls of a flow from here on; they are opened in the order of their samples."""
-        self._mine[flow] = Calls(next(self._numbers) // BLOCK)
+        self._mine[flow] = Calls(next(self._numbers) // BLOCK, question)
 
     def _look(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
         """The stored answer, or a stand-in; counted."""
@@ -165,7 +183,7 @@ class Counting:
         if prompt.key in line.shelf:
             tally.stored += 1
             if before:
-                line.follows(number, {made.number for made in before})
+                line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
             if line.learned.few and number not in line.seen:
                 line.seen.add(number)
                 line.learned.prompt(prompt, line.shelf.get(prompt.key))
@@ -174,8 +192,9 @@ class Counting:
         if number not in line.seen:
             line.seen.add(number)
             tally.new += 1
-            tally.follow += any(not made.known for made in before)
-            tally.given.add(line.guess(prompt))
+            follows = any(not made.known for made in before)
+            tally.follow += follows
+            (tally.following if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)
         return Made(name, False, number)
 
@@ -185,6 +204,11 @@ class Counting:
         if name not in self.lines:
             self.lines[name] = Line(engine, shelf)
         return name, self.lines[name]
+
+
+def asked(sample: Sample) -> str:
+    """The question of a sample: that of its repeats and of its other pictures too."""
+    return f"{sample.question.scenario} {sample.question.id}"
 
 
 def number_of(prompt: Prompt) -> int:

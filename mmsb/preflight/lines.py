@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mmsb.model.base import Engine
+from mmsb.preflight.alike import Alike
 from mmsb.preflight.tokens import ANSWER, Pictures, of_text
 from mmsb.prices import Prices, TokenPrice
 from mmsb.store import Shelf
 from mmsb.types import Prompt, Response
 
 ENOUGH = 200  # stored answers that tell how long a model's answers are
-SOME = 20  # stored calls that tell how often a judge is shown the same answer again
-MANY = 2_000  # of them, after which no more are looked at
 MEASURED = 200  # pictures whose size is looked at; the next cost what these do on average
 
 
@@ -98,6 +97,13 @@ class Learned:
             self.texts[pictured].add(of_text(prompt))
             self.counted[pictured].add(response.input_tokens)
 
+    @property
+    def given(self) -> Given:
+        """Tokens in of a stored prompt, by the rules, on average."""
+        found = {kind: mean.value or 0.0 for kind, mean in self.texts.items()}
+        pictured = self.texts[True].count / max(1, sum(mean.count for mean in self.texts.values()))
+        return Given(plain=found[False] * (1 - pictured), beside=found[True] * pictured, count=pictured)
+
     def tokens(self, given: Given) -> float:
         """Tokens of prompts, as the model counts them.
 
@@ -131,6 +137,9 @@ class Line:
         longest: tokens out, were each answer as long as it may be.
         seen: calls that are counted already, by a part of their keys.
         batched: calls of a local model that are planned already, with the batches that they are in, likewise.
+        alike: how often its stored prompts equal one another.
+        doubtful: calls among `seen` that will probably not be made.
+        unchecked: whether it is not known how often a defense's check leads to another call.
     """
 
     engine: Engine
@@ -143,12 +152,11 @@ class Line:
     seen: set[int] = field(default_factory=set)
     batched: set[int] = field(default_factory=set)
     learned: Learned = field(default_factory=Learned)
+    alike: Alike = field(default_factory=Alike)
+    unchecked: bool = False
+    doubtful: float = 0.0
     _picture: Mean = field(default_factory=Mean)
     _most: Mean = field(default_factory=Mean)
-    _followed: int = 0  # stored calls whose prompts were made of an answer (a judge's)
-    _origins: defaultdict[int, set[int]] = field(
-        default_factory=lambda: defaultdict(set)
-    )  # of each, what it came after
     _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
 
     def __post_init__(self) -> None:
@@ -183,19 +191,6 @@ class Line:
         return own or int(getattr(self.engine, "max_tokens", getattr(self.engine, "max_new_tokens", 512)))
 
     @property
-    def unlike(self) -> float:
-        """The share of prompts made of answers that no other equals: refusals are often word for word the same."""
-        return len(self._origins) / self._followed if self._followed >= SOME else 1.0
-
-    def follows(self, number: int, before: set[int]) -> None:
-        """Learn from a stored call that came after others of its sample."""
-        if self._followed >= MANY:
-            return
-        # What another run asks too, of the same answer, says nothing of how alike answers are.
-        self._followed += self._origins[number].isdisjoint(before)
-        self._origins[number] |= before
-
-    @property
     def input(self) -> float:
         """Tokens in, as expected."""
         return self.learned.tokens(self.given)
@@ -227,6 +222,8 @@ class Line:
             yield "4 letters a token"
         if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
             yield f"{self._picture.value:.0f} tokens a picture (at most {self._most.value:,.0f})"
+        if self.unchecked:
+            yield "no check that leads to another call"
 
     def price(self, prices: Prices | None) -> TokenPrice | None:
         """What its tokens cost."""

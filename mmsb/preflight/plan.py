@@ -191,6 +191,8 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
         rehearsal = rehearsed(run, count, store=store, lines=made.lines, every=made.every)
         rehearsal.run()
         made.runs.append(rehearsal)
+    for rehearsal in made.runs:
+        rehearsal.settle()
     # A run opens the store anew: what another process adds meanwhile is found by it.
     for store in stores.values():
         store.close()

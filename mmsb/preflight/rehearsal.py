@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,49 @@ from mmsb.judge.base import judged
 from mmsb.model.base import Engine, engines_in
 from mmsb.picture import SEEN
 from mmsb.pipeline import BLOCK, each
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, number_of, stand_in
+from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, asked, number_of, stand_in
 from mmsb.types import Prompt, Response, Sample
 
 TRIED = 24  # samples that are rehearsed with each of the replies that checks listen to
 LEADS = ("Yes.", "No.", "unsafe\nS1")
-FEW = 20  # complete samples below which they do not tell what the others will take
+FEW = 8  # complete samples below which they do not tell what the others will take
+
+
+@dataclass
+class Seen:
+    """The samples of a run, by what is stored of them.
+
+    Attributes:
+        whole: how many are answered to their end.
+        parts: how many are not.
+        known: calls of the whole ones, by model.
+        before: stored calls of the others, before the first that is not.
+        later: those after it. They are asked only if what is not known yet leads there: the judge of an answer that a
+            check may still replace.
+    """
+
+    whole: int = 0
+    parts: int = 0
+    known: Counter[str] = field(default_factory=Counter)
+    before: Counter[str] = field(default_factory=Counter)
+    later: Counter[str] = field(default_factory=Counter)
+
+    def add(self, calls: Calls) -> None:
+        """One more."""
+        first = next((place for place, call in enumerate(calls) if not call.known), None)
+        if first is None:
+            self.whole += 1
+            self.known.update(call.name for call in calls)
+        else:
+            self.parts += 1
+            self.before.update(call.name for call in calls[:first])
+            self.later.update(call.name for call in calls[first:] if call.known)
+
+    def led(self, least: float, most: float) -> float:
+        """How far checks led on in the whole ones, from 0 to 1; a sample makes from `least` to `most` calls."""
+        if self.whole < FEW:
+            return 0.0
+        return min(1.0, max(0.0, (self.known.total() / self.whole - least) / (most - least)))
 
 
 @dataclass(kw_only=True)
@@ -47,27 +84,26 @@ class Rehearsal(Counting):
     _tries: int = 1
 
     def run(self) -> None:
-        """Rehearse it, and add what it takes to the lines."""
+        """Rehearse it."""
         defenses = self._prepared()
-        known, other, whole, parts = Counter[str](), Counter[str](), 0, 0
-        chosen = self._counted()
+        seen, chosen = Seen(), self._counted()
         flows = defenses or any(engines_in(self.experiment.judge))
         with SEEN.stretch():
             for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
-                if all(call.known for call in calls):
-                    whole += 1
-                    known.update(call.name for call in calls)
-                else:
-                    parts += 1
-                    other.update(call.name for call in calls if call.known)
+                seen.add(calls)
         # Where nothing defends, no reply leads to another call, and all that can be asked is asked.
-        most = self._most(defenses) if defenses else {}
+        least, most = self._range(defenses) if defenses and seen.parts else ({}, {})
+        branches = sum(most.values()) > sum(least.values())
+        led = seen.led(sum(least.values()), sum(most.values())) if branches else 0.0
         for name in {*self._tallies, *most}:
-            tally = self._tallies[name]
-            expected = float(tally.left)
-            if defenses and whole >= FEW:  # what the checks of other samples led to tells what these will
-                expected = max(0.0, parts * known[name] / whole - other[name])
-            self._add(name, tally, expected, max(expected, parts * most.get(name, 0.0) - other[name]))
+            expected, later = float(self._tallies[name].left), seen.later[name]
+            bound = seen.parts * most.get(name, 0.0) - seen.before[name] - later * (not branches)
+            if defenses and seen.whole >= FEW:  # what the checks of other samples led to tells what these will
+                made = seen.parts * seen.known[name] / seen.whole
+                expected = max(0.0, made - seen.before[name] - (1 - led) * later)
+            elif bound > expected:
+                self.lines[name].unchecked = True
+            self._left[name] = expected, max(expected, bound)
 
     def _flown(self, samples: Iterable[Sample], defenses: Sequence[Defense]) -> Iterator[Calls]:
         yield from each(samples, nullcontext(self._rehearsed(defenses, self._look)), AT_A_TIME)
@@ -116,7 +152,7 @@ class Rehearsal(Counting):
         caller, asks = self._caller(look), any(engines_in(self.experiment.judge))
 
         async def flow_of(sample: Sample) -> Calls:
-            self._opened(flow := Flow.current())
+            self._opened(flow := Flow.current(), asked(sample))
             try:
                 outcome = await defended(sample.prompt, self.experiment.model, defenses, caller)
                 flow.stage = "judge"
@@ -129,12 +165,11 @@ class Rehearsal(Counting):
 
         return flow_of
 
-    def _most(self, defenses: Sequence[Defense]) -> dict[str, float]:
-        """How many calls of each model a sample can make at most, as far as some samples show."""
-        most = Counter[str]()
-        for lead in ("", *LEADS):
-            most |= self._tried(defenses, lead)
-        return {name: count / self._tries for name, count in most.items()}
+    def _range(self, defenses: Sequence[Defense]) -> tuple[dict[str, float], dict[str, float]]:
+        """How many calls of each model a sample makes if no check leads on, and at most, as far as some show."""
+        tried = [self._tried(defenses, lead) for lead in ("", *LEADS)]
+        most = {name: max(one[name] for one in tried) / self._tries for name in set[str]().union(*tried)}
+        return {name: count / self._tries for name, count in tried[0].items()}, most
 
     def _tried(self, defenses: Sequence[Defense], lead: str) -> Counter[str]:
         def look(engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
