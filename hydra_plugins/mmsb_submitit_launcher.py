@@ -80,3 +80,15 @@ class SlurmLauncher(_Patient):
     """Jobs of Slurm."""
 
     _EXECUTOR = "slurm"
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run them all; they go on where the command that waits for them is interrupted, which is said."""
+        from mmsb.cli import say
+
+        try:
+            return super().launch(job_overrides, initial_job_idx)
+        except KeyboardInterrupt:
+            folders = Path(self.config.hydra.sweep.dir).glob(".submitit/*/")
+            arrays = sorted({folder.name.partition("_")[0] for folder in folders} - {"%j", "%A"})
+            say(f"\nIts jobs go on: `scancel {' '.join(arrays)}` ends them, python -m mmsb.status says how they are.")
+            raise

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CALLBACKS = ("mmsb", "hydra", "hydra_plugins")
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")
 EXTRAS = {  # by what their targets begin with: the package that a launcher needs, and the extra that brings it
-    "hydra_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "mmsb_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "mmsb_submitit_launcher": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "mmsb_ray_launcher": ("ray", "ray"),
 }

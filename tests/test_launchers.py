@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sqlite3
 import sys
 from functools import partial
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from mmsb import gpus
 from mmsb.errors import ConfigError
@@ -66,6 +69,34 @@ def test_runs_side_by_side_have_a_gpu_each_and_one_parent(sweep: Run, tmp_path: 
     database.close()
     assert len(parents) == 2
     assert len(set(parents)) == 1
+
+
+def test_a_run_of_joblib_that_is_killed_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+
+    def job(number: int, overrides: list[str], *_: Any) -> JobReturn:
+        (folder := tmp_path / str(number)).mkdir(exist_ok=True)
+        if overrides == ["killed"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (folder / "run.json").open("a") as file:
+            file.write("run")
+        return JobReturn(status=JobStatus.COMPLETED, task_name=str(number))
+
+    monkeypatch.setattr("hydra_plugins.hydra_joblib_launcher._core.execute_job", job)
+    launcher = importlib.import_module("hydra_plugins.mmsb_joblib_launcher").SideBySide(n_jobs=2)
+    launcher.setup(
+        hydra_context=None,
+        task_function=None,
+        config=OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}),
+    )
+    done = launcher.launch([["fine"], ["killed"], *[["fine"]] * 4], 3)
+    assert [(tmp_path / str(number) / "run.json").exists() for number in range(3, 9)] == [True, False, *[True] * 4]
+    assert (tmp_path / "3/run.json").read_text() == "run"  # once
+    assert (tmp_path / "4/error.txt").read_text().startswith("run 4 was lost, its process was killed twice")
+    assert [ret.status for ret in done] == [JobStatus.COMPLETED] * 6
+    assert "error: run 4 was lost" in capsys.readouterr().err
 
 
 # The run with the pictures is killed for good. One of the two others is told that it will be preempted, as Slurm tells
