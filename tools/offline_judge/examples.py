@@ -168,30 +168,33 @@ def halved(found: Sequence[Row], weights: NDArray[np.float64]) -> NDArray[np.flo
     return np.where(refusing, weights * (weights[~refusing].sum() / weights[refusing].sum()), weights)
 
 
-def trained_on(
-    both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], words: int, penalty: float = PENALTY
-) -> Any:
-    """English coefficients: the mean of a regression on words alone and of one on the other numbers alone.
-
-    Trained together each leans on the other, and in a source that was left out a little less is found.
+def trained_apart(both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], words: int) -> list[Any]:
+    """English coefficients of a regression on words alone and of one on the other numbers alone.
 
     Args:
         both: matrices with the question and without: every other answer is seen with it, the others without.
         found: the answers.
         weights: of the answers.
         words: how many columns are hashed words; the intercept stands last.
-        penalty: see `fit`.
     """
     even = np.arange(len(found)) % 2 == 0
     seen_as = sparse.vstack([both[0][even], both[1][~even]]).tocsc()
     order = np.concatenate([np.flatnonzero(even), np.flatnonzero(~even)])
     classes = np.array([CLASS[row.kind] for row in found])[order]
     balance, last = halved(found, weights)[order], seen_as.shape[1] - 1
-    parts = [[*columns, last] for columns in (range(words), range(words, last)) if columns]
-    coefficients = np.zeros((last + 1, 4))
-    for part in parts:
-        coefficients[part] += fit(seen_as[:, part].tocsr(), classes, balance, penalty, 4) / len(parts)
+    coefficients = []
+    for part in ([*columns, last] for columns in (range(words), range(words, last)) if columns):
+        coefficients.append(np.zeros((last + 1, 4)))
+        coefficients[-1][part] = fit(seen_as[:, part].tocsr(), classes, balance, PENALTY, 4)
     return coefficients
+
+
+def trained_on(both: Sequence[Any], found: Sequence[Row], weights: NDArray[np.float64], words: int) -> Any:
+    """English coefficients: the mean of those that were trained apart.
+
+    Trained together each leans on the other, and in a source that was left out a little less is found.
+    """
+    return np.mean(trained_apart(both, found, weights, words), axis=0)
 
 
 def held_out(

@@ -83,6 +83,12 @@ def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bin
     )
 
 
+def by_chance(likely: NDArray[np.float64], draws: int = 200) -> float:
+    """The calibration error that probabilities have by chance where they are right: the mean over drawn labels."""
+    drawn = np.random.default_rng(0)
+    return float(np.mean([calibration_error(likely, drawn.random(len(likely)) < likely) for _ in range(draws)]))
+
+
 def found_at(
     likely: NDArray[np.float64], positive: NDArray[np.bool_], negative: NDArray[np.bool_], alarms: int
 ) -> float:
@@ -124,6 +130,7 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
         first = likely[at, 0]
         counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
         figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
+        figures["calibration error, by chance"] = round(by_chance(first[counted]), 3)
         figures["calibration error, shifted"] = round(calibration_error(shifted(first[counted]), positive[counted]), 3)
         figures["found at"] = found_at_rates(first, positive, negative, (0.5, 1, 2, 3, 4.2, 5))
     for name, baseline in BASELINES.items():

@@ -25,7 +25,16 @@ from mmsb.judge.clauses import clauses_of
 from mmsb.judge.dense import rules_say
 from tools.offline_judge.examples import Row, trained_on
 from tools.offline_judge.fit import softmax
-from tools.offline_judge.measure import COMPLIED, calibration_error, found_at, found_at_rates, keep, share, shifted
+from tools.offline_judge.measure import (
+    COMPLIED,
+    by_chance,
+    calibration_error,
+    found_at,
+    found_at_rates,
+    keep,
+    share,
+    shifted,
+)
 from tools.offline_judge.train import SOURCES, english_matrices, english_rows, with_ours
 
 Flags = NDArray[np.bool_]
@@ -154,6 +163,7 @@ def told(likely: Any, source: Source, at: Thresholds) -> dict[str, Any]:
         },
         "calibration error": round(calibration_error(likely[:, 0], positive), 3),
         "calibration error, decided": round(calibration_error(likely[~unsure, 0], positive[~unsure]), 3),
+        "calibration error, by chance": round(by_chance(likely[:, 0]), 3),
         "calibration error, shifted": round(calibration_error(shifted(likely[:, 0]), positive), 3),
     }
 
