@@ -926,3 +926,11 @@ def test_a_finished_run_is_recorded_later_by_the_command(mmsb: Command, tmp_path
     missing = mmsb(f"run={tmp_path}/none", module="mmsb.log")
     assert missing.returncode == 1
     assert "has no results.jsonl" in missing.stderr
+
+
+def test_a_parameter_that_stands_in_a_file_is_given_once_it_is_known() -> None:
+    config = {"defense": {"prompt": {"text": None, "text_file": "own.txt"}}, "protocol": "authors"}
+    begun = form.parameters({"defense": "prompt"}, config)
+    ended = form.parameters({"defense": "prompt"}, config, {"prompt": {"text": "Be kind.", "placement": "before"}})
+    assert ended == begun | {"defense.prompt.text": "Be kind."}
+    assert "defense.prompt.text" not in begun

@@ -28,12 +28,28 @@ RUNS, FAILED = "runs", "failed calls"
 OF_SWEEPS = (declared.ASR, declared.FALSE_REFUSALS, declared.ACCURACY)  # what a sweep is known by: the ends of these
 
 
-def parameters(choices: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """The option of each config group, and each setting by its dotted key."""
+def parameters(
+    choices: Mapping[str, str], config: Mapping[str, Any], defenses: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """The option of each config group, and each setting by its dotted key.
+
+    Args:
+        choices: the options.
+        config: the settings.
+        defenses: what determines each defense, as the run's record has it; None while that is not known.
+    """
     values = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    # What a defense's settings leave open may stand in a file. MLflow lets no parameter be changed, so it is not given
+    # before it is known.
+    made = dict(flatten({"defense": defenses or {}}))
+    settings = {
+        key: made.get(key) if value is None else value
+        for key, value in flatten(values)
+        if value is not None or defenses is not None or not key.startswith("defense.")
+    }
     chosen = {key: value for key, value in choices.items() if key not in ("tracker", "prices", "experiment")}
     # The option's name goes over the settings below it: MLflow sorts and compares by it.
-    found = dict(flatten(values)) | chosen | {"scenario": ",".join(config.get("scenario") or {})}
+    found = settings | chosen | {"scenario": ",".join(config.get("scenario") or {})}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
 
 
