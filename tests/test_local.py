@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import re
 import threading
 import weakref
 from collections.abc import Sequence
@@ -73,21 +74,39 @@ def test_greedy_is_greedy_whatever_the_checkpoint_says(small_llava: Path) -> Non
     assert texts(model(small_llava), prompts()) == texts(model(small_llava, batch_size=1), prompts())
 
 
+def too_large() -> RuntimeError:
+    """What torch says when a tensor does not fit into the machine's memory."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**14)
+    return caught.value
+
+
+HIDDEN = ValueError(
+    "Unable to convert output 'pixel_values': Unable to allocate 43.9 MiB for an array with shape (9, 3)"
+)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), too_large(), MemoryError(), HIDDEN], ids=type
+)
 def test_out_of_memory_halves_the_batch_and_fails_only_what_does_not_fit_alone(
-    small_llava: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, small_llava: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = HF.run
 
     def short_of_memory(self: HF, loaded: Any, inputs: Any, seed: int) -> list[Response]:
         shown = loaded.processor.batch_decode(inputs["input_ids"])
         if len(shown) > 2 or any(TEXTS[3] in text and "<image>" not in text for text in shown):
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return run(self, loaded, inputs, seed)
 
     alone = texts(model(small_llava, batch_size=1), prompts())
     monkeypatch.setattr(HF, "run", short_of_memory)
     got = outcomes(model(small_llava, batch_size=8), prompts())
-    assert isinstance(got.pop("30"), Failure)
+    failed = got.pop("30")
+    assert isinstance(failed, Failure)
+    assert failed.cause == "out_of_memory"
+    assert re.search("memory|allocate", failed.message)
     assert {name: getattr(outcome, "text", None) for name, outcome in got.items()} == {
         name: text for name, text in alone.items() if name != "30"
     }

@@ -19,7 +19,7 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Batch, Drawn, Order
 from mmsb.generator.replica import drawings
 from mmsb.hub import use_cache_where_unreachable
-from mmsb.model.device import pick_device, release_memory
+from mmsb.model.device import out_of_memory, pick_device, release_memory
 from mmsb.model.loaded import LOADED
 from mmsb.progress import hush_loading_bars
 from mmsb.types import Failure
@@ -152,13 +152,13 @@ class Diffusers:
 
     def _with_back_off(self, pipeline: Any, batch: Batch) -> Iterator[Drawn]:
         """Draw a batch; where memory runs out, halve it, down to one picture that fails."""
-        import torch
-
         try:
             yield from self._run(pipeline, batch)
             return
-        except torch.OutOfMemoryError as error:
-            failure = Failure("out_of_memory", str(error).splitlines()[0])
+        except (RuntimeError, MemoryError) as error:
+            if (short := out_of_memory(error)) is None:
+                raise
+            failure = Failure("out_of_memory", short)
         # Outside of the `except`, whose error keeps the failed batch's tensors alive.
         release_memory()
         if len(batch) == 1:

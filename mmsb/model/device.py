@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import gc
+import re
 
 from mmsb.errors import ModelError
 
 SHOWN = 120  # characters of what torch says
+# Out of memory where it has no class of its own: torch's on the CPU (Linux, Windows) and on Apple's GPU; numpy's,
+# which transformers hides in a ValueError about shapes.
+SHORT = re.compile(
+    r"DefaultCPUAllocator: .*memory.*|MPS backend out of memory.*|std::bad_alloc|Unable to allocate .* for an array.*"
+)
 
 
 def release_memory() -> None:
@@ -17,6 +23,16 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """What torch says of memory that ran out; None where the error is another."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return (str(error).splitlines() or ["out of memory"])[0]
+    found = SHORT.search(str(error))
+    return found[0] if found else None
 
 
 def pick_device(device: str) -> str:

@@ -23,7 +23,7 @@ from mmsb.errors import DataError, ModelError
 from mmsb.model.adapter import check_adapter
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
-from mmsb.model.device import release_memory
+from mmsb.model.device import out_of_memory, release_memory
 from mmsb.model.loaded import LOADED
 from mmsb.model.memory_check import check_memory
 from mmsb.model.protocol import Protocol, decoding
@@ -272,15 +272,15 @@ class Local:
         self, loaded: Any, batch: Sequence[Prompt], inputs: Callable[[], Any], seed: int
     ) -> Iterator[Reply]:
         """Answer a batch; where memory runs out or a picture is broken, halve it, down to one that fails."""
-        import torch
-
         try:
             how = batch[0].how
             answers = self.run_as(loaded, inputs(), seed, how) if how else self.run(loaded, inputs(), seed)
             yield from zip(batch, answers, strict=True)
             return
-        except torch.OutOfMemoryError as error:
-            failure = Failure("out_of_memory", str(error).splitlines()[0])
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if (short := out_of_memory(error)) is None:
+                raise
+            failure = Failure("out_of_memory", short)
         except DataError as error:
             failure = Failure("unreadable_image", error.problem)
         # Outside of the `except`: the error's trace keeps the tensors of the failed batch alive until it is let go.
