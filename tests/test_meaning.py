@@ -114,6 +114,19 @@ def test_runs_that_are_attacked_alike_are_not_ranked(tmp_path: Path) -> None:
     assert told.startswith("Without a defense, attacks succeed alike with text_only, typo (100.0 % [")
 
 
+def test_no_defense_in_every_placement_is_one_measurement(tmp_path: Path) -> None:
+    made = [(place, mode) for place in ("before", "after") for mode in ("text_only", "typo")]
+    runs = []
+    for number, (place, mode) in enumerate(made):
+        folder = Made(mode, answer=every(2 if mode == "typo" else 4)).write(tmp_path / str(number))
+        values = finished_run(folder).values
+        named = {"name": f"defense_placement={place} {values['name']}", "results_digest": mode}
+        runs.append(Finished(folder, {**values, **named}))
+    [attacks, _] = meaning(runs, [])
+    assert "least with text_only (25.0 % [" in attacks
+    assert "most with typo (50.0 % [" in attacks
+
+
 def test_without_defenses_or_harmful_questions_nothing_is_made_up(tmp_path: Path) -> None:
     runs = swept(tmp_path, Made("text_only", answer=every(2)), Made("typo", answer=every(4), judge="wildguard"))
     told = meaning(runs, effects(runs))
