@@ -111,8 +111,8 @@ class Shelf:
 
     def some(self, count: int) -> Iterator[Response]:
         """About so many of the answers, or all where there are fewer, from all over the shelf."""
-        for key in self._index.some(max(1, len(self._index) // count)):
-            yield self.get(key)
+        for found in self._index.some(max(1, len(self._index) // count)):
+            yield self._stored(self._read_line(found), found)
 
     @asynccontextmanager
     async def claim(self, key: str) -> AsyncIterator[None]:
@@ -148,8 +148,21 @@ class Shelf:
         found = self._index.get(key)
         if found is None:
             return None
+        line = self._read_line(found)
+        if line[8:40] != key.encode():
+            raise StoreError(
+                f"{self._pieces.path(found)} was changed while it was in use", "Run the same command again."
+            )
+        return self._stored(line, found)
+
+    def _read_line(self, found: int) -> bytes:
         try:
-            line = self._pieces.read(found)
+            return self._pieces.read(found)
+        except OSError as error:
+            raise StoreError.reading(self._pieces.path(found), error) from error
+
+    def _stored(self, line: bytes, found: int) -> Response:
+        try:
             # The fixed front of a line: {"key":"32","crc":"8","value": are 67 bytes, and a brace and a newline end
             # it.
             return parse_response(line[67:-2])
@@ -157,8 +170,6 @@ class Shelf:
             raise StoreError(
                 f"{self._pieces.path(found)}: {error.problem}", "Delete that line: its answer will be asked for again."
             ) from error
-        except OSError as error:
-            raise StoreError.reading(self._pieces.path(found), error) from error
 
     def add(self, key: str, response: Response) -> Response:
         """Write an answer down, and give back the stored one (the first, if there was one already).

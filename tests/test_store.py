@@ -110,6 +110,22 @@ def test_a_corrupt_line_in_the_middle_names_file_line_and_remedy(tmp_path: Path)
         Store(tmp_path).shelf(Echo())
 
 
+def test_a_file_whose_lines_change_places_under_a_run_gives_no_answer_of_another(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    answers_in(store, Echo(), prompts("a", "b"))
+    store.close()
+    (file,) = shelf_files(tmp_path)
+    shelf = Store(tmp_path).shelf(Echo())
+    keys = [prompt.key for prompt in prompts("a", "b")]
+    assert [shelf.get(key).text for key in keys] == ["a", "b"]
+    with file.open("r+b") as open_file:
+        lines = open_file.readlines()
+        open_file.seek(0)
+        open_file.writelines(reversed(lines))
+    with pytest.raises(StoreError, match=r"was changed while it was in use\nRun the same command again"):
+        shelf.get(keys[0])
+
+
 def test_text_with_lone_surrogates_and_line_separators_survives(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, {})
     text = "torn \ud800 line\u2028separator\nnewline \U0001f600"
