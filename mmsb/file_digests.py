@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STATE = struct.Struct("<QQqqq")  # a file's device, number, size, and times of writing and of change in nanoseconds
 SETTLED = 2_000_000_000  # nanoseconds: what changed so lately may change again before its file system's clock moves
-IN_MEMORY = 16_384  # digests, of some 300 bytes each
+IN_MEMORY = 8_192  # digests, of some 300 bytes each
 STRETCH = 256  # look-ups in a row while the table is locked for all of them; that takes a millisecond
 TOGETHER = 1_024  # new ones that are written down at a time
 BYTES = 16  # of a key of the table, and of a digest

@@ -30,6 +30,7 @@ FILE = "results.jsonl"
 LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone once the run is finished, and read by no run
 
 TOGETHER = 65_536  # bytes that are written at a time, where many rows come at once
+LINE = 4_096  # bytes; most rows are shorter
 
 
 class Results:
@@ -42,7 +43,7 @@ class Results:
         self._lock = _claimed(folder)
         self._live = (folder / LIVE).open("w+b", buffering=TOGETHER)  # ours alone: the lock is held
         self._numbers: dict[str, int] = {}  # of the samples that are under way
-        self._offsets, self._lengths = array("Q"), array("I")  # where the rows lie, in their order
+        self._offsets = array("Q")  # where the rows lie, in their order
         self._end = self._count = 0
         self._digest: Any = hashlib.sha256()  # of the rows as they came; None once one came out of order
         self._written = False
@@ -72,7 +73,6 @@ class Results:
             raise DataError(f"two samples are called {name}", "Give the questions of a scenario different ids.")
         self._numbers[name] = len(self._offsets)
         self._offsets.append(0)
-        self._lengths.append(0)
 
     def add(self, result: Result) -> None:
         """Take one finished row; `show` has it seen by who looks on.
@@ -84,7 +84,7 @@ class Results:
         with self._writing():
             self._live.write(line)
         number = self._numbers.pop(result.sample.id)
-        self._offsets[number], self._lengths[number] = self._end, len(line)
+        self._offsets[number] = self._end
         self._end += len(line)
         if number != self._count:
             self._digest = None
@@ -121,8 +121,8 @@ class Results:
         final, written = draft_of(self.path), hashlib.sha256()
         try:
             with self._writing(), final.open("wb") as file:
-                for offset, length in zip(self._offsets, self._lengths, strict=True):
-                    line = os.pread(self._live.fileno(), length, offset)
+                for offset in self._offsets:
+                    line = self._line(offset)
                     written.update(line)
                     file.write(line)
                 file.flush()
@@ -134,6 +134,14 @@ class Results:
         finally:
             final.unlink(missing_ok=True)
         return written.hexdigest()
+
+    def _line(self, offset: int) -> bytes:
+        length, end = LINE, 0
+        while not end:
+            piece = os.pread(self._live.fileno(), length, offset)
+            length, end = 4 * length, piece.find(b"\n") + 1
+            assert end or piece, "a row that was written is gone"
+        return piece[:end]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

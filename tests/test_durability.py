@@ -215,7 +215,8 @@ def finished(folder: Path, ended: str = "a") -> str:
         for name in sorted(ended):
             results.expect(name)
         for name in ended:
-            results.add(Result(replace(sample, id=name), Response("No."), Verdict("safe")))
+            said = "No." * (10_000 if name == "b" else 1)  # a row that is read in more than one piece
+            results.add(Result(replace(sample, id=name), Response(said), Verdict("safe")))
         return results.write()
 
 
