@@ -173,8 +173,9 @@ def test_a_digest_knows_content_and_names_and_no_order(tmp_path: Path) -> None:
 
 
 def test_a_run_is_known_by_all_that_was_measured_and_by_nothing_else(tmp_path: Path) -> None:
-    def identity(config: dict[str, Any], data: str = "0", judge: str = "j", model: str = "m") -> str:
-        record = {"dataset": {"digest": data}, "judge": {"judge": judge}, "model": {"model": model}}
+    def identity(config: dict[str, Any], data: str = "0", judge: str = "j", model: str = "m", defense: str = "") -> str:
+        record: dict[str, Any] = {"dataset": {"digest": data}, "judge": {"judge": judge}, "model": {"model": model}}
+        record |= {"defense": {"own": {"text": defense}}}
         return Run("a run", tmp_path, {}, config, record).identity
 
     measured = identity({"a": 1})
@@ -184,8 +185,9 @@ def test_a_run_is_known_by_all_that_was_measured_and_by_nothing_else(tmp_path: P
         identity({"a": 1}, data="1"),
         identity({"a": 1}, judge="k"),
         identity({"a": 1}, model="n"),
+        identity({"a": 1}, defense="Be kind."),
     )
-    assert len({measured, *changed}) == 5
+    assert len({measured, *changed}) == 6
 
 
 def test_behind_a_defense_a_row_tells_what_reached_the_model() -> None:
@@ -231,7 +233,8 @@ def test_results_are_on_the_disk_before_they_take_their_name(tmp_path: Path, dis
 
 
 def test_the_record_of_a_run_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, disk: list[Event]) -> None:
-    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}, "judge": {}, "model": {}}
+    record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}}
+    record |= {"judge": {}, "model": {}, "defense": {}}
     Run("a run", tmp_path, {}, {}, record).save({}, "0" * 64)
     (what, synced, size), replaced = disk[-2:]
     assert (what, Path(synced).parent, size) == ("fsync", tmp_path, (tmp_path / "run.json").stat().st_size)
@@ -240,7 +243,7 @@ def test_the_record_of_a_run_is_on_the_disk_before_it_takes_its_name(tmp_path: P
 
 def test_rows_of_another_run_are_refused(tmp_path: Path) -> None:
     record: dict[str, Any] = {"dataset": {"name": "demo", "samples": 1, "digest": "0" * 32}}
-    record |= {"judge": {}, "model": {}, "totals": {}}
+    record |= {"judge": {}, "model": {}, "defense": {}, "totals": {}}
     run = Run("a run", tmp_path, {}, {}, record)
     run.save({}, finished(tmp_path))
     assert [row["id"] for row in SavedRun.open(tmp_path).rows()] == ["a"]
