@@ -16,10 +16,10 @@ from mmsb.errors import DataError
 from mmsb.metrics.rates import Rate
 from mmsb.report import charts
 from mmsb.report.cards import cards
-from mmsb.report.columns import columns
+from mmsb.report.columns import columns, named
 from mmsb.report.content import by_scenario, differences, findings, judges, missing, paper, tables, unfinished
 from mmsb.report.files import write_chart, write_table
-from mmsb.report.finished import Bounded, finished_runs
+from mmsb.report.finished import Bounded, Finished, finished_run, finished_runs
 from mmsb.report.job import Report
 from mmsb.report.page import figures, write_page
 from mmsb.report.pictures import Pictures, Recorded, original, small
@@ -65,6 +65,16 @@ def test_runs_are_named_by_what_differs(sweep: Path, tmp_path: Path) -> None:
     ]
     assert found[0].titles == {"fraud": "Fraud", "sex": "Sex"}
     assert [c.label for c in columns([sweep / "1", sweep / "2"])] == ["text_only · safety_prompt", "sd_typo · none"]
+
+
+def test_runs_without_a_defense_in_several_placements_go_by_these(tmp_path: Path) -> None:
+    found = []
+    for place, defense in (("before", "none"), ("after", "none"), ("after", "safety_prompt")):
+        run = Made(defense=defense).write(tmp_path / f"{place}_{defense}")
+        values = finished_run(run).values
+        config = {**values["config"], "defense_placement": place}
+        found.append(Finished(run, {**values, "config": config}))
+    assert [c.label for c in named(found)] == ["none · before", "none · after", "safety_prompt (after)"]
 
 
 def test_two_runs_alike_in_all_still_have_two_names(tmp_path: Path) -> None:

@@ -100,11 +100,14 @@ def _runs(folder: Path) -> list[Finished]:
 
 def named(runs: Sequence[Finished]) -> list[Column]:
     """The runs with their names in a report; two never share one."""
-    placements = {str(run.values["config"].get("defense_placement")) for run in runs}
-    facets = [_facets(run, len(placements) > 1) for run in runs]
+    placements = [str(run.values["config"].get("defense_placement")) for run in runs]
+    placed = len(set(placements)) > 1
+    facets = [_facets(run, placed) for run in runs]
     differing = [key for key in FACETS if len({each[key] for each in facets}) > 1] or ["model"]
     labels = [BETWEEN.join(each[key] for key in differing) for each in facets]
-    # From the most telling to the least: the settings that were asked for, the folder, a number.
+    # From the most telling to the least: the placement that a run without a defense was given too, the settings that
+    # were asked for, the folder, a number.
+    labels = _told_apart(labels, placements) if placed else labels
     labels = _told_apart(labels, [run.name for run in runs])
     labels = _told_apart(labels, [run.folder.name for run in runs])
     labels = _told_apart(labels, [str(number) for number in range(1, len(runs) + 1)])
