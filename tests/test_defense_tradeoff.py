@@ -11,6 +11,7 @@ import pytest
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import holm
 from mmsb.metrics.summary import summarize
+from mmsb.report.columns import alike, named
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.sweep import effects
 from mmsb.report.tradeoff import points, print_sweep
@@ -45,6 +46,19 @@ def test_a_harmful_and_a_benign_run_alike_in_all_else_make_a_point() -> None:
         ("none", "sd_typo", 0.9, 0.05),
         ("ecso", "sd_typo", 0.4, 0.3),
     ]
+
+
+def test_a_run_behind_an_edited_text_is_no_partner_of_one_behind_the_text_before() -> None:
+    rates = {"Be kind.": (0.8, 0.1), "Be strict.": (0.2, 0.6)}
+    runs = [
+        replace(run, values={**run.values, "record": {"defense": {"prompt": {"text": text}}}})
+        for text, (asr, refusals) in rates.items()
+        for run in (finished("demo", "prompt", asr=asr), finished("benign", "prompt", false_refusal_rate=refusals))
+    ]
+    assert [(point.asr.value, point.false_refusals.value) for point in points(runs)] == list(rates.values())
+    found = named(runs)
+    assert alike(found, "judge") == []
+    assert alike(found, "defense") == [[0, 2], [1, 3]]
 
 
 def test_a_mixed_set_is_a_point_by_itself() -> None:

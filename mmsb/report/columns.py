@@ -149,9 +149,10 @@ def alike(found: Sequence[Column], but: str) -> list[list[int]]:
     for number, column in enumerate(found):
         config: Mapping[str, Any] = column.run.values["config"]
         # The configuration, not the label: two runs of one label may differ in a setting that no label shows.
-        rest = {key: config.get(key) for key in MEASURED if key not in free}
-        groups[_canonical(rest)].append(number)
-        own.append(_canonical([config.get(key) for key in free]))
+        values = {key: config.get(key) for key in MEASURED}
+        values["defense"] = [config.get("defense"), column.run.defended]  # a text that was edited is another defense
+        groups[_canonical({key: value for key, value in values.items() if key not in free})].append(number)
+        own.append(_canonical([values[key] for key in free]))
     return [group for group in groups.values() if len({own[number] for number in group}) > 1]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmsb.cost import a_sample
 from mmsb.errors import DataError
@@ -47,6 +48,12 @@ class Finished(SavedRun):
     def defense(self) -> str:
         """Its defenses, the one that sees the request first first: "input_guard > safety_prompt"."""
         return " > ".join(self.values["config"].get("defense") or {}) or "none"
+
+    @property
+    def defended(self) -> Mapping[str, Any]:
+        """What determines its defenses: their texts too, which may stand in files that were edited since."""
+        made: Mapping[str, Any] = self.values.get("record", {}).get("defense") or {}
+        return made
 
     @property
     def cost(self) -> dict[str, float | None]:

@@ -187,7 +187,7 @@ def _side(run: Finished | None, metric: Metric, changes: Sequence[Effect]) -> tu
 
 
 def _rest(run: Finished) -> dict[str, Any]:
-    return {key: value for key, value in run.values["config"].items() if key != "dataset"}
+    return {key: value for key, value in run.values["config"].items() if key != "dataset"} | {"made": run.defended}
 
 
 def _setting(run: Finished, runs: Sequence[Finished]) -> str:
