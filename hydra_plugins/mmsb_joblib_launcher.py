@@ -19,7 +19,7 @@ except ImportError:  # the extra is not installed, which is said when this one i
     Theirs = object
 
 
-class SideBySide(Theirs):  # type: ignore[misc]
+class JoblibLauncher(Theirs):  # type: ignore[misc]
     """Runs in processes of this machine, as many at a time as there is room for."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

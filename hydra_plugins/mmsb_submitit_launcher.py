@@ -21,9 +21,9 @@ except ImportError:  # the extra is not installed, which is said when one of the
 class Job:  # no dataclass: Hydra runs this module before it is in sys.modules, where dataclasses look for it
     """A job of submitit; lost, its error lies in its run's folder, and it has a result as one that ended has."""
 
-    def __init__(self, job: Any, folder: Path) -> None:
-        """The job of the run in this folder."""
-        self.job, self.folder = job, folder
+    def __init__(self, job: Any, folder: Path, told: set[str]) -> None:
+        """The job of the run in this folder; `told`: errors of the sweep that were said, each of them once."""
+        self.job, self.folder, self.told = job, folder, told
 
     def results(self) -> list[JobReturn]:
         """Wait for it."""
@@ -34,12 +34,24 @@ class Job:  # no dataclass: Hydra runs this module before it is in sys.modules, 
 
         try:
             found: list[JobReturn] = self.job.results()
+            self._tell()
             return found
         except UncompletedJobError as error:
             why = f"run {self.folder.name} was lost, its process was killed (for want of memory?)"
             say(f"error: {why}; its log: {self.job.paths.stderr}")
             write_atomically(self.folder / ERROR_FILE, f"{why}: {error}\n")
             return [JobReturn(status=JobStatus.COMPLETED)]
+
+    def _tell(self) -> None:
+        """Say its error: what it printed lies in a log, on another machine perhaps."""
+        from mmsb.cli import ERROR_FILE, say
+
+        file = self.folder / ERROR_FILE
+        error = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+        if error and error not in self.told:
+            self.told.add(error)
+            problem, _, remedy = error.partition("\n")
+            say(f"error in run {self.folder.name}: {problem}" + (f"\n  try: {remedy}" if remedy else ""))
 
 
 class _Patient(BaseSubmititLauncher):  # type: ignore[misc]
@@ -57,11 +69,11 @@ def _told_of_losses(sweep: Path, first: int) -> Iterator[None]:
     """Have submitit hand out jobs as `Job`: the launcher above asks it alone, and keeps no list of them."""
     import submitit
 
-    theirs = submitit.AutoExecutor
+    theirs, told = submitit.AutoExecutor, set[str]()
 
     class Executor(theirs):  # type: ignore[misc, valid-type]
         def map_array(self, *given: Any) -> list[Job]:
-            return [Job(job, sweep / str(first + n)) for n, job in enumerate(super().map_array(*given))]
+            return [Job(job, sweep / str(first + n), told) for n, job in enumerate(super().map_array(*given))]
 
     submitit.AutoExecutor = Executor  # type: ignore[misc]
     try:

@@ -253,7 +253,7 @@ def test_what_cannot_be_read_is_told_in_the_words_of_who_read_it() -> None:
 
 def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     config = OmegaConf.create(HYDRA)
-    config.launcher._target_ = "hydra_plugins.mmsb_joblib_launcher.SideBySide"
+    config.launcher._target_ = "hydra_plugins.mmsb_joblib_launcher.JoblibLauncher"
     monkeypatch.setattr("mmsb.targets.spec_of", lambda module: None)
     with pytest.raises(ConfigError, match=r"hydra_joblib_launcher, which is not installed\n.*mmsb\[joblib\]"):
         refuse_foreign_code(config)

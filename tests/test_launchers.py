@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_run_of_joblib_that_is_killed_leaves_the_others(
         return JobReturn(status=JobStatus.COMPLETED, task_name=str(number))
 
     monkeypatch.setattr("hydra_plugins.hydra_joblib_launcher._core.execute_job", job)
-    launcher = importlib.import_module("hydra_plugins.mmsb_joblib_launcher").SideBySide(n_jobs=2)
+    launcher = importlib.import_module("hydra_plugins.mmsb_joblib_launcher").JoblibLauncher(n_jobs=2)
     launcher.setup(
         hydra_context=None,
         task_function=None,
@@ -142,6 +143,20 @@ def test_submitit_begins_a_preempted_run_again_and_one_that_is_killed_leaves_the
         ended = dict(database.execute("select name, status from runs").fetchall())
     database.close()
     assert (ended.pop("text_only"), ended.pop("typo"), list(ended.values())) == ("FINISHED", "FINISHED", ["FAILED"])
+
+
+def test_what_a_job_elsewhere_met_is_told_here_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs, told = importlib.import_module("hydra_plugins.mmsb_submitit_launcher"), set[str]()
+    for name, error in (
+        ("0", "torn weights\nDownload them again."),
+        ("1", "torn weights\nDownload them again."),
+        ("2", ""),
+    ):
+        (folder := tmp_path / name).mkdir()
+        if error:
+            (folder / "error.txt").write_text(error + "\n")
+        assert jobs.Job(SimpleNamespace(results=list), folder, told).results() == []
+    assert capsys.readouterr().err == "error in run 0: torn weights\n  try: Download them again.\n"
 
 
 def test_no_two_claims_get_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

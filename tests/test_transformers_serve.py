@@ -161,12 +161,15 @@ def test_an_interrupted_command_does_not_wait_for_a_server_that_takes_its_time(
         one.kill()
 
 
-def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(
+    mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     done = mmsb("model=vllm", "model.name=x", "model.serve=true", "dataset.limit=1", "tracker=none")
     assert done.returncode == 1
     assert "model.serve=true starts vllm serve x, which is not there" in done.stderr
     assert "Install vLLM" in done.stderr
+    assert not (tmp_path / "outputs").exists()  # found before anything is begun
 
 
 def test_a_server_that_does_not_get_ready_is_stopped(

@@ -17,7 +17,7 @@ from mmsb.model.openai import OpenAI
 from mmsb.preflight import engines
 from mmsb.preflight.disk import check_disk
 from mmsb.preflight.idle import idle
-from mmsb.preflight.memory import weights_fit
+from mmsb.preflight.memory import here, weights_fit
 from mmsb.preflight.parts import NEEDED, Cell
 from mmsb.preflight.probe import probe
 from mmsb.question_check import check_questions
@@ -57,12 +57,24 @@ class Checks:
                 self.samples[place] = found
             if room := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(room)
+        self._programs()
         self._disk()
         # Only where all could be composed: else the run that reads it may be the one that is not there.
         if all(cell.config is not None for cell in self.cells):
             for error in idle(self.cells):
                 for cell in self.cells:
                     cell.errors.append(error)
+
+    def _programs(self) -> None:
+        """Servers of one's own whose program is not there; where all answers are in the store none is started."""
+        for cell, engine in self._engines():
+            if not isinstance(engine, OpenAI) or not engine.serve or not engine.server or not here(cell.launcher):
+                continue
+            assert cell.experiment is not None
+            if Store(cell.experiment.output_dir / "store").has_answers(engine):
+                continue
+            if error := engine.server.missing(engine.name):
+                cell.errors.append(error)
 
     def probe(self) -> None:
         """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known."""

@@ -12,7 +12,12 @@ from mmsb.model.local import Local
 from mmsb.model.memory_check import GB, free, needed, options
 from mmsb.preflight.lines import Line
 
-HERE = ("BasicLauncher", "JoblibLauncher")  # launchers whose runs see this machine's memory
+HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")  # launchers whose runs see this machine's memory
+
+
+def here(launcher: str) -> bool:
+    """Whether the runs of a launcher (its class) start on this machine, and nowhere else."""
+    return launcher.endswith(HERE)
 
 
 def weights_fit(engines: Sequence[Engine], launcher: str) -> MmsbError | None:
@@ -21,7 +26,7 @@ def weights_fit(engines: Sequence[Engine], launcher: str) -> MmsbError | None:
     What runs on another machine (a launcher's) is looked at there, when it is loaded.
     """
     sizes = _sizes(engines)
-    if not sizes or not launcher.endswith(HERE) or sizes[0][0] < GB:  # what is small always fits, and torch is slow
+    if not sizes or not here(launcher) or sizes[0][0] < GB:  # what is small always fits, and torch is slow
         return None
     available, place = free(sizes[0][1])
     total = sum(size for size, _ in sizes)
@@ -61,7 +66,7 @@ def batches_fit(engines: Sequence[Engine], launcher: str, lines: Mapping[str, Li
     """
     sizes = _sizes(engines)
     total = sum(size for size, _ in sizes)
-    if not launcher.endswith(HERE):
+    if not here(launcher):
         return
     for _, engine in sizes:
         line, kept = lines.get(repr(engine)), shape(engine)

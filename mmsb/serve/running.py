@@ -149,10 +149,7 @@ class Running:
 
     def _error(self, code: int) -> ModelError:
         if code == keeper.MISSING:
-            return ModelError(
-                f"model.serve=true starts {self._program}, which is not there",
-                f"{self.server.install} Or start the server elsewhere and set base_url.".strip(),
-            )
+            return self.server.absent(self.name)
         line, remedy = explained(self.log)
         if code == keeper.KILLED + signal.SIGKILL and not remedy:
             remedy = "Somebody killed it, or the system for want of memory (`dmesg` tells)."

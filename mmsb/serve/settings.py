@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmsb.config import settings
-from mmsb.errors import ConfigError
+from mmsb.errors import ConfigError, ModelError
 
 HOST = "127.0.0.1"  # a server of our own is nobody else's
 FIELD = re.compile(r"\{(\w+)\}")
@@ -46,6 +47,17 @@ class Server:
     def start_command(self, name: str) -> str:
         """What a person types to serve the model."""
         return shlex.join(_filled(self.command, {"name": name}))
+
+    def missing(self, name: str) -> ModelError | None:
+        """What to do about the program, where it is not on this machine's PATH."""
+        return None if shutil.which(self.command[0]) else self.absent(name)
+
+    def absent(self, name: str) -> ModelError:
+        """What to do about the program that is not there."""
+        return ModelError(
+            f"model.serve=true starts {self.start_command(name)}, which is not there",
+            f"{self.install} Or start the server elsewhere and set base_url.".strip(),
+        )
 
     def argv(self, name: str, port: int, gpus: int) -> list[str]:
         """The command line.
