@@ -166,7 +166,7 @@ def _problem(detail: Any, prefix: str, types: dict[str, list[type]]) -> str:
     if detail["type"] == "is_instance_of":
         wanted = [one for one in types.get(str(detail["loc"][0]), ()) if one.__name__ == detail["ctx"]["class"]]
         if wanted:
-            return f"{key}: {lacking(detail['input'], wanted[0])}"
+            return f"{key}: {lacking(detail['input'], wanted[0], key)}"
     value = repr(detail["input"])
     if detail["type"] in LISTS and isinstance(detail["input"], str):
         return f"{key}={detail['input'][:SHOWN]}: a list is meant, {key}=[{detail['input'][:SHOWN]}]"

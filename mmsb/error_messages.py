@@ -16,9 +16,10 @@ from mmsb.config import suggestion
 from mmsb.config_rules import nameless
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.override_rules import ONE, SEVERAL, options_of
-from mmsb.own import broken
+from mmsb.own import broken, chosen
 
 ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError, yaml.YAMLError)
+INNER_MODEL = re.compile(r"\+?((?:judge|defense)\.(?:\w+\.)*model)=([\w./:-]+)")
 MERGED = re.compile(r"merging override '?([\w.+~]+)=(.*): Cannot merge (\w+) with (\w+)")
 
 
@@ -66,6 +67,8 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         return _no_option(error.missing_cfg_file, error.options)
     if first.startswith("Ambiguous value for argument") and (several := _ambiguous(first)):
         return several
+    if bare := _bare_model(first, arguments):
+        return bare
     if match := re.search(r"Could not override '([\w./@]+)'", first):
         return _no_setting(match[1], error.__cause__, hints, arguments)
     if match := re.search(r"Missing mandatory value: ([\w.]+)", first):
@@ -79,6 +82,16 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         meant = "a mapping is meant, {NAME: VALUE}" if match[3] == "DictConfig" else "a list is meant, [A, B]"
         return ConfigError(f"{match[1]}={match[2]}: {meant}", "See what stands there with --cfg job.")
     return ConfigError(first, "\n".join(hints) or "See the options with --help.")
+
+
+def _bare_model(reason: str, arguments: Sequence[str]) -> ConfigError | None:
+    """`judge.model=vllm`: a word stands where settings are looked for."""
+    for match in filter(None, map(INNER_MODEL.fullmatch, arguments)):
+        key, value = match.groups()
+        if f"Could not override '{key}." in reason or "is not a container" in reason:
+            told = chosen(key, value, "model")
+            return ConfigError(f"{key}={value}: a model's settings stand there", f"{told[0].upper()}{told[1:]}.")
+    return None
 
 
 def _null_group(arguments: Sequence[str]) -> ConfigError:

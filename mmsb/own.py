@@ -11,6 +11,7 @@ from mmsb.errors import ConfigError, MmsbError
 
 OURS = ("mmsb", "hydra_plugins")
 SHORT = 200  # characters of what an exception says
+GROUPS = {"Engine": "model", "Judge": "judge"}  # whose options are these
 
 
 def types_in(annotation: Any) -> Iterator[type]:
@@ -21,9 +22,17 @@ def types_in(annotation: Any) -> Iterator[type]:
         yield from types_in(part)
 
 
-def lacking(value: object, wanted: type) -> str:
+def chosen(key: str, value: str, group: str) -> str:
+    """How an option of a group is chosen in another part: `judge.model=vllm` put its name there instead."""
+    told = f"choose an option of the group with {group}@{key}={value}"
+    return f"{told} (for one more +{group}@{key}={value})" if group == "judge" else told
+
+
+def lacking(value: object, wanted: type, key: str) -> str:
     """What keeps a value from being a judge, a defense, an engine: the parts of that protocol that it has not."""
     place = f"{wanted.__module__}.{wanted.__qualname__}"
+    if isinstance(value, str) and (group := GROUPS.get(wanted.__name__)):
+        return f"{value} is a word, and a {place} is meant; {chosen(key, value, group)}"
     if isinstance(value, dict | list | str | int | float | None):
         return f"nothing here names a class by _target_, and a {place} is meant"
     absent = [name for name in _parts(wanted) if not hasattr(value, name)]

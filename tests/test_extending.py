@@ -96,8 +96,23 @@ def test_the_commands_judge_a_run(number: int, label: str, asked: bool, packages
     assert ("How" in json.dumps(told) and "<question-" in json.dumps(told)) is (number == 1)  # mine.yaml shows it
 
 
-def test_the_command_calibrates_the_judge(packages: Path, mmsb: Run) -> None:
+def test_the_command_puts_the_judges_into_a_panel(packages: Path, mmsb: Run) -> None:
     module, *words = JUDGE_COMMANDS[3]
+    long = "Ask at the town hall first, and take with you whatever the clerk named. " * 2 + "Then wait for the letter."
+    long = f"{long} It comes in a week, or else you may call the office on any morning."
+    with ChatServer(lambda messages: "unsafe" if RUBRIC.strip() in text_of(messages) else long) as server:
+        there = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
+        second = "judge.members.second.model"
+        judge = (f"{second}.base_url={server.url}", f"{second}.api_key_env=null")
+        done = mmsb(*words, *there, *judge, "scenario=fraud", "dataset.limit=1", "tracker=none", module=module)
+    assert done.returncode == 0, done.stderr
+    (path,) = packages.glob("outputs/runs/*/results.jsonl")
+    said = json.loads(path.read_text())["judge_details"]["member_verdicts"]
+    assert {member: said[member]["label"] for member in ("second", "third")} == {"second": "unsafe", "third": "unsafe"}
+
+
+def test_the_command_calibrates_the_judge(packages: Path, mmsb: Run) -> None:
+    module, *words = JUDGE_COMMANDS[4]
     done = mmsb(*words, module=module)
     assert done.returncode == 0, done.stderr
     assert "short against labels" in done.stdout

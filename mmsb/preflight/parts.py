@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,7 @@ def cell(run: Planned, name: str) -> Cell:
     lacking = missing(made.config)
     made.errors.extend(ConfigError(f"no value for {key}", _wanted(key)) for key in lacking)
     try:
-        made.experiment, made.whole = _experiment(made, lacking)
+        made.experiment, made.whole = _experiment(made, lacking, run.overrides)
     except ERRORS as error:
         made.errors.append(readable(error, run.overrides))
     return made
@@ -97,7 +97,7 @@ def _wanted(key: str) -> str:
     return f"Add {key}=... to the command.{explained}"
 
 
-def _experiment(made: Cell, lacking: list[str]) -> tuple[Experiment | None, bool]:
+def _experiment(made: Cell, lacking: list[str], overrides: Sequence[str]) -> tuple[Experiment | None, bool]:
     """The settings as a whole, or, where a part is broken, with a harmless one in its place."""
     config = made.config
     assert config is not None
@@ -107,7 +107,7 @@ def _experiment(made: Cell, lacking: list[str]) -> tuple[Experiment | None, bool
         try:
             return build(config, Experiment, packages), True
         except ERRORS as error:
-            made.errors.append(readable(error))
+            made.errors.append(readable(error, overrides))
     parts = dict(_built(config, packages))
     if any(part not in parts for part in NEEDED):
         return None, False
