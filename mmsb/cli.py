@@ -21,7 +21,7 @@ from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, of_users, readable
 from mmsb.errors import MmsbError
 from mmsb.hydra_app import Before, parse, run_hydra
-from mmsb.interrupts import terminated_as_interrupted, twice_ends_now
+from mmsb.interrupts import Listener, terminated_as_interrupted, twice_ends_now
 from mmsb.override_rules import refuse_lists
 from mmsb.processes import end_at_once, end_quickly
 from mmsb.secret import refuse_secrets
@@ -77,15 +77,7 @@ def run_command(
                 return 0
             run_hydra(args, config_name, _guarded(task, failed, given, trace), before)
         except KeyboardInterrupt:
-            # Below the "^C" that a terminal shows: beside it the line would be wider than it was broken for.
-            start = "\n" if sys.stderr.isatty() else ""
-            say(f"{start}Interrupted. Everything answered so far is stored; the same command goes on from here.")
-            if interrupted:
-                interrupted()
-            end_at_once(EXIT_INTERRUPTED)
-            if listener and listener.count:
-                end_quickly(EXIT_INTERRUPTED)
-            return EXIT_INTERRUPTED
+            return end_interrupted(listener, interrupted)
         except BrokenPipeError:  # who reads the output (`| head`) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_ERROR
@@ -98,6 +90,19 @@ def run_command(
     if failed and all(isinstance(error, BudgetReached) for error in failed):
         return EXIT_STOPPED
     return EXIT_ERROR if failed else 0
+
+
+def end_interrupted(listener: Listener | None, interrupted: Callable[[], None] | None) -> int:
+    """Say that the command was interrupted and where it goes on, and give its exit code; see `run_command`."""
+    # Below the "^C" that a terminal shows: beside it the line would be wider than it was broken for.
+    start = "\n" if sys.stderr.isatty() else ""
+    say(f"{start}Interrupted. Everything answered so far is stored; the same command goes on from here.")
+    if interrupted:
+        interrupted()
+    end_at_once(EXIT_INTERRUPTED)
+    if listener and listener.count:
+        end_quickly(EXIT_INTERRUPTED)
+    return EXIT_INTERRUPTED
 
 
 def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trace: bool) -> Task:

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.budget import BEGAN
-from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, private
+from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, end_interrupted, private
 from mmsb.console import say, show, tell
 from mmsb.digest import digest, digest_file
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
+from mmsb.interrupts import terminated_as_interrupted, twice_ends_now
 
 if TYPE_CHECKING:
     from mmsb.report.finished import Finished
@@ -120,14 +122,17 @@ def _end() -> Path | None:
     return Path(name) if name else None
 
 
-@private()
 def leave_sweep() -> None:
     """Say the bill of a sweep that was interrupted, if this was one, and end its record: its table needs all runs."""
+    if folder := _end():
+        _leave(folder)
+
+
+@private()
+def _leave(folder: Path) -> None:
     from mmsb.run import FILE as RUN_FILE
     from mmsb.tracker.base import Sweep
 
-    if (folder := _end()) is None:
-        return
     if any(folder.glob(f"*/{RUN_FILE}")):
         say(f"Some runs are finished: python -m mmsb.report runs={folder} shows them.")
     _bill(folder)
@@ -139,7 +144,6 @@ def leave_sweep() -> None:
         show(error)
 
 
-@private()
 def finish_sweep(code: int = 0) -> int:
     """Print the comparison of a sweep's runs, if this was a sweep.
 
@@ -147,10 +151,21 @@ def finish_sweep(code: int = 0) -> int:
         code: with which the command would end without it; not 0, the sweep did not come to its end.
 
     Returns:
-        1 if one of its runs did not finish or had samples that failed, 3 if the budget stopped one, else `code`.
+        1 if one of its runs did not finish or had samples that failed, 3 if the budget stopped one, 130 if this was
+        interrupted, else `code`.
     """
     if (folder := _end()) is None:
         return code
+    # The command has ended, and this takes seconds: the page of many runs, their record.
+    with twice_ends_now() as listener, terminated_as_interrupted():
+        try:
+            return _finish(folder, code)
+        except KeyboardInterrupt:
+            return end_interrupted(listener, partial(_leave, folder))
+
+
+@private()
+def _finish(folder: Path, code: int) -> int:
     from mmsb.comparable import sentence_of_all
     from mmsb.report.finished import finished_runs
     from mmsb.report.judge_error import warning
@@ -204,7 +219,7 @@ def _close(folder: Path, runs: Sequence[Finished], finished: bool, written: With
     from mmsb.report.shared import page_of
     from mmsb.tracker.base import Sweep
 
-    tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
+    tracker, sweep = _trackers.get(str(folder)), Sweep.at(folder)
     # The tracker gets the page that was written, or none: an old one would show other runs.
     page = page_of(runs, folder, written)
     try:
@@ -212,6 +227,7 @@ def _close(folder: Path, runs: Sequence[Finished], finished: bool, written: With
             say(line)
     except TrackingError as error:
         show(error)
+    _trackers.pop(str(folder), None)  # only now: interrupted meanwhile, it still has to end its record
 
 
 def _number(path: Path) -> int:

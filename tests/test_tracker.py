@@ -451,7 +451,15 @@ def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
     tracker, sweep = MLflow(output_dir=output_dir, experiment="left"), Sweep(tmp_path, "demo", "6" * 32)
     sweep.save()
     said = []
-    for leave in (leave_sweep, partial(finish_sweep, 1)):  # interrupted; with a launcher that cannot begin
+
+    def interrupted_at_the_end() -> None:
+        def comparison(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("mmsb.tracker.format.comparison", comparison)
+        assert finish_sweep() == 130
+
+    for leave in (leave_sweep, partial(finish_sweep, 1), interrupted_at_the_end):  # the second: nothing could begin
         tracker.open_sweep(sweep)
         monkeypatch.setenv(SWEEP_VARIABLE, str(tmp_path))
         monkeypatch.setattr("mmsb.sweep._trackers", {str(tmp_path): tracker})
@@ -459,8 +467,11 @@ def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
             records.create("a run whose process was ended too", {FOLDER: str(tmp_path / "0")}, time.time())
         leave()
         said.append([found.info.status for found in logged(output_dir, "left")])
-    assert said == [["KILLED", "KILLED"], ["FAILED", "KILLED", "RUNNING"]]
+    assert said == [["KILLED", "KILLED"], ["FAILED", "KILLED", "RUNNING"], ["KILLED", "KILLED", "KILLED", "KILLED"]]
     assert not alive(tmp_path)
+    nowhere = MLflow(output_dir=tmp_path / "never")
+    nowhere.leave_sweep(sweep)  # interrupted before there was a store: none is made for that
+    assert not nowhere.output_dir.exists()
 
 
 def test_a_sweep_begun_again_keeps_its_parent_and_has_each_run_once(tmp_path: Path, output_dir: Path) -> None:

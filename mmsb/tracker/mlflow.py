@@ -113,6 +113,8 @@ class MLflow:
     def leave_sweep(self, sweep: Sweep) -> None:
         """End the record of a sweep that was interrupted, and those of its runs that ended with it."""
         try:
+            if not self.place.begun:
+                return
             with self.opened(self._again(sweep.folder)) as records:
                 records.client.set_terminated(self.parent(records, sweep), "KILLED")
                 # Processes of a launcher that were killed could not do it themselves.

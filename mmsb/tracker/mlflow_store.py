@@ -79,6 +79,11 @@ class StorePlace:
         """Where artifacts go; None: the server decides."""
         return None if self.given else str(self.output_dir.absolute() / "mlartifacts")
 
+    @property
+    def begun(self) -> bool:
+        """Whether there may be records: interrupted while our file is made, there are none."""
+        return bool(self.given) or (self.output_dir / FILE).exists()
+
     @contextmanager
     def opened(self) -> Iterator[MlflowClient]:
         """A client. Our SQLite file is made first if it is not there.
