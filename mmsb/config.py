@@ -72,7 +72,15 @@ def build(config: DictConfig, kind: type[T], packages: Sequence[str] = TARGET_PA
     except OmegaConfBaseException as error:
         _check_missing(config)  # it names all, OmegaConf the first, or what is interpolated from one
         raise ConfigError(str(error).splitlines()[0], "Check the configuration with --cfg job.") from error
-    return build_plain(values, str(config._get_full_key(None)), kind, packages)
+    built = build_plain(values, str(config._get_full_key(None)), kind, packages)
+    # Last: of a class that such a package was to bring is told where that is named.
+    for package in packages:
+        if targets.spec_of(str(package)) is None:
+            raise ConfigError(
+                f"trusted_packages=[{package}]: there is no such package in this folder, nor where PYTHONPATH leads",
+                "Correct its name, or leave it out.",
+            )
+    return built
 
 
 def build_plain(values: object, key: str, kind: type[T], packages: Sequence[str] = TARGET_PACKAGES) -> T:

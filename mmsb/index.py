@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mmsb.pieces import LENGTH_BITS
 
 RECENT = 32_768  # answers in the dictionary at most, of some 200 bytes each
+FEW = 4_096  # that are not worth sorting
 HALF = 64  # bits of a key
 PART = 2 * HALF - 4  # bits that the keys of a part do not share
 REST = (1 << 32) - 1
@@ -72,6 +73,11 @@ class Index:
         """Take in an answer."""
         self._recent.setdefault(int(key, 16), place)
         if len(self._recent) >= RECENT:
+            self._settle()
+
+    def compact(self) -> None:
+        """Take little memory from here on: many were added, and few will be."""
+        if len(self._recent) > FEW:
             self._settle()
 
     def some(self, every: int) -> Iterator[int]:

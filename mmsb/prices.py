@@ -8,31 +8,32 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
 from mmsb.config import settings
 from mmsb.errors import ConfigError
 
 WANTED = "Give a model_prices_and_context_window.json of litellm, or leave prices.file out."
+Amount = Annotated[float, Field(ge=0, strict=True)]  # else true would be a price of 1
 
 
 @settings
 class TokenPrice:
     """US dollars for a million tokens, and what a call takes in seconds."""
 
-    input: NonNegativeFloat
-    output: NonNegativeFloat
-    seconds: NonNegativeFloat | None = None
+    input: Amount
+    output: Amount
+    seconds: Amount | None = None
 
 
 @settings
 class PicturePrice:
     """US dollars for a picture, None where nothing is paid a picture, and seconds for one."""
 
-    each: NonNegativeFloat | None = None
-    seconds: NonNegativeFloat | None = None
+    each: Amount | None = None
+    seconds: Amount | None = None
 
 
 @settings

@@ -102,6 +102,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._claims = Claims(folder)
         self.read_new()
+        self._index.compact()
 
     def __contains__(self, key: str) -> bool:
         return key in self._index

@@ -12,6 +12,7 @@ from mmsb.index import Index
 
 def test_an_index_is_a_dictionary_in_which_the_first_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "RECENT", 8)
+    monkeypatch.setattr(index, "FEW", 2)
     chance, known, made = random.Random(0), dict[str, int](), Index()
     # Few different first halves, so that many keys share one.
     keys = [f"{chance.randrange(5) << 120 | chance.randrange(40):032x}" for _ in range(600)]
@@ -20,6 +21,8 @@ def test_an_index_is_a_dictionary_in_which_the_first_place_counts(monkeypatch: p
         known.setdefault(key, place)
         made.add(key, place)
         assert made.get(chance.choice(keys[: number + 1])) is not None
+        if number % 100 == 0:
+            made.compact()
     assert {key: made.get(key) for key in known} == known
     assert len(made) == len(known)
     assert sorted(made.some(1)) == sorted(known.values())

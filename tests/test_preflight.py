@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from mmsb.hydra_app import one_of_each
 from mmsb.preflight import disk
+from mmsb.preflight.engines import keys
 from mmsb.run import SavedRun
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion, error
@@ -253,3 +255,12 @@ def test_a_folder_that_another_command_measured_in_is_left_as_it_is(mmsb: Run, t
     assert "hydra.run.dir=one holds what another command measured" in other.stderr
     assert "hydra.sweep.dir=several holds what another command measured" in shorter.stderr
     assert (slower.returncode, again.returncode) == (0, 0)
+
+
+def test_a_key_is_wanted_under_a_name_that_a_variable_can_have() -> None:
+    def wanted(variable: str) -> list[str]:
+        config = OmegaConf.create({"model": {"api_key_env": variable, "base_url": "https://example.org/v1"}})
+        return [error.remedy for error in keys(config)]
+
+    assert [remedy.partition("=")[0] for remedy in wanted("NO_SUCH_KEY")] == ["export NO_SUCH_KEY"]
+    assert wanted("") == []  # told where the model is built

@@ -55,7 +55,7 @@ FILES: dict[str, bytes] = {
     "own/judge/latin.yaml": b"name: h\xf6flich\n",
     "own/judge/list.yaml": b"- a\n",
     "own/judge/aimless.yaml": b"name: x\n",
-    "own/judge/nowhere.yaml": b"_target_: my_nothing.Judge\n",
+    "own/judge/nowhere.yaml": b"_target_: my_classes.nothing.Judge\n",
     "own/judge/broken.yaml": b"_target_: my_broken.Judge\n",
     "own/experiment/bare.yaml": b"model:\n  name: x\n",
     **{
@@ -72,7 +72,7 @@ FILES: dict[str, bytes] = {
         for name in ("NoVerdict", "Mute")
     },
 }
-OWN = "mmsb --config-dir own trusted_packages=[my_classes,my_broken,my_nothing]"
+OWN = "mmsb --config-dir own trusted_packages=[my_classes,my_broken]"
 ONE_CALL = "scenario=fraud dataset.limit=1 tracker=none"
 
 WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -158,6 +158,9 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb model._target_=os.system", ("os.system", "trusted_packages")),
     ("mmsb +model.x._target_=os.system", ("os.system", "trusted_packages")),
     ("mmsb trusted_packages=os", ("os", "[os]")),
+    ("mmsb trusted_packages=[os,nothing]", ("trusted_packages=[nothing]", "PYTHONPATH")),
+    ("mmsb trusted_packages=[3]", ("trusted_packages.0=3",)),
+    ("mmsb +prices.llm.x={input:true,output:1}", ("prices.llm.x.input=True", "valid number")),
     ("mmsb hydra.callbacks.sweep._target_=os.system", ("os.system", "not allowed")),
     ("mmsb dataset=foo", ("foo", "mm_safetybench")),
     ("mmsb dataset=[demo,benign]", ("[demo,benign]", "-m")),
@@ -256,7 +259,7 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     (f"{OWN} judge=word {ONE_CALL}", ("Word.verdict gave 'safe'", "mmsb.types.Verdict")),
     (f"{OWN} judge=raises {ONE_CALL}", ("my_classes.py, line 20", "KeyError: 'oops'")),
     (f"{OWN} judge=undeclared", ("my_classes.Undeclared", "@settings")),
-    (f"{OWN} judge=nowhere", ("There is no module my_nothing", "PYTHONPATH")),
+    (f"{OWN} judge=nowhere", ("There is no module my_classes.nothing", "PYTHONPATH")),
     (f"{OWN} judge=broken", ("my_broken cannot be imported", "line 1")),
     (f"{OWN} judge=list", ("judge: nothing here names a class", "_target_")),
     (f"{OWN} judge=aimless", ("judge: nothing here names a class", "_target_")),

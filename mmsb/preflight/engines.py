@@ -17,6 +17,7 @@ from mmsb.model.memory_check import GB
 from mmsb.model.openai import OPENAI_URL
 from mmsb.model.text import Text
 from mmsb.preflight.disk import free_bytes
+from mmsb.secret import VARIABLE
 
 HUB_SECONDS = 10.0  # for one question to the hub
 
@@ -83,7 +84,8 @@ def keys(config: DictConfig) -> Iterator[MmsbError]:
     """
     for node in _mappings(OmegaConf.to_container(config, resolve=False)):
         variable = node.get("api_key_env")
-        if not isinstance(variable, str) or variable.startswith("$") or os.environ.get(variable, "").strip():
+        # What is no variable's name is told where the model is built.
+        if not isinstance(variable, str) or not VARIABLE.fullmatch(variable) or os.environ.get(variable, "").strip():
             continue
         places = node.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
         place = str(places[0] if isinstance(places, list) else places)
