@@ -11,21 +11,23 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+import torch
 from PIL import Image
 
 from mmsb.errors import ConfigError
 from mmsb.generator.base import Drawn, Order
 from mmsb.generator.diffusers import Diffusers
+from mmsb.generator.replica import Share as DrawingShare
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
-from mmsb.replicas.cluster import ADDRESS, begin
+from mmsb.replicas.cluster import ADDRESS, Room, begin, threads_of
 from mmsb.types import Outcome, Prompt, Response
 from tests.conftest import ROOT, Run
 from tests.small_diffusion import SIDE, save_small_sdxl
@@ -107,6 +109,26 @@ def test_a_cluster_is_joined_only_where_it_is_named_and_one_that_is_not_there_is
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
         with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+, but no Ray cluster .* refused"):
             begin("model.replicas")
+
+
+def test_replicas_without_a_gpu_compute_with_this_process_s_threads() -> None:
+    """One thread more or less changed the last bits of sums, and with them a picture."""
+
+    class Counting:
+        def draw(self, batches: Iterable[Any]) -> Iterator[tuple[Any, int]]:
+            yield from ((batch, torch.get_num_threads()) for batch in batches)
+
+    def drawn(room: Room) -> list[Any]:
+        return DrawingShare(cast("Any", Counting()), threads_of(room)).work(())
+
+    with ThreadPoolExecutor(1) as thread:  # which has Ray's number, where it is an actor's
+        mine = torch.get_num_threads()
+        thread.submit(torch.set_num_threads, mine + 1).result()
+        assert thread.submit(drawn, Room("", 2, 1, gpus=1)).result() == [mine + 1]
+        torch.set_num_threads(mine)
+        assert thread.submit(
+            DrawingShare(cast("Any", Counting()), threads_of(Room("", 2, 1, 0))).work, ()
+        ).result() == [mine]
 
 
 def test_runs_of_a_sweep_have_a_gpu_each_and_one_whose_process_dies_begins_again(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from mmsb.generator.base import Batch, Drawn
-from mmsb.replicas.cluster import room_for
+from mmsb.replicas.cluster import room_for, threads_of
 from mmsb.replicas.pool import spread
 from mmsb.types import Failure
 
@@ -29,7 +29,7 @@ def drawings(generator: Diffusers, batches: Iterable[Batch]) -> Iterator[Drawn]:
         ModelError: the pipeline cannot be loaded.
     """
     room = room_for("generator.replicas", generator.replicas, generator.device)
-    for batch, drawn in spread(Share(replace(generator, replicas=1)), batches, room):
+    for batch, drawn in spread(Share(replace(generator, replicas=1), threads_of(room)), batches, room):
         # Failed and listed: the same command draws the batch again.
         yield from zip(batch, drawn or [LOST] * len(batch), strict=True)
 
@@ -39,6 +39,7 @@ class Share:
     """What each replica does: the whole pipeline, for the batches it is handed."""
 
     generator: Diffusers
+    threads: int | None
 
     def fingerprint(self) -> dict[str, object]:
         """The generator's."""
@@ -51,4 +52,8 @@ class Share:
     def work(self, batch: Batch) -> list[Image.Image | Failure]:
         """Draw a batch, in its order."""
         with _turn:
+            if self.threads:
+                import torch
+
+                torch.set_num_threads(self.threads)  # in this thread: OpenMP keeps the number by thread
             return [drawn for _, drawn in self.generator.draw([batch])]

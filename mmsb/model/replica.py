@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmsb.model.base import Batch, Reply
 from mmsb.picture import BytesPicture, FilePicture
-from mmsb.replicas.cluster import room_for
+from mmsb.replicas.cluster import room_for, threads_of
 from mmsb.replicas.pool import spread
 from mmsb.types import Failure, Outcome
 
@@ -33,7 +33,8 @@ def answers(model: Local, batches: Iterable[Batch]) -> Iterator[Reply]:
     """
     spread_out = getattr(model, "device_map", None) is not None
     room = room_for("model.replicas", model.replicas, model.device, model.threads or 1, spread_out)
-    for batch, outcomes in spread(Share(replace(model, replicas=1)), map(portable, batches), room):
+    alone = replace(model, replicas=1, threads=model.threads or threads_of(room))
+    for batch, outcomes in spread(Share(alone), map(portable, batches), room):
         yield from zip(batch, outcomes or [LOST] * len(batch), strict=True)
 
 

@@ -126,6 +126,19 @@ def _told(address: str) -> str:
     return f"ray: joined the cluster of {ADDRESS}={address}: {has} on {nodes} node{'s' * (nodes > 1)}"
 
 
+def threads_of(room: Room) -> int | None:
+    """Torch's threads in this process, for replicas without a GPU to take over; None where they have one.
+
+    Ray gives a replica as many as it has cores. The last bits of a sum on the CPU depend on them, and with these the
+    colour of a pixel, or a word where two are as likely.
+    """
+    if room.gpus:
+        return None
+    import torch
+
+    return torch.get_num_threads()
+
+
 def room_for(setting: str, replicas: int, device: str, cpus: int = 1, spread_out: bool = False) -> Room:
     """What replicas on this kind of device need; Ray is begun to look.
 
