@@ -77,6 +77,13 @@ def test_runs_without_a_defense_in_several_placements_go_by_these(tmp_path: Path
     assert [c.label for c in named(found)] == ["none · before", "none · after", "safety_prompt (after)"]
 
 
+def test_a_rate_without_its_interval_is_told_with_its_file(tmp_path: Path) -> None:
+    run = finished_run(Made().write(tmp_path / "run"))
+    metrics = {key: value for key, value in run.metrics.items() if not key.endswith("macro_high")}
+    with pytest.raises(DataError, match=r"run\.json has asr/macro and no asr/macro_high\nRun the same command again"):
+        Finished(run.folder, {**run.values, "metrics": metrics}).rate("asr/macro")
+
+
 def test_two_runs_alike_in_all_still_have_two_names(tmp_path: Path) -> None:
     folders = [Made().write(tmp_path / name) for name in ("first", "second")]
     assert len({c.label for c in columns(folders)}) == 2

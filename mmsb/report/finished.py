@@ -11,6 +11,7 @@ from mmsb.cost import a_sample
 from mmsb.errors import DataError
 from mmsb.metrics.rates import Rate
 from mmsb.metrics.summary import Bounds
+from mmsb.run import FILE as RECORD
 from mmsb.run import SavedRun
 
 
@@ -28,9 +29,18 @@ class Finished(SavedRun):
     """A finished run and its rates."""
 
     def rate(self, key: str) -> Rate | None:
-        """A rate back from the flat metrics; None where the run has none."""
+        """A rate back from the flat metrics; None where the run has none.
+
+        Raises:
+            DataError: the record has the rate, and not the ends of its interval.
+        """
         if key not in self.metrics:
             return None
+        if lacking := [end for end in (f"{key}_low", f"{key}_high") if end not in self.metrics]:
+            raise DataError(
+                f"{self.folder / RECORD} has {key} and no {' nor '.join(lacking)}",
+                "Run the same command again: what was answered is in the store.",
+            )
         # How many questions a rate rests on is not among the flat metrics; no table of several runs shows it.
         return Rate(self.metrics[key], self.metrics[f"{key}_low"], self.metrics[f"{key}_high"], None)
 
