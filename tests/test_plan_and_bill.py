@@ -111,6 +111,16 @@ def test_answers_that_are_never_judged_are_no_calls_of_a_judge(mmsb: Run) -> Non
     assert "every answer is in the store, nothing will be asked" in again.stdout
 
 
+def test_a_prompt_that_several_guards_let_through_is_no_answer_that_repeats(mmsb: Run) -> None:
+    number = count()
+    with ChatServer(reply=lambda messages: f"answer {next(number)}") as server:
+        command = asks(server, "image_mode=typo", "defense=input_guard,ocr_guard", "-m")
+        assert mmsb(*command, "dataset.limit=7").returncode == 0
+        done = mmsb(*command)
+    # Two questions are left: each asked once, checked by one guard, read aloud and checked for the other.
+    assert "bill: 8 calls (planned 8)" in done.stderr
+
+
 def test_how_many_of_the_next_answers_will_be_judged_already_is_told_by_what_came_once() -> None:
     runs, alike, repeats = Alike(), Alike(), Alike()
     for answer in range(20):

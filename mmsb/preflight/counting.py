@@ -38,13 +38,15 @@ class Calls(list[Made]):
     Attributes:
         block: of samples that it belongs to: what shares a batch lies in one.
         question: that the sample asks.
+        own: the number of the sample's own prompt, which is made of no answer, whatever was asked before it.
         rounds: of local models that it has waited for, by its stage.
     """
 
-    def __init__(self, block: int = -1, question: str = "") -> None:
+    def __init__(self, block: int = -1, question: str = "", own: int = -1) -> None:
         """None yet."""
         self.block = block
         self.question = question
+        self.own = own
         self.rounds: Counter[str] = Counter()
 
     def round(self, stage: str) -> Round:
@@ -163,9 +165,9 @@ class Counting:
 
         return call
 
-    def _opened(self, flow: Flow, question: str) -> None:
+    def _opened(self, flow: Flow, sample: Sample) -> None:
         """Take down the calls of a flow from here on; they are opened in the order of their samples."""
-        self._mine[flow] = Calls(next(self._numbers) // BLOCK, question)
+        self._mine[flow] = Calls(next(self._numbers) // BLOCK, asked(sample), number_of(sample.prompt))
 
     def _look(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
         """The stored answer, or a stand-in; counted."""
@@ -182,7 +184,7 @@ class Counting:
             tally.batched[before.round(stage)][number] = prompt
         if prompt.key in line.shelf:
             tally.stored += 1
-            if before:
+            if before and number != before.own:
                 line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
             if line.learned.few and number not in line.seen:
                 line.seen.add(number)
@@ -192,7 +194,7 @@ class Counting:
         if number not in line.seen:
             line.seen.add(number)
             tally.new += 1
-            follows = any(not made.known for made in before)
+            follows = number != before.own and any(not made.known for made in before)
             tally.follow += follows
             (tally.following if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)

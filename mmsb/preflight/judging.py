@@ -21,7 +21,7 @@ from mmsb.judge.base import judged
 from mmsb.judge.rejudge import Rejudge
 from mmsb.pipeline import each
 from mmsb.preflight.confirm import beyond, confirm, spent_before
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, asked
+from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
 from mmsb.preflight.job import names
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import plan
@@ -45,7 +45,7 @@ class Judging(Counting):
         caller = self._caller(self._look)
 
         async def flow_of(answered: tuple[Sample, Outcome]) -> Calls:
-            self._opened(flow := Flow.current(), asked(answered[0]))
+            self._opened(flow := Flow.current(), answered[0])
             try:
                 await judged(self.settings.judge, *answered, caller)
             except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply

@@ -25,7 +25,7 @@ from mmsb.judge.base import judged
 from mmsb.model.base import Engine, engines_in
 from mmsb.picture import SEEN
 from mmsb.pipeline import BLOCK, each
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, asked, number_of, stand_in
+from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, number_of, stand_in
 from mmsb.types import Prompt, Response, Sample
 
 TRIED = 24  # samples that are rehearsed with each of the replies that checks listen to
@@ -152,7 +152,7 @@ class Rehearsal(Counting):
         caller, asks = self._caller(look), any(engines_in(self.experiment.judge))
 
         async def flow_of(sample: Sample) -> Calls:
-            self._opened(flow := Flow.current(), asked(sample))
+            self._opened(flow := Flow.current(), sample)
             try:
                 outcome = await defended(sample.prompt, self.experiment.model, defenses, caller)
                 flow.stage = "judge"
