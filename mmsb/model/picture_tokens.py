@@ -43,7 +43,7 @@ def _always(model: Local) -> Callable[[Size], float] | None:
         return _composed(model, whole)
     if any(name in language or name in whole for name in BESIDE):
         return lambda size: 1.0
-    if whole["model_type"] == "llava":  # its image_seq_length is 576 whatever the tower
+    if whole["model_type"] == "llava":  # its processor counts the same; image_seq_length is 576 whatever the tower
         return _patches(model)
     named = next((whole[name] for name in ALWAYS if whole.get(name)), None)
     return None if named is None else lambda size: float(named)
