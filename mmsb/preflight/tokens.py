@@ -1,8 +1,9 @@
 """How many tokens a prompt comes to, before anybody has counted them: of its text by letters, of its picture by rules.
 
-The rules are those that providers publish for billing (OpenAI, "Images and vision", calculating costs, and for
-gpt-5-mini, -nano and from gpt-5.2 on its price calculator, which replies agree with; Anthropic, "Vision"; Google,
-"Understand and count tokens", and for Gemini 3 "Media resolution"), and what the processors of open models do (Qwen-VL,
+The rules are those that providers publish for billing (OpenAI, "Images and vision", calculating costs; Anthropic,
+"Vision"; Google, "Understand and count tokens", and for Gemini 3 "Media resolution"). Where OpenAI's page and its bills
+differ the bills count, as users measured them in its forum (gpt-5-mini, gpt-5-nano, gpt-5.2; later ones are put at what
+gpt-5.2 takes). Then there is what the processors of open models do (Qwen-VL,
 LLaVA-1.5, Gemma 3, Idefics3, SmolVLM, Pixtral). A local model's checkpoint tells itself (`mmsb.model.picture_tokens`).
 Of any other model there is a guess and a bound, and the plan says so. What a model has counted for prompts of the same
 kind goes before all of this, see `mmsb.preflight.lines`.
