@@ -182,10 +182,10 @@ def _finish(folder: Path, code: int) -> int:
     # From the disk and not from memory: runs may have ended in processes of a launcher, or on other machines.
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
-        say(f"{len(errors)} runs had errors; {folder}/RUN/{ERROR_FILE} says which: {_numbers(errors)}")
+        say(f"runs with errors: {_numbers(errors)}; {folder}/RUN/{ERROR_FILE} says which")
     stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
     if stopped:
-        say(f"{len(stopped)} runs were stopped by the budget, and are not in the table: {_numbers(stopped)}")
+        say(f"stopped by the budget, and not in the table: {_numbers(stopped)}")
     _bill(folder)
     # Last: what it links to (page, bill) must be there when somebody follows the link.
     _close(folder, runs, not (errors or stopped or code), written)

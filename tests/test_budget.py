@@ -114,7 +114,7 @@ def test_the_runs_of_a_sweep_share_a_budget_and_tell_it_once(mmsb: Run, tmp_path
     assert stopped.returncode == 3, stopped.stderr
     assert asked == 1 + 30  # and the word that a sweep begins with
     assert stopped.stderr.count("is reached") == 1
-    assert "2 runs were stopped by the budget, and are not in the table: 1, 2" in stopped.stderr
+    assert "stopped by the budget, and not in the table: 1, 2" in stopped.stderr
     assert "stops on its way, and can go on later: budget.calls=71, of which 30 are made, and 42 are" in short.stdout
     assert "stops on its way" not in done.stderr
     assert done.returncode == 0, done.stderr

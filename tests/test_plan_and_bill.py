@@ -152,7 +152,7 @@ def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_a
 
 def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mmsb: Run, tmp_path: Path) -> None:
     """Under a server that limits, breaks and recovers; against its own record."""
-    faults = Faults(faults=("rate_limit_milliseconds", "error_500", "reset", "error_503"), share=0.2, port=0)
+    faults = Faults(faults=("rate_limit_milliseconds", "error_500", "reset", "error_503"), share=0.05, port=0)
     plan = faults.plan()
     axes = ("image_mode=text_only,typo,sd", "defense=none,safety_prompt,self_reminder,ecso", "-m")
     with faults.server(plan) as server:
@@ -163,6 +163,7 @@ def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mms
         assert len(plan.answers) == before + 60
         done = mmsb(*command, "budget.calls=1000")
     assert (stopped.returncode, done.returncode) == (3, 0), done.stderr
+    assert set(plan.met) == set(faults.faults)
     _, *sweeps = sorted(tmp_path.glob("outputs/sweeps/*"))
     spent = paid([folder for sweep in sweeps for folder in sweep.glob("*/")])
     expected = Expected(**json.loads((sweeps[0] / "plan.json").read_text()))

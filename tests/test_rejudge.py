@@ -206,7 +206,7 @@ def test_answers_made_elsewhere_are_judged_here(mmsb: Command, edited: Path, tmp
     export(read_rows(edited / "results.jsonl"), FinishedRun(edited), tmp_path / "theirs", "elsewhere")
     done = mmsb("answers=theirs", "export=back", "tracker=none", module="mmsb.judge")
     assert done.returncode == 0, done.stderr
-    assert "1 samples have no answer" in done.stderr
+    assert "samples without an answer, in no rate: 1" in done.stderr
     assert "authors' format: back (2 samples have no verdict there)" in done.stdout
     (judged,) = (tmp_path / "outputs/runs").iterdir()
     page = mmsb(f"runs=[{judged},{edited}]", "into=page", "figures=[svg]", module="mmsb.report")

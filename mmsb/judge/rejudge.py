@@ -128,7 +128,7 @@ def rejudge(settings: Rejudge, run: Run) -> tuple[Summary, Notes]:
     say(f"The model was asked nothing. The judge's model was asked {driver.asked} times.")
     # Said aloud: a rate over fewer answers than its neighbour's does not show that by itself.
     if noted.failures:
-        say(f"{len(noted.failures)} samples have no answer; they are in no rate.")
+        say(f"samples without an answer, in no rate: {len(noted.failures)}")
     return summary, noted
 
 
