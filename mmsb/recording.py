@@ -16,11 +16,11 @@ from mmsb.flow import Flow
 from mmsb.judge.base import Judge, judged
 from mmsb.model.base import engines_in
 from mmsb.notes import Notes, note
-from mmsb.prices import Prices, batched
+from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import Results
 from mmsb.run import Run, short_name
-from mmsb.spending import purse_of, unpaid
+from mmsb.spending import prices_as_asked, purse_of, unpaid
 from mmsb.store import Store
 from mmsb.tracker.base import Told, Tracker
 from mmsb.types import Outcome, Result, Sample
@@ -121,7 +121,7 @@ def recording(settings: Recorded, run: Run, total: int) -> Iterator[Recording]:
         total: how many samples it has.
     """
     store, free = Store(settings.output_dir / "store"), unpaid(settings)
-    prices = settings.prices and settings.prices.through_batches(batched(run.config))
+    prices = prices_as_asked(settings.prices, settings)
     with (
         purse_of(settings.budget, prices, free, settings.output_dir, run) as purse,
         bill_of(run.folder, prices, free) as bill,

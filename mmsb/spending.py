@@ -23,6 +23,14 @@ def unpaid(settings: object) -> Set[str]:
     return here - {one.name for one in engines if isinstance(one, Live) and not getattr(one, "serve", False)}
 
 
+def prices_as_asked(prices: Prices | None, settings: object) -> Prices | None:
+    """The table where the models in settings are asked as they are: through batch interfaces at the price of these."""
+    ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(settings)]
+    # A model that is asked in both ways is priced in full, so that no plan and no bill is too low.
+    batched = {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
+    return prices and prices.through_batches(batched)
+
+
 def identity(config: Mapping[str, Any]) -> str:
     """What a single run's command is known by, whatever it may spend; a sweep has its own."""
     # By what is measured: the same command with more money, or another tracker, is the same command.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import multiprocessing
 import signal
@@ -20,7 +21,8 @@ from mmsb.model import batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
 from mmsb.model.requests import Requests
-from mmsb.prices import batched
+from mmsb.prices import Prices, TokenPrice, batched
+from mmsb.spending import prices_as_asked
 from mmsb.store import Shelf, Store
 from mmsb.types import Failure, Outcome, Response
 from tests.asking import Named, answered, named
@@ -291,3 +293,15 @@ def test_a_model_that_is_also_asked_in_another_way_has_its_full_price() -> None:
     through = {"name": "gpt-4o", "batch": True}
     assert batched({"model": through, "judge": {"members": [{"name": "y", "batch": True}]}}) == {"gpt-4o", "y"}
     assert batched({"model": through, "judge": {"model": {"name": "gpt-4o", "batch": False}}}) == set()
+    several, once = OpenAI(name="gpt-4o", batch=True), OpenAI(name="gpt-4o")
+    prices = Prices(
+        source="here",
+        date=datetime.date(2026, 1, 1),
+        pictures={},
+        batch=0.5,
+        llm={"gpt-4o": TokenPrice(input=2, output=0)},
+    )
+    for asked, dollars in (([several], 1), ([once], 2), ([several, once], 2)):
+        found = prices_as_asked(prices, asked)
+        assert found is not None
+        assert found.dollars("gpt-4o", 1_000_000, 0) == (dollars, 0)

@@ -10,13 +10,14 @@ from typing import Protocol, TypeVar
 
 from mmsb.bill import Expected
 from mmsb.metrics.significance import effective, smallest_difference
-from mmsb.model.base import Engine, engines_in
+from mmsb.model.base import Engine
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import memory
 from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.lines import Line
 from mmsb.prices import Prices, duration, money
+from mmsb.spending import prices_as_asked
 from mmsb.store import Store
 
 MOST = 20_000  # samples that are rehearsed; of more, an even part stands for all
@@ -184,7 +185,8 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
         rehearsed: the rehearsal of one, given it, its samples and what all share.
     """
     samples = sum(count for _, count in runs)
-    made = Plan(_prices([run for run, _ in runs]), every=max(1, -(-samples // MOST)), samples=samples)
+    prices = prices_as_asked(runs[0][0].prices, runs[0][0]) if runs else None
+    made = Plan(prices, every=max(1, -(-samples // MOST)), samples=samples)
     stores: dict[str, Store] = {}
     for run, count in runs:
         store = stores.setdefault(str(run.output_dir), Store(run.output_dir / "store"))
@@ -197,15 +199,6 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
     for store in stores.values():
         store.close()
     return made
-
-
-def _prices(runs: Sequence[Asks]) -> Prices | None:
-    # As the bill has it: a model that one run asks in both ways is priced in full, so that no plan is too low.
-    if not runs:
-        return None
-    ways = [(engine.name, bool(getattr(engine, "batch", False))) for engine in engines_in(runs[0])]
-    batched = {name for name, batch in ways if batch} - {name for name, batch in ways if not batch}
-    return runs[0].prices and runs[0].prices.through_batches(batched)
 
 
 def _paid(engine: Engine) -> bool:
