@@ -157,5 +157,8 @@ def raising() -> Iterator[bool]:
 def leave_why(error: MmsbError) -> None:
     """Leave in the run's folder why it ended, where the end of a sweep finds it whatever process ran it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    # A command that makes no run has none of its own, and a run of which nothing came has none any more.
+    if HydraConfig.get().output_subdir is None or not folder.is_dir():
+        return
     with suppress(OSError):  # a full disk, say: the error itself was shown
         write_atomically(folder / (STOPPED_FILE if isinstance(error, BudgetReached) else ERROR_FILE), str(error) + "\n")

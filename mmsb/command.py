@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,8 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mmsb.bill import keep_plan, show_bill
+from mmsb.bill import PLAN_FILE, keep_plan, show_bill
+from mmsb.budget import BudgetReached
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.console import say, show, tell
 from mmsb.errors import TrackingError
@@ -52,16 +54,35 @@ def run_once(config: DictConfig) -> None:
 
 @contextmanager
 def billed() -> Iterator[None]:
-    """Leave the plan in the folder of the run that Hydra began, and say its bill at the end; a sweep has one bill."""
+    """Leave the plan in the folder of the run that Hydra began, and say its bill at the end; a sweep has one bill.
+
+    A run that ended with an error before it was answered anything leaves no folder.
+    """
     started, folder = time.monotonic(), Path(HydraConfig.get().runtime.output_dir)
     alone = not os.environ.get(SWEEP_VARIABLE)
     if alone:
         keep_plan(folder)
     try:
         yield
+    except BudgetReached:  # what goes on from there is told by its folder
+        raise
+    except Exception:
+        if alone:
+            _leave_nothing(folder)
+        raise
     finally:  # also of a run that was stopped: that is when one wants to know
         if alone:
             show_bill([folder], time.monotonic() - started)
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Remove a run's folder that holds only what every start leaves there."""
+    # A folder that somebody named is theirs.
+    if any(item.startswith("hydra.run.dir=") for item in HydraConfig.get().overrides.hydra):
+        return
+    inside = {path.name for path in folder.iterdir() if path.is_dir() or path.stat().st_size}
+    if inside <= {str(HydraConfig.get().output_subdir), PLAN_FILE}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measured(config: DictConfig) -> tuple[Experiment, Run, Summary, Notes]:

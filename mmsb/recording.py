@@ -12,6 +12,7 @@ from mmsb.bill import Bill, bill_of
 from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.driver import Driver
+from mmsb.errors import ModelError
 from mmsb.flow import Flow
 from mmsb.judge.base import Judge, judged
 from mmsb.model.base import engines_in
@@ -24,6 +25,11 @@ from mmsb.spending import prices_as_asked, purse_of, unpaid
 from mmsb.store import Store
 from mmsb.tracker.base import Told, Tracker
 from mmsb.types import Outcome, Result, Sample
+
+JUDGE_LATER = (
+    "What the model answered is stored and is not asked again: with that mended, or with another judge=..., the same "
+    "command goes on from here."
+)
 
 
 @dataclass
@@ -50,10 +56,18 @@ class Recording:
     noted: Notes = field(default_factory=Notes)
 
     async def judged(self, judge: Judge, sample: Sample, outcome: Outcome) -> Result:
-        """The verdict on a sample's outcome; the sample's calls are kept with it."""
+        """The verdict on a sample's outcome; the sample's calls are kept with it.
+
+        Raises:
+            ModelError: no answer could be judged.
+        """
         flow = Flow.current()
         flow.stage = "judge"
-        result = await judged(judge, sample, outcome, self.driver.call)
+        try:
+            result = await judged(judge, sample, outcome, self.driver.call)
+        except ModelError as error:
+            # Of the model's own endpoint nothing is wrong, and what it answered may have cost much.
+            raise ModelError(f"judge {judge.name}: {error.problem}", f"{error.remedy}\n{JUDGE_LATER}") from error
         self.noted.costs.add(flow.calls)
         self.calls.add(sample.id, flow.calls)
         return result

@@ -156,6 +156,29 @@ def test_a_dead_endpoint_is_one_error_on_the_terminal(mmsb: Run) -> None:
     ]
 
 
+def test_a_key_that_is_refused_leaves_no_folder_unless_there_are_answers(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer(act=lambda *_: error(401, "wrong key")) as refusing, ChatServer() as server:
+        single = arguments(refusing, tmp_path / "outputs")
+        assert f"{refusing.url} refuses x (HTTP 401: wrong key)" in mmsb(*single).stderr
+        assert not list((tmp_path / "outputs" / "runs").glob("*"))
+        mmsb(*single, f"hydra.run.dir={tmp_path}/mine")
+        assert (tmp_path / "mine" / "error.txt").is_file()  # what somebody named is theirs
+        mmsb("run=nowhere", module="mmsb.export")  # a command that makes no run
+        assert not (tmp_path / "outputs" / "error.txt").exists()
+        judge = [
+            "judge=rubric",
+            "model@judge.model=openai",
+            "judge.model.name=g",
+            f"judge.model.base_url={refusing.url}",
+        ]
+        done = mmsb(*arguments(server, tmp_path / "outputs"), *judge)
+    assert f"judge rubric:g: {refusing.url} refuses g (HTTP 401: wrong key)" in done.stderr
+    assert "What the model answered is stored and is not asked again" in done.stderr
+    (kept,) = (tmp_path / "outputs" / "runs").glob("*")
+    assert (kept / "bill.json").is_file()
+    assert len(server.requests) < 64
+
+
 def test_a_judge_that_fails_is_told_with_its_reason_in_a_run_and_when_judging_again(mmsb: Run, tmp_path: Path) -> None:
     def act(text: str, attempt: int) -> Act | None:
         refused = "logprobs" in server.requests[-1]

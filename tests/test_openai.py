@@ -19,6 +19,7 @@ from PIL import Image
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, DataError, ModelError
 from mmsb.flow import gather
+from mmsb.model.attempts import REFUSED
 from mmsb.model.governor import Breaker
 from mmsb.model.openai import OpenAI
 from mmsb.model.request_errors import refused, retry_after
@@ -259,6 +260,22 @@ def test_what_every_prompt_would_meet_stops_the_run_with_one_error(
     assert remedy in caught.value.remedy
     assert CANARY not in str(caught.value)
     assert len(server.requests) <= 8
+
+
+def test_an_endpoint_that_refuses_every_prompt_stops_the_run_unless_it_has_answered_before(tmp_path: Path) -> None:
+    def act(text: str, _: int) -> Act | None:
+        return None if text == "fine" else error(400, "no logprobs here")
+
+    texts = [str(i) for i in range(2 * REFUSED)]
+    with ChatServer(act=act) as server:
+        with pytest.raises(ModelError, match="refuses every request to x"):
+            asked(server, texts)
+        assert REFUSED <= len(server.requests) < REFUSED + 8
+        model = OpenAI(name="x", base_url=server.url, concurrency=8)
+        assert isinstance(answered(model, [named("fine", "fine")], tmp_path)["fine"], Response)
+        # Of a run begun again perhaps only those are left that a filter refuses.
+        outcomes = answered(model, [named(text, text) for text in texts], tmp_path)
+    assert list(outcomes.values()) == [Failure("http_400", "no logprobs here")] * len(texts)
 
 
 def test_an_unreachable_endpoint_stops_the_run_and_says_how_to_start_it() -> None:

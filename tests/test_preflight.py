@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,16 @@ def test_weights_that_do_not_fit_together_are_told_before_the_start(
     assert mmsb(*one).returncode == 0
     two = mmsb(*one, "judge=llama_guard_3", "model@judge.model=text", f"judge.model.name_or_path={small_llava}")
     assert "(2.0 GB) do not fit: 3.0 GB of memory are free" in two.stderr
+
+
+@pytest.mark.parametrize("setting", ["model.replicas=2", "hydra/launcher=ray"])
+def test_a_cluster_that_nobody_can_join_is_told_once_before_the_start(mmsb: Run, tmp_path: Path, setting: str) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and listens to none
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        done = mmsb(setting, "image_mode=sd,typo", "tracker=none", "-m", RAY_ADDRESS=address)
+    assert done.stderr.count(f"RAY_ADDRESS={address}, but no Ray cluster can be joined there") == 1
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_dry_run_counts_and_leaves_nothing(mmsb: Run, tmp_path: Path) -> None:

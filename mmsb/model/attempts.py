@@ -31,6 +31,7 @@ CONNECT_SECONDS = 10.0
 FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost packet is sent again after 1 and 3
 START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
 MALFORMED_TRIES = 3  # each may cost money
+REFUSED = 50  # prompts that are refused before any was answered; a filter may refuse some in a row, hardly so many
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
 back_off = wait_exponential_jitter(multiplier=0.5, max=30, jitter=JITTER)  # seconds between attempts
 Asked = TypeVar("Asked")
@@ -53,6 +54,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         self._patient = settings
         self._servers = servers
         self._stopped: ModelError | None = None  # what all others would meet too
+        self._refused = 0  # prompts, each by a refusal of its own
 
     @abstractmethod
     async def _body(self, asked: Asked) -> bytes:
@@ -77,6 +79,10 @@ class Attempts(ABC, Generic[Asked, Reply]):
     @abstractmethod
     def _refusal(self, error: object, met: RequestError) -> Reply | None:
         """What an error says that is an outcome: asked again it would be the same. `error`: as in `Refused`."""
+
+    def _unheard(self) -> bool:
+        """Whether these settings are known to have brought no answer, in this run or in an earlier one."""
+        return False
 
     def _tokens(self, asked: Asked) -> float:
         """How many it will take, for endpoints that limit them."""
@@ -114,7 +120,9 @@ class Attempts(ABC, Generic[Asked, Reply]):
             return await self._again(first, body, asked, route, deadline)
         except RequestError as met:
             # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
-            if ends := hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked)):
+            self._refused += not met.again
+            every = self._refused >= REFUSED and self._unheard()
+            if ends := hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every):
                 self._stopped = self._stopped or ends
                 raise ends from met
             return Failure(met.cause, met.message)

@@ -52,7 +52,9 @@ class Patient(Protocol):
         ...
 
 
-def hopeless(met: RequestError, model: Patient, servers: Servers, endpoint: Endpoint, path: str) -> ModelError | None:
+def hopeless(
+    met: RequestError, model: Patient, servers: Servers, endpoint: Endpoint, path: str, every: bool
+) -> ModelError | None:
     """The error that ends the run; None where another prompt may well be answered.
 
     Args:
@@ -61,6 +63,7 @@ def hopeless(met: RequestError, model: Patient, servers: Servers, endpoint: Endp
         servers: all that it may ask.
         endpoint: the one that was asked last.
         path: what was asked for there, below its URL.
+        every: whether every prompt so far was refused, and enough of them to tell.
     """
     url = shown(endpoint.url)
     # A connection lost after answers may come back; one that was never heard, or not for so long, will not.
@@ -86,7 +89,8 @@ def hopeless(met: RequestError, model: Patient, servers: Servers, endpoint: Endp
             "goes on from here. give_up=SECONDS waits longer.",
         )
     # Of this server: one of several that never answered would else fail its share of the prompts, one by one.
-    return _refused(met, model, endpoint, path) if met.fatal(bool(servers.answered[endpoint.url])) else None
+    fatal = met.fatal(bool(servers.answered[endpoint.url])) or every
+    return _refused(met, model, endpoint, path) if fatal else None
 
 
 def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str) -> ModelError:

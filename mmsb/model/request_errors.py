@@ -3,7 +3,7 @@
 again    408, 409, 429, 5xx, a lost connection, a timeout, a malformed reply: ask again, later
 fatal    401, 402, an empty account, a parameter the model does not take, and before the first answer 403, 404 and
          another address: every prompt would meet it, so the run stops
-else     the other 3xx and 4xx: this prompt fails, the run goes on
+else     the other 3xx and 4xx: this prompt fails, the run goes on, unless every prompt meets one and none is answered
 """
 
 from __future__ import annotations

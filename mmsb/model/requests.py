@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ class Requests(Attempts[Prompt, Response]):
 
     longest = 4_000_000  # a hundred thousand tokens, each letter of them escaped
 
-    def __init__(self, settings: OpenAI, servers: Servers) -> None:
-        """Nothing is sent yet."""
+    def __init__(self, settings: OpenAI, servers: Servers, known: Callable[[], bool] = lambda: True) -> None:
+        """Nothing is sent yet. `known` says whether there are answers of an earlier run."""
         super().__init__(settings, servers)
+        self._known = known
         self._settings = settings
         self._estimate = Estimate(settings.max_tokens)
 
@@ -46,6 +48,10 @@ class Requests(Attempts[Prompt, Response]):
 
     def _refusal(self, error: object, met: RequestError) -> Response | None:
         return Response("", "content_filter") if filtered(error) else None
+
+    def _unheard(self) -> bool:
+        # Earlier answers count: of a run begun again only those prompts may be left that a filter refuses.
+        return not any(self._servers.answered.values()) and not self._known()
 
     def _tokens(self, asked: Prompt) -> float:
         return self._estimate.of(asked)

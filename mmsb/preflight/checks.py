@@ -21,6 +21,7 @@ from mmsb.preflight.memory import here, weights_fit
 from mmsb.preflight.parts import NEEDED, Cell
 from mmsb.preflight.probe import probe
 from mmsb.question_check import check_questions
+from mmsb.replicas import cluster
 from mmsb.store import Store
 
 AT_A_TIME = 8  # questions to the hub
@@ -58,6 +59,7 @@ class Checks:
             if room := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(room)
         self._programs()
+        self._cluster()
         self._disk()
         # Only where all could be composed: else the run that reads it may be the one that is not there.
         if all(cell.config is not None for cell in self.cells):
@@ -75,6 +77,21 @@ class Checks:
                 continue
             if error := engine.server.missing(engine.name):
                 cell.errors.append(error)
+
+    def _cluster(self) -> None:
+        """The cluster that runs or replicas want, where nobody answers at its address."""
+        found: dict[str, MmsbError | None] = {}
+        for cell in self.cells:
+            if (setting := _of_ray(cell)) is None:
+                continue
+            if setting not in found:
+                found[setting] = None
+                try:
+                    cluster.check(setting)
+                except ConfigError as error:
+                    found[setting] = error
+            if missing := found[setting]:
+                cell.errors.append(missing)
 
     def probe(self) -> None:
         """Ask every endpoint that has never answered here for a word; one whose answers are in the store is known."""
@@ -156,3 +173,12 @@ class Checks:
 
 def _has(engine: Engine) -> bool:
     return isinstance(engine, Local)
+
+
+def _of_ray(cell: Cell) -> str | None:
+    """The setting for which Ray is begun or joined from this machine."""
+    if cell.launcher.endswith("RayLauncher"):
+        return "hydra/launcher=ray"
+    if cell.experiment is None or not here(cell.launcher):
+        return None
+    return "model.replicas" if any(getattr(one, "replicas", 1) > 1 for one in engines_in(cell.experiment)) else None

@@ -7,6 +7,7 @@ here, and ends with this process.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import re
 import signal
@@ -67,11 +68,10 @@ def begin(setting: str, shown: bool = False) -> None:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError(f"{setting} needs Ray, which is not installed", "pip install 'mmsb[ray]'") from error
+        raise _missing(setting) from error
     if ray.is_initialized():
         return
-    # Not Ray's own choice: without an address it joins whatever `ray start` began last on this machine, another's too.
-    address = os.environ.get(ADDRESS) or "local"
+    address = _address()
     try:
         _knock(address)
         with _sigterm_as_before():
@@ -80,12 +80,38 @@ def begin(setting: str, shown: bool = False) -> None:
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: another version of Ray or Python runs there
         if address == "local":
             raise
-        why = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"{ADDRESS}={address}, but no Ray cluster can be joined there: {why}",
-            f"`ray start --head` tells the address; without {ADDRESS} Ray is begun on this machine.",
-        ) from error
+        raise _closed(address, error) from error
     say(_told(address))
+
+
+def check(setting: str) -> None:
+    """See, without joining or beginning anything, that Ray can be had.
+
+    Raises:
+        ConfigError: as `begin`.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise _missing(setting)
+    try:
+        _knock(_address())
+    except OSError as error:
+        raise _closed(_address(), error) from error
+
+
+def _address() -> str:
+    # Not Ray's own choice: without an address it joins whatever `ray start` began last on this machine, another's too.
+    return os.environ.get(ADDRESS) or "local"
+
+
+def _missing(setting: str) -> ConfigError:
+    return ConfigError(f"{setting} needs Ray, which is not installed", "pip install 'mmsb[ray]'")
+
+
+def _closed(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{ADDRESS}={address}, but no Ray cluster can be joined there: {' '.join(str(error).split())[:300]}",
+        f"`ray start --head` tells the address; without {ADDRESS} Ray is begun on this machine.",
+    )
 
 
 def _knock(address: str) -> None:
