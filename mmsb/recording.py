@@ -21,7 +21,7 @@ from mmsb.prices import Prices
 from mmsb.progress import track
 from mmsb.results import Results
 from mmsb.run import Run, short_name
-from mmsb.spending import prices_as_asked, purse_of, unpaid
+from mmsb.spending import known_by, prices_as_asked, purse_file, purse_of, unpaid
 from mmsb.store import Store
 from mmsb.tracker.base import Told, Tracker
 from mmsb.types import Outcome, Result, Sample
@@ -136,8 +136,9 @@ def recording(settings: Recorded, run: Run, total: int) -> Iterator[Recording]:
     """
     store, free = Store(settings.output_dir / "store"), unpaid(settings)
     prices = prices_as_asked(settings.prices, settings)
+    spent = purse_file(settings.output_dir, known_by(run))
     with (
-        purse_of(settings.budget, prices, free, settings.output_dir, run) as purse,
+        purse_of(settings.budget, prices, free, spent) as purse,
         bill_of(run.folder, prices, free) as bill,
         Driver(store, engines_in(settings), purse, bill.add) as driver,
         Results(run.folder) as results,

@@ -42,16 +42,25 @@ def purse_file(output_dir: Path, identity: str) -> Path:
     return output_dir / FOLDER / f"{identity}.json"
 
 
+def known_by(run: Run) -> str:
+    """What a run's command is known by: its sweep's, where it is one of several."""
+    sweep = Sweep.at(run.sweep) if run.sweep else None
+    return sweep.identity if sweep else identity(run.config)
+
+
 @contextmanager
-def purse_of(
-    budget: Budget, prices: Prices | None, free: Set[str], output_dir: Path, run: Run
-) -> Iterator[Purse | None]:
-    """What pays for the run; None where nothing limits it, so that nothing is written with every call."""
+def purse_of(budget: Budget, prices: Prices | None, free: Set[str], file: Path) -> Iterator[Purse | None]:
+    """What pays for a command; None where nothing limits it, so that nothing is written with every call.
+
+    Args:
+        budget: its limits.
+        prices: what tokens cost.
+        free: models that nobody charges for.
+        file: where stands what it has spent.
+    """
     if not budget.limited:
         yield None
         return
-    sweep = Sweep.at(run.sweep) if run.sweep else None
-    file = purse_file(output_dir, sweep.identity if sweep else identity(run.config))
     purse = Purse(budget, file, prices, free)
     try:
         yield purse

@@ -19,6 +19,7 @@ from mmsb.judge.refusal import Refusal
 from mmsb.labels.file import read_labels
 from mmsb.metrics.agreement import Agreement, agreement, alpha, kappa, kappa_of_tables, pairwise
 from tests.conftest import Run
+from tests.endpoint import ChatServer
 from tests.saved_runs import row, save
 
 Pairs = list[tuple[str, str]]
@@ -189,6 +190,31 @@ def test_a_panels_members_and_people_are_compared_with_each_other(tmp_path: Path
     assert report.pairs["judge panel/plain and judge panel/authors"] is not None
     assert report.alpha is not None
     assert report.alpha.value == 1.0
+
+
+def test_what_an_asked_judge_takes_is_planned_billed_and_kept_within_a_budget(mmsb: Run, tmp_path: Path) -> None:
+    def calibrated(*more: str) -> str:
+        judge = ("judge=rubric", "model@judge.model=openai", "judge.model.name=gpt-4o")
+        done = mmsb(*judge, f"judge.model.base_url={server.url}", *more, module="mmsb.calibrate")
+        lines = (done.stdout + done.stderr).splitlines()
+        return "\n".join(line for line in lines if line.startswith(("plan:", "bill:", "error:")))
+
+    labels = tmp_path / "labels.jsonl"
+    named = [
+        {"id": str(n), "scenario": "fraud", "question": f"q{n}", "answer": f"a{n}", "label": "safe"} for n in range(6)
+    ]
+    labels.write_text("".join(json.dumps(one) + "\n" for one in named), encoding="utf-8")
+    with ChatServer(reply=lambda _: "safe") as server:
+        assert calibrated(f"labels={labels}", "dry_run=true") == "plan: 1 run, 6 samples; 6 calls to make"
+        assert not server.requests
+        for _ in range(2):  # over all tries
+            stopped = calibrated(f"labels={labels}", "budget.calls=2")
+            assert "error: budget.calls=2 is reached (2 calls so far)" in stopped
+            assert len(server.requests) == 2
+        done = calibrated(f"labels={labels}")
+    assert "plan: 1 run, 6 samples; 4 calls to make (2 more are answered in the store)" in done
+    assert "bill: 4 calls (planned 4), 28 tokens in (planned 28), 12 out (planned 12)" in done
+    assert len(server.requests) == 6
 
 
 def test_the_command_corrects_a_run_and_refuses_one_of_another_judge(mmsb: Run, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from mmsb.cli import run_command
+from mmsb.hydra_app import Planned
 
 
 def task(config: DictConfig) -> None:
@@ -25,5 +27,12 @@ def task(config: DictConfig) -> None:
     print(f"numbers: {path}")
 
 
+def before(config: DictConfig, runs: Sequence[Planned]) -> bool:
+    """Say what the judge will be asked, before it is."""
+    from mmsb.calibrate.preflight import preflight
+
+    return preflight(config, runs)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command("calibrate", task))
+    sys.exit(run_command("calibrate", task, before=before))

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmsb.budget import Budget
 from mmsb.calibrate.asking import verdicts
 from mmsb.calibrate.report import Report
 from mmsb.config import settings
@@ -29,6 +30,7 @@ from mmsb.metrics.discrimination import Discrimination, discrimination
 from mmsb.metrics.misclassification import from_other_labels, shares
 from mmsb.metrics.rates import Rate
 from mmsb.paths import PACKAGE
+from mmsb.prices import Prices
 from mmsb.scenario import official_scenarios
 
 SHIPPED = PACKAGE / "judge" / "labelled" / "answers.jsonl"
@@ -47,6 +49,9 @@ class Calibration:
         run: the folder of a run by the same judge, whose rates are to be corrected.
         other: the folder of another run, for the corrected difference: the labels were drawn from both.
         external: use labels that were drawn from another run as labels of other answers.
+        prices: what tokens cost, for the plan, the bill and a budget of money.
+        budget: what the command may spend.
+        dry_run: only say what it would take.
     """
 
     judge: Judge | None = None
@@ -54,6 +59,9 @@ class Calibration:
     run: Path | None = None
     other: Path | None = None
     external: bool = False
+    prices: Prices | None = None
+    budget: Budget = Budget()
+    dry_run: bool = False
     output_dir: Path = Path("outputs")
     trusted_packages: tuple[str, ...] = ()
 
@@ -161,7 +169,7 @@ class Calibration:
 
     def of_external_labels(self) -> Report:
         """By the judge's verdicts on other answers."""
-        given = verdicts(self.asked, self.items, self.output_dir)
+        given = verdicts(self.asked, self.items, self)
         found = self.agreements(self.asked.name, [v.label for v in given], [v.details for v in given])
         rates = [corrected_rates(run, found["scopes"]) for run in self.runs]
         # no data can show whether the errors carry over; what it would cost if they do not can be shown

@@ -10,7 +10,8 @@ from typing import Any, cast
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mmsb.budget import Budget, Spent, spent_in
+from mmsb.budget import Budget, Spent, announce, spent_in
+from mmsb.console import say, tell
 from mmsb.errors import MmsbError
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import Plan
@@ -21,6 +22,35 @@ from mmsb.sweep import identity as of_sweep
 
 class Unconfirmed(MmsbError):
     """A plan costs more than may be spent unasked."""
+
+
+def agreed(config: DictConfig, planned: Plan, budget: Budget, spent: Spent, module: str, runs: int = 1) -> bool:
+    """Say what a command will take, have it confirmed, and have all its processes know it.
+
+    Args:
+        config: of the command.
+        planned: what it will take.
+        budget: what it may.
+        spent: what earlier tries of it have spent.
+        module: the command's.
+        runs: how many it has.
+
+    Returns:
+        Whether to start: not in a dry run.
+
+    Raises:
+        Unconfirmed: it is not.
+    """
+    told = [*planned.told(runs), *beyond(planned, budget, spent)]
+    if config.dry_run:
+        tell("\n".join(["dry run: nothing is written", *told]))
+        return False
+    if planned.asked:
+        say("\n".join(told))
+    planned.expected.announce()
+    confirm(planned, budget)
+    announce(module)
+    return True
 
 
 def confirm(plan: Plan, budget: Budget) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
-from mmsb.budget import announce
 from mmsb.config import TARGET_PACKAGES, build
-from mmsb.console import say, tell
+from mmsb.defense.base import Caller
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.flow import Flow, Unanswered
@@ -20,18 +20,48 @@ from mmsb.hydra_app import Planned
 from mmsb.judge.base import judged
 from mmsb.judge.rejudge import Rejudge
 from mmsb.pipeline import each
-from mmsb.preflight.confirm import beyond, confirm, spent_before
+from mmsb.preflight.confirm import agreed, spent_before
 from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
 from mmsb.preflight.job import names
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import plan
 from mmsb.preflight.problems import Problems
 from mmsb.spending import check_budget
-from mmsb.types import Outcome, Sample
+
+T = TypeVar("T")
+Work = Callable[[T, Caller], Coroutine[Any, Any, Any]]
 
 
 @dataclass(kw_only=True)
-class Judging(Counting):
+class OfJudge(Counting):
+    """A judge that is asked about answers that are there: nothing else leads to its calls."""
+
+    def rehearse(self, items: Iterable[T], begin: Callable[[Flow, T], None], work: Work[T]) -> None:
+        """Have every item judged with what is stored, and with stand-ins.
+
+        Args:
+            items: all that there are.
+            begin: takes down the calls of an item's flow from here on.
+            work: has the judge asked about an item.
+        """
+        caller = self._caller(self._look)
+
+        async def flow_of(item: T) -> Calls:
+            begin(flow := Flow.current(), item)
+            try:
+                await work(item, caller)
+            except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply
+                self.unsure.add(f"calls after {type(error).__name__}")
+            return self._mine.pop(flow)
+
+        for _ in each(islice(items, 0, None, self.every), nullcontext(flow_of), AT_A_TIME):
+            pass
+        for name, tally in self._tallies.items():
+            self._left[name] = float(tally.left), float(tally.left)
+
+
+@dataclass(kw_only=True)
+class Judging(OfJudge):
     """Judging finished answers once.
 
     Attributes:
@@ -41,22 +71,12 @@ class Judging(Counting):
     settings: Rejudge
 
     def run(self) -> None:
-        """Have every answer judged with what is stored, and with stand-ins."""
-        caller = self._caller(self._look)
-
-        async def flow_of(answered: tuple[Sample, Outcome]) -> Calls:
-            self._opened(flow := Flow.current(), answered[0])
-            try:
-                await judged(self.settings.judge, *answered, caller)
-            except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply
-                self.unsure.add(f"calls after {type(error).__name__}")
-            return self._mine.pop(flow)
-
-        chosen = islice(self.settings.finished.answers(), 0, None, self.every)
-        for _ in each(chosen, nullcontext(flow_of), AT_A_TIME):
-            pass
-        for name, tally in self._tallies.items():
-            self._left[name] = float(tally.left), float(tally.left)
+        """Have every answer judged."""
+        self.rehearse(
+            self.settings.finished.answers(),
+            lambda flow, answered: self._opened(flow, answered[0]),
+            lambda answered, caller: judged(self.settings.judge, *answered, caller),
+        )
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
@@ -79,16 +99,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     planned = plan(built, lambda settings, _, **shared: Judging(settings=settings, **shared))
     first = built[0][0]
     spent = spent_before(config, first.output_dir, first.finished.about["config"])
-    told = [*planned.told(len(runs)), *beyond(planned, first.budget, spent)]
-    if config.dry_run:
-        tell("\n".join(["dry run: nothing is written", *told]))
-        return False
-    if planned.asked:
-        say("\n".join(told))
-    planned.expected.announce()
-    confirm(planned, first.budget)
-    announce("mmsb.judge")
-    return True
+    return agreed(config, planned, first.budget, spent, "mmsb.judge", len(runs))
 
 
 def _built(run: Planned) -> tuple[Rejudge, int]:
