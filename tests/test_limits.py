@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ import aiohttp
 import pytest
 
 from mmsb.driver import Driver
+from mmsb.model.endpoints import Endpoints
+from mmsb.model.governor import Gate
 from mmsb.model.limits import Limits, Next, Shared, divided
 from mmsb.model.openai import OpenAI
 from mmsb.model.pace import Estimate
@@ -51,6 +54,27 @@ def test_no_more_requests_are_under_way_than_one_process_may_have(
         together(*works)
     assert server.attempts.total() == 10 * len(places)
     assert server.most <= most
+
+
+def test_how_many_requests_an_endpoint_bears_is_known_to_the_next_run(tmp_path: Path) -> None:
+    async def places(met: Callable[[Gate], object], folder: str = "one") -> tuple[float, float]:
+        model = OpenAI(name="x", base_url="http://127.0.0.1:9/v1", concurrency=16)
+        endpoints = Endpoints([model], lambda _: pytest.fail("nothing is stored"), tmp_path / folder)
+        gate = endpoints.of(model)[0].gate
+        before = gate.places
+        met(gate)
+        await endpoints.close()
+        return before, gate.places
+
+    def well(gate: Gate) -> None:
+        while gate.limited:
+            gate.answered()
+
+    begun, fallen = asyncio.run(places(Gate.busy))
+    assert fallen < begun == 16
+    assert asyncio.run(places(Gate.busy, "another"))[0] == 16  # limits are shared within a store
+    assert asyncio.run(places(well)) == (fallen, 16)
+    assert asyncio.run(places(well))[0] == 16
 
 
 def test_a_rate_holds_over_all(tmp_path: Path) -> None:

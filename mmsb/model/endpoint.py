@@ -18,6 +18,7 @@ from mmsb.model.limits import Limits, Shared
 from mmsb.model.pace import Pace
 
 WELL_SECONDS = 5.0  # for the list of its models
+_learned: dict[Path, float] = {}  # how many places endpoints bore that had been too busy for more, by their folder
 
 
 class Endpoint:
@@ -39,7 +40,10 @@ class Endpoint:
         self.begin = begin
         self.key = key
         self._shared = Shared(folder, limits)
+        self._folder = folder.absolute()
         self.gate = Gate(limits.places, self._shared.share)
+        # The next run of a sweep would else begin by being refused as often as the one before it.
+        self.gate.places = min(self.gate.places, _learned.get(self._folder, self.gate.places))
         self.breaker = Breaker()
         self.pace = Pace(self._shared)
         self.client = Client(url, key, self.pace.start if limits.requests else None)
@@ -55,7 +59,11 @@ class Endpoint:
             return False
 
     async def close(self) -> None:
-        """Let go of the client, and of what processes share."""
+        """Let go of the client, and of what processes share; how many places it bears is known to the next run."""
+        if self.gate.limited:
+            _learned[self._folder] = self.gate.places
+        else:
+            _learned.pop(self._folder, None)
         self.gate.close()
         self._shared.close()
         await self.client.close()

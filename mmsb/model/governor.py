@@ -46,6 +46,11 @@ class Gate:
         """Requests that are under way or wait."""
         return self.inside + len(self._waiting)
 
+    @property
+    def limited(self) -> bool:
+        """Whether the endpoint was too busy for all places, and has not borne them since."""
+        return self.places < self._most
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Wait for a place, and hold it.
@@ -130,7 +135,7 @@ class Gate:
 
     def answered(self) -> None:
         """It answered a request: once it has answered as many as are let in, one more is."""
-        if self.places < self._most:
+        if self.limited:
             # As in TCP: down by a share, up by one for as many answers as there are places, so that it settles below
             # the limit.
             self.places = min(self._most, self.places + 1 / self.places)
