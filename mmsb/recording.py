@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mmsb import outside
 from mmsb.bill import Bill, bill_of
 from mmsb.budget import Budget
 from mmsb.calls import Calls
@@ -137,6 +138,7 @@ def recording(settings: Recorded, run: Run, total: int) -> Iterator[Recording]:
     store, free = Store(settings.output_dir / "store"), unpaid(settings)
     prices = prices_as_asked(settings.prices, settings)
     spent = purse_file(settings.output_dir, known_by(run))
+    outside.note(settings.output_dir, run.sweep or run.folder)
     with (
         purse_of(settings.budget, prices, free, spent) as purse,
         bill_of(run.folder, prices, free) as bill,

@@ -70,7 +70,7 @@ LAYERS = (
     ("index",),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("file_digests",),
-    ("own", "targets", "texts", "digest", "layout", "pieces", "scripts", "written"),
+    ("own", "targets", "texts", "digest", "layout", "outside", "pieces", "scripts", "written"),
     ("appender", "claims", "gpus"),
     ("paths", "errors", "processes"),
 )

@@ -68,12 +68,15 @@ def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_
         model = (f"model.base_url={server.url}", "model.concurrency=1")
         assert mmsb(*asked, *model, OPENAI_API_KEY="none").returncode == 1
     monkeypatch.setattr(Results, "add", interrupted)
+    monkeypatch.chdir(tmp_path)
     with ChatServer() as server:  # no local model, in whose batch this process would be ended
-        assert mmsb(*asked, f"model.base_url={server.url}", OPENAI_API_KEY="none").returncode == 130
-    Status(output_dir=tmp_path / "outputs").print()
+        mine = (f"model.base_url={server.url}", "hydra.run.dir=outputs/elsewhere/mine")  # not where all others are
+        assert mmsb(*asked, *mine, OPENAI_API_KEY="none").returncode == 130
+    Status().print()
     out = capsys.readouterr().out
-    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines() if "│ runs/" in line]
-    found = {row[2]: row for row in rows}  # begun in one second, they stand in either order
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines() if "/" in line.partition("│")[2]]
+    found = {row[2]: row for row in rows}
+    assert [row[1].partition("/")[0] for row in rows] == ["elsewhere", "runs"]  # the newest first
     assert set(found) == {"stopped", "failed"}
     assert found["stopped"][3] == "1/13"
     assert "revoked" in out

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmsb.calls import FILE as CALLS
 from mmsb.calls import LIVE as LIVE_CALLS
 from mmsb.cost import Costs
 from mmsb.errors import MmsbError
+from mmsb.outside import KINDS
 from mmsb.prices import Prices, recorded_prices
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.pictures import Recorded
@@ -159,19 +161,29 @@ def again(followed: Tail, path: Path) -> bool:
     return path != followed.path or (path.is_file() and path.stat().st_size < followed.offset)
 
 
-def run_folders(output_dir: Path) -> dict[str, list[Path]]:
+def run_folders(output_dir: Path, outside: Mapping[Path, str] | None = None) -> dict[str, list[Path]]:
     """The folders of runs by the address of their page ("sweeps/DATE", "runs/DATE"), newest first.
 
     A run counts as soon as it has begun: Hydra writes its configuration, or a re-judged run its record.
+
+    Args:
+        output_dir: where runs lie that nobody gave another folder.
+        outside: others, by their date; their address is their path.
     """
-    places = [place for kind in ("sweeps", "runs") for place in (output_dir / kind).glob("*") if place.is_dir()]
+    dated = {place: place.name for kind in KINDS for place in (output_dir / kind).glob("*") if place.is_dir()}
     found = {}
-    for place in sorted(places, key=lambda path: path.name, reverse=True):
+    for place, _ in sorted({**dated, **(outside or {})}.items(), key=itemgetter(1), reverse=True):
         inside = sorted(place.glob("*/"), key=lambda path: (len(path.name), path.name))
         members = [folder for folder in (place, *inside) if _is_run(folder)]
         if members:
-            found[place.relative_to(output_dir).as_posix()] = members
+            found[address(place, output_dir)] = members
     return found
+
+
+def address(place: Path, output_dir: Path) -> str:
+    """A folder as it is named in lists: below `output_dir`, or whole."""
+    whole, above = place.absolute(), output_dir.absolute()
+    return whole.relative_to(above).as_posix() if whole.is_relative_to(above) else str(whole)
 
 
 def _is_run(folder: Path) -> bool:

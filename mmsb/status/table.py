@@ -15,8 +15,9 @@ from mmsb.config import settings
 from mmsb.console import tell
 from mmsb.errors import DataError
 from mmsb.model.ledger import under_way
+from mmsb.outside import noted
 from mmsb.prices import duration, money
-from mmsb.report.progress import Going, run_folders
+from mmsb.report.progress import Going, address, run_folders
 from mmsb.results import claimed
 from mmsb.run import short_name
 from mmsb.terminal import LEFT, print_table
@@ -39,7 +40,7 @@ class Status:
     def print(self) -> None:
         """Print a line a run, and below them what a sweep has left."""
         # Years of runs would fill the screen; the newest are what one looks for.
-        places = list(run_folders(self.output_dir).items())[: self.newest]
+        places = list(run_folders(self.output_dir, noted(self.output_dir)).items())[: self.newest]
         if not places:
             print(f"no run in {self.output_dir} yet")
             return
@@ -67,7 +68,7 @@ class Status:
         # By the lock, which a killed process lets go of: its files look as if it still ran.
         running = claimed(folder)
         left = duration(now["left"]) if running and now["left"] else ""
-        name = folder.relative_to(self.output_dir).as_posix()
+        name = address(folder, self.output_dir)
         named = short_name(going.run.name) if now["finished"] else ""
         return [
             f"{name}\n{named}".strip(),
