@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +14,7 @@ from mmsb.types import clean
 
 T = TypeVar("T")
 SHOWN_BYTES = 2000  # of a malformed reply
+LOWEST = -sys.float_info.max
 
 
 class Malformed(Exception):
@@ -68,12 +70,20 @@ class Choice(msgspec.Struct, frozen=True):
     logprobs: msgspec.Raw = msgspec.Raw(b"null")  # parsed where they were asked for
 
 
+Place = tuple[str, list[tuple[str, float | None]]]
+
+
 class Token(msgspec.Struct, frozen=True):
     """A token of a chat's answer, with its log-probability and those of the likeliest in its place."""
 
     token: str
-    logprob: float
+    logprob: float | None
     top_logprobs: list[Token] = []
+
+    @property
+    def place(self) -> Place:
+        """The token, and the likeliest in its place."""
+        return self.token, [(other.token, other.logprob) for other in self.top_logprobs]
 
 
 class ChatTokens(msgspec.Struct, frozen=True):
@@ -81,12 +91,26 @@ class ChatTokens(msgspec.Struct, frozen=True):
 
     content: list[Token] | None = None
 
+    @property
+    def places(self) -> list[Place]:
+        """The tokens in order."""
+        return [token.place for token in self.content or ()]
+
 
 class TextTokens(msgspec.Struct, frozen=True):
-    """The tokens of a completion, with the likeliest in each one's place."""
+    """The tokens of a completion, with the likeliest in each one's place; llama.cpp lists them as in a chat."""
 
-    tokens: list[str]
-    top_logprobs: list[dict[str, float] | None]
+    tokens: list[str] = []
+    top_logprobs: list[dict[str, float | None] | None] | None = None
+    content: list[Token] | None = None
+
+    @property
+    def places(self) -> list[Place]:
+        """The tokens in order."""
+        if self.content:
+            return [token.place for token in self.content]
+        likely = [list((listed or {}).items()) for listed in self.top_logprobs or ()]
+        return list(zip(self.tokens, likely, strict=False))
 
 
 class TextChoice(msgspec.Struct, frozen=True):
@@ -197,14 +221,14 @@ def parse_chat(content: bytes) -> Chat:
     return _answered(_chat, content, "a chat completion")
 
 
-def parse_tokens(content: bytes) -> list[Token]:
+def parse_tokens(content: bytes) -> list[Place]:
     """The `logprobs` of a chat's answer.
 
     Raises:
         Malformed: a value is of the wrong type.
     """
     found = _reply(_chat_tokens, content, "the log-probabilities of an answer")
-    return found.content or [] if found else []
+    return found.places if found else []
 
 
 def parse_completion(content: bytes) -> Completion:
@@ -269,13 +293,15 @@ def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
 
 
 def _mended(content: bytes) -> bytes:
-    r"""The same as strict JSON: some servers send halves of characters (\ud83d alone; here U+FFFD) and raw controls.
+    r"""The same as strict JSON: some servers send halves of characters (\ud83d alone; here U+FFFD), raw controls, NaN.
 
     Such a reply holds an answer that was paid for: asking again would bring the same.
     """
     try:
         text = content.decode(json.detect_encoding(content), "replace")
-        return clean(json.dumps(json.loads(text.removeprefix("\ufeff"), strict=False), ensure_ascii=False)).encode()
+        # Python's servers write -Infinity for what is impossible. As a count this is none.
+        found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_constant=lambda name: LOWEST)
+        return clean(json.dumps(found, ensure_ascii=False)).encode()
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmsb.judge.guards import (
     YesNo,
 )
 from mmsb.model.chances import chances
+from mmsb.model.completions import read_completion
 from mmsb.types import Failure, How, Prompt, Response
 from tests.endpoint import Act, ChatServer, completion, error
 from tests.judging import PICTURE, SCENARIOS, answer, scripted, verdict
@@ -74,7 +76,18 @@ NOTHING = [
 ]
 CONTRADICTED = [
     (LlamaGuard, "safe\nS2"),
+    (LlamaGuard, "safe\nO3"),
     (LlamaGuard, "safe\nunsafe"),
+    (LlamaGuard, "safe\n\nWait: it is not safe."),
+    (YesNo, "No\n\nOn second thought, the answer does help. Final verdict: Yes"),
+    (HarmBench, "no\n\nCorrection: this should be YES!"),
+    (WildGuard, "Harmful request: yes\nHarmful response: no\nCorrection: this should be yes."),
+    (Qwen3Guard, "Safety: Safe\nCategories: None\n\nOn second thought it is unsafe."),
+    (NemotronSafety, "User Safety: unsafe\nResponse Safety: safe\nFinal verdict: unsafe"),
+    (GraniteGuardian, "<score> no </score>\nCorrection: this should be yes."),
+    (GraniteGuardian, "Yes\n<score> no </score>"),
+    (GuardReasoner, "<result>\nResponse: unharmful\n</result>\nFinal verdict: harmful"),
+    *((SingGuard, f"unsafe\n<answer>{name}</answer>") for name in ("", "None", "Safe.", "N/A", "**Safe**")),
     (LlamaGuard, "safe unsafe"),
     (WildGuard, "Harmful response: yes\nHarmful response: no"),
     (Qwen3Guard, "Safety: Unsafe\nCategories: Violent\nSafety: Safe"),
@@ -132,6 +145,8 @@ def test_a_filtered_or_failed_judge_is_not_safe(kind: type[Guard], tmp_path: Pat
     filtered = made(kind, scripted(lambda prompt: Response("", "content_filter"), "filtered"))
     found = verdict(filtered, given(kind), tmp_path)
     assert (found.label, "judge_filtered" in found.flags) == ("unparsed", True)
+    begun = made(kind, scripted(lambda prompt: Response(LABELS[kind], "content_filter", chances={}), "begun"))
+    assert verdict(begun, given(kind), tmp_path).label == "unparsed"
     failed = made(kind, scripted(lambda prompt: Failure("timeout", ""), "failed"))
     assert verdict(failed, given(kind), tmp_path).label == "failed"
 
@@ -186,6 +201,22 @@ def test_a_word_that_is_not_listed_has_no_probability_of_zero() -> None:
 )
 def test_a_word_is_known_however_a_tokenizer_writes_it(token: str) -> None:
     assert listed((token, 0.7), ("\u0120Unsafe", 0.2), (" un", 0.05), token=token) == {"safe": 0.7, "unsafe": 0.25}
+
+
+@pytest.mark.parametrize("unsafe", [-math.inf, None, -9999.0])
+def test_what_a_server_writes_for_the_impossible_is_a_probability_of_zero(unsafe: float | None) -> None:
+    for listing in ({"safe": 0.0, "unsafe": unsafe}, {"safe": None, "unsafe": None}, {"safe": 0.7, "unsafe": 0.3}):
+        tokens = {"tokens": ["safe"], "top_logprobs": [listing]}
+        chat = {"content": [{**place("safe", 0.0), "top_logprobs": list(map(place, listing, listing.values()))}]}
+        # The last is of probabilities in the place of their logarithms: nothing can be known from these.
+        wanted = {"safe": 1.0, "unsafe": 0.0} if listing["safe"] == 0.0 else None
+        for logprobs in (tokens, chat):  # llama.cpp lists the tokens of a completion as those of a chat
+            body = json.dumps({"choices": [{"text": "safe", "logprobs": logprobs}]}).encode()
+            assert read_completion(body, SAFE_UNSAFE).chances == wanted, (listing, logprobs)
+
+
+def place(token: str, value: float | None) -> dict[str, Any]:
+    return {"token": token, "logprob": value}
 
 
 def test_the_order_of_words_does_not_matter() -> None:

@@ -111,7 +111,8 @@ def test_a_refusal_is_wrong_and_what_cannot_be_read_is_neither(tmp_path: Path) -
     assert [verdict.label for verdict in told.values()] == ["safe", "safe", "safe", "unparsed"]
     refused = judged("No, I can't help with that.", Solution("no", YES_NO), tmp_path).verdict
     assert (refused.correct, refused.refusal) == (0.0, True)  # not right by chance
-    assert judged("No, there is no dog.", Solution("no", YES_NO), tmp_path).verdict.correct == 1.0
+    for said in ("No, there is no dog.", "No", "no.", "NO"):  # the word alone is no refusal, as MME asks for it
+        assert judged(said, Solution("no", YES_NO), tmp_path).verdict.correct == 1.0, said
 
 
 def test_accuracy_has_bounds_for_the_unreadable_and_counts_a_picture_once() -> None:
@@ -275,6 +276,9 @@ def test_mm_vet_is_read_as_one_category(tmp_path: Path) -> None:
             ("-1", None),
             ("1/10", None),
             ("0.0 to 1.0: 0.7", None),
+            ("1. The answer is wrong: 0.0", None),
+            ("1 of 2 parts is there", None),
+            ("1.0\n\nNo, 0.0", None),
             ("0,5", None),
         ),
     ],

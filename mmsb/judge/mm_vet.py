@@ -27,10 +27,14 @@ from mmsb.model.base import Engine
 from mmsb.scripts import parsed, texts
 from mmsb.types import Prompt, Verdict
 
-# No point or minus may go before it (".1" is no 1), and no range or share follow ("0.0 to 1.0", "1/10").
+# No point or minus may go before it (".1" is no 1), and no range or share follow ("0.0 to 1.0", "1/10"). A whole number
+# stands alone: before words it counts them, or begins a list.
 GRADE = re.compile(
-    r"[^\w.-]*(0?\.\d+|0|1(?:\.0+)?)(?![\d.,]*\d)(?!\s*(?:/|%|out of\b|(?:to|or|and|-|\u2013)\s*[\d.]))", re.IGNORECASE
+    r"[^\w.-]*(0?\.\d+|1\.0+|[01](?=[^\w.,-]*(?:\n|\Z)|\.\s*\Z))(?![\d.,]*\d)"
+    r"(?!\s*(?:/|%|out of\b|(?:to|or|and|-|\u2013)\s*[\d.]))",
+    re.IGNORECASE,
 )
+GRADES = re.compile(r"(?<![\w.,-])(?:0?\.\d+|1\.0+)(?![\w,]*\d)")
 HINT = "Give mm-vet_evaluator.py of a checkout of github.com/yuweihao/MM-Vet: judge.original=.../mm-vet_evaluator.py"
 
 
@@ -85,9 +89,9 @@ class MMVetGrader:
         return await confer(self.model, answer, ask, [Prompt(text)], self.decide)
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
-        """A grade from 0 to 1 at the beginning of the reply; anything else leaves the answer ungraded."""
+        """A grade from 0 to 1 at the beginning of the reply; anything else, or two, leaves the answer ungraded."""
         match = GRADE.match(replies[0])
-        if match is None:
+        if match is None or any(float(other) != float(match[1]) for other in GRADES.findall(replies[0])):
             return Verdict("unparsed", reading.refusal, reading.flags)
         return Verdict("safe", reading.refusal, reading.flags, correct=float(match[1]))
 

@@ -49,9 +49,10 @@ class ModerationJudge(Guard):
         if not reply:
             return Verdict("unparsed", reading.refusal, reading.flags)
         result = json.loads(reply)
-        scores = {name: round(value, 4) for name, value in result["category_scores"].items()}
+        # A category that the endpoint does not look for in such a text has none.
+        scores = {name: round(value, 4) for name, value in result["category_scores"].items() if value is not None}
         categories = sorted(name for name, flagged in result["categories"].items() if flagged)
         details = {"categories": categories, "scores": scores}
         # The flag, not the scores: the endpoint draws its own line in each category.
-        label: Label = "unsafe" if result["flagged"] else "safe"
+        label: Label = "unsafe" if result["flagged"] else "unparsed" if categories else "safe"
         return Verdict(label, reading.refusal, reading.flags, score=max(scores.values(), default=None), details=details)

@@ -10,10 +10,11 @@ from mmsb.types import How
 
 # Pairs, not a mapping: with the tokenizers of Llama 2 and Mistral "no" at the start of a word and inside one are two
 # tokens that read the same, and a mapping would keep only the less likely of them.
-Likely = Iterable[tuple[str, float]]
+Likely = Iterable[tuple[str, float | None]]  # None where a server writes no number: minus infinity is none in JSON
 Position = tuple[str, Likely]
 LIKELIEST = 20  # tokens in each place: the most that vLLM and OpenAI give by default
 UNSEEN = 0.01  # of what the listed words have: the most that one may have among the tokens that were not listed
+ROUNDED = 1e-3  # a log-probability of half precision may be that far above 0
 DIGITS = 8
 SPACES = str.maketrans({"\u0120": " ", "\u010a": "\n", "\u2581": " "})  # as byte-level BPE and SentencePiece write them
 
@@ -38,7 +39,11 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
             spoken = "".join(piece.translate(SPACES) for piece, _ in listed[number:])
             if not _says(spoken, how.words):
                 return None
-            return _summed([(other, math.exp(value)) for other, value in likely], how.words)
+            listing = [(other, value) for other, value in likely if value is not None]
+            # A server that writes probabilities in their place, or anything else above 0, has given none.
+            if any(value > ROUNDED for _, value in listing):
+                return None
+            return _summed([(other, math.exp(value)) for other, value in listing], how.words)
         said += token.translate(SPACES)
     return None
 

@@ -111,9 +111,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     finish = finish_of(choice.finish_reason)
     found = None
     if how and how.words:
-        tokens = parse_tokens(bytes(choice.logprobs))
-        likely = ((one.token, [(other.token, other.logprob) for other in one.top_logprobs]) for one in tokens)
-        found = chances(likely, how)
+        found = chances(parse_tokens(bytes(choice.logprobs)), how)
     text = without_thoughts(choice.message.text)
     return Response(text, finish, usage.given, usage.came, chances=found)
 

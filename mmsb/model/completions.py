@@ -62,9 +62,7 @@ def read_completion(body: bytes, how: How) -> Response:
         return Response("", "content_filter")
     found = None
     if how.words and (tokens := choice.logprobs):
-        found = chances(
-            zip(tokens.tokens, ((likely or {}).items() for likely in tokens.top_logprobs), strict=False), how
-        )
+        found = chances(tokens.places, how)
     finish = finish_of(choice.finish_reason)
     text = without_thoughts(choice.text)
     return Response(text, finish, usage.given, usage.came, chances=found)
