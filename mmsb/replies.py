@@ -190,26 +190,12 @@ class Named(msgspec.Struct, frozen=True):
     model: str | None = None
 
 
-class Drawing(msgspec.Struct, frozen=True):
-    """A picture, or where one may be fetched, which is nowhere we go."""
-
-    b64_json: bytes | None = None
-    url: str | None = None
-
-
-class Drawings(msgspec.Struct, frozen=True):
-    """A reply of an images endpoint."""
-
-    data: list[Drawing] = []
-
-
 Answered = TypeVar("Answered", Chat, Completion)
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
 _chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
 _named: Callable[[bytes], Named] = msgspec.json.Decoder(Named).decode
-_drawings: Callable[[bytes], Drawings] = msgspec.json.Decoder(Drawings).decode
 
 
 def parse_chat(content: bytes) -> Chat:
@@ -227,7 +213,7 @@ def parse_tokens(content: bytes) -> list[Place]:
     Raises:
         Malformed: a value is of the wrong type.
     """
-    found = _reply(_chat_tokens, content, "the log-probabilities of an answer")
+    found = parsed(_chat_tokens, content, "the log-probabilities of an answer")
     return found.places if found else []
 
 
@@ -246,7 +232,7 @@ def parse_moderation(content: bytes) -> Moderated:
     Raises:
         Malformed: there is none, or a value is of the wrong type.
     """
-    return _reply(_moderation, content, "a moderation").results[0]
+    return parsed(_moderation, content, "a moderation").results[0]
 
 
 def parse_model(content: bytes) -> str | None:
@@ -257,29 +243,20 @@ def parse_model(content: bytes) -> str | None:
         return None
 
 
-def parse_drawing(content: bytes) -> bytes:
-    """The picture in a reply of /images/generations, as a file.
-
-    Raises:
-        Malformed: there is none, or a link, which could lead anywhere.
-    """
-    drawn = _reply(_drawings, content, "a picture").data
-    if drawn and drawn[0].b64_json:
-        return drawn[0].b64_json
-    if drawn and drawn[0].url:
-        raise Malformed("a link in place of a picture; ask for b64_json by generator.extra")
-    raise Malformed(f"no picture in the reply: {shown_bytes(content)}")
-
-
 def _answered(decode: Callable[[bytes], Answered], content: bytes, what: str) -> Answered:
-    reply = _reply(decode, content, what)
+    reply = parsed(decode, content, what)
     # A reply without either must not become an empty answer, which would count as safe.
     if not reply.choices and not reply.error:
         raise Malformed(f"not {what} (no choices): {shown_bytes(content)}")
     return reply
 
 
-def _reply(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
+def parsed(decode: Callable[[bytes], T], content: bytes, what: str) -> T:
+    """A reply as `decode` reads it, mended where it is no strict JSON; `what` it should be, for the error.
+
+    Raises:
+        Malformed: it is not that.
+    """
     try:
         try:
             return decode(content)

@@ -41,6 +41,8 @@ class BatchServer(ChatServer):
         status: how batches end.
         lines: what comes back for a text, in place of an answer; None for no line at all.
         hidden: how often the list of batches leaves new ones out.
+        shape: how a batch is shown.
+        taking: how often a file is looked at before it is taken in; until then no batch of it is made.
         act: told the method and path of each request before it is served; a reply it returns goes in its place.
     """
 
@@ -52,6 +54,8 @@ class BatchServer(ChatServer):
         self.status = "completed"
         self.lines: dict[str, Line | None] = {}
         self.hidden = 0
+        self.shape: Callable[[dict[str, Any]], Any] = lambda batch: batch
+        self.taking = 0
         self.act: Callable[[str], web.Response | None] = lambda what: None
         self._looks = looks
 
@@ -59,6 +63,7 @@ class BatchServer(ChatServer):
         super().routes(router)
         router.add_post("/v1/files", self._upload)
         router.add_get("/v1/files/{id}/content", self._content)
+        router.add_get("/v1/files/{id}", self._file)
         router.add_post("/v1/batches", self._make)
         router.add_get("/v1/batches", self._list)
         router.add_get("/v1/batches/{id}", self._look)
@@ -70,7 +75,15 @@ class BatchServer(ChatServer):
         assert isinstance(file, web.FileField)
         name = f"file-{len(self.files)}"
         self.files[name] = file.file.read()
-        return web.json_response({"id": name, "object": "file", "bytes": 1, "created_at": 0, "purpose": "batch"})
+        return self.act("upload") or self._shown(name)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        self.taking -= 1
+        return self._shown(request.match_info["id"])
+
+    def _shown(self, name: str) -> web.Response:
+        status = "pending" if self.taking > 0 else "processed"
+        return web.json_response({"id": name, "object": "file", "bytes": 1, "created_at": 0, "status": status})
 
     async def _content(self, request: web.Request) -> web.Response:
         return self.act("content") or web.Response(body=self.files[request.match_info["id"]])
@@ -78,6 +91,8 @@ class BatchServer(ChatServer):
     async def _make(self, request: web.Request) -> web.Response:
         if refused := self.act("before"):
             return refused
+        if self.taking > 0:
+            return web.json_response({"error": {"message": "the file is in 'pending' state"}}, status=400)
         asked = await request.json()
         name = f"batch_{len(self.batches)}"
         self.batches[name] = {
@@ -101,7 +116,7 @@ class BatchServer(ChatServer):
         batch["looks"] -= 1
         if batch["looks"] < 0:
             batch["status"] = self.status
-        return web.json_response(batch)
+        return self.act("look") or web.json_response(self.shape(batch))
 
     def _run(self, batch: dict[str, Any]) -> None:
         """Answer each line, in the order from the last to the first: none is promised."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import multiprocessing
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from aiohttp import web
 
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, ModelError
-from mmsb.model import batch_lines, batches
+from mmsb.model import batch_calls, batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
 from mmsb.model.requests import Requests
@@ -36,6 +39,8 @@ TEXTS = ["one", "two", "three"]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("QUIET", 0.05), ("SETTLED", 0.2), ("FIRST_POLL", 0.02), ("LOOK", 0.05)):
         monkeypatch.setattr(batches, name, seconds)
+    monkeypatch.setattr(batch_calls, "wait", lambda state: 0.01)
+    monkeypatch.setattr(batch_calls, "TAKEN_IN", 0.01)
 
 
 @pytest.fixture
@@ -199,6 +204,119 @@ def test_answers_that_break_off_are_fetched_again(server: BatchServer, tmp_path:
     torn = [web.Response(body=b'{"custom_id": "'), web.Response(body=b"")]
     server.act = lambda what: torn.pop() if what == "content" and torn else None
     assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+
+
+def test_answers_whose_file_is_named_late_are_waited_for_and_never_given_up(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(range(3))
+    server.shape = lambda batch: {**batch, "output_file_id": None} if next(looks, None) is not None else batch
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path / "late").values())
+    monkeypatch.setattr(batches, "NAMED", 0.1)
+    server.shape = lambda batch: {**batch, "output_file_id": None}
+    for _ in range(2):  # as failures these prompts would be submitted, and paid, again
+        with pytest.raises(ModelError, match=r"ended with answers and names no file.*\n.* delete .*\.json"):
+            asked(server, tmp_path / "never")
+    assert len(server.batches) == 2
+    server.shape = lambda batch: batch
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path / "never").values())
+    assert len(server.batches) == 2
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda batch: {**batch, "request_counts": {"total": 3}},
+        lambda batch: {**batch, "request_counts": None},
+        lambda batch: {**batch, "status": batch["status"].upper(), "errors": ""},
+        lambda batch: {"error_file_id": "", **batch},
+    ],
+)
+def test_what_servers_leave_out_of_a_batch_or_spell_otherwise(
+    server: BatchServer, tmp_path: Path, shape: Callable[[Line], Line]
+) -> None:
+    server.shape = shape
+    torn = [True]
+
+    def once_torn(what: str) -> web.Response | None:  # whole lines, but not all of them
+        first = next(reversed(server.files.values())).splitlines()[0]
+        return web.Response(body=first) if what == "content" and torn and torn.pop() else None
+
+    server.act = once_torn
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+
+
+def test_what_is_no_reply_of_the_interface_is_asked_again_and_makes_no_second_batch(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    odd = {"upload": 2, "after": 1, "list": 1, "look": 2}
+
+    def odd_first(what: str) -> web.Response | None:  # a page, then half a reply
+        odd[what] = odd.get(what, 0) - 1
+        kind = "text/html" if odd[what] or what == "list" else "application/json"
+        return web.Response(text="{<html>one moment", content_type=kind) if odd[what] >= 0 else None
+
+    server.act = odd_first
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+    assert len(server.batches) == 1
+    # A list without batches in it is not a list that lacks this one.
+    server.act = lambda what: {"after": web.Response(status=500), "list": web.json_response({})}.get(what)
+    with pytest.raises(ModelError, match="not a list of batches"):
+        asked(server, tmp_path, ["four"])
+    assert len(server.batches) == 2
+
+
+def test_a_refusal_as_a_whole_is_told_in_whatever_form_it_comes(server: BatchServer, tmp_path: Path) -> None:
+    server.status = "failed"
+    listed = {"object": "list", "data": [{"code": "token_limit_exceeded", "message": "too many tokens"}]}
+    for errors in (listed, "too many tokens"):
+        server.shape = lambda batch, errors=errors: {  # type: ignore[misc]
+            **{key: batch[key] for key in ("id", "status", "input_file_id")},
+            "errors": errors,
+        }
+        with pytest.raises(ModelError, match=r"refused batch batch_\d: too many tokens"):
+            asked(server, tmp_path)
+
+
+def test_no_batch_is_made_of_a_file_that_the_server_is_not_through_with(server: BatchServer, tmp_path: Path) -> None:
+    server.taking = 3
+    assert all(isinstance(outcome, Response) for outcome in asked(server, tmp_path).values())
+    assert server.taking == 0
+
+
+def test_a_file_that_comes_in_drops_is_given_up(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drops() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b"x"
+            await asyncio.sleep(0.02)
+
+    server.act = lambda what: web.Response(body=drops()) if what == "content" else None
+    # An hour in each second: the limits stay as they are.
+    monkeypatch.setattr(batch_calls, "time", SimpleNamespace(monotonic=lambda: time.monotonic() * 3600))
+    with pytest.raises(ModelError, match="timeout: no whole reply within 5 s"):
+        asked(server, tmp_path, patience=0.1)
+    assert [Path(name).suffix for name in left(tmp_path, server.url)].count(".json") == 1
+
+
+def test_lines_that_are_no_strict_json_are_read_as_replies_are(server: BatchServer, tmp_path: Path) -> None:
+    def act(what: str) -> web.Response | None:
+        if what != "content":
+            return None
+        three, two, one = (json.loads(line) for line in next(reversed(server.files.values())).splitlines())
+        bad = {"status_code": 400, "body": {"error": {"message": "caf@"}}}
+        lines = [json.dumps({**three, "custom_id": three["custom_id"]}).replace("echo: three", "half \\ud83d")]
+        lines += [json.dumps({**two, "response": bad}), json.dumps({**one, "response": bad, "error": "too long"})]
+        return web.Response(body=b"\xef\xbb\xbf" + "\r\n".join(lines).encode().replace(b"@", b"\xe9"))
+
+    server.act = act
+    outcomes = asked(server, tmp_path)
+    answer = outcomes["three"]
+    assert isinstance(answer, Response)
+    assert answer.text == "half \ufffd"
+    assert outcomes["two"] == Failure("http_400", "caf\ufffd")
+    assert outcomes["one"] == Failure("http_400", "too long")
 
 
 def edited(server: BatchServer, edit: Callable[[list[Line]], list[Line]]) -> None:

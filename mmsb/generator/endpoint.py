@@ -13,11 +13,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from mmsb.config import settings
 from mmsb.errors import DataError
 from mmsb.generator.base import Batch, Order
+from mmsb.generator.drawn import parse_drawing
 from mmsb.model.attempts import Attempts
 from mmsb.model.request_errors import RequestError
 from mmsb.model.route import Servers, check_url
 from mmsb.picture import decode
-from mmsb.replies import Malformed, parse_drawing
+from mmsb.replies import Malformed
 from mmsb.secret import key_in, named_variable
 from mmsb.types import Failure
 

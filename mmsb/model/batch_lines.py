@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ from mmsb.errors import DataError, StoreError
 from mmsb.model.attempts import unsent
 from mmsb.model.chat import filtered
 from mmsb.model.request_errors import READ, RequestError, refused
-from mmsb.replies import Malformed, Refused, shown_bytes
+from mmsb.replies import Malformed, Refused, parsed
 from mmsb.secret import blotted, without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
@@ -89,7 +89,10 @@ class _Reply(msgspec.Struct):
 class _Answered(msgspec.Struct):
     custom_id: str
     response: _Reply | None = None
-    error: dict[str, Any] | None = None
+    error: Any = None
+
+
+_answered: Callable[[bytes], _Answered] = msgspec.json.Decoder(_Answered).decode
 
 
 @dataclass
@@ -135,9 +138,9 @@ def read_answers(path: Path, read: Callable[[bytes], Response], key: str | None,
                     came.take(found.decode(), Failure("malformed", f"a line of more than {longest:,} bytes"))
                 continue
             try:
-                answered = msgspec.json.decode(without_keys(line, key), type=_Answered)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                came.odd = came.odd or f"not a line of a batch: {shown_bytes(line)}"
+                answered = parsed(_answered, without_keys(line, key), "a line of a batch")
+            except Malformed as error:
+                came.odd = came.odd or str(error)
             else:
                 came.take(answered.custom_id, _outcome(answered, read, key))
     return came
@@ -165,21 +168,18 @@ def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | 
         except Refused as reply:
             met = refused(reply, key)
             return Failure(met.cause, met.message)
-    if response is not None and not error:
-        body = msgspec.json.decode(response.body)
-        error = body.get("error", body) if isinstance(body, dict) else {"message": str(body)}
-        error = error if isinstance(error, dict) else {"message": str(error)}
-        # A filter's refusal is an outcome of its own, by whichever way it came; as a failure it would be asked again
-        # for ever.
-        if filtered(error):
-            return Response("", "content_filter")
-        status = response.status_code
-        cause = "rate_limit" if status == 429 else f"http_{status}"
-        return _failure(cause, str(error.get("message") or error), key)
+    status = response.status_code if response else None
+    if response and not error:
+        error = Refused(response.status_code, {}, bytes(response.body)).error
+    # A filter's refusal is an outcome of its own, by whichever way it came; as a failure it would be asked again
+    # for ever.
     if filtered(error):
         return Response("", "content_filter")
-    error = error or {}
-    return _failure(str(error.get("code") or "batch_error"), str(error.get("message") or "no reason given"), key)
+    said: Mapping[str, Any] = error if isinstance(error, dict) else {"message": error}
+    cause = "rate_limit" if status == 429 else f"http_{status}"
+    if status in (None, 200):
+        cause = str(said.get("code") or "batch_error")
+    return _failure(cause, str(said.get("message") or error or "no reason given"), key)
 
 
 def _failure(cause: str, message: str, key: str | None) -> Failure:

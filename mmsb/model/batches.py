@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,9 @@ import openai
 from mmsb.console import say
 from mmsb.errors import ModelError
 from mmsb.model.attempts import MALFORMED_TRIES
-from mmsb.model.batch_calls import ENDED, BatchCalls, state_of
+from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import URL, read_answers, write_requests
+from mmsb.model.batch_state import State
 from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
 from mmsb.model.request_errors import READ
@@ -33,14 +33,13 @@ from mmsb.secret import blotted
 from mmsb.types import Failure, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
-    from openai.types import Batch
-
     from mmsb.model.openai import OpenAI
     from mmsb.store import Shelf
 
 QUIET = 1.0  # seconds without a new prompt, after which those that wait are submitted
 SETTLED = 30.0  # seconds after which a server lists a batch that it accepted
-LOOK = 2.0  # seconds between two looks for it
+NAMED = 60.0  # seconds after which a batch that has ended names the files with what came of it
+LOOK = 2.0  # seconds between two looks for it, or for them
 FIRST_POLL, LAST_POLL = 2.0, 60.0  # seconds between two looks at a batch: more and more
 TOLD = 600.0  # seconds after which an unchanged batch is told of again
 # Not 409 or 429, nor 5xx: after these a batch may exist, and is looked for before anything is submitted again.
@@ -87,7 +86,7 @@ class Batches:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._calls.client.close()
+        await self._calls.close()
         self._ledger.__exit__()
 
     async def ask(self, prompt: Prompt) -> Outcome:
@@ -150,13 +149,10 @@ class Batches:
         for key, failure in written.unsent.items():
             self._settle(key, failure)
         if written.keys:
-
-            async def upload() -> str:
-                with path.open("rb") as file:
-                    sent = (f"mmsb-{name}.jsonl", file, "application/jsonl")
-                    return (await self._calls.client.files.create(file=sent, purpose="batch")).id
-
-            file = await self._calls.patiently(upload, f"{len(written.keys):,} prompts were not uploaded")
+            file = await self._calls.patiently(
+                lambda: self._calls.upload(path, f"mmsb-{name}.jsonl"),
+                f"{len(written.keys):,} prompts were not uploaded",
+            )
             # After the upload, before the batch: a file at the server costs nothing, a batch that nobody knows of does.
             record = self._ledger.write(Record(name, written.keys, file))
             self._begin(self._follow(record, again=False))
@@ -183,92 +179,100 @@ class Batches:
             # From now on there is doubt: the reply may be lost and the batch made.
             since = time.time()
             try:
-                made = await self._calls.client.batches.create(
-                    input_file_id=record.file, endpoint="/v1/chat/completions", completion_window="24h"
-                )
+                return (await self._calls.submit(record.file)).id
             except openai.APIStatusError as error:
                 if error.status_code in REFUSED:  # else the next run would meet the same, even with another setting
                     self._ledger.drop(record)
                 raise
-            return made.id
 
         return await self._calls.patiently(once, f"{self._ledger.place(record)} may or may not have been submitted")
 
     async def _found(self, record: Record, since: float) -> str | None:
         """A batch with this file; a server may list it some time after it accepted it."""
+        began = time.monotonic()
         while True:
-            # Taken before the list is read: a batch that shows up while pages come must not be missed.
-            settled = time.time() - since >= SETTLED
-            async for batch in self._calls.client.batches.list(limit=100):
-                if batch.input_file_id == record.file:
-                    return batch.id
+            # Taken before the list is read: a batch that shows up while pages come must not be missed. By our own
+            # waiting as well: a clock that was set back would have us wait for hours.
+            settled = time.time() - since >= SETTLED or time.monotonic() - began >= SETTLED
+            if found := await self._calls.of_file(record.file):
+                return found.id
             if settled:
                 return None
             await asyncio.sleep(LOOK)
 
-    async def _ended(self, record: Record) -> Batch:
-        """Wait for the end of a batch, and tell of it."""
-        assert record.batch is not None
-        seconds, last, told = FIRST_POLL, "", 0.0
+    async def _ended(self, record: Record) -> State:
+        """Wait for the end of a batch and for the names of its files, and tell of it."""
+        seconds, last, told, ended = FIRST_POLL, "", 0.0, None
         while True:
             batch = await self._calls.patiently(
-                lambda: self._calls.client.batches.retrieve(record.batch or ""),
+                lambda: self._calls.look(record.batch or ""),
                 f"batch {record.batch} was there",
                 self._ledger.place(record),
             )
-            line = state_of(batch, len(record.keys), self._settings.shown_url)
+            line = batch.told(len(record.keys), self._settings.shown_url)
             if line != last or time.monotonic() - told > TOLD:
                 say(line)
                 last, told = line, time.monotonic()
-            if batch.status in ENDED:
-                return batch
-            await asyncio.sleep(seconds)
+            if batch.ended:
+                ended = ended or time.monotonic()
+                if not batch.incomplete or time.monotonic() - ended > NAMED:
+                    return batch
+            await asyncio.sleep(LOOK if ended else seconds)
             seconds = min(1.5 * seconds, LAST_POLL)
 
-    async def _answers(self, record: Record, batch: Batch) -> dict[str, Outcome]:
+    async def _answers(self, record: Record, batch: State) -> dict[str, Outcome]:
         """What the batch brought, by key.
 
         Raises:
             ModelError: it was refused as a whole, or its files cannot be had.
         """
-        if batch.status == "failed" and not batch.output_file_id:
+        if batch.status == "failed" and not batch.answers and not batch.answered:
             self._ledger.drop(record)
-            said = "; ".join(str(error.message) for error in (batch.errors and batch.errors.data) or ())
-            told = blotted(said[:READ], self._endpoint.key) or "no reason given"
+            told = blotted(batch.reason[:READ], self._endpoint.key) or "no reason given"
             raise ModelError(
                 f"{self._settings.shown_url} refused batch {batch.id}: {told}",
                 "Nothing of it was answered. Change what it names; the same command submits these prompts again.",
             )
-        path = self._ledger.folder / f"{record.name}.answers"
+        if batch.unnamed:  # as failures these prompts would be paid again
+            raise ModelError(
+                f"batch {batch.id} at {self._settings.shown_url} has ended with answers and names no file with them",
+                f"Run the same command later. If it never does, delete {self._ledger.place(record)}: its prompts are "
+                "then submitted, and paid, again.",
+            )
         outcomes: dict[str, Outcome] = {}
-        fetched: Counter[str] = Counter()
+        # Errors first: a prompt that is in both files has an answer, and that one counts.
+        came = await self._fetched(record, batch, batch.errors, batch.failed or 0, outcomes)
+        await self._fetched(record, batch, batch.answers, batch.answers_of(len(record.keys), came), outcomes)
+        return outcomes
 
-        async def fetch(file: str, atleast: int) -> None:
-            async with self._calls.client.files.with_streaming_response.content(file) as content:
-                await content.stream_to_file(path)
-            fetched[file] += 1
+    async def _fetched(
+        self, record: Record, batch: State, file: str | None, atleast: int, outcomes: dict[str, Outcome]
+    ) -> int:
+        """Take in a file of what came, which should have so many lines; gives how many it has."""
+        if file is None:
+            return 0
+        path, tries = self._ledger.folder / f"{record.name}.answers", 0
+
+        async def fetch() -> int:
+            nonlocal tries
+            await self._calls.save(file, path)
+            tries += 1
             # Read from the file only when it is whole: a stream that broke off is fetched again.
             came = read_answers(path, self._read, self._endpoint.key, self._live.longest)
             # A file may end early and still be lines of JSON; the server's own count tells.
             few = f"{came.lines:,} of {atleast:,} lines" if came.lines < atleast else None
             if odd := came.odd or few:
                 # What a server gives whole and odd each time is all that there will ever be.
-                if fetched[file] < MALFORMED_TRIES:
+                if tries < MALFORMED_TRIES:
                     raise Malformed(odd)
                 say(f"batch {batch.id}: {odd}. What is missing is listed as failed; the next run asks it again")
             outcomes.update(came.outcomes)
+            return came.lines
 
-        completed = batch.request_counts.completed if batch.request_counts else 0
-        # Errors first: a prompt that is in both files has an answer, and that one counts.
-        for name, atleast in ((batch.error_file_id, 0), (batch.output_file_id, completed)):
-            if name:
-                await self._calls.patiently(
-                    lambda name=name, atleast=atleast: fetch(name, atleast),  # type: ignore[misc]
-                    f"the answers of batch {batch.id} were there",
-                    self._ledger.place(record),
-                )
+        told = f"the answers of batch {batch.id} were there"
+        lines = await self._calls.patiently(fetch, told, self._ledger.place(record))
         path.unlink(missing_ok=True)
-        return outcomes
+        return lines
 
     def _read(self, body: bytes) -> Response:
         return self._settings.read(body, Prompt(""))

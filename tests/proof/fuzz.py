@@ -33,6 +33,7 @@ def targets() -> dict[str, tuple[Read, list[bytes]]]:
     from mmsb.convert.weights import Weights
     from mmsb.create.fetch import unpack
     from mmsb.create.folder import Folder
+    from mmsb.generator.drawn import parse_drawing
     from mmsb.picture import decode
     from mmsb.store import Shelf, _line
     from mmsb.types import Response
@@ -55,7 +56,7 @@ def targets() -> dict[str, tuple[Read, list[bytes]]]:
         found.close()
 
     def reply(_: Path, content: bytes) -> None:
-        for parse in (replies.parse_chat, replies.parse_completion, replies.parse_moderation, replies.parse_drawing):
+        for parse in (replies.parse_chat, replies.parse_completion, replies.parse_moderation, parse_drawing):
             with contextlib.suppress(replies.Malformed, replies.Refused):
                 parse(content)
 
