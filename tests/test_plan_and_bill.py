@@ -111,6 +111,21 @@ def test_answers_that_are_never_judged_are_no_calls_of_a_judge(mmsb: Run) -> Non
     assert "every answer is in the store, nothing will be asked" in again.stdout
 
 
+def test_an_answer_that_a_stray_sign_divides_is_planned_to_be_judged_twice(mmsb: Run, tmp_path: Path) -> None:
+    number = count()
+    with (
+        ChatServer(lambda _: f"hm {next(number)}</think>fine {next(number)}") as server,
+        ChatServer(lambda _: "safe") as by,
+    ):
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={by.url}")
+        mmsb(*asks(server, "image_mode=text_only", "dataset.limit=1"))
+        [run] = tmp_path.glob("outputs/runs/*")
+        done = mmsb(*judge, f"run={run}", "tracker=none", module="mmsb.judge")
+    assert "2 samples; 4 calls to make" in done.stderr
+    assert "bill: 4 calls (planned 4)" in done.stderr
+    assert len(by.requests) == 4
+
+
 def test_a_prompt_that_several_guards_let_through_is_no_answer_that_repeats(mmsb: Run) -> None:
     number = count()
     with ChatServer(reply=lambda messages: f"answer {next(number)}") as server:

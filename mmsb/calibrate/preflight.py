@@ -14,7 +14,7 @@ from mmsb.config import TARGET_PACKAGES, build
 from mmsb.errors import ConfigError
 from mmsb.flow import Flow
 from mmsb.hydra_app import Planned
-from mmsb.judge.base import of_all_parts
+from mmsb.judge.base import Judge, of_all_parts
 from mmsb.labels.file import Labelled
 from mmsb.model.base import engines_in
 from mmsb.pipeline import BLOCK
@@ -36,6 +36,11 @@ class Reading(OfJudge):
 
     settings: Calibration
 
+    @property
+    def judge(self) -> Judge:
+        """The one that is asked."""
+        return self.settings.asked
+
     def run(self) -> None:
         """Have every answer judged; where labels were drawn from a run, its own verdicts are compared."""
         if self.settings.own:
@@ -44,8 +49,9 @@ class Reading(OfJudge):
         def begin(flow: Flow, item: Labelled) -> None:
             self._mine[flow] = Calls(next(self._numbers) // BLOCK, item.id)
 
-        judge = self.settings.asked
-        self.rehearse(self.settings.items, begin, lambda item, caller: of_all_parts(judge, as_answer(item), caller))
+        self.rehearse(
+            self.settings.items, begin, lambda item, judge, caller: of_all_parts(judge, as_answer(item), caller)
+        )
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:

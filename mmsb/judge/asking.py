@@ -58,7 +58,8 @@ async def heard(engine: Engine, answer: Answer, ask: Asking, prompts: Sequence[P
 def spoken(response: Response) -> str:
     """What a judge's reply says when its thinking is over; nothing where a content filter kept it back."""
     # What a filter let through before it stepped in is no more a verdict than what a judge thinks before it has ended.
-    return "" if response.finish == "content_filter" else parts(response.text)[1]
+    # Some servers leave marks of byte order in it, which no JSON begins with.
+    return "" if response.finish == "content_filter" else parts(response.text.replace("\ufeff", ""))[1]
 
 
 def noted(verdict: Verdict, responses: Sequence[Response]) -> Verdict:

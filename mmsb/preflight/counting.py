@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from mmsb.defense.base import Caller
 from mmsb.flow import Flow
+from mmsb.judge.base import Judge
+from mmsb.judge.thinking import parts
 from mmsb.model.base import Batched, Engine
 from mmsb.pipeline import BLOCK
 from mmsb.preflight.lines import Given, Line
+from mmsb.preflight.supposed import Supposed
 from mmsb.preflight.tokens import of_text
 from mmsb.store import Store
 from mmsb.types import Outcome, Prompt, Response, Sample
@@ -22,6 +25,7 @@ AT_A_TIME = 1024  # flows; none of them ever waits
 A_WORD = 4  # letters of a stand-in for each token that is expected
 Round = tuple[int, str, int]  # a block of samples, a stage of their way, which of its rounds
 READING = Response('["compliance",[],{}]')  # of a stand-in; a reading by rules is no call
+DIVIDED = Response('["compliance",["stray_thinking"],{}]')
 
 
 class Made(NamedTuple):
@@ -156,7 +160,8 @@ class Counting:
     def _caller(self, look: Look) -> Caller:
         async def call(engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
             if not getattr(engine, "is_model", True):
-                return self.store.shelf(engine).find(prompt.key) or READING
+                divided = all(parts(prompt.reply or ""))
+                return self.store.shelf(engine).find(prompt.key) or (DIVIDED if divided else READING)
             flow = Flow.current()
             mine = self._mine[flow]
             response, made = look(engine, prompt, mine, flow.stage)
@@ -164,6 +169,11 @@ class Counting:
             return response
 
         return call
+
+    def _judge(self, judge: Judge, flow: Flow) -> Judge:
+        """The judge, for a flow that is rehearsed."""
+        calls = self._mine[flow]
+        return Supposed(judge, lambda: bool(calls) and not calls[-1].known)
 
     def _opened(self, flow: Flow, sample: Sample) -> None:
         """Take down the calls of a flow from here on; they are opened in the order of their samples."""

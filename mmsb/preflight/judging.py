@@ -17,7 +17,7 @@ from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.flow import Flow, Unanswered
 from mmsb.hydra_app import Planned
-from mmsb.judge.base import judged
+from mmsb.judge.base import Judge, judged
 from mmsb.judge.rejudge import Rejudge
 from mmsb.pipeline import each
 from mmsb.preflight.confirm import agreed, spent_before
@@ -29,12 +29,17 @@ from mmsb.preflight.problems import Problems
 from mmsb.spending import check_budget
 
 T = TypeVar("T")
-Work = Callable[[T, Caller], Coroutine[Any, Any, Any]]
+Work = Callable[[T, Judge, Caller], Coroutine[Any, Any, Any]]
 
 
 @dataclass(kw_only=True)
 class OfJudge(Counting):
     """A judge that is asked about answers that are there: nothing else leads to its calls."""
+
+    @property
+    def judge(self) -> Judge:
+        """Which one."""
+        raise NotImplementedError
 
     def rehearse(self, items: Iterable[T], begin: Callable[[Flow, T], None], work: Work[T]) -> None:
         """Have every item judged with what is stored, and with stand-ins.
@@ -49,7 +54,7 @@ class OfJudge(Counting):
         async def flow_of(item: T) -> Calls:
             begin(flow := Flow.current(), item)
             try:
-                await work(item, caller)
+                await work(item, self._judge(self.judge, flow), caller)
             except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply
                 self.unsure.add(f"calls after {type(error).__name__}")
             return self._mine.pop(flow)
@@ -70,12 +75,17 @@ class Judging(OfJudge):
 
     settings: Rejudge
 
+    @property
+    def judge(self) -> Judge:
+        """The settings' own."""
+        return self.settings.judge
+
     def run(self) -> None:
         """Have every answer judged."""
         self.rehearse(
             self.settings.finished.answers(),
             lambda flow, answered: self._opened(flow, answered[0]),
-            lambda answered, caller: judged(self.settings.judge, *answered, caller),
+            lambda answered, judge, caller: judged(judge, *answered, caller),
         )
 
 

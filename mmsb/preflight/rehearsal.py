@@ -157,7 +157,7 @@ class Rehearsal(Counting):
                 outcome = await defended(sample.prompt, self.experiment.model, defenses, caller)
                 flow.stage = "judge"
                 if asks:
-                    await judged(self.experiment.judge, sample, outcome, caller)
+                    await judged(self._judge(self.experiment.judge, flow), sample, outcome, caller)
             # A stand-in is no sensible reply. What cannot go on with one is named in the plan, and the run starts.
             except (MmsbError, Unanswered, ValueError) as error:
                 self.unsure.add(f"calls after {type(error).__name__}")
