@@ -100,7 +100,11 @@ class SlurmLauncher(_Patient):
         try:
             return super().launch(job_overrides, initial_job_idx)
         except KeyboardInterrupt:
-            folders = Path(self.config.hydra.sweep.dir).glob(".submitit/*/")
-            arrays = sorted({folder.name.partition("_")[0] for folder in folders} - {"%j", "%A"})
+            sweep = Path(self.config.hydra.sweep.dir)
+            arrays = sorted({folder.name.partition("_")[0] for folder in sweep.glob(".submitit/*/")} - {"%j", "%A"})
+            # The queue is the user's: who waits for days goes away from the terminal, and wants his jobs to run.
             say(f"\nIts jobs go on: `scancel {' '.join(arrays)}` ends them, python -m mmsb.status says how they are.")
+            say(f"Once they are done: python -m mmsb.report runs={sweep}")
+            if self.config.hydra.runtime.choices.get("tracker") != "none":
+                say(f"The record of the sweep says KILLED until then: python -m mmsb.log run={sweep}")
             raise

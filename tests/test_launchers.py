@@ -210,3 +210,28 @@ def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: py
     assert "--signal=USR2@120" in seen["text"]
     assert seen["timeouts"] == 20
     assert isinstance(seen["again"], submitit.helpers.DelayedSubmission)
+
+
+@pytest.mark.parametrize("tracker", ["mlflow", "none"])
+def test_who_leaves_a_sweep_on_slurm_is_told_what_becomes_of_its_jobs_and_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tracker: str
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    jobs = importlib.import_module("hydra_plugins.mmsb_submitit_launcher")
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs._Patient, "launch", interrupted)
+    for job in ("17_0", "17_1", "%j"):
+        (tmp_path / ".submitit" / job).mkdir(parents=True)
+    launcher = object.__new__(jobs.SlurmLauncher)
+    launcher.config = OmegaConf.create(
+        {"hydra": {"sweep": {"dir": str(tmp_path)}, "runtime": {"choices": {"tracker": tracker}}}}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        launcher.launch([], 0)
+    said = capsys.readouterr().err
+    assert "Its jobs go on: `scancel 17` ends them" in said
+    assert f"python -m mmsb.report runs={tmp_path}" in said
+    assert (f"says KILLED until then: python -m mmsb.log run={tmp_path}" in said) == (tracker == "mlflow")
