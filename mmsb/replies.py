@@ -67,6 +67,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     message: Message
     finish_reason: str | None = None
+    error: Any = None
     logprobs: msgspec.Raw = msgspec.Raw(b"null")  # parsed where they were asked for
 
 
@@ -118,6 +119,7 @@ class TextChoice(msgspec.Struct, frozen=True):
 
     text: str
     finish_reason: str | None = None
+    error: Any = None
     logprobs: TextTokens | None = None
 
 

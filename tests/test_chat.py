@@ -14,6 +14,7 @@ from mmsb.judge.answers import read
 from mmsb.model.chat import read_reply
 from mmsb.model.openai import OpenAI
 from mmsb.picture import BytesPicture
+from mmsb.replies import Malformed, Refused
 from tests.asking import named
 from tests.endpoint import completion
 
@@ -49,7 +50,8 @@ def test_the_answer_is_what_stands_after_the_thinking(message: dict[str, Any], t
     [
         *((word, "content_filter") for word in ("content_filter", "CONTENT_FILTER", "SAFETY", "PROHIBITED_CONTENT")),
         *((word, "content_filter") for word in ("content_filter: OTHER", "IMAGE_SAFETY", "guardrail_intervened")),
-        *((word, "length") for word in ("length", "MAX_TOKENS")),
+        *((word, "content_filter") for word in ("content-filter", "sensitive", "refusal", "MODEL_ARMOR")),
+        *((word, "length") for word in ("length", "MAX_TOKENS", "model_length", "model_context_window_exceeded")),
         *((word, "stop") for word in ("stop", "STOP", "eos", "tool_calls", "", None)),
     ],
 )
@@ -57,6 +59,30 @@ def test_the_end_of_an_answer_is_known_in_every_servers_words(reason: str | None
     body = completion("")
     body["choices"][0]["finish_reason"] = reason
     assert read_reply(orjson.dumps(body)).finish == finish
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"finish_reason": word} for word in ("error", "ERROR", "TIMEOUT", "network_error", "abort")),
+        {"finish_reason": "insufficient_system_resource"},
+        {"error": {"message": "the provider died"}},
+    ],
+)
+def test_what_broke_off_is_no_answer(change: dict[str, Any]) -> None:
+    body = completion("Half an ans")
+    body["choices"][0] |= change
+    with pytest.raises(Malformed):
+        read_reply(orjson.dumps(body))
+
+
+def test_an_error_beside_an_answer_is_an_error() -> None:
+    with pytest.raises(Refused) as met:
+        read_reply(orjson.dumps({**completion(""), "error": {"message": "the provider died", "code": 502}}))
+    assert (met.value.status, met.value.error) == (502, {"message": "the provider died", "code": 502})
+    none: list[Any] = [None, {}, ""]
+    for nothing in none:
+        assert read_reply(orjson.dumps({**completion("Yes."), "error": nothing})).text == "Yes."
 
 
 def test_help_before_a_stray_closing_tag_is_not_lost_before_it_is_judged() -> None:

@@ -213,6 +213,21 @@ def test_a_wish_to_wait_that_stands_in_the_body_is_read(error: object, seconds: 
     assert refused(Refused(500, {}, body), None).after is None
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": "model busy"}, "model busy"),
+        ({"detail": "no such field"}, "no such field"),
+        ({"code": 50001, "msg": "busy"}, "busy"),
+        ("<html>Bad Gateway</html>", "Error code: 502"),
+        ({"error": 7}, "Error code: 502"),
+    ],
+)
+def test_an_error_is_told_in_the_servers_words_wherever_they_stand(body: object, message: str) -> None:
+    content = body.encode() if isinstance(body, str) else orjson.dumps(body)
+    assert refused(Refused(502, {}, content), None).message == message
+
+
 def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on() -> None:
     with ChatServer(act=lambda text, _: error(400, "bad image") if text == "bad" else None) as server:
         outcomes = asked(server, ["bad", "good"])
@@ -227,6 +242,14 @@ def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on() -> None:
         Act(body=completion(None, "content_filter")),
         error(400, "filtered", "content_filter"),
         error(400, "filtered", "content_policy_violation"),
+        # Alibaba, GLM, Volcengine, OpenAI's reasoning models, xAI, LiteLLM
+        error(400, "Input data may contain inappropriate content.", "data_inspection_failed"),
+        error(400, "Input data may contain inappropriate content.", "DataInspectionFailed"),
+        error(400, "potentially unsafe or sensitive content in input or generation", "1301"),
+        error(400, "may contain sensitive information", "InputImageSensitiveContentDetected.Violence"),
+        error(400, "Your prompt was flagged as potentially violating our usage policy.", "invalid_prompt"),
+        Act(403, {"code": "no permission", "error": "Content violates usage guidelines. Failed check: BIO"}),
+        error(400, "litellm.ContentPolicyViolationError: filtered", "400"),
         Act(403, {"error": {"message": "flagged", "code": 403, "metadata": {"flagged_input": "..."}}}),
         Act(200, {"error": {"message": "flagged", "code": 403, "metadata": {"flagged_input": "..."}}}),
     ],

@@ -61,6 +61,7 @@ def server_errors() -> list[Fault]:
         ("error_520", "520, as a CDN says it", body(b"error code: 520", 520)),
         ("error_529", "529, overloaded", sent(529, "Overloaded", "overloaded_error")),
         ("error_in_reply", "200, an error in the body", body({"error": {"message": "worker died", "code": 500}})),
+        ("error_beside_answer", "200, an answer and an error", body({**completion("Sure"), "error": "worker died"})),
         ("error_in_choice", "200, finish_reason: error", said(lambda text: completion(text[:5], "error"))),
     ]
     storm = Fault(

@@ -18,7 +18,7 @@ import msgspec
 
 from mmsb.errors import DataError, StoreError
 from mmsb.model.attempts import unsent
-from mmsb.model.chat import filtered
+from mmsb.model.endings import filtered
 from mmsb.model.request_errors import READ, RequestError, refused
 from mmsb.replies import Malformed, Refused, parsed
 from mmsb.secret import blotted, without_keys

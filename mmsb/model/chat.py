@@ -18,19 +18,10 @@ import orjson
 
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
+from mmsb.model.endings import broken, filtered, finish_of
 from mmsb.replies import Choice, Malformed, Refused, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
-from mmsb.types import PLACE, Finish, How, Prompt, Response, clean
+from mmsb.types import PLACE, How, Prompt, Response, clean
 
-# Whatever else a server says is a normal end: "eos", "tool_calls" and the like are spelled by each in its own way.
-FINISHES: dict[str, Finish] = {
-    **dict.fromkeys(("length", "max_tokens"), "length"),
-    # OpenAI's word; Google's, which its OpenAI-compatible endpoint passes on in capitals, some behind "IMAGE_"; those
-    # of Bedrock and Cohere. An answer that was kept back would else be an empty one.
-    **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "error_toxic"), "content_filter"),
-    **dict.fromkeys(("safety", "prohibited_content", "blocklist", "spii", "recitation"), "content_filter"),
-}
-BROKEN_FINISHES = ("error", "abort")  # the server gave up half way
-FILTER_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
 AnyChoice = TypeVar("AnyChoice", Choice, TextChoice)
 
@@ -123,21 +114,17 @@ def first_choice(choices: Sequence[AnyChoice] | None, error: object, body: bytes
         Refused: an error that names its status in place of an answer.
         Malformed: no choices, another error, or a server that gave up half way.
     """
+    # Beside an answer too, or in it: what came before the error is no answer, and an empty one would count.
+    error = error or (choices and choices[0].error)
     if filtered(error):
         return None
-    if not choices or choices[0].finish_reason in BROKEN_FINISHES:
+    if not choices or error or broken(choices[0].finish_reason):
         # A gateway that has begun to reply can only tell in the body what the server behind it said (OpenRouter).
         code = error.get("code") if isinstance(error, Mapping) else None
         if isinstance(code, int) and 400 <= code < 600:
-            raise Refused(code, {}, body)
+            raise Refused(code, {}, orjson.dumps({"error": error}))
         raise Malformed(f"not an answer: {shown_bytes(body)}")
     return choices[0]
-
-
-def finish_of(reason: str | None) -> Finish:
-    """What a server's finish_reason means, however it is spelled: "content_filter: OTHER", "SAFETY", "MAX_TOKENS"."""
-    word = (reason or "").lower().partition(":")[0].strip().removeprefix("image_")
-    return FINISHES.get(word, "stop")
 
 
 def without_thoughts(text: str) -> str:
@@ -150,14 +137,3 @@ def without_thoughts(text: str) -> str:
     if text.lstrip().startswith(THOUGHT):
         text = text.partition(END_OF_THOUGHT)[2]
     return text.strip()
-
-
-def filtered(body: object) -> bool:
-    """Whether an error's body says that a content filter refused the request."""
-    if not isinstance(body, Mapping):
-        return False
-    # Azure names it in "code", others in "type".
-    if body.get("code") in FILTER_CODES or body.get("type") in FILTER_CODES:
-        return True
-    metadata = body.get("metadata")  # OpenRouter: 403 with the reasons a moderation gave
-    return isinstance(metadata, Mapping) and "flagged_input" in metadata

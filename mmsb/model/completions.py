@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from mmsb.model.chances import LIKELIEST, chances
-from mmsb.model.chat import finish_of, first_choice, without_thoughts
+from mmsb.model.chat import first_choice, without_thoughts
+from mmsb.model.endings import finish_of
 from mmsb.replies import Usage, parse_completion
 from mmsb.types import How, Prompt, Response, clean
 

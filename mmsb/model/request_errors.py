@@ -98,7 +98,7 @@ def refused(reply: Refused, key: str | None) -> RequestError:
     """A reply that is no success, sorted; `key` is blotted out where a server repeats it, here and below."""
     body = reply.error if isinstance(reply.error, Mapping) else {}
     code, status = body.get("code"), reply.status
-    message = _shown(str(body.get("message") or f"Error code: {status}"), key)
+    message = _shown(_message(reply.error) or f"Error code: {status}", key)
     if status in MOVED:
         # Blotted as well: a server may put the key it was sent into the address.
         message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"
@@ -107,6 +107,13 @@ def refused(reply: Refused, key: str | None) -> RequestError:
     if after is None and status in BUSY:  # elsewhere a message may tell of another wait
         after = _told(body)
     return RequestError(cause, message, status, None if code is None else str(code), after)
+
+
+def _message(error: object) -> str:
+    """What an error says: OpenAI's "message", FastAPI's "detail", a text in their place; of a page nothing."""
+    if isinstance(error, Mapping):
+        return next((str(error[name]) for name in ("message", "detail", "error", "msg") if error.get(name)), "")
+    return error if isinstance(error, str) and not error.lstrip().startswith("<") else ""
 
 
 def malformed(error: Malformed, key: str | None) -> RequestError:

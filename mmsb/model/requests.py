@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmsb.model.attempts import Attempts
-from mmsb.model.chat import filtered
+from mmsb.model.endings import filtered
 from mmsb.model.hedge import hedged
 from mmsb.model.pace import Estimate
 from mmsb.model.request_errors import RequestError
