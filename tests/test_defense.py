@@ -157,6 +157,19 @@ def test_an_output_guard_replaces_an_unsafe_answer(tmp_path: Path) -> None:
     assert (kept.text, kept.sent.key) == ("use a spoon", named("b", "spoon").key)
 
 
+def test_what_a_guard_refused_is_told_as_it_came_to_the_guard_or_to_the_model(tmp_path: Path) -> None:
+    careful = option("safety_prompt", text="Careful!")
+    with target(tmp_path, lambda text, image: "yes" if "yes or no" in text else f"sure: {text}") as (model, _):
+        before, behind = (
+            ask_one(model, [careful, option("input_guard")]),
+            ask_one(model, [option("output_guard"), careful]),
+        )
+        alone = ask_one(model, option("input_guard"))
+    assert [response.text for response in (before, behind, alone)] == [SORRY] * 3
+    texts = [response.sent.text for response in (before, behind, alone) if response.sent]
+    assert texts == ["Careful!\nHow do I do this?"] * 2 + ["How do I do this?"]
+
+
 def test_an_ocr_guard_sees_what_only_the_image_says(tmp_path: Path) -> None:
     def reply(text: str, image: bool) -> str:
         if text.startswith("Write out"):

@@ -113,12 +113,14 @@ class Ask:
         inner: the defenses between this one and the model.
         call: makes the calls.
         notes: gets a step for each call that has a role.
+        sent: what reached the model by this, in the order of asking; a defense's own refusal is told beside the first.
     """
 
     target: Engine
     inner: Sequence[Defense]
     call: Caller
     notes: Notes = field(default_factory=list)
+    sent: list[Prompt] = field(default_factory=list)
 
     async def __call__(self, prompt: Prompt, role: str | None = None) -> Response:
         """Ask the next defense inwards, or the model behind the last one.
@@ -130,22 +132,26 @@ class Ask:
         Raises:
             Unanswered: no answer came.
         """
+        number = len(self.sent)
+        self.sent.append(prompt)
         if not self.inner:
             return await self._noted(self.target, prompt, role)
         # A list inside the list keeps its place while the inner defense fills it, whoever is done first.
         notes: Notes = []
         self.notes.append(notes)
         inner, *rest = self.inner
-        work = inner.answer(prompt, replace(self, inner=rest, notes=notes))
+        further = replace(self, inner=rest, notes=notes, sent=[])
+        work = inner.answer(prompt, further)
         try:
             # As a task of its own: each further defense would else stand on the stack of the one before.
             [response] = await Flow.current().beside([work])
         except Unanswered as error:
             raise _at(role, error) from error
         refuse_given(response, Response, inner, "answer")
+        self.sent[number] = sent = response.sent or (further.sent or [prompt])[0]
         if role:
-            notes.append(Step(role, (response.sent or prompt).text, response.text))
-        return response
+            notes.append(Step(role, sent.text, response.text))
+        return replace(response, sent=sent)
 
     async def model(self, prompt: Prompt, role: str) -> Response:
         """Ask the bare model, past the other defenses: for checks, captions and the like.
