@@ -2,6 +2,7 @@
 
     {"sample": "fraud/1/sd", "stage": "answer", "role": null, "engine": "gpt-4o", "prompt": ..., "started": ..., ...}
 
+`sample` is a row's id; "defense.NAME" for what a defense asked before the first of them, with the stage "prepare".
 Times differ from run to run, so they stand here and not in `results.jsonl`. Lines come in the order in which samples
 finish; those of one sample stand together, in the order in which its calls ended.
 """
@@ -46,7 +47,7 @@ class Calls:
             self._draft.close()
 
     def add(self, sample: str, calls: Iterable[Call]) -> None:
-        """Write down a sample's calls; `show` has them seen by who looks on.
+        """Write down the calls of a sample, or of a defense that prepares; `show` has them seen by who looks on.
 
         Raises:
             StoreError: the disk is full or cannot be written.

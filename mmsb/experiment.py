@@ -18,11 +18,9 @@ from pathlib import Path
 from mmsb.budget import Budget
 from mmsb.comparable import comparable
 from mmsb.config import settings
-from mmsb.cost import Costs
 from mmsb.dataset.base import Dataset, OwnScenarios
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.defense.none import NoDefense
-from mmsb.driver import Driver
 from mmsb.errors import ConfigError
 from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
@@ -34,7 +32,7 @@ from mmsb.own import refuse_plain
 from mmsb.picture import SEEN
 from mmsb.prices import Prices
 from mmsb.question_check import check_questions
-from mmsb.recording import recording
+from mmsb.recording import Recording, recording
 from mmsb.resolvers import AUTHORS
 from mmsb.run import Run, environment
 from mmsb.scenario import Scenario
@@ -145,7 +143,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     total = check_questions(experiment)
     with recording(experiment, run, total) as recorded:
         driver, noted = recorded.driver, recorded.noted
-        defenses = prepared(experiment, driver, noted.costs)
+        defenses = prepared(experiment, recorded)
 
         async def answer(sample: Sample) -> tuple[Sample, Outcome]:
             return sample, await defended(sample.prompt, experiment.model, defenses, driver.call)
@@ -180,7 +178,7 @@ def evaluate(experiment: Experiment, run: Run) -> tuple[Summary, Notes]:
     return summary, noted
 
 
-def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defense]:
+def prepared(experiment: Experiment, recorded: Recording) -> list[Defense]:
     """The defenses, ready to answer, in their order; those that learn first ask the bare model now."""
 
     async def prepare(defense: Defense | Prepared) -> tuple[str, Defense]:
@@ -188,12 +186,12 @@ def prepared(experiment: Experiment, driver: Driver, costs: Costs) -> list[Defen
             folder = experiment.output_dir / "store" / "pools"
             flow = Flow.current()
             flow.stage = "prepare"
-            ready = await defense.prepare(Ask(experiment.model, (), driver.call), folder)
-            costs.add(flow.calls)
+            ready = await defense.prepare(Ask(experiment.model, (), recorded.driver.call), folder)
+            recorded.take(f"defense.{defense.name}", flow.calls)
             return defense.name, ready
         return defense.name, defense
 
     # That none defends is no step of an answer's way, and would cost a task for each.
     chosen = [defense for defense in experiment.defense.values() if not isinstance(defense, NoDefense)]
-    ready = dict(driver.run(chosen, prepare))
+    ready = dict(recorded.driver.run(chosen, prepare))
     return [ready[defense.name] for defense in chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmsb.budget import Budget
 from mmsb.calls import Calls
 from mmsb.driver import Driver
 from mmsb.errors import ModelError
-from mmsb.flow import Flow
+from mmsb.flow import Call, Flow
 from mmsb.judge.base import Judge, judged
 from mmsb.model.base import engines_in
 from mmsb.notes import Notes, note
@@ -69,9 +69,17 @@ class Recording:
         except ModelError as error:
             # Of the model's own endpoint nothing is wrong, and what it answered may have cost much.
             raise ModelError(f"judge {judge.name}: {error.problem}", f"{error.remedy}\n{JUDGE_LATER}") from error
-        self.noted.costs.add(flow.calls)
-        self.calls.add(sample.id, flow.calls)
+        self.take(sample.id, flow.calls)
         return result
+
+    def take(self, name: str, calls: Sequence[Call]) -> None:
+        """Count and keep the calls of a sample, or of a defense that prepares.
+
+        Raises:
+            StoreError: the disk is full or cannot be written.
+        """
+        self.noted.costs.add(calls)
+        self.calls.add(name, calls)
 
     def show(self) -> None:
         """Have who looks on see what was kept so far: not with each sample, of which thousands a second may come.

@@ -105,6 +105,9 @@ def test_a_run_records_what_each_stage_cost_as_the_server_saw_it(mmsb: Run, tmp_
         ("answer", "transcript"): 2,
         ("answer", "answer"): 2,
     }
+    listed = [json.loads(line) for line in (paths[0].parent / "calls.jsonl").read_text().splitlines()]
+    assert Counter(call["stage"] for call in listed if call["counted"]) == {"prepare": 6 + texts["This"], "answer": 4}
+    assert {call["sample"] for call in listed if call["stage"] == "prepare"} == {"defense.adashield_adaptive"}
     spent = total(cost)
     assert spent["calls"] == 16
     assert spent["dollars"] is not None
