@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmsb.digest import digest_file
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import holm
 from mmsb.metrics.summary import summarize
@@ -123,6 +124,23 @@ def saved(folder: Path, dataset: str, defense: str, counted: int, missing: int =
             metrics=dict(summarize(scores, [FRAUD]).metrics),
         )
     )
+
+
+def test_a_defense_that_takes_no_notice_of_its_placement_is_tested_once(tmp_path: Path) -> None:
+    def placed(name: str, defense: str, unsafe: int, placement: str) -> Finished:
+        run = saved(tmp_path / name, "demo", defense, unsafe)
+        values = dict(run.values, config={**run.values["config"], "defense_placement": placement})
+        return Finished(run.folder, values | {"results_digest": digest_file(run.folder / "results.jsonl")})
+
+    runs = [
+        placed(f"{defense} {placement}", defense, unsafe + (defense == "prompt") * n, placement)
+        for defense, unsafe in (("none", 30), ("ecso", 12), ("prompt", 14))
+        for n, placement in enumerate(("own", "system"))
+    ]
+    found = [effect.changes["asr"] for effect in effects(runs)]
+    different = [found[0], *found[2:]]
+    assert [change.p_holm for change in different] == holm([change.p for change in different])
+    assert found[0].p_holm == found[1].p_holm
 
 
 def test_defenses_are_tested_as_one_family_and_shown_with_what_is_missing(

@@ -212,6 +212,19 @@ def test_each_family_is_corrected_by_itself_over_all_runs_and_without_cells_that
     assert [d.p_holm for d in differing] == pytest.approx(holm([d.p for d in differing]))
 
 
+def test_the_same_answers_compared_twice_are_one_test() -> None:
+    first = [row(i, "safe", "fraud") for i in range(40)]
+    raw = [compare(first, [row(i, "unsafe" if i < n else "safe", "fraud") for i in range(40)], ASR) for n in (8, 8, 9)]
+    ps = [d.p for found in raw if (d := found.of("macro"))]
+
+    def corrected(*of: str) -> list[float | None]:
+        return [d.p_holm for found in in_families(raw, of or None) if (d := found.of("macro"))]
+
+    assert corrected() == corrected("a", "b", "c") == pytest.approx(holm(ps))  # alike by chance: two tests
+    same = holm([ps[0], ps[2]])
+    assert corrected("a", "a", "c") == pytest.approx([same[0], same[0], same[1]])
+
+
 def test_the_smallest_difference_is_found_four_times_in_five_by_both_tests() -> None:
     share, sizes = 0.25, (20, 25, 30, 20, 40)
     delta = smallest_difference(effective(sizes), share)

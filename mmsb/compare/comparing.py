@@ -15,6 +15,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.metrics import declared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.paired import Comparison, compare, in_families
+from mmsb.report.finished import rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Comparing:
                     "Compare runs of the same dataset, or another metric: of=...",
                 )
         # over all pairs at once: each by itself, twenty pairs would bring one false alarm
-        corrected = in_families(raw)
+        corrected = in_families(raw, [(rows_of(a.finished), rows_of(b.finished)) for a, b in pairs])
         return [Compare(a, b, comparison) for (a, b), comparison in zip(pairs, corrected, strict=True)]
 
 

@@ -130,10 +130,16 @@ def _reason_of(pair: tuple[Value, Value]) -> str:
     return " and ".join(f"{value} in the {run}" for value, run in told if isinstance(value, str))
 
 
-def in_families(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with Holm's correction over each family, across all of them."""
+def in_families(comparisons: Sequence[Comparison], of: Sequence[object] | None = None) -> list[Comparison]:
+    """The same comparisons with Holm's correction over each family, across all of them.
+
+    Args:
+        comparisons: all that are made at once.
+        of: what each is of; those of the same answers, by the same metric, are one comparison that is shown again.
+    """
+    keys = list(range(len(comparisons))) if of is None else [of.index(one) for one in of]
     # a cell without a single change has p = 1 for certain: in the family it would only take power from the others
-    tested = [(n, d) for n, found in enumerate(comparisons) for d in found.differences if not d.same]
+    tested = [(n, d) for n, found in enumerate(comparisons) if keys[n] == n for d in found.differences if not d.same]
     corrected: dict[tuple[int, str], float] = {}
     for family in (_averages, _scenarios):
         members = [(n, d) for n, d in tested if family(d)]
@@ -141,7 +147,7 @@ def in_families(comparisons: Sequence[Comparison]) -> list[Comparison]:
             corrected[n, d.scope] = p
     return [
         replace(found, differences=tuple(replace(d, p_holm=corrected.get((n, d.scope))) for d in found.differences))
-        for n, found in enumerate(comparisons)
+        for n, found in zip(keys, comparisons, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from mmsb.metrics.declared import ASR, FALSE_REFUSALS, Metric
 from mmsb.metrics.paired import Difference
 from mmsb.metrics.significance import ALPHA
 from mmsb.metrics.summary import not_rated
-from mmsb.report.finished import Finished
+from mmsb.report.finished import Finished, rows_of
 from mmsb.report.judge_error import OFFLINE
 from mmsb.report.sweep import Effect
 from mmsb.terminal import change, p_value
@@ -43,7 +43,7 @@ def _attacks(runs: Sequence[Finished]) -> str:
     for run in runs:
         if run.defense == "none":
             # Once: that a sweep goes over the placements of a text changes nothing where there is none.
-            measured.setdefault(run.values.get("results_digest", id(run)), run)
+            measured.setdefault(rows_of(run), run)
     bare = list(measured.values())
     shown = sorted(bare or runs, key=lambda run: run.metrics[AVERAGE])
     begin = "Without a defense, attacks succeed" if bare else "Attacks succeed"
@@ -95,7 +95,8 @@ def _none_helps(changed: Mapping[str, Sequence[Change]], effects: Sequence[Effec
         least = f"the least change is with {where}, {_points(lowest)}"
         yield f"No defense is shown to help: attack success does not fall with any; {least}."
         return
-    tests = sum(found.p_holm is not None for effect in effects for found in effect.changes.values())
+    told = [(effect, name) for effect in effects for name, one in effect.changes.items() if one.p_holm is not None]
+    tests = len({(rows_of(effect.run), name) for effect, name in told})
     corrected = (
         f", {_p(lowest.p_holm)} after correction over {tests} comparisons" if lowest.p_holm and tests > 1 else ""
     )

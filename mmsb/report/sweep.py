@@ -16,7 +16,7 @@ from mmsb.metrics import declared
 from mmsb.metrics.declared import ASR, Metric, side_by_side
 from mmsb.metrics.paired import Comparison, Difference, compare, in_families
 from mmsb.metrics.summary import not_rated
-from mmsb.report.finished import Finished
+from mmsb.report.finished import Finished, rows_of
 from mmsb.run import told_apart
 from mmsb.terminal import LEFT, change, console, p_value, reach, short
 
@@ -117,18 +117,18 @@ def effects(runs: Sequence[Finished]) -> list[Effect]:
     """Every run with a defense against the run that differs from it in the defense alone; one family of tests."""
     pairs = [(run, next((other for other in runs if _is_baseline(other, run)), None)) for run in runs]
     compared = [
-        (run, metric, compare(baseline.rows(), run.rows(), metric))
+        (run, metric, compare(baseline.rows(), run.rows(), metric), (metric.name, rows_of(baseline), rows_of(run)))
         for run, baseline in pairs
         if baseline is not None
         for metric in declared.METRICS
         if metric.of_defenses
     ]
     # Over all defenses and metrics at once: each by itself, twenty defenses would bring one false finding.
-    corrected = in_families([found for *_, found in compared])
+    corrected = in_families([found for _, _, found, _ in compared], [of for *_, of in compared])
     return [
         Effect(
             run,
-            _averages([(m, c) for (r, m, _), c in zip(compared, corrected, strict=True) if r is run]),
+            _averages([(m, c) for (r, m, *_), c in zip(compared, corrected, strict=True) if r is run]),
             idle(baseline, run),
         )
         for run, baseline in pairs

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from mmsb.metrics.declared import ACCURACY, ASR, FALSE_REFUSALS, SCOPES, Metric
 from mmsb.metrics.rates import Rate
-from mmsb.report.finished import Finished
+from mmsb.report.finished import Finished, rows_of
 from mmsb.report.meaning import meaning
 from mmsb.report.published import published_defended
 from mmsb.report.ranking import print_ranking, rank
@@ -115,7 +115,7 @@ def distinct(found: Sequence[Point], side: str) -> list[tuple[str, Finished]]:
     named: dict[object, tuple[str, Finished]] = {}
     for point in found:
         run: Finished = getattr(point, side)
-        named.setdefault(run.values.get("results_digest", id(run)), (f"{point.defense} {point.setting}".strip(), run))
+        named.setdefault(rows_of(run), (f"{point.defense} {point.setting}".strip(), run))
     return list(named.values())
 
 
