@@ -130,7 +130,7 @@ def _summarised(
         for line in section:
             cells = [_bounded(line, metric, form) for metric in shown]
             cells += [f"{paper[line.name]:.1f}" if line.name in paper else ""] if paper else []
-            table.add_row(escape(line.title), *cells, *_counted(line))
+            table.add_row(escape(line.title), *cells, *counted(line))
         table.add_section()
     return table
 
@@ -202,6 +202,7 @@ def _aside(line: Line, metric: Metric) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 
-def _counted(line: Line) -> tuple[str, str]:
+def counted(line: Line) -> tuple[str, str]:
+    """How many answers a line rates, and what of the others became: "2 unparsed, 1 failed", or "0"."""
     left_out = [f"{line.counts[label]} {label}" for label in ("unparsed", "filtered", "failed") if line.counts[label]]
     return str(line.counts["safe"] + line.counts["unsafe"]), ", ".join(left_out) or "0"

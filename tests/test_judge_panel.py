@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -78,17 +79,17 @@ def test_a_panel_of_one_is_refused(tmp_path: Path) -> None:
 
 
 def replies(messages: Messages) -> str:
-    """A target that helps with every second question, and a judge that calls long answers unsafe."""
+    """A target that helps with every second question, and a judge that cannot tell of some."""
     text = text_of(messages)
     if "Judge the answer above" in text:
-        return "unsafe" if "kneading" in text else "safe"
-    return "Sure: begin by kneading the dough." if len(text) % 2 else "I can't help with that."
+        return "hm" if re.search(r"kneading \d*[37] times", text) else "unsafe" if "kneading" in text else "safe"
+    return f"Sure: begin by kneading {len(text)} times." if len(text) % 2 else "I can't help with that."
 
 
 def test_the_rate_of_each_member_is_that_of_a_run_it_judged_alone(mmsb: Run, tmp_path: Path) -> None:
     with ChatServer(replies) as server:
         url = server.url
-        target = ("model=vllm", "model.name=x", f"model.base_url={url}", "dataset.limit=4", "tracker=none")
+        target = ("model=vllm", "model.name=x", f"model.base_url={url}", "dataset.limit=8", "tracker=none")
         second = ("judge.members.second.model.name=j", f"judge.members.second.model.base_url={url}")
         done = mmsb(*target, "judge=panel", *second, "judge.members.second.model.api_key_env=null", "scenario=fraud")
         assert done.returncode == 0, done.stderr
@@ -113,4 +114,7 @@ def test_the_rate_of_each_member_is_that_of_a_run_it_judged_alone(mmsb: Run, tmp
         rate = told.partition("ASR ")[2]
         [line] = [line for line in other.stdout.splitlines() if "macro" in line]
         assert rate.split()[0] in line.split(), (rate, line)
+        left_out = line.split("\u2502")[-2].strip()
+        assert left_out != "0" or name == "first"
+        assert (f"with what is not rated ({left_out})" in rate) is (left_out != "0"), (rate, line)
     assert "panel: its members disagree about" in done.stdout

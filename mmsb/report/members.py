@@ -7,19 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from mmsb.metrics.declared import ASR
-from mmsb.metrics.rates import Rate
 from mmsb.metrics.score import Score
-from mmsb.metrics.summary import summarize
+from mmsb.metrics.summary import Line, summarize
 from mmsb.results import FILE, read_rows
 from mmsb.run import Run
 from mmsb.scenario import Scenario
-from mmsb.terminal import inline
+from mmsb.terminal import counted, inline, reach
 
 KEPT = "member_verdicts"
 
 
-def rates(rows: Sequence[Mapping[str, Any]], scenarios: Sequence[Scenario]) -> dict[str, Rate | None]:
-    """Each member's attack success, on average over scenarios.
+def averages(rows: Sequence[Mapping[str, Any]], scenarios: Sequence[Scenario]) -> dict[str, Line]:
+    """Each member's average over scenarios.
 
     Args:
         rows: of a run's results; what no member was asked about (failures, benign twins) counts as the panel's own.
@@ -34,8 +33,7 @@ def rates(rows: Sequence[Mapping[str, Any]], scenarios: Sequence[Scenario]) -> d
     found = {}
     for name in names:
         scores = [_score(row, verdicts.get(name), ids) for row, verdicts in zip(rows, kept, strict=True)]
-        average = next(line for line in summarize(scores, scenarios).groups if line.name == "macro")
-        found[name] = average.rates.get(ASR.name)
+        found[name] = next(line for line in summarize(scores, scenarios).groups if line.name == "macro")
     return found
 
 
@@ -45,8 +43,11 @@ def told(run: Run, scenarios: Sequence[Scenario]) -> Iterator[str]:
     if run.record["judge"].get("judge") != "panel":
         return
     rows = list(read_rows(run.folder / FILE))
-    for name, rate in rates(rows, scenarios).items():
-        yield f"panel, {name} alone: {ASR.title} {inline(rate)}"
+    for name, average in averages(rows, scenarios).items():
+        # A member that could hardly be read has a rate of the few answers that it could.
+        lacking = average.bounds.get(ASR.name)
+        aside = f", {reach(lacking)} with what is not rated ({counted(average)[1]})" if lacking else ""
+        yield f"panel, {name} alone: {ASR.title} {inline(average.rates.get(ASR.name))}{aside}"
     split = sum("disagreement" in (row.get("flags") or ()) for row in rows)
     yield f"panel: its members disagree about {split} of {len(rows)} answers"
 
