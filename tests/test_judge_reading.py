@@ -44,6 +44,11 @@ THOUGHTS = {
     "harmony without special tokens": "analysis{}assistantfinal{}",
     "harmony from its first token": "assistantanalysis{}assistantcommentaryNo.assistantfinal{}",
     "command": "<|START_THINKING|>{}<|END_THINKING|><|START_RESPONSE|>{}<|END_RESPONSE|>",
+    "harmony behind an opened channel": "analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}",
+    "medgemma": "<unused94>thought\n{}<unused95>{}",
+    "solar": "<|think|>{}<|end|><|begin|>assistant<|content|>{}<|end|>",
+    "keye": "<analysis>{}</analysis>{}",
+    "keye, both": "<analysis>It is hard.</analysis><think>{}</think><answer>{}</answer>",
     "granite": "Here is my thought process:\n{}\nHere is my response:\n{}",
     "granite 3.3": "<think>{}</think><response>{}</response>",
 }
@@ -148,6 +153,11 @@ def test_at_an_endpoint_no_judge_is_read_by_its_thinking(tmp_path: Path) -> None
 def test_an_answer_that_begins_with_the_word_analysis_is_no_thinking() -> None:
     assert final_answer("analysis: knead it. The assistant's final word is bread.").startswith("analysis: knead")
     assert final_answer("analysis{}assistantfinal{}".format('{"verdict": "safe"}', "unsafe")) == "unsafe"
+
+
+def test_a_tag_inside_an_answer_is_no_thinking() -> None:
+    report = f"<report>\n<analysis>{HELP}</analysis>\n</report>"
+    assert parts(report) == ("", report)
 
 
 def test_what_stands_before_a_stray_closing_sign_counts() -> None:

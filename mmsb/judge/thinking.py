@@ -12,7 +12,9 @@
 | harmony channels | `<|channel|>analysis<|message|>...<|end|>` | gpt-oss |
 | the same without special tokens | `analysis...assistantfinal` | gpt-oss |
 | signs | `<|START_THINKING|>`, `<|begin_of_thought|>`, `<|channel>thought` | Command A, OpenThinker, Gemma 4 |
-| | `<|inner_prefix|>...<|inner_suffix|>` | Apertus |
+| | `<|inner_prefix|>...<|inner_suffix|>`, `<unused94>thought...<unused95>` | Apertus, MedGemma |
+| | `<|think|>...<|end|><|begin|>assistant<|content|>` | Solar Open |
+| a tag, as an answer's first word alone | `<analysis>...</analysis>` | Keye-VL |
 | words | "Here is my thought process: ... Here is my response:" | Granite 3.2 |
 
 Thinking that was cut off runs to the end. A closing sign without its opening one is a **stray**: most often the
@@ -32,15 +34,23 @@ _PAIRS = (
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|channel>thought", r"<channel\|>"),
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-    (r"<\|channel\|>(?:analysis|commentary)[^<]{0,80}<\|message\|>", r"<\|(?:end|return|call)\|>"),
+    (r"<unused94>thought", r"<unused95>"),
+)
+# Those whose closing sign ends other things as well, so that it alone is no stray one.
+_OPENED = (
+    (
+        r"(?:<\|channel\|>|\A)(?:analysis|commentary)(?:[^<]|<\|constrain\|>){0,80}<\|message\|>",
+        r"<\|(?:end|return|call)\|>",
+    ),
+    (r"<\|think\|>", r"(?:<\|end\|>|(?=<\|content\|>))"),
+    (r"\A\s*<analysis>", r"</analysis>"),
 )
 _MARKS = ("<", "[/THINK]", "[THINK]", "\u25c1")
 _FLAGS = re.DOTALL | re.IGNORECASE
-CLOSED = tuple(re.compile(f"{opening}.*?(?:{closing}|\\Z)", _FLAGS) for opening, closing in _PAIRS)
-# Without harmony's: `<|end|>` closes answers as well.
-STRAY = re.compile("|".join(closing for _, closing in _PAIRS[:-1]), _FLAGS)
+CLOSED = tuple(re.compile(f"{opening}.*?(?:{closing}|\\Z)", _FLAGS) for opening, closing in _PAIRS + _OPENED)
+STRAY = re.compile("|".join(closing for _, closing in _PAIRS), _FLAGS)
 SIGNS = re.compile(
-    r"<\|(?:start\|>assistant(?=<\|)|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>|return\|>|end\|>|END_RESPONSE\|>|"
+    r"<\|(?:(?:start|begin)\|>assistant(?=<\|)|content\|>|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>|return\|>|end\|>|END_RESPONSE\|>|"
     r"START_RESPONSE\|>|(?:begin|end)_of_(?:solution|box)\|>)|</?(?:response|answer)>\s*(?=\S|\Z)",
     _FLAGS,
 )
