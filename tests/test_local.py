@@ -12,11 +12,17 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import Fuse, Replace
+from tokenizers.decoders import Sequence as Decoders
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
+from mmsb.judge.thinking import final_answer
 from mmsb.model.fit import Fit
-from mmsb.model.generation import defused, special_tokens
+from mmsb.model.generation import defused, response, special_tokens
 from mmsb.model.hf import HF
 from mmsb.model.loaded import LOADED, Loaded
 from mmsb.picture import FilePicture
@@ -200,6 +206,40 @@ def test_a_text_cannot_speak_special_tokens(small_llava: Path) -> None:
     assert not set(ids) & set(loaded.processor.tokenizer.all_special_ids)
     assert safe.replace("\u200b", "") == hostile
     assert isinstance(outcomes(model(small_llava), [named("h", hostile)])["h"], Response)
+
+
+THOUGHTS = {  # a token a word, "_" its blank
+    "magistral": "[THINK] a _plan [/THINK] no _help </s> <pad>",
+    "gemma": "<|channel> thought a _plan <channel|> no _help </s> <pad>",
+    "gpt-oss": "<|channel|> analysis <|message|> a _plan <|end|> <|start|> assistant <|channel|> final <|message|> no"
+    " _help </s>",
+    "solar": "<|think|> a _plan <|end|> <|begin|> assistant <|content|> no _help <|end|> </s>",
+}
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("form", THOUGHTS.values(), ids=THOUGHTS)
+def test_thinking_is_told_from_the_answer_where_its_signs_are_special_tokens(form: str, named: bool) -> None:
+    """Left out, as others are, they would leave the thoughts as the answer's beginning."""
+    tokenizer = of_words(form.split(), named)
+    said = response(tokenizer, tokenizer.convert_tokens_to_ids(form.split()), 1, 99, []).text
+    assert (final_answer(said), "a plan" in said) == ("no help", True), said
+    ended = response(tokenizer, tokenizer.convert_tokens_to_ids(["no", "_help", "<|end|>", "</s>"]), 1, 99, [])
+    assert ended.text == "no help"  # a turn's end alone is no sign of thinking
+
+
+def of_words(words: Sequence[str], named: bool) -> Any:
+    """A tokenizer of these words, in which the signs are special tokens, with a part of their own (`named`) or not."""
+    signs = [*dict.fromkeys(word for word in words if word[0] in "<["), "<|end|>"]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(["<unk>", "</s>", "<pad>", *words, *signs]))}
+    bare = Tokenizer(WordLevel(numbers, unk_token="<unk>"))
+    bare.decoder = Decoders([Replace("_", " "), Fuse()])
+    made = PreTrainedTokenizerFast(tokenizer_object=bare, unk_token="<unk>", eos_token="</s>", pad_token="<pad>")
+    if named:
+        made.add_special_tokens({"additional_special_tokens": signs})
+    else:
+        made.add_tokens([AddedToken(sign, special=True) for sign in signs])
+    return made
 
 
 def test_stop_strings_end_the_answer(small_llava: Path) -> None:

@@ -15,6 +15,13 @@ from mmsb.model.chances import LIKELIEST, chances
 from mmsb.model.loaded import KEPT_LOADED
 from mmsb.types import Finish, How, Response
 
+# Special tokens that tell thinking from an answer: of Mistral, Command A, Gemma 4, gpt-oss, Apertus, Solar Open.
+THOUGHT = re.compile(
+    r"\[/?THINK\]|</?think>|<\|(?:START|END)_(?:THINKING|RESPONSE)\|>|<\|channel>|<channel\|>|<\|inner_(?:pre|suf)fix\|>"
+    r"|<\|(?:channel|message|think|content)\|>"
+)
+BETWEEN = re.compile(r"<\|(?:start|end|begin|constrain)\|>")  # a part of these formats, and in others no thinking
+
 
 def arguments(
     generation: Mapping[str, Any], max_new_tokens: int, stop: Sequence[str], tokenizer: Any
@@ -50,7 +57,7 @@ def response(
     """New tokens as an answer: padding dropped, cut at the first stop string and behind the last `after`."""
     # Where padding is the end token, the end goes too: such an answer is then shorter than the longest, and ended.
     kept = [token for token in ids if token != tokenizer.pad_token_id]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
+    text = _decoded(tokenizer, kept)
     for ending in stop:
         text = text.partition(ending)[0]
     if after:
@@ -58,6 +65,24 @@ def response(
     ended = len(kept) < max_new_tokens or kept[-1] == tokenizer.eos_token_id
     finish: Finish = "stop" if ended else "length"
     return Response(text.strip(), finish, input_tokens, len(kept))
+
+
+def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Tokens as text, without special ones but for those that set thinking apart."""
+    special = {token: name for token, name in _special(tokenizer).items() if token in ids}
+    # Left out, they would leave the thoughts in front of the answer, and who judges it could not tell them apart.
+    if not any(THOUGHT.fullmatch(name) for name in special.values()):
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+    dropped = {token for token, name in special.items() if not (THOUGHT.fullmatch(name) or BETWEEN.fullmatch(name))}
+    return str(tokenizer.decode([token for token in ids if token not in dropped], skip_special_tokens=False))
+
+
+@lru_cache(maxsize=KEPT_LOADED)
+def _special(tokenizer: Any) -> Mapping[int, str]:
+    """The names of the tokens that are left out of texts, by their numbers."""
+    # Of both kinds: a checkpoint may call a token special without giving it a part, and it is left out all the same.
+    named = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
+    return dict(named) | {number: one.content for number, one in tokenizer.added_tokens_decoder.items() if one.special}
 
 
 def asked(settled: dict[str, Any], how: How) -> dict[str, Any]:
