@@ -126,7 +126,7 @@ class BatchServer(ChatServer):
             assert (asked["method"], asked["url"]) == ("POST", "/v1/chat/completions")
             text = text_of(asked["body"]["messages"])
             self.asked.append(text)
-            body = completion(self._reply(asked["body"]["messages"]))
+            body = completion(self._reply(asked["body"]["messages"])) | {"model": asked["body"]["model"]}
             answer: Line | None = {"response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
             if (answer := self.lines.get(text, answer)) is not None:
                 failed = answer["response"] is None or answer["response"]["status_code"] != 200

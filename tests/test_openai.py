@@ -39,7 +39,8 @@ DEAD = "http://127.0.0.1:9/v1"
 def asked(place: ChatServer | str, texts: list[str], **settings: Any) -> dict[str, Outcome]:
     """Ask each text once; outcomes by text, none twice."""
     url = place if isinstance(place, str) else place.url
-    model = OpenAI(name="x", base_url=url, **{"timeout": 20, "patience": 20, "concurrency": 8} | settings)
+    chosen: dict[str, Any] = {"name": "x", "timeout": 20, "patience": 20, "concurrency": 8} | settings
+    model = OpenAI(base_url=url, **chosen)
     outcomes = through(model, (named(text, text) for text in texts))
     assert len(outcomes) == len(texts)
     return outcomes
@@ -173,6 +174,23 @@ def test_a_server_that_answers_as_another_model_is_told(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    ("name", "said", "told"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06", False),
+        ("Qwen/Qwen3-VL-8B-Instruct", "/models/qwen3-vl-8b-instruct.gguf", False),
+        ("mistral-large-latest", "mistral-large-2411", False),
+        ("Qwen/Qwen3-VL-8B-Instruct", "llava-1.5-7b", True),
+    ],
+)
+def test_a_server_that_has_another_model_than_it_is_asked_for_is_told(
+    capsys: pytest.CaptureFixture[str], name: str, said: str, told: bool
+) -> None:
+    with ChatServer(act=lambda text, _: Act(body=completion(text) | {"model": said})) as server:
+        asked(server, ["a", "b"], name=name)
+    assert capsys.readouterr().err.count(f"was asked for {name} and answers as {said}") == told
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
@@ -267,6 +285,7 @@ def test_a_content_filter_is_an_outcome_of_its_own(act: Act) -> None:
     [
         (error(401, f"Incorrect key {CANARY}"), "401", "MY_KEY"),
         (error(403, "no access"), "403", "MY_KEY"),
+        (Act(407, {}), "the proxy in front of", "http_proxy"),
         (error(404, "no model x"), "has no model name=x", "/v1/models"),
         (error(429, "no credit left", "insufficient_quota"), "no credit left", "account"),
         (error(400, "temperature does not support 0", "unsupported_value"), "temperature", "setting"),
@@ -388,7 +407,7 @@ def test_a_proxy_of_the_environment_is_gone_through_but_where_it_is_excepted(mon
     monkeypatch.setenv("http_proxy", DEAD)
     monkeypatch.setenv("no_proxy", "localhost")
     with ChatServer() as server:
-        with pytest.raises(ModelError, match="nothing answers"):
+        with pytest.raises(ModelError, match=r"nothing answers .*the proxy of the environment, 127.0.0.1:\d+: .* ref"):
             asked(server, ["a"])
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert isinstance(asked(server, ["a"])["a"], Response)

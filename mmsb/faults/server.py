@@ -135,7 +135,8 @@ class ChatServer:
         self.headers.append(dict(request.headers))
         self.times.append(self._loop.time())
         form = text_completion if "prompt" in body else completion
-        act = self._act(prompt, self.attempts[prompt]) or Act(body=form(self._reply(messages)), delay=self._delay)
+        said = form(self._reply(messages)) | {"model": body.get("model")}
+        act = self._act(prompt, self.attempts[prompt]) or Act(body=said, delay=self._delay)
         if act.delay:
             await within(act.delay, self._stop)
         if act.raw is not None or act.end != "keep":

@@ -194,7 +194,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
             endpoint.heard = time.monotonic()
             content = without_keys(content, endpoint.key)
             reply = self._read(content, asked)
-            self._servers.check_model(endpoint, content)
+            self._servers.check_model(endpoint, content, self._patient.name)
         # Before TimeoutError: aiohttp's own timeouts are both, and a connection that never came about is no late reply.
         except aiohttp.ClientError as error:
             raise lost(error, endpoint.key) from error

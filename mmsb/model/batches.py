@@ -57,7 +57,8 @@ class Batches:
         self._ledger = Ledger(shelf.folder / "batches")
         self._calls = BatchCalls(settings, endpoint)
         # For what has no place in a batch file, through the same endpoint and its limits.
-        self._live = Requests(settings, Servers([endpoint]))
+        self._servers = Servers([endpoint])
+        self._live = Requests(settings, self._servers)
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
         self._failed: dict[str, Failure] = {}
@@ -275,6 +276,7 @@ class Batches:
         return lines
 
     def _read(self, body: bytes) -> Response:
+        self._servers.check_model(self._endpoint, body, self._settings.name)
         return self._settings.read(body, Prompt(""))
 
     def _keep(self, record: Record, status: str, outcomes: dict[str, Outcome]) -> None:

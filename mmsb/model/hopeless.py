@@ -105,6 +105,11 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str) -
             f"{url} has no model name={model.name}, or no {path} {said}",
             f"Check name and base_url; most endpoints list their models at {url}/models.",
         )
+    if met.status == 407:
+        return ModelError(
+            f"the proxy in front of {url} lets nothing through {said}",
+            "Give the variable http_proxy or https_proxy its name and password, or name the host in no_proxy.",
+        )
     if met.status in (401, 403):
         return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))
     return ModelError(f"{url} refuses every request to {model.name} {said}", "Change that setting or account.")

@@ -1,8 +1,8 @@
 """What a request to an endpoint can run into, sorted by what to do about it.
 
 again    408, 409, 429, 5xx, a lost connection, a timeout, a malformed reply: ask again, later
-fatal    401, 402, an empty account, a parameter the model does not take, and before the first answer 403, 404 and
-         another address: every prompt would meet it, so the run stops
+fatal    401, 402, a proxy's 407, an empty account, a parameter the model does not take, and before the first answer
+         403, 404 and another address: every prompt would meet it, so the run stops
 else     the other 3xx and 4xx: this prompt fails, the run goes on, unless every prompt meets one and none is answered
 """
 
@@ -25,7 +25,7 @@ from mmsb.secret import blotted
 AGAIN = (408, 409, 429)
 MOVED = (301, 302, 303, 307, 308)
 BUSY = (429, 503, 529)  # the last is what some providers say when they are overloaded
-FATAL, FATAL_AT_START = (401, 402), (*MOVED, 403, 404)
+FATAL, FATAL_AT_START = (401, 402, 407), (*MOVED, 403, 404)
 FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
 LIMITS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -124,7 +124,10 @@ def malformed(error: Malformed, key: str | None) -> RequestError:
 def lost(error: BaseException, key: str | None) -> RequestError:
     """No reply, or half of one: what became of the connection."""
     causes = list(_causes(error))
-    return RequestError(_connection(causes), _shown(_said(causes), key))
+    said = _said(causes)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):  # or it would be the endpoint that nobody finds
+        said = f"the proxy of the environment, {error.host}:{error.port}: {said}"
+    return RequestError(_connection(causes), _shown(said, key))
 
 
 def _shown(message: str, key: str | None) -> str:

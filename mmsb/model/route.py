@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -88,8 +89,8 @@ class Servers:
         others = self._by_load([one for one in self.endpoints if one is not than and self._works(one)])
         return others[0] if others else None
 
-    def check_model(self, endpoint: Endpoint, content: bytes) -> None:
-        """See that a reply is of the model that the other servers are.
+    def check_model(self, endpoint: Endpoint, content: bytes, asked: str) -> None:
+        """See that a reply is of the model that was asked for, and that the other servers are.
 
         Raises:
             ModelError: two name different ones.
@@ -102,6 +103,9 @@ class Servers:
             self._said.add(said)
             # Told and not refused: a provider may move a name to its next version, or a router to another model, in
             # the middle of a run. Its rates are then of neither alone.
+            if before is None and not _alike(asked, said):
+                # Some servers answer as the one model that they have, whatever name they are asked for.
+                say(f"{url} was asked for {asked} and answers as {said[:SHOWN]}: see that this is the model you mean.")
             if before is not None:
                 told = f"{url} answers as {said[:SHOWN]} now, and did as {before[:SHOWN]}"
                 say(f"{told}: the answers are of several models. A name with a date in it mostly stays one model.")
@@ -191,6 +195,13 @@ class Route:
             # The old place first: holding two, prompts on their way between full servers could wait for each other.
             await self._places.aclose()
             await self.enter(other, other.gate.place())
+
+
+def _alike(asked: str, said: str) -> bool:
+    """Whether one name may be the other's: gpt-4o for gpt-4o-2024-08-06, a file's name for the file."""
+    one, other = (re.sub(r"[^a-z0-9]+", "-", name.lower().removesuffix("-latest")) for name in (asked, said))
+    last = re.sub(r"[^a-z0-9]+", "-", asked.lower().rpartition("/")[2])
+    return one in other or other in one or last in other
 
 
 def check_url(url: str) -> None:
