@@ -8,7 +8,6 @@ clock says how busy it is.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from mmsb.report.finished import finished_runs
 from mmsb.report.page import Form, write_page
 from mmsb.results import FILE
 from tests.browser import Browser
+from tests.saved_runs import seal
 
 MODES = ("text_only", "sd", "typo", "sd_typo")
 WORDS = "the answer goes on in plain words that say nothing much but fill a line as answers do and "
@@ -110,7 +110,7 @@ def _runs(folder: Path, questions: int, pictures: bool) -> None:
         choices = {"dataset": "made", "model": "m", "image_mode": mode, "judge": "refusal", "defense": "none"}
         metrics = {"asr/macro": 0.5, "asr/macro_low": 0.4, "asr/macro_high": 0.6, "n/total": questions}
         values = {"name": mode, "choices": choices, "config": config, "metrics": metrics, "record": {}}
-        (place / "run.json").write_text(json.dumps(values))
+        seal(place, values)
 
 
 def _row(question: int, mode: str, image: str | None) -> dict[str, Any]:

@@ -124,16 +124,22 @@ class SavedRun:
         """Open a run, and see that its rows are those that its `run.json` was written for.
 
         Raises:
-            DataError: no finished run there, or rows of another run.
+            DataError: no finished run there, rows of another run, or a record that is tied to none.
         """
         for name in (RESULTS, FILE):
             if not (folder / name).is_file():
                 raise DataError(f"run={folder} has no {name}", "Name the folder of a finished run, under outputs/.")
         values = parse_run(folder / FILE).model_dump(exclude_none=True)
+        # Else a file that somebody made would stand in tables as what a run has measured.
+        if lacking := [name for name in ("digest", "results_digest") if name not in values]:
+            raise DataError(
+                f"{folder / FILE} has no {' and no '.join(lacking)}: nothing ties it to the rows beside it",
+                "Run the same command again: what was answered is in the store.",
+            )
         # By its bytes, before anything reads a row: numbers of one run over answers of another would look right.
         with (folder / RESULTS).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != values.get("results_digest", found):  # runs of version 0.1.0 have none
+        if found != values["results_digest"]:
             raise DataError(
                 f"{folder / RESULTS} is not what {FILE} was written for: it was changed, or another run wrote it",
                 "Run the same command again: what was answered is in the store.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from mmsb.metrics.summary import summarize
 from mmsb.paths import conf_dir
 from mmsb.results import FILE
 from mmsb.types import Sample
+from tests.saved_runs import seal
 
 Values = dict[str, Any]
 Answer = Callable[[int, Sample], Values]
@@ -59,8 +59,7 @@ class Made:
                 "comparable": {"comparable": False, "reasons": [f"data: {self.dataset} is not the benchmark"]},
             },
         }
-        (folder / "run.json").write_text(json.dumps(values, default=str), encoding="utf-8")
-        return folder
+        return seal(folder, values)
 
     def _config(self) -> tuple[Any, dict[str, str]]:
         chosen = {"image_mode": self.mode, "defense": self.defense, "judge": self.judge, "dataset": self.dataset}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from mmsb.digest import digest
 
 
 def row(scenario: str, question: int, label: str, repeat: int = 0, answer: str = "an answer") -> dict[str, Any]:
@@ -44,5 +47,13 @@ def save(folder: Path, rows: Iterable[Mapping[str, Any]], **values: Any) -> Path
     folder.mkdir(exist_ok=True)
     (folder / "results.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     record = {"name": folder.name, "choices": {}, "config": {}, "record": {}, "metrics": {}, **values}
-    (folder / "run.json").write_text(json.dumps(record))
+    return seal(folder, record)
+
+
+def seal(folder: Path, values: Mapping[str, Any]) -> Path:
+    """Write a run's run.json, tied to the rows that lie there as a run ties its own."""
+    rows = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
+    plain = json.loads(json.dumps({**values, "results_digest": rows}, default=str))
+    plain.pop("digest", None)
+    (folder / "run.json").write_text(json.dumps(plain | {"digest": digest(plain)}), encoding="utf-8")
     return folder

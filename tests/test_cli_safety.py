@@ -13,6 +13,7 @@ from mmsb.cli import run_command
 from mmsb.judge.__main__ import main as judge_main
 from tests.commanding import Command, Composed
 from tests.examples import ROW, RUN
+from tests.saved_runs import seal
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -56,8 +57,8 @@ def test_a_foreign_run_names_no_code(
     run = tmp_path / "run"
     run.mkdir()
     evil = {"_target_": "mmsb.convert.weights.torch.load", "f": "weights.pt"}
-    (run / "run.json").write_text(json.dumps(RUN | {"config": {"dataset": evil, "model": {}}}))
     (run / "results.jsonl").write_text(json.dumps(ROW) + "\n")
+    seal(run, RUN | {"config": {"dataset": evil, "model": {}}})
     monkeypatch.setattr(sys, "argv", ["judge", f"run={run}", "tracker=none"])
     assert judge_main() == 1
     assert "_target_=mmsb.convert.weights.torch.load is not allowed" in capsys.readouterr().err

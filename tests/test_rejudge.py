@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -31,6 +30,7 @@ from tests.composing import missing
 from tests.conftest import Run as Command
 from tests.conftest import run_in
 from tests.judging import scripted
+from tests.saved_runs import seal
 
 SETTINGS = ("dataset.limit=2", "scenario=[fraud,legal_opinion]", "model.max_new_tokens=8", "tracker=none")
 JUDGES = sorted(path.stem for path in (conf_dir() / "judge").glob("*.yaml"))
@@ -66,10 +66,7 @@ def edited(finished: Path, tmp_path: Path) -> Path:
     rows[3] |= {"outcome": "filtered", "finish": "content_filter", "response": "", "label": "filtered"}
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     about = json.loads((folder / "run.json").read_text())
-    about["results_digest"] = hashlib.sha256((folder / "results.jsonl").read_bytes()).hexdigest()
-    del about["digest"]
-    (folder / "run.json").write_text(json.dumps(about))
-    return folder
+    return seal(folder, about)
 
 
 def judge_again(folder: Path, judge: Judge, tmp_path: Path, **further: Any) -> list[dict[str, Any]]:
@@ -149,7 +146,7 @@ def test_a_picture_that_is_gone_is_an_error_only_for_who_looks(edited: Path, tmp
     about = json.loads((edited / "run.json").read_text())
     about["config"]["dataset"] |= {"_target_": "mmsb.dataset.mm_safetybench.MMSafetyBench", "root": str(tmp_path)}
     about["config"]["dataset"] |= {"name": "moved"}
-    (edited / "run.json").write_text(json.dumps(about))
+    seal(edited, about)
     assert len(judge_again(edited, Refusal(), tmp_path)) == 4
     with pytest.raises(DataError, match="no folder processed_questions"):
         next(iter(FinishedRun(edited).answers()))[0].prompt.image.load()  # type: ignore[union-attr]
@@ -235,7 +232,7 @@ def test_what_a_run_recorded_is_data_and_reads_no_environment(edited: Path, monk
     monkeypatch.setenv("SECRET_OF_A_TEST", "demo")
     about = json.loads((edited / "run.json").read_text())
     about["config"]["dataset"]["name"] = "${oc.env:SECRET_OF_A_TEST}"
-    (edited / "run.json").write_text(json.dumps(about))
+    seal(edited, about)
     with pytest.raises(ConfigError, match=r"dataset.name='\$\{oc.env:SECRET_OF_A_TEST\}'"):
         list(FinishedRun(edited).answers())
 
@@ -244,8 +241,7 @@ def test_a_row_of_a_scenario_that_is_nowhere_is_an_error(edited: Path) -> None:
     lines = (edited / "results.jsonl").read_bytes().replace(b'"scenario": "fraud"', b'"scenario": "nowhere"', 1)
     (edited / "results.jsonl").write_bytes(lines)
     about = json.loads((edited / "run.json").read_text())
-    about["results_digest"] = hashlib.sha256(lines).hexdigest()
-    (edited / "run.json").write_text(json.dumps(about))
+    seal(edited, about)
     with pytest.raises(DataError, match="of the scenario nowhere, which"):
         list(FinishedRun(edited).answers())
 

@@ -29,6 +29,7 @@ from mmsb.results import FILE, read_rows
 from mmsb.types import Sample
 from tests.conftest import Run
 from tests.reporting import Made
+from tests.saved_runs import seal
 
 SAFE = {"label": "safe", "refusal": True, "response": "No."}
 
@@ -129,6 +130,7 @@ def test_repeats_of_a_question_have_cards_of_their_own(tmp_path: Path) -> None:
     rows = list(read_rows(folder / FILE))
     doubled = [row | {"repeat": repeat} for row in rows for repeat in (0, 1)]
     (folder / FILE).write_text("".join(json.dumps(row) + "\n" for row in doubled))
+    seal(folder, json.loads((folder / "run.json").read_text()))
     assert len({card["key"] for card in cards(columns([folder]), lambda number, row: None)}) == 32
 
 
@@ -161,7 +163,7 @@ def test_judges_that_differ_in_their_model_alone_are_two_judges(tmp_path: Path) 
     for folder, name in zip(folders, ("small", "large"), strict=True):
         values = json.loads((folder / "run.json").read_text())
         values["config"]["judge"]["model"] = {"name": name}
-        (folder / "run.json").write_text(json.dumps(values))
+        seal(folder, values)
     found = columns(folders)
     assert [c.label for c in found] == ["refusal (small)", "refusal (large)"]
     assert next(cards(found, lambda number, row: None))["marks"] == ["disagree"]
@@ -182,11 +184,11 @@ def test_the_papers_numbers_stand_only_beside_its_systems_and_say_if_they_compar
     values = json.loads((folder / "run.json").read_text())
     values["choices"] |= {"dataset": "mm_safetybench", "model": "llava_1_5_7b"}
     values["record"].pop("comparable")
-    (folder / "run.json").write_text(json.dumps(values))
+    seal(folder, values)
     (row,) = paper(columns([folder])).rows
     assert row[3] == "not established: settings, pictures and judge may differ"
     values["record"]["comparable"] = {"comparable": False, "reasons": ["another font"]}
-    (folder / "run.json").write_text(json.dumps(values))
+    seal(folder, values)
     (row,) = paper(columns([folder])).rows
     assert row[3] == "no: another font"
 
@@ -292,7 +294,7 @@ def test_a_picture_that_is_not_the_one_shown_is_not_shown(sweep: Path, tmp_path:
     gone = dict(run.run.values, config={**run.run.values["config"], "dataset": {"_target_": "os.system"}})
     folder = tmp_path / "run"
     Made().write(folder)
-    (folder / "run.json").write_text(json.dumps(gone))
+    seal(folder, gone)
     text = write_page([columns([folder])[0].run], tmp_path).read_text()
     assert '"image_lost":true' in text
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsb.dataset.records import parse_tiny_list
+from mmsb.digest import digest
 from mmsb.errors import DataError, StoreError
-from mmsb.run import Run
+from mmsb.run import Run, SavedRun
 from mmsb.schemas import (
     parse_response,
     parse_row,
@@ -21,6 +22,7 @@ from mmsb.schemas import (
 )
 from mmsb.types import Response
 from tests.examples import JSON, MANY, ROW, RUN, STORED, TEXT, changed, dumped, paths, without
+from tests.saved_runs import row, save
 
 # ---- store lines, rows, runs -------------------------------------------------------------------------------------
 
@@ -152,6 +154,19 @@ def test_a_record_that_was_changed_says_so(tmp_path: Path) -> None:
             parse_run(file)
     file.write_text(json.dumps(json.loads(written)))  # another layout says the same
     parse_run(file)
+
+
+@pytest.mark.parametrize("key", ["digest", "results_digest"])
+def test_a_record_that_nothing_ties_to_its_rows_is_of_no_run(key: str, tmp_path: Path) -> None:
+    save(tmp_path, [row("fraud", 1, "safe")])
+    values = json.loads((tmp_path / "run.json").read_text())
+    assert SavedRun.open(tmp_path).metrics == {}
+    del values[key]
+    if key != "digest":
+        values["digest"] = digest({name: value for name, value in values.items() if name != "digest"})
+    (tmp_path / "run.json").write_text(json.dumps(values))
+    with pytest.raises(DataError, match=rf"run\.json has no {key}: nothing ties it"):
+        SavedRun.open(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["dataset", "judge", "model", "totals"])

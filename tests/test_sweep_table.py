@@ -18,6 +18,7 @@ from mmsb.scenario import official_scenarios
 from mmsb.sweep import SWEEP_VARIABLE, finish_sweep
 from mmsb.terminal import print_summary
 from tests.reporting import Made
+from tests.saved_runs import seal
 
 
 def test_runs_that_differ_in_the_same_settings_get_a_column_for_each() -> None:
@@ -104,10 +105,9 @@ def test_a_sweep_ends_with_its_page(swept: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_page_of_a_sweep_withholds_what_the_strictest_run_says(swept: Path) -> None:
-    path = swept / "1/run.json"
-    values = json.loads(path.read_text())
+    values = json.loads((swept / "1/run.json").read_text())
     values["config"]["withhold"] = "answers"
-    path.write_text(json.dumps(values))
+    seal(swept / "1", values)
     finish_sweep()
     assert "Answer to" not in (swept / "page.html").read_text(encoding="utf-8")
 
