@@ -165,13 +165,15 @@ def _ordered(setting: str) -> str:
     return f"{group}={value.strip('[]').replace(' ', '').replace(',', '>')}"
 
 
-def print_judged(run: Run, summary: Summary, scenarios: Sequence[Scenario]) -> None:
+def print_judged(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenario]) -> None:
     """The run's table, after what its judge cannot know and before what its published errors do to it."""
     judge = run.choices.get("judge")
     if line := judge_error.warning(judge):
         tell(line)
     print_summary(run, summary)
     for line in members.told(run, scenarios):
+        tell(line)
+    if line := notes.misread():
         tell(line)
     if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge)):
         tell(line)
@@ -183,7 +185,7 @@ def report(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenari
     if run.sweep:
         print_line(run, summary)
     else:
-        print_judged(run, summary, scenarios)
+        print_judged(run, summary, notes, scenarios)
         print(f"results: {run.folder / FILE}")
         if asked == 0:
             say(f"Nothing was asked: all {total} answers were in the store already.")

@@ -18,6 +18,7 @@ from mmsb.prices import money
 from mmsb.results import FILE, Results
 from mmsb.types import Failure, Response, Result, Sample, Verdict
 
+EXAMPLE = 80  # letters of a reply
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
 
 
@@ -35,6 +36,8 @@ class Notes:
     labels: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     unjudged: list[tuple[str, Failure]] = field(default_factory=list)  # answers on which the judge's model failed
+    unread: int = 0  # answers about which the judge's reply was no verdict
+    example: str = ""  # the first such reply
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
@@ -47,6 +50,12 @@ class Notes:
             yield f"{lost} failed"
         if bill and (spent := bill.dollars):
             yield money(spent)
+
+    def misread(self) -> str | None:
+        """What to say where the judge's replies were no verdicts; None where all were."""
+        # A model that answers in another form leaves all unparsed, and a table without rates does not say why.
+        told = f"judge: its replies about {self.unread} of {self.count} answers are no verdict, e.g. {self.example}"
+        return told if self.unread else None
 
     def failed(self, folder: Path) -> ModelError | None:
         """What to say where samples, or verdicts on them, failed; None where none did."""
@@ -87,11 +96,21 @@ def note(result: Result, noted: Notes) -> None:
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0
         noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
+        # Of a panel a tie is none either, and each member has a line of its own.
+        if verdict.label == "unparsed" and verdict.raw.strip() and "members" not in verdict.details:
+            noted.unread += 1
+            noted.example = noted.example or _shown(verdict)
         if verdict.label == "failed":
             noted.unjudged.append((result.sample.id, _why(verdict)))
     else:
         # in no total: what failed has cost nothing that anybody counted
         noted.failures.append((result.sample.id, result.outcome))
+
+
+def _shown(verdict: Verdict) -> str:
+    said = repr(" ".join(verdict.raw.split())[:EXAMPLE])
+    lacking = "no_probability" in verdict.flags
+    return f"{said} without the probabilities that judge.threshold needs" if lacking else said
 
 
 def _why(verdict: Verdict) -> Failure:

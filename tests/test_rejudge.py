@@ -114,6 +114,9 @@ def test_judging_again_through_batches_costs_half_too_and_keeps_no_budget(
         assert len(server.asked) > 0
     assert (refused.returncode, done.returncode) == (1, 0), done.stderr
     assert "a budget cannot be kept with batch=true" in refused.stderr
+    # A judge that answers in another form leaves a table without rates; what it said tells why.
+    [told] = [line for line in done.stdout.splitlines() if line.startswith("judge: its replies about ")]
+    assert " of 4 answers are no verdict, e.g. " in told
     line = json.loads(next(tmp_path.glob("outputs/runs/*/bill.json")).read_text())["lines"]["gpt-4o"]
     assert line["dollars"] == pytest.approx((line["input_tokens"] * 2.5 + line["output_tokens"] * 10) / 2e6)
 

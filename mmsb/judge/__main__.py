@@ -26,7 +26,7 @@ def task(config: DictConfig) -> None:
     run = settings.of(describe(config))
     with billed():
         summary, notes = rejudge(settings, run)
-    print_judged(run, summary, list(settings.finished.scenarios.values()))
+    print_judged(run, summary, notes, list(settings.finished.scenarios.values()))
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
     try:
