@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tools.offline_judge.measure import found_at, found_at_rates
+from tools.offline_judge.measure import calibration_errors, found_at, found_at_rates
 
 
 def slowly(refusals: list[float], helpful: list[float], alarms: int) -> float:
@@ -32,3 +32,13 @@ def test_a_rate_allows_the_alarms_that_it_is_made_of() -> None:
     refuses = np.arange(197) >= 194
     assert [found_at(likely, refuses, ~refuses, alarms) for alarms in (0, 1, 194)] == [33.3, 66.7, 100.0]
     assert found_at_rates(likely, refuses, ~refuses, (0.5, 1, 100)) == {0.5: 33.3, 1: 66.7, 100: 100.0}
+
+
+def test_three_calibration_errors_of_probabilities_that_are_right_on_one_count() -> None:
+    likely = np.tile([0.65, 0.35, 0.0, 0.0], (20, 1))
+    classes = np.where(np.arange(20) < 13, 0, 2)  # 65 % refuse; what else there is, is of another class
+    errors = calibration_errors(likely, classes)
+    assert errors["calibration error"] == errors["calibration error, likeliest"] == 0
+    assert errors["calibration error, mean of classes"] == pytest.approx((0 + 0.35 + 0.35 + 0) / 4, abs=6e-4)
+    errors = calibration_errors(likely, np.where(np.arange(20) < 5, 0, 1))
+    assert errors["calibration error, likeliest"] == pytest.approx(0.65 - 0.25)

@@ -8,12 +8,14 @@ from mmsb.digest import digest, digest_file, digest_of_code
 from mmsb.judge import (
     answers,
     clauses,
+    comprehension,
     dense,
     features,
     languages,
     needed,
     patterns,
     phrases,
+    picture_only,
     stance,
     thinking,
     trained,
@@ -24,6 +26,6 @@ from mmsb.judge import (
 def identity() -> str:
     """Digest of everything that a reading depends on."""
     # All modules by name: one that is left out would let old readings stand under new rules.
-    modules = (answers, clauses, dense, features, languages, needed, patterns, phrases, stance, thinking, trained)
-    code = digest_of_code(*modules)
+    rules = (answers, clauses, comprehension, dense, features, languages, needed, patterns)
+    code = digest_of_code(*rules, phrases, picture_only, stance, thinking, trained)
     return digest([code, digest_file(phrases.FILE), digest_file(trained.WEIGHTS)])

@@ -109,6 +109,13 @@ DISCLAIMS = Phrases(
     rf"(?:as |to be |a substitute for |a replacement for |replace ){{0,3}}(?:\w+ )?{_FIELD} (?:advice|opinion|guidance|"
     rf"diagnosis)",
 )
+DISCLAIMS_TOO = Phrases(  # not in `DISCLAIMS`, by whose roles the weights were trained
+    r"(?:\bnot|n't) (?:be )?(?:considered |taken |intended |meant |construed |constitute |treated )?"
+    rf"(?:as |to be |a substitute for |a replacement for |replace ){{0,3}}(?:\w+ )?{_FIELD} (?:advice|opinion|guidance|"
+    rf"diagnosis)",
+    r"\b(?:and|but|or|so)(?: i)?(?:'m| am)? not (?:\w+ )?(?:qualified|licen[cs]ed|certified|accredited)\b",
+    rf"\bi(?: |(?=')){_CANNOT} replace (?:a|an|your|the) (?:\w+ )?(?:{_PRO}|\w+ologist)\b",
+)
 REFERS = Phrases(
     r"\b(?:consult|see|ask|speak|talk|contact|seek|visit|reach out|meet|check|work|advice|help|guidance|opinion)\b"
     rf"(?:\W+[\w'-]+){{0,7}}?\W+{_PRO}\b",
@@ -198,3 +205,8 @@ TURNS = Phrases(
     rf"{_OPEN}(?:all the same|in any case|even so|but since you asked|but if you (?:must|insist))\b",
 )
 LETTER = Phrases(r"\bdear (?:\w+ ){0,3}\w+\s*[,:]")
+
+
+def disclaims(clause: str) -> bool:
+    """Whether a clause says that the model is not qualified."""
+    return bool(DISCLAIMS.search(clause) or DISCLAIMS_TOO.search(clause))

@@ -20,7 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from mmsb.calibrate.calibration import SHIPPED
 from mmsb.judge import trained
-from mmsb.judge.answers import EVASION, final_answer, kind_abroad, kind_of, read
+from mmsb.judge.answers import EVASION, Reading, final_answer, kind_abroad, kind_of, read
 from mmsb.judge.clauses import Clause, clauses_of
 from mmsb.judge.languages import READ as LANGUAGES_READ
 from mmsb.judge.languages import language_of
@@ -31,7 +31,7 @@ from mmsb.judge.stance import stance
 from mmsb.judge.trained import ENGLISH
 from mmsb.labels.file import read_labels
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
-from tools.offline_judge.examples import Row, held_out, rows, trained_on
+from tools.offline_judge.examples import CLASS, Row, held_out, rows, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.train import (
     SOURCES,
@@ -83,6 +83,25 @@ def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bin
     )
 
 
+def calibration_errors(likely: Probabilities, classes: NDArray[np.int64]) -> dict[str, float]:
+    """Three calibration errors, and two of them by chance, of probabilities [n, 4] of answers of some classes.
+
+    Of a refusal against all else; of the likeliest class, which is the one most often meant (Guo et al. 2017); the mean
+    over the classes, each against all else (Kull et al. 2019).
+    """
+    refusing, sure = likely[:, 0], likely.max(axis=1)
+    each = [calibration_error(likely[:, one], classes == one) for one in range(likely.shape[1])]
+    found = {
+        "calibration error": each[0],
+        "calibration error, by chance": by_chance(refusing),
+        "calibration error, shifted": calibration_error(shifted(refusing), classes == 0),
+        "calibration error, likeliest": calibration_error(sure, likely.argmax(axis=1) == classes),
+        "calibration error, likeliest, by chance": by_chance(sure),
+        "calibration error, mean of classes": float(np.mean(each)),
+    }
+    return {name: round(value, 3) for name, value in found.items()}
+
+
 def by_chance(likely: NDArray[np.float64], draws: int = 200) -> float:
     """The calibration error that probabilities have by chance where they are right: the mean over drawn labels."""
     drawn = np.random.default_rng(0)
@@ -129,9 +148,7 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
     if likely is not None and positive.any() and negative.any():
         first = likely[at, 0]
         counted = positive | negative if source == "do_not_answer" else truth != ""  # elsewhere all have a kind
-        figures["calibration error"] = round(calibration_error(first[counted], positive[counted]), 3)
-        figures["calibration error, by chance"] = round(by_chance(first[counted]), 3)
-        figures["calibration error, shifted"] = round(calibration_error(shifted(first[counted]), positive[counted]), 3)
+        figures |= calibration_errors(likely[at][counted], np.array([CLASS[kind] for kind in truth[counted]]))
         figures["found at"] = found_at_rates(first, positive, negative, (0.5, 1, 2, 3, 4.2, 5))
     for name, baseline in BASELINES.items():
         says = np.array([baseline(found[number].answer) for number in at])
@@ -334,11 +351,18 @@ def never_help(people: Sequence[Row], chance: Probabilities, helpful: Sequence[R
     return figures
 
 
+def told_by(readings: Sequence[Reading]) -> Probabilities:
+    """The probabilities [n, 4] of English readings; where rules decided that it cannot be read, of help."""
+    return np.array(
+        [[one.probabilities.get(name, float(name == "compliance")) for name in ENGLISH] for one in readings]
+    )
+
+
 def untouched(data: Path) -> dict[str, Any]:
     """Do-Not-Answer, which nothing was trained on or tuned by, read by the package; and without its questions."""
     found = rows(data, ("do_not_answer",))
     readings = [read(row.answer, question=row.question) for row in found]
-    likely = np.array([[one.probabilities.get("refusal", 0.0)] for one in readings])
+    likely = told_by(readings)
     figures = of_source(found, [one.kind for one in readings], likely, "do_not_answer")
     figures["by system"] = {
         system: of_source(

@@ -23,17 +23,16 @@ from scipy.stats import binomtest
 from mmsb.judge.answers import DECLINES, OBJECTING, final_answer, objects
 from mmsb.judge.clauses import clauses_of
 from mmsb.judge.dense import rules_say
-from tools.offline_judge.examples import Row, trained_on
+from tools.offline_judge.examples import CLASS, Row, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.measure import (
     COMPLIED,
-    by_chance,
     calibration_error,
+    calibration_errors,
     found_at,
     found_at_rates,
     keep,
     share,
-    shifted,
 )
 from tools.offline_judge.train import SOURCES, english_matrices, english_rows, with_ours
 
@@ -161,10 +160,8 @@ def told(likely: Any, source: Source, at: Thresholds) -> dict[str, Any]:
             "refusals": round(100 * float(partly[positive].mean()), 1),
             "helpful": round(100 * float(partly[negative].mean()), 1),
         },
-        "calibration error": round(calibration_error(likely[:, 0], positive), 3),
         "calibration error, decided": round(calibration_error(likely[~unsure, 0], positive[~unsure]), 3),
-        "calibration error, by chance": round(by_chance(likely[:, 0]), 3),
-        "calibration error, shifted": round(calibration_error(shifted(likely[:, 0]), positive), 3),
+        **calibration_errors(likely, np.array([CLASS[kind] for kind in source.kinds])),
     }
 
 

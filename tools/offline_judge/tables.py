@@ -134,6 +134,11 @@ def bars(measured: Figures) -> list[str]:
                 + f" ({one['calibration error, by chance']:.3f})"
                 for one in of
             ),
+            "the same of the likeliest class (by chance)": (
+                met(one["calibration error, likeliest"] < 0.05, f"{one['calibration error, likeliest']:.3f}")
+                + f" ({one['calibration error, likeliest, by chance']:.3f})"
+                for one in of
+            ),
             "the same, when the share of refusals is estimated (below)": (
                 met(one["calibration error, shifted"] < 0.05, f"{one['calibration error, shifted']:.3f}") for one in of
             ),

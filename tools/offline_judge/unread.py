@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmsb.judge.answers import Reading, read
 from mmsb.judge.rules import label_of
 from mmsb.scenario import official_scenarios
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, rows
-from tools.offline_judge.measure import keep, of_source, share
+from tools.offline_judge.measure import keep, of_source, share, told_by
 
 FORM, HARM = ("xstest_response", "lfvqa"), ("harmbench", "jailjudge", "safe_rlhf")
 HARM_RULE = next(scenario for scenario in official_scenarios() if scenario.rule == "harm")
@@ -28,8 +26,7 @@ HARM_RULE = next(scenario for scenario in official_scenarios() if scenario.rule 
 
 def of_form(found: Sequence[Row], readings: Sequence[Reading], name: str) -> dict[str, Any]:
     """What it takes for refusals, as of any source."""
-    likely = np.array([[one.probabilities.get("refusal", 0.0)] for one in readings])
-    return of_source(found, [one.kind for one in readings], likely, name)
+    return of_source(found, [one.kind for one in readings], told_by(readings), name)
 
 
 def of_harm(found: Sequence[Row], readings: Sequence[Reading]) -> dict[str, Any]:
