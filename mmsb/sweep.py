@@ -182,7 +182,7 @@ def _finish(folder: Path, code: int) -> int:
     # From the disk and not from memory: runs may have ended in processes of a launcher, or on other machines.
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
-        say(f"runs with errors: {_numbers(errors)}; {folder}/RUN/{ERROR_FILE} says which")
+        say(f"these runs ended with an error: {_numbers(errors)}; {folder}/RUN/{ERROR_FILE} says which")
     stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
     if stopped:
         say(f"stopped by the budget, and not in the table: {_numbers(stopped)}")

@@ -20,10 +20,12 @@ from aiohttp import web
 
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, ModelError
+from mmsb.faults.server import ChatServer
 from mmsb.model import batch_calls, batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
 from mmsb.model.requests import Requests
+from mmsb.preflight.probe import probe
 from mmsb.prices import Prices, TokenPrice, batched
 from mmsb.spending import prices_as_asked
 from mmsb.store import Shelf, Store
@@ -385,6 +387,16 @@ def test_one_run_at_a_time(server: BatchServer, tmp_path: Path) -> None:
     ):
         asked(server, tmp_path)
     assert server.files == {}
+
+
+def test_a_sweep_lists_batches_before_it_starts_and_asks_for_no_word(server: BatchServer) -> None:
+    # A deployment for batches answers no single request.
+    with ChatServer() as without:
+        found = probe([model(server.url), model(without.url)])
+        assert (server.requests, without.requests) == ([], [])
+    there, missing = found.values()
+    assert there is None
+    assert "the batch interface of" in str(missing)
 
 
 def test_batches_and_what_they_have_not_exclude_one_another() -> None:

@@ -176,6 +176,15 @@ def test_what_a_server_that_is_not_there_would_be_asked_is_told_with_the_error(m
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_side_by_side_that_would_wait_for_one_another_s_batches_are_not_started(mmsb: Run, tmp_path: Path) -> None:
+    asked = ("model=vllm", "model.name=x", "model.base_url=http://127.0.0.1:9/v1", "model.batch=true", *QUIET)
+    done = mmsb("-m", *asked, "image_mode=sd,typo", "hydra/launcher=joblib")
+    said = "batch=true, and runs side by side that ask one model: one at a time can wait for its batches (all 2 runs)"
+    assert done.stderr.startswith(f"error: {said}\n  try: Leave hydra/launcher out")
+    assert done.stderr.count("\n") == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_dry_run_tells_what_the_runs_that_can_start_will_take_and_what_keeps_the_others(mmsb: Run) -> None:
     done = mmsb("dry_run=true", "-m", "model=tiny,hf", "image_mode=sd,typo", *QUIET)
     assert done.returncode == 1

@@ -23,6 +23,8 @@ from mmsb.model.request_errors import RequestError, malformed
 from mmsb.replies import Malformed, shown_bytes
 
 if TYPE_CHECKING:
+    from openai.types import Batch
+
     from mmsb.model.openai import OpenAI
 
 T = TypeVar("T")
@@ -99,13 +101,25 @@ class BatchCalls:
         Raises:
             Malformed: the reply is no list, which must not read as a list without it.
         """
-        page = await self._client.batches.list(limit=100)
-        if not isinstance(page, AsyncCursorPage) or not isinstance(page.data, list):
-            raise Malformed("not a list of batches")
+        page = await self._list(100)
         async for batch in page:
             if batch.input_file_id == file:
                 return state_of(batch)
         return None
+
+    async def there(self) -> None:
+        """See that there is such an interface, which costs nothing.
+
+        Raises:
+            Malformed: the reply is no list of batches.
+        """
+        await self._list(1)
+
+    async def _list(self, most: int) -> AsyncCursorPage[Batch]:
+        page = await self._client.batches.list(limit=most)
+        if not isinstance(page, AsyncCursorPage) or not isinstance(page.data, list):
+            raise Malformed("not a list of batches")
+        return page
 
     async def save(self, file: str, path: Path) -> None:
         """Fetch a file.

@@ -24,6 +24,7 @@ from mmsb.question_check import check_questions
 from mmsb.replicas import cluster
 from mmsb.store import Store
 
+ONE_BY_ONE = "BasicLauncher"
 AT_A_TIME = 8  # questions to the hub
 
 
@@ -59,6 +60,7 @@ class Checks:
             if room := weights_fit(list(engines_in(cell.experiment)), cell.launcher):
                 cell.errors.append(room)
         self._programs()
+        self._batches()
         self._cluster()
         self._disk()
         # Only where all could be composed: else the run that reads it may be the one that is not there.
@@ -77,6 +79,23 @@ class Checks:
                 continue
             if error := engine.server.missing(engine.name):
                 cell.errors.append(error)
+
+    def _batches(self) -> None:
+        """Runs side by side that ask one model through batches: one at a time waits for them, the others would end."""
+        waits: dict[str, list[Cell]] = {}
+        for cell, engine in self._engines():
+            if isinstance(engine, OpenAI) and engine.batch and not cell.launcher.endswith(ONE_BY_ONE):
+                runs = waits.setdefault(repr(engine), [])
+                if cell not in runs:  # a target may be its own judge
+                    runs.append(cell)
+        for runs in waits.values():
+            for cell in runs if len(runs) > 1 else ():
+                cell.errors.append(
+                    ConfigError(
+                        "batch=true, and runs side by side that ask one model: one at a time can wait for its batches",
+                        "Leave hydra/launcher out: the batches take as long, and each run waits for its own.",
+                    )
+                )
 
     def _cluster(self) -> None:
         """The cluster that runs or replicas want, where nobody answers at its address."""

@@ -1,6 +1,7 @@
 """One cheap call of every endpoint before a sweep: a wrong key, model name or parameter is found here for a word.
 
 The request is the one that the run will make (the same settings, the same path), with a text that asks for one word.
+Where a run asks through batches, its batches are listed: a deployment for batches answers no single request.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def _nowhere(engine: Engine) -> Shelf:
 
 async def _one(engine: OpenAI, endpoints: Endpoints) -> MmsbError | None:
     seconds = min(SECONDS, engine.timeout)
-    asked = replace(engine, batch=False, timeout=seconds, patience=min(seconds, engine.patience))
+    asked = replace(engine, timeout=seconds, patience=min(seconds, engine.patience))
+    if engine.batch:
+        return await _lists_batches(asked, endpoints)
     try:
         async with asked.session(endpoints) as ask:
             outcome = await ask(WORD)
@@ -57,4 +60,17 @@ async def _one(engine: OpenAI, endpoints: Endpoints) -> MmsbError | None:
             f"{engine.shown_url} answers nothing to {engine.name}: {outcome.cause}: {outcome.message}",
             "See that server's log; nothing was asked of it beyond one word.",
         )
+    return None
+
+
+async def _lists_batches(engine: OpenAI, endpoints: Endpoints) -> MmsbError | None:
+    from mmsb.model.batch_calls import BatchCalls
+
+    calls = BatchCalls(engine, endpoints.of(engine)[0])
+    try:
+        await calls.patiently(calls.there, "nothing was submitted")
+    except ModelError as error:
+        return error
+    finally:
+        await calls.close()
     return None
