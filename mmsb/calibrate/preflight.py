@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
+from mmsb.bill import PLAN
 from mmsb.budget import spent_in
 from mmsb.calibrate.asking import as_answer, purse
 from mmsb.calibrate.calibration import Calibration
@@ -74,7 +76,10 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     rehearsed = [(one, 0 if one.own else len(one.items)) for one in built]
     planned = plan(rehearsed, lambda one, _, **shared: Reading(settings=one, **shared))
     spent = spent_in(purse(first.asked, first.items, first.output_dir))
-    return agreed(config, planned, first.budget, spent, "mmsb.calibrate", len(runs))
+    start = agreed(config, planned, first.budget, spent, "mmsb.calibrate", len(runs))
+    if len(asking) > 1:  # each has a bill of its own, and this plan is of all
+        os.environ.pop(PLAN, None)
+    return start
 
 
 def _built(run: Planned) -> Calibration:
