@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import types
 import warnings
 from functools import cache
@@ -37,31 +38,37 @@ PLACE = "MMSB_TESTS_FORKS"  # the environment's name of the socket
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = f"{sys.executable} -S {Path(__file__).resolve()}"  # for programs that start a Python by its name
 NAMED = "MMSB_TESTS_PYTHON"  # the same as one word, for those that begin by it and for what they start themselves
-# What takes long to import, by itself or with what it brings along.
-HEAVY = [
-    *("mmsb.__main__", "mmsb.api", "mmsb.tracker.mlflow", "mmsb.tracker.live", "mmsb.report", "mmsb.model.hf"),
-    *(
-        "mlflow.store.tracking.sqlalchemy_store",
-        "mlflow.genai",
-        "alembic.command",
-        "openai",
-        "aiohttp",
-        "rich.progress",
-    ),
+# What takes long to import, by itself or with what it brings along: for any command, and for what only some do.
+COMMANDS = ("mmsb.__main__", "mmsb.api", "mmsb.report", "openai", "aiohttp", "rich.progress", "tests.recording")
+RECORDS = (
+    *("mmsb.tracker.mlflow", "mmsb.tracker.live", "alembic.command"),
+    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.genai"),
+)
+LOCAL = (
     *("torch", "transformers.activations", "transformers.models.llava", "transformers.generation", "accelerate"),
-    *("sklearn.linear_model", "sklearn.metrics", "scipy.stats", "pandas", "pyarrow.parquet", "altair", "vl_convert"),
-    *("tokenizers", "sentencepiece", "hypothesis.internal.entropy", "hypothesis.strategies"),
-    "tests.recording",
-]
+    *("mmsb.model.hf", "tokenizers", "sentencepiece"),
+)
+FIGURES = ("altair", "vl_convert")
+HEAVY = (
+    *(*COMMANDS, *RECORDS, *LOCAL, *FIGURES, "sklearn.linear_model", "sklearn.metrics", "scipy.stats", "pandas"),
+    *("pyarrow.parquet", "hypothesis.internal.entropy", "hypothesis.strategies"),
+)
 # What libraries read in the environment when they are imported, and never again.
 READ_ONCE = ("HF_", "TRANSFORMERS_", "OMP_", "LD_", "PYTHONHASHSEED")
 
 
 def main() -> None:
-    if sys.argv[1:] == ["serve"]:
+    if sys.argv[1:2] == ["serve"]:
         user = os.getppid()
-        warm()
-        become(**serve(socket.socket(fileno=0), user))
+        warm(sys.argv[2:])
+        job = serve(socket.socket(fileno=0), user)
+        try:
+            become(**job)
+        except SystemExit as error:
+            if not (error.code is None or isinstance(error.code, int)):
+                raise
+            leave(error.code or 0)
+        leave(0)
     else:
         stand_for(Fork(sys.argv[1:], files={number: number for number in inherited()}))
 
@@ -84,7 +91,7 @@ def stand_for(process: Fork) -> None:
     sys.exit(code)
 
 
-def warm() -> None:
+def warm(names: list[str]) -> None:
     """Import; no thread may run then, since it would be missing in a fork and the locks that it held would stay."""
     from mmsb.tracker.mlflow_store import QUIET
 
@@ -92,7 +99,7 @@ def warm() -> None:
     gc.disable()  # imports make a million objects that stay: walking them again and again is a sixth of the time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in HEAVY:
+        for name in names:
             importlib.import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1, "a thread runs after imports"
     gc.collect()
@@ -179,6 +186,15 @@ def become(argv: list[str], folder: str, environment: dict[str, str], files: lis
         exec(argv[1], vars(sys.modules["__main__"]))
 
 
+def leave(code: int) -> None:
+    """End as Python does, without taking apart all that was imported: each page of it would be copied for that."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 0xFF)
+
+
 class Fork:
     """A process, used as one of `subprocess.Popen`. What it says is kept, unless it is given other files.
 
@@ -193,13 +209,15 @@ class Fork:
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
         files: dict[int, int] | None = None,
+        of: str | None = None,
     ) -> None:
+        """`files`: those of this process, by the number that each has there; `of`: the socket of another parent."""
         environment = dict(os.environ if env is None else env)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
         self.returncode: int | None = None
         self._kept = {name: os.memfd_create(name) for name in ("out", "err")}
         self._talk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._talk.connect(parent())
+        self._talk.connect(of or parent())
         with Path(os.devnull).open("rb") as nothing:
             given = files or dict(enumerate((nothing.fileno(), *self._kept.values())))
             job = {"argv": argv, "folder": str(cwd or Path.cwd()), "environment": environment, "files": list(given)}
@@ -231,7 +249,8 @@ class Fork:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -244,35 +263,61 @@ class Fork:
         self.wait()
 
 
+class Parent:
+    """The process whose forks others are. It ends with this one, or when it is closed.
+
+    Attributes:
+        place: its socket.
+    """
+
+    def __init__(self, names: tuple[str, ...], env: dict[str, str] | None = None) -> None:
+        """`names`: what it imports, in an environment that is its forks' where libraries read it at imports."""
+        self._folder = tempfile.mkdtemp(prefix="mmsb-forks-")
+        self.place = f"{self._folder}/socket"
+        alone = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}  # no threads
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self.place)
+            listener.listen(64)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.forks", "serve", *names],
+                stdin=listener.fileno(),
+                cwd=ROOT,
+                env={**(os.environ if env is None else env), **alone},
+                start_new_session=True,
+            )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End it."""
+        atexit.unregister(self.close)
+        self._process.terminate()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 @cache
 def parent() -> str:
-    """The socket of the parent of all forks; it begins when the first is wanted, and ends with this process."""
+    """The socket of the parent of all forks; it begins when the first is wanted."""
     if PLACE in os.environ:
         return os.environ[PLACE]
-    folder = tempfile.mkdtemp(prefix="mmsb-forks-")
-    place = f"{folder}/socket"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(place)
-        listener.listen(64)
-        command = [sys.executable, "-m", "tests.forks", "serve"]
-        alone = {
-            "JE_ARROW_MALLOC_CONF": "background_thread:false",
-            "OPENBLAS_NUM_THREADS": "1",
-        }  # no threads at imports
-        environment = {**os.environ, **alone}
-        process = subprocess.Popen(command, stdin=listener.fileno(), cwd=ROOT, env=environment, start_new_session=True)
-    named = Path(f"{folder}/python")
+    place = Parent(HEAVY).place
+    named = Path(place).with_name("python")
     named.write_text(f'#!/bin/sh\n{PLACE}={place} {NAMED}="${{{NAMED}-{named}}}" exec {PYTHON} "$@"\n')
     named.chmod(0o700)
-    atexit.register(shutil.rmtree, folder)
-    atexit.register(process.wait)
-    atexit.register(process.terminate)
     return place
 
 
 def python() -> str:
     """A program for those who start a Python by its name: what it is asked to run begins as a fork."""
     return str(Path(parent()).with_name("python"))
+
+
+def forking(folder: Path, word: str) -> str:
+    """A Python that forks for what a word of its arguments says, and begins anew for all else."""
+    named = folder / "python"
+    named.write_text(f'#!/bin/sh\ncase "$*" in *{word}*) exec {python()} "$@";; esac\nexec {sys.executable} "$@"\n')
+    named.chmod(0o700)
+    return str(named)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 from PIL import Image
@@ -28,8 +27,10 @@ from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
 from mmsb.replicas.cluster import ADDRESS, Room, begin, threads_of
+from mmsb.replicas.pool import _pools
 from mmsb.types import Outcome, Prompt, Response
 from tests.conftest import ROOT, Run
+from tests.forks import forking
 from tests.small_diffusion import SIDE, save_small_sdxl
 from tests.test_launchers import ECHO, SWEEP
 
@@ -50,32 +51,32 @@ DIES = """\
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A cluster of two nodes of one core and one GPU each."""
     from ray.cluster_utils import Cluster
 
     from mmsb.replicas.pool import end
 
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys, "executable", forking(tmp_path_factory.mktemp("ray"), "default_worker.py"))
     # Ray believes what it is told, and hides from each task what is not its own: no GPU is needed for that.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
+    alone = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **alone})
     cluster.add_node(num_cpus=1, num_gpus=1)
-    os.environ["RAY_ADDRESS"] = cluster.address
+    patch.setenv("RAY_ADDRESS", cluster.address)
     try:
         yield cluster
     finally:
         end()
-        del os.environ["RAY_ADDRESS"]
         cluster.shutdown()
+        patch.undo()
 
 
 def kill_a_replica() -> None:
-    """One of our own cluster, whose processes are ours: others may have theirs on this machine."""
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it ended meanwhile
-            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::Replica"):
-                process.kill()
-                return
-    raise AssertionError("no replica runs")
+    """One that has been opened."""
+    (pool,) = _pools.values()
+    actor = next(seat.actor for seat in pool.seats if seat.opened)
+    os.kill(ray.get(actor.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
 
 
 def content(outcome: Outcome) -> Outcome:
@@ -132,12 +133,12 @@ def test_replicas_without_a_gpu_compute_with_this_process_s_threads() -> None:
 
 
 def test_runs_of_a_sweep_have_a_gpu_each_and_one_whose_process_dies_begins_again(
-    mmsb_process: Run, tmp_path: Path, nodes: Any
+    mmsb_fork: Run, tmp_path: Path, nodes: Any
 ) -> None:
     (line,) = [line for line in ECHO.splitlines(keepends=True) if line.lstrip().startswith("yield")]
     (tmp_path / "echoing.py").write_text("import os\nfrom pathlib import Path\n" + ECHO.replace(line, DIES + line))
     there = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "RAY_ADDRESS": nodes.address}
-    done = mmsb_process(*SWEEP, "image_mode=text_only,typo,sd", "tracker=none", "hydra/launcher=ray", **there)
+    done = mmsb_fork(*SWEEP, "image_mode=text_only,typo,sd", "tracker=none", "hydra/launcher=ray", **there)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "died").exists()
     runs = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from tests.proof.cluster import NODE, Killer, cluster
 from tests.proof.lab import KILLS, Ended, Lab, Mode, lab
@@ -52,7 +53,7 @@ class Attack:
             self.template = laboratory.folder()
             scene.before(laboratory, self.template)
         folder, before = laboratory.folder(self.template), laboratory.asked
-        ended = laboratory.warm(folder, scene.module, *self.arguments, rater=scene.rater, env=self.env)
+        ended = laboratory.run(folder, scene.module, *self.arguments, rater=scene.rater, env=self.env)
         assert ended.codes == [0], ended.output
         self.whole = Left.of(folder, laboratory.asked - before)
         self.steps = ended.steps
@@ -72,10 +73,9 @@ class Attack:
         self.tally.wrong += [f"{self.scene.name}: {what}: {one}" for one in found]
         shutil.rmtree(folder)
 
-    def disturbed(self, folder: Path, **how: object) -> Ended:
+    def disturbed(self, folder: Path, **how: Any) -> Ended:
         """Run the command with something broken."""
-        how |= {"env": self.env}
-        return self.lab.run(folder, self.scene.module, *self.arguments, rater=self.scene.rater, **how)
+        return self.lab.run(folder, self.scene.module, *self.arguments, rater=self.scene.rater, env=self.env, **how)
 
     def kills(self, number: int, chance: random.Random) -> None:
         """SIGKILL at write boundaries: each boundary in turn, before, within and after the call."""
@@ -201,7 +201,7 @@ def attacked(number: int, share: float) -> Tally:
     tally = Tally(scene.name)
     before = cpu()
     try:
-        with lab() as laboratory, cluster(scene.ray) as env:
+        with lab(scene.imports) as laboratory, cluster(scene.ray) as env:
             attack = Attack(laboratory, scene, env)
             tally = attack.tally
             attack.all(share)

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import collections
 import enum
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from mmsb.faults.replies import Act, Messages, text_of
 from mmsb.faults.serving import chosen
 from mmsb.tracker.mlflow_store import QUIET
 from tests.batching import BatchServer
 from tests.conftest import ROOT
+from tests.forks import COMMANDS, Fork, Parent
 from tests.own_scenario import ASKED, record_of
+from tests.proof import armed
+from tests.proof.rater import Idle, Rater
 
 PROPOSE = "Policy: "  # how a prompt begins that wants questions
 MET = ("rate_limit_milliseconds", "rate_limit_past", "rate_limit_html", "server_error", "connection", "malformed")
 FAULTS = [fault for fault in chosen(MET) if fault.ends == "again" and fault.requests == 1]
 SHIM = Path(__file__).with_name("shim.c")
+HUNG_AFTER = 300.0  # seconds
 
 
 class Mode(enum.IntEnum):
@@ -46,37 +50,6 @@ KILLS = (Mode.KILL_BEFORE, Mode.KILL_TORN, Mode.KILL_AFTER)
 
 
 @dataclass(frozen=True)
-class Job:
-    """A command as the zygote runs it.
-
-    Attributes:
-        folder: where it runs.
-        module: and its arguments.
-        mode: what breaks, at which step of the files below `folder`.
-        seconds: after which it is killed; None: never.
-        shadow: a folder that gets a copy of every file that is synced; empty: none.
-        together: how many at the same moment.
-        vanish: seconds after which the folder's `outputs` is removed; None: never.
-        rater: whether somebody sits at a terminal and labels what is shown.
-    """
-
-    folder: str
-    module: str
-    arguments: tuple[str, ...]
-    mode: int = Mode.COUNT
-    at: int = 0
-    seconds: float | None = None
-    shadow: str = ""
-    together: int = 1
-    vanish: float | None = None
-    rater: bool = False
-    root: str = ""
-    output: str = ""
-    loaded: str = ""
-    env: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Ended:
     """How a job ended: exit codes (-9: killed), steps taken, and what was printed."""
 
@@ -87,9 +60,9 @@ class Ended:
 
 
 class Lab:
-    """Commands, killed and unkilled."""
+    """Commands, killed and unkilled: forks of a process that has the shim, which each of them arms."""
 
-    def __init__(self, scratch: Path, shim: Path) -> None:
+    def __init__(self, scratch: Path, shim: Path, imports: tuple[str, ...]) -> None:
         self.scratch = scratch
         self.server = BatchServer(reply=reply, act=self._fault)
         self._came: collections.Counter[str] = collections.Counter()
@@ -97,14 +70,8 @@ class Lab:
         env.pop("OPENAI_API_KEY", None)
         env |= QUIET  # the command sets it before it imports MLflow, which is imported here already
         env |= {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(scratch / "cache"), "PYTHONWARNINGS": "ignore"}
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.zygote"],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._env = env
+        self._parent = Parent((*COMMANDS, *imports, armed.__name__), env)
         self._made = 0
 
     @property
@@ -113,23 +80,48 @@ class Lab:
         return len(self.server.requests) + len(self.server.asked)
 
     def close(self) -> None:
-        """End the zygote."""
-        self._zygote.communicate(timeout=60)
+        """End what commands are forks of."""
+        self._parent.close()
 
-    def warm(self, folder: Path, module: str, *arguments: str, **more: Any) -> Ended:
-        """Run a command once, undisturbed, and import from now on what it had imported."""
-        loaded = self.scratch / "loaded.json"
-        ended = self.run(folder, module, *arguments, loaded=str(loaded), **more)
-        self._told({"imports": str(loaded)})
-        return ended
+    def run(
+        self,
+        folder: Path,
+        module: str,
+        *arguments: str,
+        mode: Mode = Mode.COUNT,
+        at: int = 0,
+        seconds: float | None = None,
+        shadow: str = "",
+        together: int = 1,
+        vanish: float | None = None,
+        rater: bool = False,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> Ended:
+        """Run a command below a folder.
 
-    def run(self, folder: Path, module: str, *arguments: str, **more: Any) -> Ended:
-        """Run a command below a folder; `more` are fields of `Job`."""
+        Args:
+            folder: where it runs.
+            module: and its arguments.
+            arguments: of the module.
+            mode: what breaks, at which step of the files below `folder`.
+            at: that step.
+            seconds: after which it is killed; None: never.
+            shadow: a folder that gets a copy of every file that is synced; empty: none.
+            together: how many at the same moment.
+            vanish: seconds after which the folder's `outputs` is removed; None: never.
+            rater: whether somebody sits at a terminal and labels what is shown.
+            env: what the command finds in its environment besides.
+        """
         output = self.scratch / "output.txt"
         output.unlink(missing_ok=True)
-        job = Job(str(folder), module, arguments, **{"root": str(folder), "output": str(output), **more})
-        told = self._told(asdict(job))
-        return Ended(**told, output=output.read_text(errors="replace") if output.exists() else "")
+        with steps() as counter, output.open("ab") as out, Rater(output) if rater else Idle() as typing:
+            told = [str(value) for value in (counter, int(mode), at, folder, shadow)]
+            command = ["-m", armed.__name__, *told, module, *arguments]
+            files = {0: typing.terminal, 1: out.fileno(), 2: out.fileno(), counter: counter}
+            running = [Fork(command, folder, {**self._env, **env}, files, self._parent.place) for _ in range(together)]
+            hung = watched(running, typing, seconds, vanish, folder / "outputs")
+            codes, number = [one.wait() for one in running], int.from_bytes(os.pread(counter, 8, 0), sys.byteorder)
+        return Ended(codes, number, hung, output.read_text(errors="replace"))
 
     def folder(self, template: Path | None = None) -> Path:
         """A new folder; with the content of another. What meets a fault meets it once in each."""
@@ -150,13 +142,33 @@ class Lab:
             return None
         return FAULTS[number % len(FAULTS)].act(reply([{"role": "user", "content": text}]))
 
-    def _told(self, job: dict[str, Any]) -> dict[str, Any]:
-        assert self._zygote.stdin
-        assert self._zygote.stdout
-        self._zygote.stdin.write(json.dumps(job) + "\n")
-        self._zygote.stdin.flush()
-        told: dict[str, Any] = json.loads(self._zygote.stdout.readline())
-        return told
+
+@contextmanager
+def steps() -> Iterator[int]:
+    """A file in which the shims of all processes count what they have let through."""
+    file = os.memfd_create("steps")
+    os.ftruncate(file, 8)
+    yield file
+    os.close(file)
+
+
+def watched(
+    running: Sequence[Fork], typing: Rater | Idle, seconds: float | None, vanish: float | None, outputs: Path
+) -> bool:
+    """Wait until all have ended, and break what is to be broken meanwhile; whether one had to be killed as it hung."""
+    began, hung = time.monotonic(), False
+    while any(one.poll() is None for one in running):
+        since = time.monotonic() - began
+        if vanish and since > vanish:
+            vanish = None
+            shutil.rmtree(outputs, ignore_errors=True)
+        if since > (seconds or HUNG_AFTER):
+            hung = not seconds
+            for one in running:
+                one.kill()
+        typing.look()
+        time.sleep(0.002)
+    return hung
 
 
 def reply(messages: Messages) -> str:
@@ -175,13 +187,13 @@ def compiler() -> str | None:
 
 
 @contextmanager
-def lab() -> Iterator[Lab]:
-    """A lab with its server; all of it is gone at the end."""
+def lab(imports: tuple[str, ...] = ()) -> Iterator[Lab]:
+    """A lab with its server, whose commands begin with more imported; all of it is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="mmsb-proof-") as name:
         shim = Path(name) / "shim.so"
         command = [str(compiler()), "-std=gnu11", "-O1", "-shared", "-fPIC", "-w", "-o", str(shim), str(SHIM), "-ldl"]
         subprocess.run(command, check=True)
-        made = Lab(Path(name), shim)
+        made = Lab(Path(name), shim, imports)
         with made.server:
             try:
                 yield made

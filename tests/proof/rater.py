@@ -6,20 +6,43 @@ import os
 import pty
 import re
 from pathlib import Path
+from typing import Self
 
 from mmsb.review.terminal import CLEAR, HELP
 
 NUMBER = re.compile(r"\bAnswer (\d+)\.")  # as tests.reviewing.write_run writes answers
 
 
-class Rater:
+class Idle:
+    """Nobody, with nothing to read from."""
+
+    terminal: int
+
+    def __enter__(self) -> Self:
+        """Sit down."""
+        self.terminal = os.open(os.devnull, os.O_RDONLY)
+        return self
+
+    def look(self) -> None:
+        """See what there is to do."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+        os.close(self.terminal)
+
+
+class Rater(Idle):
     """A terminal, of which a command reads keys, and who presses them."""
 
     def __init__(self, output: Path) -> None:
         """`output`: what the command prints, which is looked at."""
         self._output = output
         self._pressed = 0
+
+    def __enter__(self) -> Self:
+        """Sit down at it."""
         self._ours, self.terminal = pty.openpty()
+        return self
 
     def look(self) -> None:
         """Press a key, if there is a page that has none yet."""
@@ -30,7 +53,7 @@ class Rater:
             os.write(self._ours, b"su"[int(number[1]) % 2 :][:1])
             self._pressed = len(pages)
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave."""
+        super().__exit__()
         os.close(self._ours)
-        os.close(self.terminal)

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from mmsb.dataset.mm_safetybench import FIELDS
+from tests.forks import FIGURES, LOCAL, RECORDS
 from tests.own_scenario import OWN as NIGHTLY
 from tests.proof.cluster import NODE
 from tests.proof.lab import Lab
@@ -34,6 +35,7 @@ class Scene:
         refuses: what those are told that come while another is at it; empty: all do the work.
         rater: whether somebody labels what it shows.
         ray: what dies of Ray's processes; empty: it needs no cluster.
+        imports: what takes long to import of what it needs besides.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Scene:
     refuses: str = ""
     rater: bool = False
     ray: str = ""
+    imports: tuple[str, ...] = ()
 
 
 def model(laboratory: Lab) -> tuple[str, ...]:
@@ -168,20 +171,22 @@ ONE = "another mmsb.create works in data"
 TYPED = "typing, stacking and describing a dataset"
 SCENES = (
     Scene("a run", (240, 30, 30, 30), "mmsb", single),
-    Scene("a run that is recorded", (45, 15, 15, 10), "mmsb", tracked, made_store),
-    Scene("the first run of all, which makes mlflow.db", (24, 6, 6, 4), "mmsb", tracked),
-    Scene("a sweep that is recorded", (24, 9, 6, 4), "mmsb", sweep, made_store),
+    Scene("a run that is recorded", (45, 15, 15, 10), "mmsb", tracked, made_store, imports=RECORDS),
+    Scene("the first run of all, which makes mlflow.db", (24, 6, 6, 4), "mmsb", tracked, imports=RECORDS),
+    Scene("a sweep that is recorded", (24, 9, 6, 4), "mmsb", sweep, made_store, imports=(*RECORDS, *FIGURES)),
     Scene("judging again", (45, 9, 12, 8), "mmsb.judge", judging, finished_run),
-    Scene("recording a finished run", (24, 6, 6, 4), "mmsb.log", recording, finished_and_store),
-    Scene("a report", (18, 6, 4, 4), "mmsb.report", reporting, two_finished_runs),
+    Scene("recording a finished run", (24, 6, 6, 4), "mmsb.log", recording, finished_and_store, imports=RECORDS),
+    Scene("a report", (18, 6, 4, 4), "mmsb.report", reporting, two_finished_runs, imports=FIGURES),
     Scene("labelling by hand", (24, 6, 6, 6), "mmsb.review", labelling, answers_to_label, together=False, rater=True),
     Scene("proposing questions", (18, 6, 6, 4), "mmsb.create", proposing, refuses=ONE),
     Scene("bringing questions", (30, 6, 9, 8), "mmsb.create", creating, own_scenario, refuses=ONE),
     Scene("finding key phrases", (24, 6, 6, 4), "mmsb.create", phrasing, own_scenario, refuses=ONE),
     Scene(TYPED, (24, 6, 6, 4), "mmsb.create", typing, own_pictures, refuses=ONE),
     Scene("a run through a batch interface", (30, 6, 6, 4), "mmsb", batches, refuses="another"),
-    Scene("a run of a local model", (18, 6, 4, 4), "mmsb", local, together=False),
-    Scene("a run on two actors of Ray", (0, 3, 0, 0), "mmsb", on_ray, together=False, ray="ray::Replica"),
-    Scene("a sweep of tasks of Ray", (0, 3, 0, 0), "mmsb", tasks, together=False, ray="ray::_run"),
-    Scene("a sweep on a node of Ray that dies", (0, 0, 0, 0), "mmsb", tasks, together=False, ray=NODE),
+    Scene("a run of a local model", (18, 6, 4, 4), "mmsb", local, together=False, imports=LOCAL),
+    Scene(
+        "a run on two actors of Ray", (0, 3, 0, 0), "mmsb", on_ray, together=False, ray="ray::Replica", imports=LOCAL
+    ),
+    Scene("a sweep of tasks of Ray", (0, 3, 0, 0), "mmsb", tasks, together=False, ray="ray::_run", imports=FIGURES),
+    Scene("a sweep on a node of Ray that dies", (0, 0, 0, 0), "mmsb", tasks, together=False, ray=NODE, imports=FIGURES),
 )
