@@ -33,6 +33,27 @@ Sum = Annotated[float, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
+class Range:
+    """How many calls; `guessed`: nothing tells how many of the most there will be, and each number is as good."""
+
+    expected: Count
+    least: Count
+    most: Count
+    guessed: bool = False
+
+    def told(self) -> str:
+        """For people: "12", "at most 12", "12 to 24", "about 15 (12 to 24)"."""
+        if self.least >= self.most:
+            return f"{self.expected:,}"
+        if self.expected >= self.most or (self.guessed and not self.least):
+            return f"at most {self.most:,}"
+        ends = f"{self.least:,} to {self.most:,}"
+        if self.guessed:
+            return ends
+        return f"about {self.expected:,} ({ends if 0 < self.least < self.expected else f'at most {self.most:,}'})"
+
+
+@dataclass(frozen=True)
 class Expected:
     """A plan in short.
 
@@ -43,7 +64,7 @@ class Expected:
         seconds: None where nobody knows.
     """
 
-    calls: Count
+    calls: Range
     input: Count
     output: Count
     dollars: Sum | None
@@ -111,9 +132,10 @@ class Spent:
 
     def price(self, model: str, prices: Prices | None) -> None:
         """Say in dollars what it took, where that is known."""
-        spent = prices.dollars(model, self.input_tokens, self.output_tokens) if prices else None
         # One reply that nobody counted makes the sum too low, and a bill that is too low is worse than none.
-        self.dollars = sum(spent) if spent and not self.uncounted else None
+        tokens = (None, None) if self.uncounted else (self.input_tokens, self.output_tokens)
+        spent = prices.dollars(model, *tokens) if prices else None
+        self.dollars = sum(spent) if spent else None
 
 
 @dataclass(frozen=True)
@@ -246,8 +268,9 @@ def paid(folders: Sequence[Path]) -> Spent | None:
 
 def told(spent: Spent, plan: Expected | None, seconds: float | None = None) -> str:
     """The bill beside the plan, in one line: "bill: 96 calls (planned 96), ..."."""
+    calls = _beside(plan.calls.told() if plan else None)
     parts = [
-        f"{spent.calls:,} {'call' if spent.calls == 1 else 'calls'}{_beside(f'{plan.calls:,.0f}' if plan else None)}",
+        f"{spent.calls:,} {'call' if spent.calls == 1 else 'calls'}{calls}",
         f"{spent.input_tokens:,} tokens in{_beside(f'{plan.input:,.0f}' if plan else None)}",
         f"{spent.output_tokens:,} out{_beside(f'{plan.output:,.0f}' if plan else None)}",
     ]

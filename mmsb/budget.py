@@ -29,6 +29,7 @@ from mmsb.types import Outcome, Response
 
 FOLDER = "budget"
 BEGAN, COMMAND = "MMSB_BEGAN", "MMSB_COMMAND"  # in the environment, for the processes of a sweep
+SWEEP = "MMSB_SWEEP_DIR"  # likewise: where the sweep lies that a run is of
 
 
 class BudgetReached(MmsbError):
@@ -149,8 +150,9 @@ class Purse:
 
     def _reached(self, name: str, limit: str, spent: Spent, more: float) -> BudgetReached:
         told = f"{spent.calls:,} calls" + (f", {money(spent.dollars)}" if self.budget.money else "")
+        whose = ", by all runs together" if SWEEP in os.environ else ""
         return BudgetReached(
-            f"budget.{name}={limit} is reached ({told} so far): stopped, not finished",
+            f"budget.{name}={limit} is reached ({told} so far{whose}): stopped, not finished",
             f"What was answered is stored. Go on: {command(name, f'{more:g}')}",
         )
 

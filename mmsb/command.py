@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.bill import PLAN_FILE, keep_plan, show_bill
-from mmsb.budget import BudgetReached
+from mmsb.budget import SWEEP, BudgetReached
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.console import say, show, tell
 from mmsb.errors import TrackingError
@@ -28,7 +28,7 @@ from mmsb.report import judge_error, members
 from mmsb.results import FILE
 from mmsb.run import NOT_MEASURED, Run, SavedRun
 from mmsb.scenario import Scenario
-from mmsb.sweep import COUNT_VARIABLE, SWEEP_VARIABLE, SWEPT_VARIABLE
+from mmsb.sweep import COUNT_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
 
 SPEED = ("model.api_key_env", "model.concurrency", "model.requests_per_second", "model.timeout", "model.device")
@@ -59,7 +59,7 @@ def billed() -> Iterator[None]:
     A run that ended with an error before it was answered anything leaves no folder.
     """
     started, folder = time.monotonic(), Path(HydraConfig.get().runtime.output_dir)
-    alone = not os.environ.get(SWEEP_VARIABLE)
+    alone = not os.environ.get(SWEEP)
     if alone:
         keep_plan(folder)
     try:
@@ -134,7 +134,7 @@ def describe(config: DictConfig) -> Run:
     hydra = HydraConfig.get()
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if v and not k.startswith("hydra/")}
     values = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
-    sweep = os.environ.get(SWEEP_VARIABLE)
+    sweep = os.environ.get(SWEEP)
     defenses = list(values.get("defense") or {})
     # Hydra's choice for a list is its text with brackets and quotes; tables want the order in words. And none is chosen
     # where a setting names the class of one.

@@ -105,7 +105,9 @@ class Prices:
             None where the table does not know the model or nobody counted: not known is not free.
         """
         price = self.price(model)
-        # A zero would be summed up as free.
+        # A zero would be summed up as free, and is where the tokens cost nothing, whoever counts them.
+        if price is not None and not (price.input or price.output):
+            return 0.0, 0.0
         if price is None or given is None or came is None:
             return None
         return given * price.input / 1e6, came * price.output / 1e6

@@ -131,6 +131,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
+    total_tokens: Tokens | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts of tokens.
@@ -138,7 +139,7 @@ class Usage(msgspec.Struct, frozen=True):
         Raises:
             ValueError: of these; msgspec makes it a wrong value of the reply.
         """
-        for count in (self.prompt_tokens, self.completion_tokens):
+        for count in (self.prompt_tokens, self.completion_tokens, self.total_tokens):
             if isinstance(count, float) and not count.is_integer():
                 raise ValueError(f"Expected a whole number of tokens, got {count}")
 
@@ -149,8 +150,11 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def came(self) -> int | None:
-        """Tokens out, likewise."""
-        return None if self.completion_tokens is None else int(self.completion_tokens)
+        """Tokens out, with the thinking that some (Gemini, Grok) count in the total alone, and charge for."""
+        if self.completion_tokens is None:
+            return None
+        beside = int(self.total_tokens or 0) - int(self.prompt_tokens or 0) if self.prompt_tokens is not None else 0
+        return max(int(self.completion_tokens), beside)
 
 
 class Chat(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from mmsb.budget import BEGAN
+from mmsb.budget import BEGAN, SWEEP
 from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, end_interrupted, private
 from mmsb.console import say, show, tell
 from mmsb.digest import digest, digest_file
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mmsb.tracker.base import Tracker
     from mmsb.withholding import Withhold
 
-SWEEP_VARIABLE = "MMSB_SWEEP_DIR"
 COUNT_VARIABLE = "MMSB_SWEEP_RUNS"  # how many runs there will be
 SWEPT_VARIABLE = "MMSB_SWEPT"  # the keys that differ between the runs: their names are made of these
 TEXT_BYTES = 1_000_000  # of the longest file that may hold a defense's texts; weights are larger
@@ -48,7 +47,7 @@ class SweepCallback(Callback):
         if "tracker" not in config:  # a command that makes no runs, asked several times
             return
         folder = Path(config.hydra.sweep.dir).absolute()
-        os.environ[SWEEP_VARIABLE] = str(folder)
+        os.environ[SWEEP] = str(folder)
         axes = _axes(config)
         # Now: submitit's workers start with none visible, and cannot ask.
         os.environ[SWEEPS] = ",".join(visible_gpus())
@@ -116,7 +115,7 @@ def _is_text(name: str) -> bool:
 
 def _end() -> Path | None:
     """The folder of the sweep that this process began, if it did: it is none from here on."""
-    name = os.environ.pop(SWEEP_VARIABLE, None)
+    name = os.environ.pop(SWEEP, None)
     for variable in (SWEPT_VARIABLE, COUNT_VARIABLE, SWEEPS):
         os.environ.pop(variable, None)
     return Path(name) if name else None

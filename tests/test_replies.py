@@ -55,9 +55,16 @@ def test_a_reply_with_any_value_in_any_place_is_a_reply_or_malformed(path: tuple
 @pytest.mark.parametrize(
     "value", ["ten", "12", 12.5, "12.0", -1.0, -1, True, [1], {}, 2**60, 10**400, float("nan"), 1e300]
 )
-@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
+@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens", "total_tokens"])
 def test_a_count_that_is_none_is_malformed(key: str, value: Any) -> None:
     assert check_chat(dumped(changed(CHAT, ("usage", key), value))) is None
+
+
+def test_thinking_that_the_total_alone_counts_is_counted_too() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 110}  # as Gemini and Grok have it
+    assert read_reply(dumped(changed(CHAT, ("usage",), usage))).output_tokens == 103
+    for less in ({"total_tokens": 8}, {"total_tokens": None}, {"prompt_tokens": None}):
+        assert read_reply(dumped(changed(CHAT, ("usage",), usage | less))).output_tokens == 3
 
 
 @pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from mmsb.budget import SWEEP
 from mmsb.metrics.summary import Score, summarize
 from mmsb.report.finished import Finished
 from mmsb.report.sweep import print_comparison
 from mmsb.run import Run, short_name, told_apart
 from mmsb.scenario import official_scenarios
-from mmsb.sweep import SWEEP_VARIABLE, finish_sweep
+from mmsb.sweep import finish_sweep
 from mmsb.terminal import print_summary
 from tests.reporting import Made
 from tests.saved_runs import seal
@@ -94,7 +95,7 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sweep whose runs are done, and that is about to end."""
     for number, defense in enumerate(("none", "safety_prompt")):
         Made("text_only", defense).write(tmp_path / str(number))
-    monkeypatch.setenv(SWEEP_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(SWEEP, str(tmp_path))
     return tmp_path
 
 

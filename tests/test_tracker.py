@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from mmsb.budget import SWEEP
 from mmsb.calls import Calls, CallsOf
 from mmsb.cost import COUNTS
 from mmsb.errors import TrackingError
@@ -32,7 +33,7 @@ from mmsb.picture import BytesPicture, Picture, Stacked, jpeg
 from mmsb.results import FILE, Results
 from mmsb.run import Run, SavedRun
 from mmsb.scenario import official_scenarios
-from mmsb.sweep import SWEEP_VARIABLE, finish_sweep, leave_sweep
+from mmsb.sweep import finish_sweep, leave_sweep
 from mmsb.tracker import format as form
 from mmsb.tracker import live, mlflow_store, traces
 from mmsb.tracker.alive import alive, hold, release
@@ -461,7 +462,7 @@ def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
 
     for leave in (leave_sweep, partial(finish_sweep, 1), interrupted_at_the_end):  # the second: nothing could begin
         tracker.open_sweep(sweep)
-        monkeypatch.setenv(SWEEP_VARIABLE, str(tmp_path))
+        monkeypatch.setenv(SWEEP, str(tmp_path))
         monkeypatch.setattr("mmsb.sweep._trackers", {str(tmp_path): tracker})
         with tracker.opened("") as records:
             records.create("a run whose process was ended too", {FOLDER: str(tmp_path / "0")}, time.time())

@@ -20,8 +20,8 @@ from mmsb.judge.base import Judge, of_all_parts
 from mmsb.labels.file import Labelled
 from mmsb.model.base import engines_in
 from mmsb.pipeline import BLOCK
+from mmsb.preflight.calls import Calls
 from mmsb.preflight.confirm import agreed
-from mmsb.preflight.counting import Calls
 from mmsb.preflight.judging import OfJudge
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import plan
@@ -49,7 +49,7 @@ class Reading(OfJudge):
             return
 
         def begin(flow: Flow, item: Labelled) -> None:
-            self._mine[flow] = Calls(next(self._numbers) // BLOCK, item.id)
+            self._mine[flow] = Calls(block=next(self._numbers) // BLOCK, question=item.id)
 
         self.rehearse(
             self.settings.items, begin, lambda item, judge, caller: of_all_parts(judge, as_answer(item), caller)

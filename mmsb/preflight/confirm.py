@@ -97,14 +97,23 @@ def spent_before(config: DictConfig, output_dir: Path, under: Mapping[str, Any] 
 
 def beyond(plan: Plan, budget: Budget, before: Spent) -> list[str]:
     """What is said of limits that the plan exceeds, with what was spent before: they are kept, and that is no error."""
-    expected, seconds, found = plan.dollars, plan.seconds, []
-    calls = sum(line.calls for line in plan.asked)
-    if budget.money is not None and expected and expected[0] + before.dollars > budget.money:
+    money_left, calls, seconds, found = plan.dollars or (0.0, 0.0), plan.calls, plan.seconds, []
+    if budget.money is not None:
         spent = f", of which {money(before.dollars)} is spent" if before.dollars else ""
-        found.append(f"budget.money={budget.money:g}{spent}, and {money(expected[0])} are expected")
-    if budget.calls is not None and calls + before.calls > budget.calls:
+        told = f"budget.money={budget.money:g}{spent}, and {money(money_left[0])} are expected"
+        found.append(_told(told, budget.money - before.dollars, *money_left))
+    if budget.calls is not None:
         spent = f", of which {before.calls:,} are made" if before.calls else ""
-        found.append(f"budget.calls={budget.calls}{spent}, and {calls:,.0f} are expected")
-    if budget.time is not None and seconds and seconds > budget.time:
-        found.append(f"budget.time={budget.time:g}, and {duration(seconds)} are expected")
-    return [f"  stops on its way, and can go on later: {one}" for one in found]
+        told = f"budget.calls={budget.calls}{spent}, and {calls.expected:,} are expected"
+        found.append(_told(told, budget.calls - before.calls, calls.expected, calls.most))
+    if budget.time is not None and seconds:
+        told = f"budget.time={budget.time:g}, and {duration(seconds)} are expected"
+        found.append(_told(told, budget.time, seconds, seconds))
+    together = f" (all {len(plan.runs)} runs together)" if len(plan.runs) > 1 else ""
+    return [f"  {one}{together}" for one in found if one]
+
+
+def _told(limit: str, left: float, expected: float, most: float) -> str:
+    if most <= left:
+        return ""
+    return f"{'stops' if expected > left else 'may stop'} on its way, and can go on later: {limit}"

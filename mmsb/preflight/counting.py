@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from operator import or_
-from typing import NamedTuple
 
 from mmsb.defense.base import Caller
 from mmsb.flow import Flow
 from mmsb.judge.base import Judge
-from mmsb.judge.thinking import parts
 from mmsb.model.base import Batched, Engine
 from mmsb.pipeline import BLOCK
+from mmsb.preflight.calls import Calls, Kind, Made, Round, Said, number_of
 from mmsb.preflight.lines import Given, Line
+from mmsb.preflight.replies import Replies
 from mmsb.preflight.supposed import Supposed
 from mmsb.preflight.tokens import of_text
 from mmsb.store import Store
@@ -23,43 +23,7 @@ from mmsb.types import Outcome, Prompt, Response, Sample
 
 AT_A_TIME = 1024  # flows; none of them ever waits
 A_WORD = 4  # letters of a stand-in for each token that is expected
-Round = tuple[int, str, int]  # a block of samples, a stage of their way, which of its rounds
-READING = Response('["compliance",[],{}]')  # of a stand-in; a reading by rules is no call
-DIVIDED = Response('["compliance",["stray_thinking"],{}]')
-
-
-class Made(NamedTuple):
-    """A call: who is asked, whether the answer is stored, and a part of the prompt's key."""
-
-    name: str
-    known: bool
-    number: int
-
-
-class Calls(list[Made]):
-    """Those of a sample.
-
-    Attributes:
-        block: of samples that it belongs to: what shares a batch lies in one.
-        question: that the sample asks.
-        own: the number of the sample's own prompt, which is made of no answer, whatever was asked before it.
-        rounds: of local models that it has waited for, by its stage.
-    """
-
-    def __init__(self, block: int = -1, question: str = "", own: int = -1) -> None:
-        """None yet."""
-        self.block = block
-        self.question = question
-        self.own = own
-        self.rounds: Counter[str] = Counter()
-
-    def round(self, stage: str) -> Round:
-        """The round of a call that comes now."""
-        self.rounds[stage] += 1
-        return self.block, stage, self.rounds[stage]
-
-
-Look = Callable[[Engine, Prompt, Calls, str], tuple[Response, Made]]  # in this stage, after these calls
+Look = Callable[[Engine, Prompt, Calls, Kind], Response]  # the reply to a call of this kind, after these calls
 
 
 @dataclass
@@ -70,9 +34,10 @@ class Tally:
         stored: calls that are answered.
         left: calls that are not.
         new: those of them that no run before this one makes.
-        follow: those of the new ones whose prompt is made of an answer that nobody has yet.
+        follow: those of the new ones whose prompt is made of an answer that nobody has yet, and may be another's.
         given: tokens in of the new ones that do not, by the rules.
         following: tokens in of those that do.
+        came: tokens out of the new ones, as expected, by whether they follow.
         longest: tokens out of the new ones, were each answer as long as it may be.
         batched: prompts of a local model, by round: a batch that lacks one answer is asked whole.
     """
@@ -83,6 +48,7 @@ class Tally:
     follow: int = 0
     given: Given = field(default_factory=Given)
     following: Given = field(default_factory=Given)
+    came: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
     longest: int = 0
     batched: defaultdict[Round, dict[int, Prompt]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -94,51 +60,61 @@ class Counting:
     Attributes:
         store: what is answered already.
         lines: by the folder of a model's answers; shared by all runs, so that what two of them ask counts once.
+        replies: what was replied, by what was asked for; likewise.
+        number: of the run.
         every: one of so many samples is rehearsed, and stands for the others.
         calls: that are left, by the same folders, as expected.
         sizes: harmful questions by scenario.
         unsure: what could not be rehearsed.
+        guessed: whether what checks will say was supposed, as no reply tells.
     """
 
     store: Store
     lines: dict[str, Line]
+    replies: Replies
+    number: int = 0
     every: int = 1
     calls: dict[str, float] = field(default_factory=dict)
     sizes: Counter[str] = field(default_factory=Counter)
     unsure: set[str] = field(default_factory=set)
+    guessed: bool = False
     _tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)  # calls, as expected and at most
+    _range: dict[str, tuple[float, float]] = field(default_factory=dict)  # calls that are left: at least, at most
     _mine: dict[Flow, Calls] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)  # of samples
+    _learns: bool = True
 
     def run(self) -> None:
         """Rehearse it."""
         raise NotImplementedError
 
-    def settle(self) -> None:
-        """Add what it takes to the lines, once all runs are rehearsed: what is stored of any tells of all."""
-        for name, (expected, most) in self._left.items():
-            self._add(name, self._tallies[name], expected, most)
+    def again(self) -> None:
+        """Rehearse it once more, now that all runs are, and what their models replied is known."""
 
-    def _add(self, name: str, tally: Tally, expected: float, most: float) -> None:
-        """Add calls to the model's line: as expected, and at most."""
-        line, again = self.lines[name], float(tally.left - tally.new)  # which a run before this one asks
+    def settle(self) -> None:
+        """Add what it takes to the lines."""
+        for name, tally in self._tallies.items():
+            self._add(name, tally, *self._range.get(name, (tally.new, tally.new)))
+
+    def _add(self, name: str, tally: Tally, least: float, most: float) -> None:
+        """Add calls to the model's line: as expected, at least and at most."""
+        line = self.lines[name]
         stored, planned = self._whole_batches(line, tally)
-        expected, most = expected + stored + planned, most + stored + planned
-        # A guard of the run before may keep some of its calls from being made; then they are this run's.
-        mine = min(line.doubtful, again)
-        line.doubtful += max(0.0, tally.left - expected) - mine
-        expected, most = max(0.0, expected - again + mine), self.every * max(0.0, most - again)
-        share, new = self.every * expected / tally.new if tally.new else 0.0, line.alike.new
+        more, alike = stored + planned, tally.follow * (1 - line.alike.new)
+        share = self.every * (tally.new + more) / tally.new if tally.new else 0.0
+        expected = self.every * max(0.0, tally.new + more - alike)
         line.given.add(tally.given, share)
-        line.given.add(tally.following, share * new * line.alike.longer)
-        expected = self.every * max(0.0, expected - tally.follow * (1 - new))
-        if not tally.new:  # what only a check brings about was not rehearsed
+        line.given.add(tally.following, share * line.alike.new * line.alike.longer)
+        line.came += share * (tally.came[False] + line.alike.new * tally.came[True])
+        if not tally.new:  # only what shares a batch with others
             line.given.add(line.learned.given, expected)
+            line.came += expected * line.answer
         line.stored += self.every * (tally.stored - stored)
         line.calls += expected
-        line.most += most
-        line.longest += most * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
+        highest = self.every * max(0.0, most + more)
+        line.least += min(expected, self.every * max(0.0, least + more))
+        line.most += max(expected, highest)
+        line.longest += highest * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
         self.calls[name] = expected
 
     @staticmethod
@@ -159,14 +135,11 @@ class Counting:
 
     def _caller(self, look: Look) -> Caller:
         async def call(engine: Engine, prompt: Prompt, role: str | None = None) -> Outcome:
-            if not getattr(engine, "is_model", True):
-                divided = all(parts(prompt.reply or ""))
-                return self.store.shelf(engine).find(prompt.key) or (DIVIDED if divided else READING)
             flow = Flow.current()
             mine = self._mine[flow]
-            response, made = look(engine, prompt, mine, flow.stage)
-            mine.append(made)
-            return response
+            if not getattr(engine, "is_model", True):
+                return self.replies.reading(prompt, self.store.shelf(engine).find(prompt.key))
+            return look(engine, prompt, mine, Kind.of(self._line(engine)[0], flow.stage, role))
 
         return call
 
@@ -175,40 +148,73 @@ class Counting:
         calls = self._mine[flow]
         return Supposed(judge, lambda: bool(calls) and not calls[-1].known)
 
-    def _opened(self, flow: Flow, sample: Sample) -> None:
+    def _opened(self, flow: Flow, sample: Sample, told: Said | None = None) -> None:
         """Take down the calls of a flow from here on; they are opened in the order of their samples."""
-        self._mine[flow] = Calls(next(self._numbers) // BLOCK, asked(sample), number_of(sample.prompt))
+        self._mine[flow] = calls = Calls.of(sample, next(self._numbers) // BLOCK)
+        calls.told = told
 
-    def _look(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
-        """The stored answer, or a stand-in; counted."""
-        made = self._counted_call(engine, prompt, before, stage)
-        line = self.lines[made.name]
-        return line.shelf.get(prompt.key) if made.known else stand_in(line, prompt), made
+    def _look(self, engine: Engine, prompt: Prompt, before: Calls, kind: Kind) -> Response:
+        """The stored reply, else one like those that came so far, else a stand-in; counted."""
+        origin = before.origin(prompt)
+        made, line = self._counted_call(engine, prompt, before, kind, origin), self.lines[kind.model]
+        if made.known:
+            reply = line.shelf.get(prompt.key)
+            self.replies.add(self.number, kind, before.sample, made.number, reply)
+            before.take(made, reply)
+            return reply
+        # Not before all runs are read: few replies would stand for all.
+        drawn = None if self._learns else self.replies.draw(self.number, kind, made.number, before)
+        before.guessed = before.guessed or (drawn is None and kind.stage != "judge")
+        reply = drawn or stand_in(line, prompt)
+        if made.new:
+            tally = self._tallies[kind.model]
+            tally.came[made.follows] += line.answer if reply.output_tokens is None else reply.output_tokens
+        before.take(made, reply)
+        return reply
 
-    def _counted_call(self, engine: Engine, prompt: Prompt, before: Calls, stage: str) -> Made:
+    def _tried(self, engine: Engine, prompt: Prompt, before: Calls, kind: Kind) -> Response:
+        """The stored reply, else what is tried; not counted."""
+        line, origin = self.lines[kind.model], before.origin(prompt)
+        known = origin is None and prompt.key in line.shelf
+        follows = origin is not None and before.may_be_anothers(prompt)
+        lead = before.told.to(kind) if before.told else None
+        reply = line.shelf.get(prompt.key) if known else stand_in(line, prompt) if lead is None else Response(lead)
+        before.take(Made(kind, number_of(prompt), known, origin=origin and origin.kind, follows=follows), reply)
+        return reply
+
+    def _counted_call(self, engine: Engine, prompt: Prompt, before: Calls, kind: Kind, origin: Made | None) -> Made:
         """Count a call that comes after others of its sample: whose it is, and whether it is answered."""
-        name, line = self._line(engine)
-        tally, number = self._tallies[name], number_of(prompt)
+        line = self.lines[kind.model]
+        tally, number = self._tallies[kind.model], number_of(prompt)
         # Of a part of the samples nobody knows who shares a batch.
         if line.shelf.batched and self.every == 1:
-            tally.batched[before.round(stage)][number] = prompt
-        if prompt.key in line.shelf:
+            tally.batched[before.round(kind.stage)][number] = prompt
+        # What is made of a reply that nobody gave yet is not stored, even if another's is the same to the letter.
+        if origin is None and prompt.key in line.shelf:
             tally.stored += 1
-            if before and number != before.own:
-                line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
-            if line.learned.few and number not in line.seen:
-                line.seen.add(number)
-                line.learned.prompt(prompt, line.shelf.get(prompt.key))
-            return Made(name, True, number)
+            if self._learns:
+                self._learn(line, prompt, before, number)
+            return Made(kind, number, known=True)
+        if origin:  # with the model: two that are asked the same do not answer the same
+            number = hash((number, origin.kind.model, origin.number))
         tally.left += 1
-        if number not in line.seen:
-            line.seen.add(number)
+        new, follows = number not in line.asked, origin is not None and before.may_be_anothers(prompt)
+        if new:
+            line.asked.add(number)
             tally.new += 1
-            follows = number != before.own and any(not made.known for made in before)
             tally.follow += follows
             (tally.following if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)
-        return Made(name, False, number)
+            line.longer += self.lines[origin.kind.model].limit(Prompt("")) if origin else 0
+        return Made(kind, number, new=new, origin=origin and origin.kind, follows=follows)
+
+    @staticmethod
+    def _learn(line: Line, prompt: Prompt, before: Calls, number: int) -> None:
+        if before.made_of_known(prompt) and before.may_be_anothers(prompt):
+            line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
+        if line.learned.few and number not in line.known:
+            line.known.add(number)
+            line.learned.prompt(prompt, line.shelf.get(prompt.key))
 
     def _line(self, engine: Engine) -> tuple[str, Line]:
         shelf = self.store.shelf(engine)
@@ -216,16 +222,6 @@ class Counting:
         if name not in self.lines:
             self.lines[name] = Line(engine, shelf)
         return name, self.lines[name]
-
-
-def asked(sample: Sample) -> str:
-    """The question of a sample: that of its repeats and of its other pictures too."""
-    return f"{sample.question.scenario} {sample.question.id}"
-
-
-def number_of(prompt: Prompt) -> int:
-    """A part of its key, which takes less room."""
-    return int(prompt.key[:15], 16)
 
 
 def stand_in(line: Line, prompt: Prompt) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -14,6 +16,7 @@ from mmsb.errors import MmsbError
 from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
 from mmsb.model.base import engines_in
+from mmsb.preflight.bounds import Bounds
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import beyond, confirm, spent_before
 from mmsb.preflight.memory import batches_fit
@@ -23,6 +26,11 @@ from mmsb.preflight.plan import Plan, plan
 from mmsb.preflight.problems import Problems
 from mmsb.preflight.rehearsal import Rehearsal
 from mmsb.spending import check_budget
+from mmsb.tracker.none import NoTracker
+
+# What runs take beside their calls, in times of what composing and checking them takes: measured, 1 to 12 runs.
+BESIDE, TRACKED = 4.0, 6.0
+MLFLOW = 5.0  # seconds that it takes to start
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
@@ -39,9 +47,11 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
         MmsbError: some cannot be run; equal errors are one. Nothing was written. A plan of the others was told, where
             that was asked for or a server alone is at fault.
     """
+    began = time.monotonic()
     cells, dry = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)], bool(config.dry_run)
     checks = Checks(cells)
     checks.run()
+    took = time.monotonic() - began
     sound = {place: one for place, one in enumerate(cells) if not one.errors}
     for one in cells:
         one.errors.extend(_over_budget(one))
@@ -53,6 +63,8 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     if (dry or len(cells) > 1) and not any(one.errors for one in cells):
         checks.probe()
     planned = made(sound, checks.samples)
+    plain = all(isinstance(one.experiment.tracker, NoTracker) for one in cells if one.experiment)
+    planned.beside = took * BESIDE if plain else took * TRACKED + MLFLOW
     told = [*planned.told(len(cells)), *_memory(sound.values(), planned), *_beyond(config, cells, planned)]
     if dry:
         tell("\n".join(["dry run: nothing is written", *(told if sound else [])]))
@@ -73,7 +85,7 @@ def made(cells: Mapping[int, Cell], samples: Mapping[int, int]) -> Plan:
     runs = [(one.experiment, samples[place]) for place, one in cells.items() if one.experiment]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the store and the fonts: the run itself says it
-        return plan(runs, rehearsed)
+        return plan(runs, partial(rehearsed, bounds=Bounds()))
 
 
 def rehearsed(experiment: Experiment, samples: int, **shared: Any) -> Rehearsal:

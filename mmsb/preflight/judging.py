@@ -20,8 +20,9 @@ from mmsb.hydra_app import Planned
 from mmsb.judge.base import Judge, judged
 from mmsb.judge.rejudge import Rejudge
 from mmsb.pipeline import each
+from mmsb.preflight.calls import Calls
 from mmsb.preflight.confirm import agreed, spent_before
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting
+from mmsb.preflight.counting import AT_A_TIME, Counting
 from mmsb.preflight.job import names
 from mmsb.preflight.parts import without_hydra
 from mmsb.preflight.plan import plan
@@ -61,8 +62,6 @@ class OfJudge(Counting):
 
         for _ in each(islice(items, 0, None, self.every), nullcontext(flow_of), AT_A_TIME):
             pass
-        for name, tally in self._tallies.items():
-            self._left[name] = float(tally.left), float(tally.left)
 
 
 @dataclass(kw_only=True)

@@ -132,29 +132,35 @@ class Line:
         shelf: its answers so far.
         stored: calls that they answer.
         calls: calls that are left, as expected.
-        most: the same, if every check of a defense leads to another call.
-        given: tokens in of these calls by the rules.
-        longest: tokens out, were each answer as long as it may be.
-        seen: calls that are counted already, by a part of their keys.
+        least: the same, whatever is replied.
+        most: likewise.
+        given: tokens in of the expected calls by the rules.
+        longer: tokens in, at most, of the replies that their prompts are made of.
+        came: tokens out of them.
+        longest: tokens out of the most calls, were each answer as long as it may be.
+        known: stored calls that were looked at, by a part of their keys.
+        asked: calls that are counted already, likewise.
         batched: calls of a local model that are planned already, with the batches that they are in, likewise.
         alike: how often its stored prompts equal one another.
-        doubtful: calls among `seen` that will probably not be made.
-        unchecked: whether it is not known how often a defense's check leads to another call.
+        guessed: whether what checks will say is supposed for any of the runs that may ask more or less of it.
     """
 
     engine: Engine
     shelf: Shelf
     stored: float = 0.0
     calls: float = 0.0
+    least: float = 0.0
     most: float = 0.0
     given: Given = field(default_factory=Given)
+    longer: float = 0.0
+    came: float = 0.0
     longest: float = 0.0
-    seen: set[int] = field(default_factory=set)
+    known: set[int] = field(default_factory=set)
+    asked: set[int] = field(default_factory=set)
     batched: set[int] = field(default_factory=set)
     learned: Learned = field(default_factory=Learned)
     alike: Alike = field(default_factory=Alike)
-    unchecked: bool = False
-    doubtful: float = 0.0
+    guessed: bool = False
     _picture: Mean = field(default_factory=Mean)
     _most: Mean = field(default_factory=Mean)
     _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
@@ -165,6 +171,11 @@ class Line:
         # From all over the shelf, since answers of one defense or scenario alone may be longer than the others.
         for response in islice(self.shelf.some(ENOUGH), ENOUGH):
             self.learned.answer(response)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.asked.clear()
+        self.longer = 0.0
 
     def guess(self, prompt: Prompt) -> Given:
         """Tokens of a prompt by the rules."""
@@ -197,10 +208,11 @@ class Line:
 
     @property
     def most_input(self) -> float:
-        """Tokens in of the expected calls, if each picture took as many as any model's does."""
-        if self.learned.counted[True].count:
-            return self.input
-        return self.input + self.given.most - self.given.pictures
+        """Tokens in of the most calls, if each picture and each reply in a prompt took as many as any may."""
+        # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
+        more = self.most / self.calls if self.calls else 1.0
+        pictures = 0.0 if self.learned.counted[True].count else self.given.most - self.given.pictures
+        return more * (self.input + self.longer + pictures)
 
     @property
     def answer(self) -> float:
@@ -211,7 +223,7 @@ class Line:
     def output(self) -> float:
         """Tokens out, as expected."""
         # A limit that is set lower than answers so far were long cuts the next ones.
-        return min(self.calls * self.answer, self.longest)
+        return min(self.came, self.longest)
 
     @property
     def supposed(self) -> Iterator[str]:
@@ -222,8 +234,6 @@ class Line:
             yield "4 letters a token"
         if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
             yield f"{self._picture.value:.0f} tokens a picture (at most {self._most.value:,.0f})"
-        if self.unchecked:
-            yield "no check that leads to another call"
 
     def price(self, prices: Prices | None) -> TokenPrice | None:
         """What its tokens cost."""
@@ -234,10 +244,8 @@ class Line:
         price = self.price(prices)
         if price is None:
             return None
-        # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
-        more = self.most / self.calls if self.calls else 1.0
         given, most = (tokens * price.input / 1e6 for tokens in (self.input, self.most_input))
-        return given + self.output * price.output / 1e6, more * most + self.longest * price.output / 1e6
+        return given + self.output * price.output / 1e6, most + self.longest * price.output / 1e6
 
     def seconds(self, prices: Prices | None) -> float | None:
         """Of one call; None where nobody knows."""

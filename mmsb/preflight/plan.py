@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from mmsb.bill import Expected
+from mmsb.bill import Expected, Range
 from mmsb.metrics.significance import effective, smallest_difference
 from mmsb.model.base import Engine
 from mmsb.model.openai import OpenAI
@@ -16,6 +16,7 @@ from mmsb.preflight import memory
 from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.lines import Line
+from mmsb.preflight.replies import Replies
 from mmsb.prices import Prices, duration, money
 from mmsb.spending import prices_as_asked
 from mmsb.store import Store
@@ -35,6 +36,7 @@ class Plan:
         runs: the rehearsals.
         every: one of so many samples was rehearsed.
         samples: of all runs.
+        beside: seconds that are no calls': a run's start, its records, the page at the end.
     """
 
     prices: Prices | None
@@ -42,12 +44,18 @@ class Plan:
     runs: list[Counting] = field(default_factory=list)
     every: int = 1
     samples: int = 0
+    beside: float = 0.0
 
     @property
     def asked(self) -> list[Line]:
         """The models that will be asked, the dearest first."""
         left = [line for line in self.lines.values() if line.most > 0]
         return sorted(left, key=lambda line: (-(line.dollars(self.prices) or (0.0,))[0], -line.calls))
+
+    @property
+    def calls(self) -> Range:
+        """Of all models together."""
+        return _range(self.asked)
 
     @property
     def dollars(self) -> tuple[float, float] | None:
@@ -67,7 +75,7 @@ class Plan:
     def seconds(self) -> float | None:
         """Of the runs one after the other; None where a model that is asked was never timed."""
         found = [self._seconds(run) for run in self.runs]
-        return None if None in found else sum(filter(None, found))
+        return None if None in found else sum(filter(None, found)) + self.beside
 
     def _seconds(self, run: Counting) -> float | None:
         """Of one run. Its models work side by side, so that the slowest counts."""
@@ -89,7 +97,7 @@ class Plan:
         """In short, for the bill."""
         spent = self.dollars
         return Expected(
-            round(sum(line.calls for line in self.asked)),
+            self.calls,
             round(sum(line.input for line in self.asked)),
             round(sum(line.output for line in self.asked)),
             spent[0] if spent and not self.unpriced else None,
@@ -115,7 +123,7 @@ class Plan:
             yield f"plan: {count}; every answer is in the store, nothing will be asked"
             return
         kept = f" ({about}{stored:,.0f} more are answered in the store)" if stored else ""
-        yield f"plan: {count}; {about}{_several(round(sum(line.calls for line in asked)), 'call')} to make{kept}"
+        yield f"plan: {count}; {about}{self.calls.told()} {_calls(self.calls)} to make{kept}"
         width = max(len(line.engine.name) for line in asked)
         for line in asked:
             yield f"  {line.engine.name:{width}}  {self._line(line)}"
@@ -138,12 +146,12 @@ class Plan:
             yield f"  not in it: {unsure}"
 
     def _line(self, line: Line) -> str:
-        most = f" (at most {line.most:,.0f})" if round(line.most) > round(line.calls) else ""
         most_in = f" (at most {line.most_input:,.0f})" if round(line.most_input) > round(line.input) else ""
+        calls = _range([line])
         tokens = f"{line.input:,.0f} tokens in{most_in}, {line.output:,.0f} out (at most {line.longest:,.0f})"
         spent = line.dollars(self.prices)
         told = f", {money(spent[0])} (at most {money(spent[1])})" if spent else ""
-        return f"{_several(round(line.calls), 'call')}{most}, {tokens}{told}"
+        return f"{calls.told()} {_calls(calls)}, {tokens}{told}"
 
     def _money(self) -> str:
         spent, unknown = self.dollars, self.unpriced
@@ -187,18 +195,34 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
     samples = sum(count for _, count in runs)
     prices = prices_as_asked(runs[0][0].prices, runs[0][0]) if runs else None
     made = Plan(prices, every=max(1, -(-samples // MOST)), samples=samples)
-    stores: dict[str, Store] = {}
-    for run, count in runs:
+    stores, replies = dict[str, Store](), Replies()
+    for number, (run, count) in enumerate(runs):
         store = stores.setdefault(str(run.output_dir), Store(run.output_dir / "store"))
-        rehearsal = rehearsed(run, count, store=store, lines=made.lines, every=made.every)
+        rehearsal = rehearsed(
+            run, count, store=store, lines=made.lines, replies=replies, number=number, every=made.every
+        )
         rehearsal.run()
         made.runs.append(rehearsal)
+    if replies:
+        for line in made.lines.values():
+            line.forget()
+        for rehearsal in made.runs:
+            rehearsal.again()
     for rehearsal in made.runs:
         rehearsal.settle()
     # A run opens the store anew: what another process adds meanwhile is found by it.
     for store in stores.values():
         store.close()
     return made
+
+
+def _range(lines: Sequence[Line]) -> Range:
+    calls, least, most = (round(sum(getattr(line, name) for line in lines)) for name in ("calls", "least", "most"))
+    return Range(calls, least, most, any(line.guessed for line in lines))
+
+
+def _calls(calls: Range) -> str:
+    return "call" if calls.most == 1 else "calls"
 
 
 def _paid(engine: Engine) -> bool:

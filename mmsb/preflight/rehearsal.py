@@ -1,73 +1,40 @@
 """Rehearsing runs: their flows run with what the store has, so that every call that is left shows. Nobody is asked.
 
-A call that nobody has answered gets a stand-in as long as the model's answers are, so that what follows from it (the
-judge's prompt, a defense's second question) is counted too. Whether a defense's check leads to further calls depends on
-what it will say: some samples are rehearsed once for each thing that checks listen to, for the most there can be.
+A call that nobody has answered gets a reply that came to others of its kind, so that what follows from it (the judge's
+prompt, a defense's second question) is counted as often as it came; where too few tell, it gets a stand-in as long as
+the model's answers are. What there is at least and at most is found by trying what checks listen to.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.defense.none import NoDefense
+from mmsb.digest import digest
 from mmsb.errors import MmsbError
 from mmsb.experiment import Experiment
 from mmsb.flow import Flow, Unanswered
 from mmsb.judge.base import judged
-from mmsb.model.base import Engine, engines_in
+from mmsb.model.base import engines_in
 from mmsb.picture import SEEN
 from mmsb.pipeline import BLOCK, each
-from mmsb.preflight.counting import AT_A_TIME, Calls, Counting, Look, Made, number_of, stand_in
-from mmsb.types import Prompt, Response, Sample
+from mmsb.preflight.bounds import LEADS, Bounds, Ends
+from mmsb.preflight.calls import Calls, Kind, Said
+from mmsb.preflight.counting import AT_A_TIME, Counting, Look
+from mmsb.preflight.lines import ENOUGH, Mean
+from mmsb.types import Sample
 
-TRIED = 24  # samples that are rehearsed with each of the replies that checks listen to
-LEADS = ("Yes.", "No.", "unsafe\nS1")
-FEW = 8  # complete samples below which they do not tell what the others will take
-
-
-@dataclass
-class Seen:
-    """The samples of a run, by what is stored of them.
-
-    Attributes:
-        whole: how many are answered to their end.
-        parts: how many are not.
-        known: calls of the whole ones, by model.
-        before: stored calls of the others, before the first that is not.
-        later: those after it. They are asked only if what is not known yet leads there: the judge of an answer that a
-            check may still replace.
-    """
-
-    whole: int = 0
-    parts: int = 0
-    known: Counter[str] = field(default_factory=Counter)
-    before: Counter[str] = field(default_factory=Counter)
-    later: Counter[str] = field(default_factory=Counter)
-
-    def add(self, calls: Calls) -> None:
-        """One more."""
-        first = next((place for place, call in enumerate(calls) if not call.known), None)
-        if first is None:
-            self.whole += 1
-            self.known.update(call.name for call in calls)
-        else:
-            self.parts += 1
-            self.before.update(call.name for call in calls[:first])
-            self.later.update(call.name for call in calls[first:] if call.known)
-
-    def led(self, least: float, most: float) -> float:
-        """How far checks led on in the whole ones, from 0 to 1; a sample makes from `least` to `most` calls."""
-        if self.whole < FEW:
-            return 0.0
-        return min(1.0, max(0.0, (self.known.total() / self.whole - least) / (most - least)))
+TRIED = 2  # samples whose ends are looked for, of those that can go on in the same ways
+Way = tuple[bool, tuple[tuple[Kind, bool], ...]]  # with a picture or not; the calls up to the first without an answer
 
 
 @dataclass(kw_only=True)
@@ -77,42 +44,94 @@ class Rehearsal(Counting):
     Attributes:
         experiment: its settings.
         samples: how many it has.
+        bounds: what was found for samples that can go on in the same ways; shared by all runs.
     """
 
     experiment: Experiment
     samples: int
-    _tries: int = 1
+    bounds: Bounds
+    _defenses: Sequence[Defense] = ()
+    _left: defaultdict[Way, list[Sample]] = field(default_factory=lambda: defaultdict(list))  # some of each way
+    _many: Counter[Way] = field(default_factory=Counter)
+    _repeated: defaultdict[Way, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _answers: Mean = field(default_factory=Mean)  # tokens of stored ones, where nothing but them is asked
+    _before: Ends = field(default_factory=Ends)  # of what defenses ask before the first sample
 
     def run(self) -> None:
         """Rehearse it."""
-        defenses = self._prepared()
-        seen, chosen = Seen(), self._counted()
-        flows = defenses or any(engines_in(self.experiment.judge))
+        self._defenses = list(self._prepared(self._look))
         with SEEN.stretch():
-            for calls in self._flown(chosen, defenses) if flows else map(self._alone, chosen):
-                seen.add(calls)
-        # Where nothing defends, no reply leads to another call, and all that can be asked is asked.
-        least, most = self._range(defenses) if defenses and seen.parts else ({}, {})
-        branches = sum(most.values()) > sum(least.values())
-        led = seen.led(sum(least.values()), sum(most.values())) if branches else 0.0
-        for name in {*self._tallies, *most}:
-            expected, later = float(self._tallies[name].left), seen.later[name]
-            bound = seen.parts * most.get(name, 0.0) - seen.before[name] - later * (not branches)
-            if defenses and seen.whole >= FEW:  # what the checks of other samples led to tells what these will
-                made = seen.parts * seen.known[name] / seen.whole
-                expected = max(0.0, made - seen.before[name] - (1 - led) * later)
-            elif bound > expected:
-                self.lines[name].unchecked = True
-            self._left[name] = expected, max(expected, bound)
+            for sample, calls in self._flown() if self._asks or self._defenses else map(self._alone, self._counted()):
+                if calls.open:
+                    self._leave(sample, calls)
 
-    def _flown(self, samples: Iterable[Sample], defenses: Sequence[Defense]) -> Iterator[Calls]:
-        yield from each(samples, nullcontext(self._rehearsed(defenses, self._look)), AT_A_TIME)
+    def again(self) -> None:
+        """Rehearse what is left with what models replied to others."""
+        if any(tally.left for tally in self._tallies.values()):
+            for state in (self._tallies, self.sizes, self.unsure, self._left, self._many, self._repeated):
+                state.clear()
+            self.guessed, self._numbers, self._learns = False, count(), False
+            self.run()
 
-    def _alone(self, sample: Sample) -> Calls:
+    def settle(self) -> None:
+        """Find what is left at least and at most, and add it."""
+        self._ask_before()
+        least, most, sure = Counter(self._before.least), Counter(self._before.most), Counter[str]()
+        for name, tally in self._tallies.items():
+            sure[name] = tally.left - tally.new
+        for way, samples in self._left.items():
+            ends = self.bounds.of((self._who, way), [partial(self._fly, sample) for sample in samples])
+            for total, found in ((least, ends.least or Counter()), (most, ends.most)):
+                total.update({name: calls * self._many[way] for name, calls in found.items()})
+            # What a run before asks about the same reply is this run's, if another reply takes its place.
+            if ends.branches:
+                sure -= self._repeated[way]
+        self._range = {name: (least[name] - sure[name], most[name] - sure[name]) for name in {*self._tallies, *most}}
+        for name, (low, high) in self._range.items():
+            self._tallies[name]  # of a model that only a check leads to there is none yet
+            self.lines[name].guessed |= self.guessed and low < high
+        super().settle()
+
+    @property
+    def _who(self) -> str:
+        """All that listen to replies."""
+        told = [[one.name, dict(one.fingerprint())] for one in self._defenses]
+        return digest([told, dict(self.experiment.judge.fingerprint()), self._line(self.experiment.model)[0]])
+
+    @property
+    def _asks(self) -> bool:
+        """Whether the judge does."""
+        return any(engines_in(self.experiment.judge))
+
+    def _leave(self, sample: Sample, calls: Calls) -> None:
+        first = next(place for place, made in enumerate(calls) if not made.known)
+        way = sample.prompt.image is not None, tuple((made.kind, made.known) for made in calls[: first + 1])
+        self._many[way] += 1
+        self._repeated[way] += calls.repeated
+        self.guessed = self.guessed or calls.guessed
+        if len(self._left[way]) < TRIED:
+            self._left[way].append(sample)
+
+    def _flown(self) -> Iterator[tuple[Sample, Calls]]:
+        work = self._rehearsed(self._look)
+        yield from each(((sample, None) for sample in self._counted()), nullcontext(work), AT_A_TIME)
+
+    def _fly(self, sample: Sample, replies: Sequence[Said]) -> list[Calls]:
+        work = self._rehearsed(self._tried)
+        found = {id(calls.told): calls for _, calls in each(((sample, one) for one in replies), nullcontext(work), 64)}
+        return [found[id(one)] for one in replies]
+
+    def _alone(self, sample: Sample) -> tuple[Sample, Calls]:
         """A sample that is one call: it needs no flow, and thousands of them are looked up in no time."""
-        calls = Calls(next(self._numbers) // BLOCK)
-        calls.append(self._counted_call(self.experiment.model, sample.prompt, calls, "answer"))
-        return calls
+        calls = Calls(block=next(self._numbers) // BLOCK)
+        name, line = self._line(self.experiment.model)
+        made = self._counted_call(self.experiment.model, sample.prompt, calls, Kind.of(name, "answer", None), None)
+        if made.known and self._answers.count < ENOUGH:
+            self._answers.add(line.shelf.get(sample.prompt.key).output_tokens or line.answer)
+        if made.new:
+            self._tallies[name].came[False] += self._answers.value or line.answer
+        calls.append(made)
+        return sample, calls
 
     def _counted(self) -> Iterator[Sample]:
         names = {scenario.id: scenario.name for scenario in self.experiment.scenarios}
@@ -122,61 +141,53 @@ class Rehearsal(Counting):
             if number % self.every == 0:
                 yield self.experiment.sample(question, repeat)
 
-    def _prepared(self) -> list[Defense]:
+    def _ask_before(self) -> None:
+        """What defenses ask before the first sample, at least and at most."""
+        if any(isinstance(defense, Prepared) for defense in self.experiment.defense.values()):
+            for lead in LEADS:
+                for _ in self._prepared(self._tried, Said(lead)):
+                    pass
+
+    def _prepared(self, look: Look, said: Said | None = None) -> Iterator[Defense]:
         """The defenses; one that asks before the first sample is prepared with what is stored."""
-        found: list[Defense] = []
+        caller = self._caller(look)
         with tempfile.TemporaryDirectory(prefix="mmsb-plan-") as folder:  # what it makes of stand-ins is no pool
 
             async def prepare(defense: Defense | Prepared) -> Defense | None:
                 if not isinstance(defense, Prepared):
                     return defense
-                self._mine[Flow.current()] = Calls()
+                self._mine[Flow.current()] = calls = Calls()
+                calls.told = said
                 try:
-                    return await defense.prepare(Ask(self.experiment.model, (), self._caller(self._look)), Path(folder))
+                    return await defense.prepare(Ask(self.experiment.model, (), caller), Path(folder))
                 except (MmsbError, Unanswered, ValueError):
                     self.unsure.add(f"calls of defense.{defense.name}")
                     return None
+                finally:
+                    if said:
+                        self._before.add(calls)
 
-            ready = {
-                defense.name: defense
-                for defense in each(self.experiment.defense.values(), nullcontext(prepare), 1)
-                if defense
-            }
-        for defense in self.experiment.defense.values():
             # That none defends costs no call, and is the way that most samples go.
-            found += [ready[defense.name]] if defense.name in ready and not isinstance(defense, NoDefense) else []
-        return found
+            real = [defense for defense in self.experiment.defense.values() if not isinstance(defense, NoDefense)]
+            yield from filter(None, each(real, nullcontext(prepare), 1))
 
-    def _rehearsed(self, defenses: Sequence[Defense], look: Look) -> Callable[[Sample], Coroutine[Any, Any, Calls]]:
-        """The flow of a sample; gives the calls that it makes, and whether each is answered."""
-        caller, asks = self._caller(look), any(engines_in(self.experiment.judge))
+    def _rehearsed(
+        self, look: Look
+    ) -> Callable[[tuple[Sample, Said | None]], Coroutine[Any, Any, tuple[Sample, Calls]]]:
+        """The flow of a sample, and of what its calls are given; gives the calls that it makes."""
+        caller = self._caller(look)
 
-        async def flow_of(sample: Sample) -> Calls:
-            self._opened(flow := Flow.current(), sample)
+        async def flow_of(one: tuple[Sample, Said | None]) -> tuple[Sample, Calls]:
+            self._opened(flow := Flow.current(), *one)
             try:
-                outcome = await defended(sample.prompt, self.experiment.model, defenses, caller)
+                outcome = await defended(one[0].prompt, self.experiment.model, self._defenses, caller)
                 flow.stage = "judge"
-                if asks:
-                    await judged(self._judge(self.experiment.judge, flow), sample, outcome, caller)
+                if self._asks:
+                    await judged(self._judge(self.experiment.judge, flow), one[0], outcome, caller)
             # A stand-in is no sensible reply. What cannot go on with one is named in the plan, and the run starts.
             except (MmsbError, Unanswered, ValueError) as error:
-                self.unsure.add(f"calls after {type(error).__name__}")
-            return self._mine.pop(flow)
+                if one[1] is None:
+                    self.unsure.add(f"calls after {type(error).__name__}")
+            return one[0], self._mine.pop(flow)
 
         return flow_of
-
-    def _range(self, defenses: Sequence[Defense]) -> tuple[dict[str, float], dict[str, float]]:
-        """How many calls of each model a sample makes if no check leads on, and at most, as far as some show."""
-        tried = [self._tried(defenses, lead) for lead in ("", *LEADS)]
-        most = {name: max(one[name] for one in tried) / self._tries for name in set[str]().union(*tried)}
-        return {name: count / self._tries for name, count in tried[0].items()}, most
-
-    def _tried(self, defenses: Sequence[Defense], lead: str) -> Counter[str]:
-        def look(engine: Engine, prompt: Prompt, before: Calls, stage: str) -> tuple[Response, Made]:
-            name, line = self._line(engine)
-            return Response(lead) if lead else stand_in(line, prompt), Made(name, False, number_of(prompt))
-
-        chosen = islice(self.experiment.samples(), 0, None, max(1, self.samples // TRIED))
-        tried = list(each(chosen, nullcontext(self._rehearsed(defenses, look)), AT_A_TIME))
-        self._tries = len(tried)
-        return Counter(call.name for calls in tried for call in calls)
