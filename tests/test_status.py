@@ -107,6 +107,12 @@ def test_a_broken_file_of_one_run_is_told_and_the_others_are_told_too(
     out = " ".join(capsys.readouterr().out.split())
     assert "runs/2026/bill.json is no bill" in out
     assert "bill: 3 calls, 0 tokens in" in out  # beside no plan: that one is none
+    (outputs / "sweeps/2026/0/run.json").write_text("{}")
+    Status(output_dir=outputs).print()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "sweeps/2026/0 │ unreadable" in out
+    assert "sweeps/2026/0/run.json is not a run's record: name: Field required" in out
+    assert "runs/2026 │ stopped" in out
     (outputs / "sweeps/2026/sweep.json").write_text('{"name": "mine", "identity": "0", "runs": "4"}')
     Status(output_dir=outputs).print()
     assert "sweep.json is not a sweep's record" in " ".join(capsys.readouterr().out.split())

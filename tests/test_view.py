@@ -156,6 +156,12 @@ def test_the_status_names_runs_and_their_page(server: Server) -> None:
     ]
 
 
+def test_a_run_whose_files_were_changed_keeps_no_other_from_being_shown(server: Server, outputs: Path) -> None:
+    (outputs / "sweeps/2026/0/run.json").write_text(json.dumps({"name": "mine"}))
+    status, text = got(server, "/status")
+    assert (status, [run["done"] for run in json.loads(text)["runs"]]) == (200, [5])  # the one that goes on
+
+
 @pytest.mark.parametrize("path", ["/../etc/passwd", "/sweeps/../page.html", "/sweeps/2026/data/../page.html", "/x"])
 def test_nothing_but_pages_is_served(server: Server, path: str) -> None:
     assert got(server, path)[0] == 404

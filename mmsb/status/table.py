@@ -50,11 +50,16 @@ class Status:
         notes = []
         for name, folders in places:
             table.add_section()
+            # One broken file must not keep all other runs from being told.
             for folder in folders:
-                table.add_row(*map(escape, self._row(folder)))
+                try:
+                    table.add_row(*map(escape, self._row(folder)))
+                except DataError as error:
+                    table.add_row(escape(address(folder, self.output_dir)), "unreadable")
+                    notes.append(f"{error.problem}. {error.remedy}")
             try:
                 notes += list(self._left(name, folders))
-            except DataError as error:  # one broken file must not keep all other runs from being told
+            except DataError as error:
                 notes.append(f"{self.output_dir / name}: {error.problem}. {error.remedy}")
         print_table(table)
         for note in (*notes, *under_way(self.output_dir / "store")):

@@ -16,10 +16,11 @@ from typing import Any
 import pydantic
 
 from mmsb.config import settings
-from mmsb.errors import ConfigError, MmsbError
+from mmsb.errors import ConfigError, DataError, MmsbError
 from mmsb.paths import PACKAGE
 from mmsb.report import page
 from mmsb.report.columns import named
+from mmsb.report.finished import Finished
 from mmsb.report.progress import Going, run_folders
 
 LOOPBACK = "127.0.0.1"
@@ -81,13 +82,15 @@ class Server(ThreadingHTTPServer):
         with self._lock:
             found = run_folders(self.output_dir)
             chosen = [(name, f) for name, members in found.items() for f in members if place in (None, name)]
-            shown = [(name, self._follow(folder)) for name, folder in chosen[: None if place else MOST]]
-            labels = [column.label for column in named([going.run for _, going in shown])] if shown else []
+            followed = [(name, self._follow(folder)) for name, folder in chosen[: None if place else MOST]]
+            opened = [(name, going, run) for name, going in followed if (run := _opened(going))]
+            labels = [column.label for column in named([run for *_, run in opened])] if opened else []
+            shown = [(name, going) for name, going, _ in opened]
             runs = [
                 {"name": name, "label": label, "page": f"{name}/page.html", **going.look()}
                 for (name, going), label in zip(shown, labels, strict=True)
             ]
-        return {"runs": runs, "older": len(chosen) - len(shown)}
+        return {"runs": runs, "older": len(chosen) - len(followed)}
 
     def page(self, place: str) -> Path | None:
         """The page of a sweep or run, made again if there is more to show; None if there is no such run."""
@@ -110,6 +113,14 @@ class Server(ThreadingHTTPServer):
 
     def _follow(self, folder: Path) -> Going:
         return self._going.setdefault(folder, Going(folder))
+
+
+def _opened(going: Going) -> Finished | None:
+    """The run; None where its files were changed or are none of a run's, which `mmsb.status` says."""
+    try:
+        return going.run
+    except DataError:
+        return None
 
 
 class Handler(BaseHTTPRequestHandler):
