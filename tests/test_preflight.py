@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,22 @@ def test_a_wrong_key_name_or_setting_is_found_by_one_call(
     assert "(all 2 runs)" in done.stderr
     assert CANARY not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_guard_is_asked_for_a_word_as_the_run_will_ask_it(mmsb: Run) -> None:
+    """Where its checkpoint has no chat template a chat is refused, and the run goes well; or the other way round."""
+
+    def refusing(chat: bool, message: str) -> Callable[[str, int], Act | None]:
+        return lambda text, attempt: error(400, message) if ("messages" in server.requests[-1]) is chat else None
+
+    judge = ("judge=wildguard", "model@judge.model=vllm", "judge.model.name=g", "dry_run=true", *QUIET)
+    with ChatServer(act=refusing(True, "no chat template")) as server:
+        done = mmsb(*judge, f"judge.model.base_url={server.url}")
+        assert done.returncode == 0, done.stderr
+        assert [(body["max_tokens"], body["logprobs"]) for body in server.requests] == [(32, 20)]
+    with ChatServer(act=refusing(False, "logprobs are not supported")) as server:
+        done = mmsb(*judge, f"judge.model.base_url={server.url}")
+    assert (done.returncode, "judge.probabilities=false asks for no logprobs" in done.stderr) == (1, True), done.stderr
 
 
 def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from mmsb.errors import ConfigError
 from mmsb.flow import Asking
 from mmsb.judge.answers import Reading, final_answer
 from mmsb.judge.asking import heard, noted, spoken
-from mmsb.judge.base import Answer
+from mmsb.judge.base import ANY_HARM, Answer
 from mmsb.judge.template import names, one_turn, rendered
 from mmsb.model.base import Engine
 from mmsb.picture import Picture
@@ -184,6 +184,11 @@ class Guard:
                 f"judge={self.name} looks at pictures, not at answers",
                 "Put it in front of the model: +judge@defense.input_guard.judge=" + self.name,
             )
+
+    @property
+    def way(self) -> How:
+        """How its model is asked, whatever it is asked about."""
+        return self.how(Answer(Prompt(""), Response(""), ANY_HARM, request=not self.READS_ANSWERS))
 
     def how(self, answer: Answer) -> How:
         """How its model is asked."""

@@ -73,11 +73,17 @@ class Live(Engine, Protocol):
 
 def engines_in(settings: object) -> Iterator[Engine]:
     """Every engine in nested settings: the target's, the judges', those of defenses."""
-    # Asking for a protocol takes long, and most settings are plain values, or none that is asked for answers.
+    for part in nested(settings):
+        # Asking for a protocol takes long, and most settings are none that is asked for answers.
+        if hasattr(part, "fingerprint") and isinstance(part, Engine):
+            yield part
+
+
+def nested(settings: object) -> Iterator[object]:
+    """Settings and all that stand in them, but for plain values."""
     if settings is None or isinstance(settings, ATOMS):
         return
-    if hasattr(settings, "fingerprint") and isinstance(settings, Engine):
-        yield settings
+    yield settings
     parts: Iterable[Any] = ()
     if dataclasses.is_dataclass(settings):
         parts = (getattr(settings, field.name) for field in dataclasses.fields(settings))
@@ -86,4 +92,4 @@ def engines_in(settings: object) -> Iterator[Engine]:
     elif isinstance(settings, tuple | list):
         parts = settings
     for part in parts:
-        yield from engines_in(part)
+        yield from nested(part)

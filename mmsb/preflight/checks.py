@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
-from mmsb.model.base import Engine, engines_in
+from mmsb.judge.guard import Guard
+from mmsb.model.base import Engine, engines_in, nested
 from mmsb.model.local import Local
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import engines
@@ -122,7 +123,9 @@ class Checks:
                 store = Store(cell.experiment.output_dir / "store")
                 if not store.has_answers(engine):
                     wanted[repr(engine)] = engine
-        found = probe(list(wanted.values()))
+        settings = (part for cell in self.cells for part in nested(cell.experiment))
+        ways = {repr(part.model): part.way for part in settings if isinstance(part, Guard)}
+        found = probe(list(wanted.values()), ways)
         for cell, engine in self._engines():
             if error := found.get(repr(engine)):
                 cell.errors.append(error)

@@ -45,9 +45,9 @@ def told(run: Run, scenarios: Sequence[Scenario]) -> Iterator[str]:
     rows = list(read_rows(run.folder / FILE))
     for name, average in averages(rows, scenarios).items():
         # A member that could hardly be read has a rate of the few answers that it could.
-        lacking = average.bounds.get(ASR.name)
-        aside = f", {reach(lacking)} with what is not rated ({counted(average)[1]})" if lacking else ""
-        yield f"panel, {name} alone: {ASR.title} {inline(average.rates.get(ASR.name))}{aside}"
+        rate, lacking, lost = average.rates.get(ASR.name), average.bounds.get(ASR.name), counted(average)[1]
+        aside = f", {reach(lacking)} with what is not rated ({lost})" if lacking else ""
+        yield f"panel, {name} alone: {ASR.title} {inline(rate)}{aside if rate else f' ({lost})'}"
     split = sum("disagreement" in (row.get("flags") or ()) for row in rows)
     yield f"panel: its members disagree about {split} of {len(rows)} answers"
 
