@@ -392,7 +392,7 @@ def test_one_run_at_a_time(server: BatchServer, tmp_path: Path) -> None:
 def test_a_sweep_lists_batches_before_it_starts_and_asks_for_no_word(server: BatchServer) -> None:
     # A deployment for batches answers no single request.
     with ChatServer() as without:
-        found = probe([model(server.url), model(without.url)])
+        found = probe([model(server.url), model(without.url)], {})
         assert (server.requests, without.requests) == ([], [])
     there, missing = found.values()
     assert there is None
