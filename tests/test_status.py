@@ -54,6 +54,18 @@ def test_status_tells_running_stopped_and_left_apart(outputs: Path, capsys: pyte
     assert "1 stopped before the end" in out
 
 
+def test_what_is_older_is_counted_and_what_goes_on_is_shown(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        unfinished(outputs / f"runs/2027-{number}", 5)
+    Made("text_only").write(outputs / "runs/2028")
+    with Results(outputs / "runs/2027-0"):
+        Status(output_dir=outputs, newest=1).print()
+    out = capsys.readouterr().out
+    shown = [line.split("│")[1].strip() for line in out.splitlines() if "│ runs/" in line or "│ sweeps/" in line]
+    assert shown == ["runs/2028", "runs/2027-0"]
+    assert "4 older sweeps and single runs are not shown, 5 of whose runs did not come to their end: newest=6" in out
+
+
 def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_had(
     mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

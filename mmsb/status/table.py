@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import PositiveInt
@@ -39,15 +39,16 @@ class Status:
 
     def print(self) -> None:
         """Print a line a run, and below them what a sweep has left."""
-        # Years of runs would fill the screen; the newest are what one looks for.
-        places = list(run_folders(self.output_dir, noted(self.output_dir)).items())[: self.newest]
+        every = list(run_folders(self.output_dir, noted(self.output_dir)).items())
+        # Years of runs would fill the screen; the newest are what one looks for, and whatever goes on.
+        places = [one for place, one in enumerate(every) if place < self.newest or any(map(claimed, one[1]))]
         if not places:
             print(f"no run in {self.output_dir} yet")
             return
         table = Table(title=f"Runs in {escape(str(self.output_dir))}", title_style="bold", **LEFT)
         for heading in ("run", "state", "samples", "failed", "left", "spent"):
             table.add_column(heading, overflow="fold", justify="left" if heading in ("run", "state") else "right")
-        notes = []
+        notes = list(_older([one for one in every if one not in places], len(every)))
         for name, folders in places:
             table.add_section()
             # One broken file must not keep all other runs from being told.
@@ -105,6 +106,14 @@ class Status:
         left = [one for one in folders if not Going(one).finished and not claimed(one) and one not in budgeted]
         if left:
             yield f"{place}: {len(left)} stopped before the end; the same command again goes on from the store"
+
+
+def _older(places: Sequence[tuple[str, list[Path]]], most: int) -> Iterator[str]:
+    """A line about what is not shown."""
+    if places:
+        open_ = sum(not Going(folder).finished for _, folders in places for folder in folders)
+        runs = f", {open_:,} of whose runs did not come to their end" if open_ else ""
+        yield f"{len(places):,} older sweeps and single runs are not shown{runs}: newest={most} shows them"
 
 
 def _failed(folder: Path) -> bool:
