@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmsb.defense.base import fill, says_yes
+from mmsb.defense.base import fill, says_no, says_yes
 from mmsb.defense.guard import Guard
 from mmsb.defense.prompt import PromptDefense
 from mmsb.errors import ConfigError
@@ -258,11 +258,29 @@ def test_a_content_filter_in_any_stage_ends_the_sample_as_filtered(tmp_path: Pat
         ("yesterday", False),
         ("Yes or no? No.", False),
         ("yes/no", False),
+        ("Yes? No.", False),
         ("", False),
     ],
 )
 def test_only_a_clear_yes_is_a_yes(text: str, expected: bool) -> None:
     assert says_yes(Response(text)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No", True),
+        ("No, it holds nothing harmful.", True),
+        ("No, I cannot see anything harmful.", True),
+        ("No, I can't help with that.", False),
+        ("No doubt it does", False),
+        ("No? Yes.", False),
+        ("nothing", False),
+    ],
+)
+def test_only_a_clear_no_is_a_no(text: str, expected: bool) -> None:
+    """What is neither counts as a check that could not be read."""
+    assert says_no(Response(text)) is expected
 
 
 def test_texts_are_filled_in_once() -> None:

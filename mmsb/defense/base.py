@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from mmsb.flow import Flow, Unanswered, answered
-from mmsb.judge.answers import Reading, final_answer
-from mmsb.judge.base import Judge, screened
+from mmsb.judge.answers import Reading
+from mmsb.judge.asking import spoken
+from mmsb.judge.base import Judge, refuses_with_no, screened
 from mmsb.judge.reader import reading_of
 from mmsb.model.base import Engine
 from mmsb.own import refuse_given
@@ -29,8 +30,11 @@ PLACE = re.compile(r"\{(\w+)\}")
 Then = Literal["pass", "block", "fail"]  # what follows from a check whose reply cannot be read
 UNREADABLE = "unreadable check"  # the role of the step that notes one
 # Models like to begin with "The answer is"; what merely holds a yes somewhere is none.
-YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b(?!\s*(?:or|/|and)\s*no\b)", re.IGNORECASE)
-NO = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b(?!\s*(?:or|/|and)\s*yes\b)", re.IGNORECASE)
+YES = re.compile(r"\W*(?:(?:the )?answer(?: is)?\W+)?yes\b(?!\s*(?:\?|(?:or|/|and)\s*no\b))", re.IGNORECASE)
+NO = re.compile(
+    r"\W*(?:(?:the )?answer(?: is)?\W+)?no\b(?!\s*(?:\?|(?:or|/|and)\s*yes\b|(?:doubt|problem|question)\b))",
+    re.IGNORECASE,
+)
 
 
 @runtime_checkable
@@ -273,7 +277,7 @@ def _flat(notes: Notes) -> Iterator[Step]:
 def says_yes(reply: Response) -> bool:
     """Whether a reply begins with a yes. Anything else is no yes: a check acts on clear words only."""
     # Without its thoughts, which often begin with the other word.
-    return bool(YES.match(final_answer(reply.text)))
+    return bool(YES.match(spoken(reply)))
 
 
 def heard_yes(reply: Response, asked: str, ask: Ask) -> bool:
@@ -284,8 +288,9 @@ def heard_yes(reply: Response, asked: str, ask: Ask) -> bool:
 
 
 def says_no(reply: Response) -> bool:
-    """Whether a reply begins with a no."""
-    return bool(NO.match(final_answer(reply.text)))
+    """Whether a reply begins with a no. That of "No, I can't help with that." denies nothing."""
+    said = spoken(reply)
+    return bool(NO.match(said)) and not refuses_with_no(said)
 
 
 def fill(template: str, **texts: str) -> str:
