@@ -58,7 +58,8 @@ class Driver:
         self._purse = purse
         self._count = count
         begin = purse.begin if purse else lambda: None
-        self._endpoints = Endpoints(engines, store.shelf, store.root / ENDPOINTS, begin)
+        folder = store.root / ENDPOINTS
+        self._endpoints = Endpoints(engines, store.shelf, folder, begin, lambda: self._worker.rounds > 0)
         self._out = 0  # calls of endpoints that have not come back
         self._back = asyncio.Event()
         self._runner = asyncio.Runner()

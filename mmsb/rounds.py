@@ -131,6 +131,7 @@ class Worker:
         begin_batch: called with the number of prompts before a batch; raises where nothing more may be spent.
         count: told of every call, with the model's name.
         asked: how many prompts went to a model.
+        rounds: that are under way, or wait.
     """
 
     store: Store
@@ -139,6 +140,7 @@ class Worker:
     begin_batch: Callable[[int], None] | None = None
     count: Callable[[str, Outcome], None] = field(default=lambda model, outcome: None)
     asked: int = 0
+    rounds: int = 0
     _rounds: SimpleQueue[list[Waiting] | None] = field(default_factory=SimpleQueue)
     _stopping: bool = False
     _reached: BudgetReached | None = None
@@ -149,6 +151,7 @@ class Worker:
         if self._thread is None:  # a daemon: whoever interrupts a run need not wait for a batch
             self._thread = threading.Thread(target=self._work, name=LOCAL_MODELS, daemon=True)
             self._thread.start()
+        self.rounds += 1
         self._rounds.put(calls)
 
     def stop(self, wait: bool) -> None:
@@ -169,6 +172,10 @@ class Worker:
                 self._round(calls)
             except Exception as error:
                 self._tell(self.failed, error)
+            self._tell(self._ended)
+
+    def _ended(self) -> None:
+        self.rounds -= 1  # in the loop's thread, where they are counted, and after the round's replies
 
     def _round(self, calls: list[Waiting]) -> None:
         """One round: engine by engine, each distinct prompt once."""

@@ -178,6 +178,20 @@ def test_failed_lines_are_failures_with_a_reason_and_asked_again(server: BatchSe
     assert sorted(server.asked) == sorted(causes)
 
 
+def test_prompts_that_come_one_by_one_out_of_a_slow_guard_are_one_batch(server: BatchServer, tmp_path: Path) -> None:
+    store, engine = Store(tmp_path), model(server.url)
+    with ChatServer(delay=3 * batches.QUIET) as slow:
+        guard = OpenAI(name="guard", base_url=slow.url, concurrency=1)
+
+        async def ask(prompt: Named) -> Outcome:
+            await driver.call(guard, prompt)
+            return await driver.call(engine, prompt)
+
+        with Driver(store, [engine, guard]) as driver:
+            assert len(list(driver.run([named(text, text) for text in TEXTS], ask))) == len(TEXTS)
+    assert len(server.batches) == 1
+
+
 def test_a_file_holds_no_more_than_the_interface_takes(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +21,7 @@ from mmsb.console import say
 from mmsb.errors import ModelError
 from mmsb.model.attempts import MALFORMED_TRIES
 from mmsb.model.batch_calls import BatchCalls
-from mmsb.model.batch_lines import URL, read_answers, write_requests
+from mmsb.model.batch_lines import LINES, URL, read_answers, write_requests
 from mmsb.model.batch_state import State
 from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
@@ -49,11 +49,14 @@ REFUSED = (400, 404, 405, 413, 422, 501)  # no batch was made
 class Batches:
     """What one engine has at its endpoint's batch interface."""
 
-    def __init__(self, settings: OpenAI, endpoint: Endpoint, shelf: Shelf) -> None:
-        """Nothing is sent yet."""
+    def __init__(
+        self, settings: OpenAI, endpoint: Endpoint, shelf: Shelf, coming: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Nothing is sent yet. `coming`: whether something is being asked elsewhere that may lead to prompts."""
         self._settings = settings
         self._endpoint = endpoint
         self._shelf = shelf
+        self._coming = coming
         self._ledger = Ledger(shelf.folder / "batches")
         self._calls = BatchCalls(settings, endpoint)
         # For what has no place in a batch file, through the same endpoint and its limits.
@@ -132,9 +135,9 @@ class Batches:
     async def _gather(self) -> None:
         """Submit what has come whenever nothing more comes."""
         while await self._asked.wait():
-            # As long as prompts keep coming: each batch takes up to a day, so few and full ones are worth a second's
-            # wait.
-            while self._asked.is_set():
+            # As long as prompts keep coming, or may come: each batch takes up to a day, so few and full ones are worth
+            # the wait. Behind a slow guard each prompt would else be a batch of its own.
+            while (self._asked.is_set() or self._coming()) and len(self._new) < LINES:
                 self._asked.clear()
                 await asyncio.sleep(QUIET)
             prompts, self._new = self._new, []
@@ -143,8 +146,7 @@ class Batches:
 
     async def _submit(self, prompts: list[Prompt]) -> list[Prompt]:
         """Upload one file and have it followed; give back those for which there was no room."""
-        # The time first, so that records sort in the order in which they were submitted.
-        name = f"{int(time.time())}-{secrets.token_hex(4)}"
+        name = f"{int(time.time())}-{secrets.token_hex(4)}"  # so that records sort as they were submitted
         path = self._ledger.folder / f"{name}.jsonl"
         written = await asyncio.to_thread(write_requests, path, prompts, self._settings.request)
         for key, failure in written.unsent.items():
@@ -170,7 +172,7 @@ class Batches:
 
     async def _submitted(self, record: Record, again: bool) -> str:
         """The batch of a record. After any doubt it is looked for before it is submitted once more."""
-        # Only where there is doubt: a record just written by this run has not been submitted by anybody.
+        # Doubt only then: a record just written by this run has not been submitted by anybody.
         since = record.at if again else None
 
         async def once() -> str:
@@ -249,7 +251,7 @@ class Batches:
     async def _fetched(
         self, record: Record, batch: State, file: str | None, atleast: int, outcomes: dict[str, Outcome]
     ) -> int:
-        """Take in a file of what came, which should have so many lines; gives how many it has."""
+        """Take in a whole file of what came, by the server's own count of its lines; gives how many it has."""
         if file is None:
             return 0
         path, tries = self._ledger.folder / f"{record.name}.answers", 0
@@ -258,9 +260,7 @@ class Batches:
             nonlocal tries
             await self._calls.save(file, path)
             tries += 1
-            # Read from the file only when it is whole: a stream that broke off is fetched again.
             came = read_answers(path, self._read, self._endpoint.key, self._live.longest)
-            # A file may end early and still be lines of JSON; the server's own count tells.
             few = f"{came.lines:,} of {atleast:,} lines" if came.lines < atleast else None
             if odd := came.odd or few:
                 # What a server gives whole and odd each time is all that there will ever be.

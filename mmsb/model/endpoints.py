@@ -60,6 +60,7 @@ class Endpoints:
         shelf: Callable[[Engine], Shelf],
         folder: Path,
         begin: Callable[[], None] = lambda: None,
+        computing: Callable[[], bool] = lambda: False,
     ) -> None:
         """Nothing is open yet.
 
@@ -68,11 +69,13 @@ class Endpoints:
             shelf: where the answers of one are kept.
             folder: of what processes share about endpoints.
             begin: called before a request; it may refuse that.
+            computing: whether a local model is at work beside them.
         """
         self.shelf = shelf
         self._folder = folder
         self._batched = 0
         self._begin = begin
+        self._computing = computing
         self._limits: dict[tuple[str, str | None], Limits] = {}
         self._open: dict[tuple[str, str | None], Endpoint] = {}
         for engine in engines:
@@ -84,6 +87,11 @@ class Endpoints:
     def at_a_time(self) -> int:
         """Prompts that may be under way at all endpoints together."""
         return sum(limits.places for limits in self._limits.values()) + self._batched * TOGETHER
+
+    @property
+    def asking(self) -> bool:
+        """Whether a request, or a local model, is under way: what it brings may lead to further prompts."""
+        return self._computing() or any(endpoint.gate.wanted for endpoint in self._open.values())
 
     def of(self, engine: Remote) -> list[Endpoint]:
         """The engine's endpoints, one a server."""

@@ -181,7 +181,8 @@ class OpenAI:
         if self.batch:
             from mmsb.model.batches import Batches
 
-            async with Batches(self, endpoints.of(self)[0], endpoints.shelf(self)) as batches:
+            shelf, endpoint = endpoints.shelf(self), endpoints.of(self)[0]
+            async with Batches(self, endpoint, shelf, lambda: endpoints.asking) as batches:
                 yield batches.ask
             return
         async with (
