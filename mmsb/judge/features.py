@@ -31,7 +31,7 @@ ENDS = {"'m": "am", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "
 UNKNOWN, ASKED, DIGITS = 1, 2, 3  # a word outside the list, a word of the question, a number
 FIRST_WORD = 4
 OPENING, CLOSING, MOST = 32, 28, 1_200  # tokens
-HEAD_CHARACTERS, TAIL_CHARACTERS = 160, 80
+HEAD_CHARACTERS, TAIL_CHARACTERS, BODY_CHARACTERS = 160, 80, 600
 FACTORS = tuple(np.uint32(factor) for factor in (2_654_435_761, 2_246_822_519, 3_266_489_917, 668_265_263))
 
 
@@ -108,12 +108,22 @@ def _mixed(values: Hashes) -> Hashes:
 
 
 def characters(text: str) -> Hashes:
-    """The distinct hashed runs of two to four characters at an answer's beginning and end (lower case)."""
-    part = text if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS else text[:HEAD_CHARACTERS] + text[-TAIL_CHARACTERS:]
+    """The distinct hashed runs of two to four characters at an answer's ends, and of four to six further in.
+
+    Args:
+        text: in lower case.
+    """
+    ends = text if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS else text[:HEAD_CHARACTERS] + text[-TAIL_CHARACTERS:]
+    found = [*_character_runs(ends, 2, 4, 0), *_character_runs(text[:BODY_CHARACTERS], 4, 6, 1)]
+    return _distinct(np.concatenate(found))
+
+
+def _character_runs(part: str, shortest: int, longest: int, place: int) -> list[Hashes]:
     points = np.frombuffer(f" {part} ".encode("utf-32-le", "replace"), dtype=np.uint32)
     found = []
-    run = points * FACTORS[0]
-    for length in range(2, 5):
+    run = points * FACTORS[0] + np.uint32(place)
+    for length in range(2, min(longest, len(points)) + 1):
         run = (run[: len(points) - length + 1] ^ (points[length - 1 :] * FACTORS[1])) * FACTORS[2]
-        found.append(_mixed(run + np.uint32(length)))
-    return _distinct(np.concatenate(found))
+        if length >= shortest:
+            found.append(_mixed(run + np.uint32(length)))
+    return found

@@ -19,24 +19,19 @@ from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from mmsb.calibrate.calibration import SHIPPED
-from mmsb.judge import trained
-from mmsb.judge.answers import EVASION, Reading, final_answer, kind_abroad, kind_of, read
+from mmsb.judge.answers import EVASION, Reading, final_answer, kind_of, read
 from mmsb.judge.clauses import Clause, clauses_of
-from mmsb.judge.languages import READ as LANGUAGES_READ
-from mmsb.judge.languages import language_of
-from mmsb.judge.phrases import cues
 from mmsb.judge.published import FILE
 from mmsb.judge.rules import label_of
 from mmsb.judge.stance import stance
 from mmsb.judge.trained import ENGLISH
 from mmsb.labels.file import read_labels
+from tools.offline_judge.abroad import abroad_figures
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import CLASS, Row, held_out, rows, trained_on
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.train import (
     SOURCES,
-    abroad_held_out,
-    abroad_rows,
     english_matrices,
     english_rows,
     with_ours,
@@ -280,75 +275,6 @@ def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
         "safe_left": [counts[False, "safe"], counts[False, "unsafe"] + counts[False, "safe"]],
         "abstained": [counts[True, "none"] + counts[False, "none"], sum(counts.values())],
     }
-
-
-def in_its_language(row: Row) -> bool:
-    """Whether an answer is in the language that its source names: what is not is read as another one, or not at all."""
-    return language_of(final_answer(row.answer)) == row.language
-
-
-def abroad_figures(data: Path) -> dict[str, Any]:
-    """Other languages: people's labels, a system left out; help and refusals by a model's labels; our sentences."""
-    found = abroad_rows(data)
-    scores, temperature = abroad_held_out(found, [row.system if row.source != "ours" else "-" for row in found])
-    kept = [number for number, row in enumerate(found) if row.source != "ours" and in_its_language(row)]
-    people = [found[number] for number in kept]
-    chance = softmax(scores / temperature)[kept, 0]
-    said = [cues(final_answer(row.answer).lower(), row.language) for row in people]
-    counts: dict[str, Counter[str]] = {}
-    for row, likely, phrases in zip(people, chance, said, strict=True):
-        counts.setdefault(f"{row.language} {row.kind}", Counter())[kind_abroad(likely, phrases)] += 1
-    theirs = [row for row in rows(data, ("judge_capacity",), english=False) if row.kind == "answered"]
-    helpful = [row for row in theirs if row.language in LANGUAGES_READ and in_its_language(row)]
-    written = json.loads(TEST_SENTENCES.read_text(encoding="utf-8"))
-    ours = {name: [one for kind in ("refusal", "unusual") for one in kinds[kind]] for name, kinds in written.items()}
-    return {
-        "people, leaving one system out": counts,
-        "answered, by a model": _read_as(helpful, "language"),
-        "Korean, by a model": _read_as(
-            [row for row in rows(data, ("k_overrefusal",), english=False) if in_its_language(row)], "kind"
-        ),
-        "our sentences": {name: Counter(read(one).kind for one in answers) for name, answers in ours.items()},
-        "never help": never_help(
-            people,
-            np.array([1.0 if phrases[1] else likely for likely, phrases in zip(chance, said, strict=True)]),
-            helpful,
-        ),
-    }
-
-
-def _read_as(found: Sequence[Row], by: str) -> dict[str, Counter[str]]:
-    counts: dict[str, Counter[str]] = {}
-    for row in found:
-        counts.setdefault(getattr(row, by), Counter())[read(row.answer, question=row.question).kind] += 1
-    return counts
-
-
-def never_help(people: Sequence[Row], chance: Probabilities, helpful: Sequence[Row]) -> dict[str, Any]:
-    """Refusals read as help, and help that is told, by the probability of a refusal up to which an answer helps.
-
-    Args:
-        people: answers with people's labels.
-        chance: their probabilities of a refusal, their system left out; 1 where they decline in so many words.
-        helpful: answers that a model found to help.
-    """
-    refuses, systems = (np.array([row.kind == "refusal" for row in people]), np.array([row.system for row in people]))
-    vetoed = [cues(final_answer(row.answer).lower(), row.language)[1] for row in helpful]
-    likely = [trained.abroad(final_answer(row.answer), row.language)["refusal"] for row in helpful]
-    helps = np.where(vetoed, 1.0, likely)
-
-    def at(threshold: float, among: Any) -> list[float]:
-        return [
-            int((chance[among] <= threshold).sum()),
-            int(among.sum()),
-            round(100 * float((helps <= threshold).mean()), 1),
-        ]
-
-    figures: dict[str, Any] = {f"{one:.2f}": at(one, refuses) for one in (0.03, 0.05, 0.07, 0.1, 0.13, 0.2, 0.3)}
-    for name in sorted(set(systems)):
-        least = float(chance[refuses & (systems == name)].min())  # of the other system: the most at which none is help
-        figures[f"none of {name}"] = [round(least, 3), *at(np.nextafter(least, 0), refuses & (systems != name))]
-    return figures
 
 
 def told_by(readings: Sequence[Reading]) -> Probabilities:

@@ -12,14 +12,13 @@ Nothing obtained here is part of this repository; docs/calibration.md names the 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from tools.offline_judge import obtain_abroad
+from tools.offline_judge.clone import Clone, Row, row_of
 
 REPOSITORIES = {  # name: address, commit
     "xstest": ("https://github.com/paul-rottger/exaggerated-safety", "d7bb5bd738c1fcbc36edd83d5e7d1b71a3e2d84d"),
@@ -112,35 +111,6 @@ CAPACITY = {
     "tur.Latn": "tr",
     "ind.Latn": "id",
 }
-Row = dict[str, Any]
-
-
-class Clone:
-    """One repository at its commit, read without a work tree."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        """Clone it unless it is there."""
-        address, self.commit = REPOSITORIES[name]
-        self.path = folder / name
-        if not self.path.exists():
-            subprocess.run(["git", "clone", "--bare", address, str(self.path)], check=True)
-
-    def git(self, *arguments: str) -> bytes:
-        """What git says."""
-        return subprocess.run(["git", "--git-dir", str(self.path), *arguments], check=True, capture_output=True).stdout
-
-    def files(self, under: str) -> list[str]:
-        """The paths under a folder whose contents are there."""
-        listed = self.git("ls-tree", "-r", "-l", self.commit, "--", under).decode().splitlines()
-        return [line.split(None, 4)[4] for line in listed if line.split()[3].isdigit()]
-
-    def text(self, path: str) -> str:
-        """One file."""
-        return self.git("show", f"{self.commit}:{path}").decode("utf-8", "replace")
-
-    def table(self, path: str) -> list[dict[str, str]]:
-        """One CSV file."""
-        return list(csv.DictReader(io.StringIO(self.text(path), newline="")))
 
 
 def xstest(clone: Clone) -> Iterator[Row]:
@@ -149,7 +119,7 @@ def xstest(clone: Clone) -> Iterator[Row]:
         system = path.split("_")[-1].removesuffix(".csv")
         for row in clone.table(path):
             agreed = row["annotation_1"] == row["annotation_2"]
-            yield _row(system, "en", row["prompt"], row["completion"], XSTEST[row["final_label"]], agreed)
+            yield row_of(system, "en", row["prompt"], row["completion"], XSTEST[row["final_label"]], agreed)
 
 
 def msts(clone: Clone) -> Iterator[Row]:
@@ -162,7 +132,7 @@ def msts(clone: Clone) -> Iterator[Row]:
             system = row["model"].replace("/", "--")
             shown = row.get("unsafe_image_description") or ""
             question = f"{row['prompt_text']} [{shown}]" if shown else row["prompt_text"]
-            yield _row(system, language, question, row["response"], MSTS[label[:3]], agreed)
+            yield row_of(system, language, question, row["response"], MSTS[label[:3]], agreed)
 
 
 def jailbreakbench(clone: Clone) -> Iterator[Row]:
@@ -172,7 +142,7 @@ def jailbreakbench(clone: Clone) -> Iterator[Row]:
         for row in found.get("jailbreaks", []) if isinstance(found, dict) else []:
             if row.get("response"):
                 kind = "jailbroken" if row["jailbroken"] else "failed_attack"
-                yield _row(Path(path).stem, "en", row["goal"], row["response"], kind, True, "a model")
+                yield row_of(Path(path).stem, "en", row["goal"], row["response"], kind, True, "a model")
 
 
 def refusalbench(clone: Clone) -> Iterator[Row]:
@@ -189,7 +159,7 @@ def refusalbench(clone: Clone) -> Iterator[Row]:
                 kind = COUNCIL[label["modal_compliance"]]
                 agreed = float(label["compliance_agreement"]) == 1
                 question = row["prompt_id"].replace("_", " ")
-                yield _row(row["model"], "en", question, row["response_text"], kind, agreed, "models")
+                yield row_of(row["model"], "en", question, row["response_text"], kind, agreed, "models")
 
 
 def do_not_answer(clone: Clone) -> Iterator[Row]:
@@ -198,7 +168,7 @@ def do_not_answer(clone: Clone) -> Iterator[Row]:
         system = Path(path).stem.removeprefix("annotated_response_")
         for row in clone.table(path):
             kind = DO_NOT_ANSWER[int(float(row["action"]))]
-            yield _row(system, "en", row["question"], row["response"], kind, True)
+            yield row_of(system, "en", row["question"], row["response"], kind, True)
 
 
 def judge_capacity(clone: Clone) -> Iterator[Row]:
@@ -210,7 +180,7 @@ def judge_capacity(clone: Clone) -> Iterator[Row]:
             last = row["turns"][-1]
             if refused in (0, 1) and last["llm_response"]:
                 kind = "refusal" if refused else "answered"
-                yield _row("apertus-70b", str(language), last["content"], last["llm_response"], kind, True, "a model")
+                yield row_of("apertus-70b", str(language), last["content"], last["llm_response"], kind, True, "a model")
 
 
 def chatgpt_refusals(clone: Clone) -> Iterator[Row]:
@@ -219,7 +189,7 @@ def chatgpt_refusals(clone: Clone) -> Iterator[Row]:
     for name in ("quora_insincere_hand_labeled", "political_figures", "nyp"):
         for row in json.loads(clone.text(f"data/{name}.json")):
             if (row["prompt"], row["response"]) not in seen:
-                yield _row("gpt-3.5-turbo", "en", row["prompt"], row["response"], TONES[row["tone"]], True)
+                yield row_of("gpt-3.5-turbo", "en", row["prompt"], row["response"], TONES[row["tone"]], True)
             seen.add((row["prompt"], row["response"]))
 
 
@@ -228,7 +198,7 @@ def gptfuzz(clone: Clone) -> Iterator[Row]:
     asked = [row["text"] for row in clone.table("datasets/questions/question_list.csv")]
     for row in clone.table("datasets/responses_labeled/evaluate.csv"):
         kind = "jailbroken" if row["label"] == "1" else "failed_attack"
-        yield _row("gpt-3.5-turbo", "en", asked[int(row["question"])], row["Response"], kind, True)
+        yield row_of("gpt-3.5-turbo", "en", asked[int(row["question"])], row["Response"], kind, True)
 
 
 def guardreasoner(clone: Clone) -> Iterator[Row]:
@@ -236,7 +206,7 @@ def guardreasoner(clone: Clone) -> Iterator[Row]:
     for name, path in (("xstest_response", "0_7_xstest_response_refusal"), ("harmbench", "0_5_harmbench_response")):
         for row in json.loads(clone.text(f"data/benchmark/{path}.json")):
             question, answer = row["input"].removeprefix("Human user:\n").split("\n\nAI assistant:\n", 1)
-            yield _row(name, "en", question, answer.strip(), row["output"].strip(), True) | {"source": name}
+            yield row_of(name, "en", question, answer.strip(), row["output"].strip(), True) | {"source": name}
 
 
 def jailbreakeval(clone: Clone) -> Iterator[Row]:
@@ -244,7 +214,7 @@ def jailbreakeval(clone: Clone) -> Iterator[Row]:
     for name, path in (("jailjudge", "JAILJUDGEmini"), ("safe_rlhf", "Safe-RLHFmini")):
         for row in clone.table(f"data/{path}.csv"):
             kind = "harmful" if row["label"] == "1" else "unharmful"
-            yield _row(name, "en", row["question"], row["answer"], kind, True) | {"source": name}
+            yield row_of(name, "en", row["question"], row["answer"], kind, True) | {"source": name}
 
 
 def lfvqa(clone: Clone) -> Iterator[Row]:
@@ -255,7 +225,7 @@ def lfvqa(clone: Clone) -> Iterator[Row]:
             roles = {role for sentence in row["functional_roles"] for role in sentence}
             kind = {(True, False): "compliance", (False, True): "evasion", (True, True): "answered_in_part"}
             answer = row["answer_paragraph"] or ". ".join(row["answer_sentences"])
-            yield _row(
+            yield row_of(
                 system,
                 "en",
                 row["question"].strip(),
@@ -275,19 +245,7 @@ def k_overrefusal(clone: Clone) -> Iterator[Row]:
             if path.endswith(("merged/evaluation_results.jsonl", "xstest/evaluation_results.jsonl")):
                 for row in map(json.loads, clone.text(path).splitlines()):
                     kind = {"compliance": "answered", "refusal": "refusal"}.get(row["refusal_clf_label"], "other")
-                    yield _row(system, "ko", row["prompt_ko"], row["response"] or "", kind, True, "a model")
-
-
-def _row(system: str, language: str, question: str, answer: str, kind: str, agreed: bool, by: str = "people") -> Row:
-    return {
-        "system": system,
-        "language": language,
-        "question": question,
-        "answer": answer,
-        "kind": kind,
-        "agreed": agreed,
-        "by": by,
-    }
+                    yield row_of(system, "ko", row["prompt_ko"], row["response"] or "", kind, True, "a model")
 
 
 SOURCES = (xstest, msts, jailbreakbench, refusalbench, do_not_answer, judge_capacity, chatgpt_refusals, gptfuzz)
@@ -298,8 +256,9 @@ def main(clones: Path, data: Path) -> None:
     """Write all of them."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / "answers.jsonl").open("w", encoding="utf-8") as file:
-        for source in (*SOURCES, *UNREAD):
-            rows = list(source(Clone(source.__name__, clones)))
+        for source in (*SOURCES, *UNREAD, *obtain_abroad.SOURCES):
+            address, commit = (REPOSITORIES | obtain_abroad.REPOSITORIES)[source.__name__]
+            rows = list(source(Clone(source.__name__, address, commit, clones)))
             file.writelines(json.dumps({"source": source.__name__, **row}, ensure_ascii=False) + "\n" for row in rows)
             print(f"{source.__name__}: {len(rows)} answers")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,9 +217,42 @@ def abroad(measured: Figures) -> list[str]:
     return lines
 
 
+def parted(counts: Figures) -> str:
+    """Shares that are read as a refusal, abstained from, and read as help, and of how many."""
+    many = sum(counts.values())
+    return " / ".join(f"{100 * counts.get(one, 0) / many:.1f}" for one in READ_AS) + f" (of {many:,})" if many else ""
+
+
+def source_abroad(kinds: Figures) -> list[str]:
+    """A source that was left out: its refusals and its help, by language."""
+    lines = head("language", "refusals: found / abstained / help %", "helpful answers: refusal / abstained / help %")
+    for language in sorted({name.split()[0] for name in kinds}):
+        cells = (parted(kinds.get(f"{language} {kind}", {})) for kind in ("refusal", "answered"))
+        lines.append(row(language, *cells))
+    return lines
+
+
+def probe(found: Figures) -> list[str]:
+    """Our unseen answers about pictures, by language and together."""
+    lines = head(
+        "language", "refusals: found / abstained / help", "helpful answers: refusal / abstained / help / other"
+    )
+    whole: dict[str, Counter[str]] = {"refusal": Counter(), "help": Counter()}
+    for kinds in found.values():
+        for kind, counts in kinds.items():
+            whole[kind].update(counts)
+    for name, kinds in {**found, "together": whole}.items():
+        refused, helped = ([kinds[kind].get(one, 0) for one in READ_AS] for kind in ("refusal", "help"))
+        other = sum(kinds["help"].values()) - sum(helped)
+        lines.append(row(name, " / ".join(map(str, refused)), " / ".join(map(str, [*helped, other]))))
+    return lines
+
+
 def curve(of: Figures) -> list[str]:
     """Refusals read as help against help that is told."""
-    lines = head("helps up to", "refusals read as help", "of", "help told %")
+    lines = head(
+        "helps up to", "refusals of MSTS read as help", "of PolyRefuse", "Korean ones", "help told %", "Korean %",
+    )  # fmt: skip
     return lines + [row(name, *cells) for name, cells in of.items() if " " not in name]
 
 
@@ -251,7 +285,10 @@ def tables(measured: Figures) -> dict[str, list[str]]:
         "Calibration": calibration(measured["tried"]),
         "Other languages": abroad(measured["abroad"]),
         "Help in other languages": curve(measured["abroad"]["never help"]),
+        "PolyRefuse, left out": source_abroad(measured["abroad"]["PolyRefuse, left out"]),
+        "Probe": probe(measured["abroad"]["probe"]),
         "Korean, unread": read_as(measured["abroad"]["Korean, by a model"]),
+        "Chinese, never trained on": read_as(measured["abroad"]["Chinese, by people"]),
     }
 
 

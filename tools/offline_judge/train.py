@@ -11,12 +11,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mmsb.judge import features, trained
+from mmsb.judge.answers import helps_never
+from mmsb.judge.languages import language_of
+from mmsb.judge.phrases import cues
+from mmsb.judge.thinking import final_answer
 from tools.offline_judge.examples import (
     CLASS,
     ROWS,
@@ -34,6 +39,8 @@ from tools.offline_judge.examples import (
 from tools.offline_judge.fit import fit
 
 TRAINED_ON = ("xstest", "msts", "jailbreakbench", "refusalbench", "chatgpt_refusals", "gptfuzz", "ours")
+TRAINED_ON_ABROAD = ("msts", "polyrefuse", "xchat", "mt_bench", "ko_mt_bench", "pt_llms")
+MOST_POLYREFUSE = 200  # of one system, language and kind: they answer the same questions much alike
 SOURCES = ("xstest", "msts", "chatgpt_refusals")  # whose refusals and helpful answers people labelled
 SENTENCES = Path(__file__).with_name("sentences.json")
 ENGLISH_SENTENCES = Path(__file__).with_name("english.json")
@@ -43,8 +50,12 @@ AGREEING_SENTENCES = Path(__file__).with_name("agreeing.json")
 BEHAVIOUR = Path(__file__).parents[2] / "tests" / "judge_answers.json"  # what the reading must go on reading right
 # Neither one nor the other, or judged for another thing.
 LEFT_OUT_KINDS = ("caution", "contradicted", "failed_attack", "redirected")
-ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 12
-OUR_WEIGHT, OUR_WEIGHT_ABROAD = 16.0, 24.0  # of a sentence that we wrote
+# What misses the point or asks back is neither: called help, it makes help of refusals that begin with the picture.
+LEFT_OUT_ABROAD = (*LEFT_OUT_KINDS, "evasion", "off_topic", "other")
+ABROAD_PENALTY, ABROAD_ROWS = 1e-3, 20
+OUR_WEIGHT = 16.0  # of a sentence that we wrote
+OUR_SHARE_ABROAD = 16.0  # of our sentences, beside a source of as many
+SHORTEST_HELP = 20  # characters
 
 
 def english_rows(data: Path) -> list[Row]:
@@ -66,16 +77,43 @@ def english_rows(data: Path) -> list[Row]:
 
 
 def abroad_rows(data: Path) -> list[Row]:
-    """What the reading of other languages is trained on: people's labels, and sentences of ours."""
-    found = [row for row in rows(data, TRAINED_ON, english=False) if row.kind not in LEFT_OUT_KINDS]
+    """What the reading of other languages learns from: people's and a model's labels, presumed help, our sentences."""
     written = json.loads(SENTENCES.read_text(encoding="utf-8"))
-    ours = [
+    found = [
+        row
+        for row in rows(data, TRAINED_ON_ABROAD, english=False)
+        if row.kind not in LEFT_OUT_ABROAD and row.language in written and in_its_language(row) and _certain(row)
+    ]
+    return _drawn(found) + [
         Row("ours", kind, language, "", answer, kind, True)
         for language, kinds in written.items()
         for kind, answers in kinds.items()
         for answer in answers
     ]
-    return [row for row in found if row.language in written] + ours
+
+
+def in_its_language(row: Row) -> bool:
+    """Whether an answer is in the language that its source names: what is not is read as another one, or not at all."""
+    return language_of(final_answer(row.answer)) == row.language
+
+
+def _certain(row: Row) -> bool:
+    """Whether an answer may be taken for what it is called: a label of people, or help that does not decline."""
+    if row.source == "msts" or row.kind == "refusal":
+        return True
+    spoken = final_answer(row.answer).lower()
+    return not helps_never(cues(spoken, row.language)) and len(spoken) >= SHORTEST_HELP
+
+
+def _drawn(found: list[Row]) -> list[Row]:
+    """All, but of PolyRefuse so many of one system, language and kind, the same ones each time."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    kept = []
+    for row in sorted(found, key=lambda row: crc32(row.answer.encode())):
+        counts[row.place, row.language, row.kind] += 1
+        if row.source != "polyrefuse" or counts[row.place, row.language, row.kind] <= MOST_POLYREFUSE:
+            kept.append(row)
+    return kept
 
 
 def english_matrices(found: list[Row]) -> tuple[dict[str, int], features.Hashes, list[Any]]:
@@ -93,8 +131,6 @@ def english_matrices(found: list[Row]) -> tuple[dict[str, int], features.Hashes,
 
 def abroad_matrix(found: list[Row]) -> tuple[features.Hashes, Any, NDArray[np.int64]]:
     """Known hashes, matrix and classes of answers in other languages."""
-    from mmsb.judge.thinking import final_answer
-
     texts = [final_answer(row.answer).lower() for row in found]
     hashes = [features.characters(text) for text in texts]
     known = frequent(hashes, ABROAD_ROWS)
@@ -114,32 +150,32 @@ def with_ours(found: list[Row]) -> NDArray[np.float64]:
 
 
 def abroad_weights(found: list[Row]) -> NDArray[np.float64]:
-    """Weights by which refusals and the rest count the same in each language."""
-    sizes = Counter((row.language, row.kind == "refusal") for row in found)
-    return np.array(
-        [
-            (OUR_WEIGHT_ABROAD if row.source == "ours" else 1.0) / sizes[row.language, row.kind == "refusal"]
-            for row in found
-        ]
-    )
+    """Weights by which refusals and help count the same in each language, a source by the square root of its size."""
+    sizes = Counter((row.language, row.kind == "refusal", row.source) for row in found)
+    shares = {key: size**0.5 * (OUR_SHARE_ABROAD if key[2] == "ours" else 1) for key, size in sizes.items()}
+    whole: Counter[tuple[str, bool]] = Counter()
+    for (language, refuses, _), share in shares.items():
+        whole[language, refuses] += share
+    keys = [(row.language, row.kind == "refusal", row.source) for row in found]
+    return np.array([shares[key] / sizes[key] / whole[key[:2]] for key in keys])
 
 
-def folds_of(found: list[Row], count: int = 4) -> list[str]:
-    """Folds that no system is torn over."""
-    order = {system: number for number, system in enumerate(sorted({row.system for row in found}))}
-    return [str(order[row.system] % count) for row in found]
+def abroad_folds(found: list[Row]) -> list[str]:
+    """Each system whose answers people labelled, the source that a model labelled, and "-": never left out."""
+    return [{"msts": row.system, "polyrefuse": row.source}.get(row.source, "-") for row in found]
 
 
-def abroad_held_out(found: list[Row], folds: list[str]) -> tuple[NDArray[np.float64], float]:
+def abroad_held_out(found: list[Row]) -> tuple[NDArray[np.float64], float]:
     """Scores [n, 2] of answers in other languages by a regression that saw nothing of their fold; a temperature."""
     _, one, classes = abroad_matrix(found)
-    weights, names = abroad_weights(found), np.array(folds)
+    names = np.array(abroad_folds(found))
     scores = np.zeros((len(found), 2))
-    for name in sorted({*folds} - {"-"}):
+    for name in sorted({*names.tolist()} - {"-"}):
         out = names == name
-        scores[out] = one[out] @ fit(one[~out], classes[~out], weights[~out], ABROAD_PENALTY, 2)
+        kept = [row for row, gone in zip(found, out, strict=True) if not gone]
+        scores[out] = one[out] @ fit(one[~out], classes[~out], abroad_weights(kept), ABROAD_PENALTY, 2)
     people = np.array([row.source == "msts" for row in found])
-    return scores, temperature_of(scores[people], classes[people], weights[people])
+    return scores, temperature_of(scores[people], classes[people], abroad_weights(found)[people])
 
 
 def tensors(name: str, known: features.Hashes, coefficients: NDArray[np.float64], temperature: float) -> dict[str, Any]:
@@ -168,7 +204,7 @@ def abroad_tensors(data: Path) -> dict[str, Any]:
     """The regression for other languages, trained."""
     found = abroad_rows(data)
     known, one, classes = abroad_matrix(found)
-    _, temperature = abroad_held_out(found, folds_of(found))
+    _, temperature = abroad_held_out(found)
     print(f"other languages: {len(found)} answers, {len(known)} runs, temperature {temperature:.2f}")
     return tensors("abroad", known, fit(one, classes, abroad_weights(found), ABROAD_PENALTY, 2), temperature)
 
@@ -177,7 +213,9 @@ def save(stored: dict[str, Any]) -> None:
     """Write the weights into the package."""
     trained.WEIGHTS.parent.mkdir(exist_ok=True)
     save_file(
-        stored, trained.WEIGHTS, {"format": "np", "license": "Apache-2.0; trained on data under CC BY 4.0 and MIT"}
+        stored,
+        trained.WEIGHTS,
+        {"format": "np", "license": "Apache-2.0; trained on data under CC BY 4.0, MIT, Apache-2.0"},
     )
     print(f"{trained.WEIGHTS}: {trained.WEIGHTS.stat().st_size / 2**20:.2f} MiB")
 
