@@ -3,8 +3,8 @@
     python -m benchmarks.local
 
 The sandbox model on the CPU in float32, on questions of the demo: text alone, pictures, and all four image modes; on a
-GPU the gain is larger. Each way runs on as many threads as suit it best. The pictures of the next batch are decoded
-and resized while one is answered, one by one as well.
+GPU the gain is larger. Each way runs on as many threads as suit it best; a batch on one thread is answered in parts,
+one a core. The pictures of the next batch are decoded and resized while one is answered, one by one as well.
 """
 
 from __future__ import annotations

@@ -44,8 +44,12 @@ def twin(tokenizer: Any) -> Any:
 
 
 @contextmanager
-def known_penalty() -> Iterator[None]:
+def known_penalty(embedded: bool = True) -> Iterator[None]:
     """Silence the notice that a repetition penalty counts only new tokens where embeddings are given: so it should."""
+    # Not where it cannot come: the switch is one for all threads.
+    if not embedded:
+        yield
+        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Passing `repetition_penalty`")
         yield

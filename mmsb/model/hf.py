@@ -67,6 +67,7 @@ class HF(Local):
 
     SEES_REPLY: ClassVar[bool] = True
     CONTRASTS: ClassVar[bool] = True
+    TWINS: ClassVar[bool] = True
     ARCHITECTURE: ClassVar[str] = "AutoModelForMultimodalLM"  # of transformers
     LOADING: ClassVar[tuple[str, ...]] = (*Local.LOADING, "backend", "attention", "device_map", "quantization")
 
@@ -118,15 +119,13 @@ class HF(Local):
                 "Give a folder on disk or a hub id (gated ones need HF_TOKEN in the environment).",
             ) from error
         refuse_unmatched(f"model.name_or_path={self.name_or_path}", info)
-        if self.device_map is None:
-            model.to(device)
+        model = model if self.device_map else model.to(device)
         # On the right, two of three answers were others than alone: `generate` goes on behind the padding.
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        image_token = getattr(processor, "image_token", None)  # not always marked as special
         model = adapted(model.eval(), self.adapter, self.name_or_path)
-        return Loaded(model, processor, special_tokens(processor.tokenizer, image_token))
+        return Loaded(model, processor, special_tokens(processor.tokenizer, getattr(processor, "image_token", None)))
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Answer a batch."""
@@ -164,10 +163,11 @@ class HF(Local):
         settled = asked(arguments(self.decoding, self.max_new_tokens, self.stop, tokenizer), how)
         settled |= {**self.further(loaded), **further}
         torch.manual_seed(seed)
-        with torch.inference_mode(), known_penalty():
+        embedded = "inputs_embeds" in inputs
+        with torch.inference_mode(), known_penalty(embedded):
             output = model.generate(**inputs, **settled, **growing_cache(model, settled))
         # `generate` gives the prompt back where it had ids, and new tokens alone where it had embeddings.
-        prompt_length = 0 if "inputs_embeds" in inputs else inputs["input_ids"].shape[1]
+        prompt_length = 0 if embedded else inputs["input_ids"].shape[1]
         counts = inputs["attention_mask"].sum(dim=1).tolist()
         return read_output(tokenizer, output, prompt_length, counts, settled, self.stop, how)
 

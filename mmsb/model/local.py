@@ -1,15 +1,13 @@
 """Models that run in this process, in batches: the batch plan, back-off and seeds they all share.
 
 Answers in half precision depend on the batch they are computed in, so the plan is fixed: the whole list of
-prompts, sorted by length, cut into batches of `batch_size`. The same command gives the same batches. While a batch is
-being answered, a thread decodes and encodes the next one.
+prompts, sorted by length, cut into batches of `batch_size`. The same command gives the same batches.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +18,14 @@ from pydantic import Field, PositiveInt
 from mmsb.config import settings
 from mmsb.digest import digest, digest_folder
 from mmsb.errors import DataError, ModelError
+from mmsb.model import replica, streams
 from mmsb.model.adapter import check_adapter
 from mmsb.model.base import Batch, Reply
 from mmsb.model.card import Card
-from mmsb.model.device import out_of_memory, release_memory
+from mmsb.model.device import keep_memory, out_of_memory, pick_device, release_memory
 from mmsb.model.loaded import LOADED
 from mmsb.model.memory_check import check_memory
 from mmsb.model.protocol import Protocol, decoding
-from mmsb.model.replica import answers
 from mmsb.model.sampling import check_local
 from mmsb.resolvers import AUTHORS
 from mmsb.types import Failure, How, Prompt, Response
@@ -54,7 +52,8 @@ class Local:
         seed: for sampling; each batch gets its own from it.
         repeats: how many times each prompt is asked; above 1 only with sampling.
         replicas: processes that each hold the whole model, on a GPU of their own, through Ray; changes no answer.
-        threads: torch's threads on the CPU; None leaves it to torch. Tiny models are many times faster on one.
+        threads: torch's threads on the CPU; None leaves it to torch. Tiny models are many times faster on one; where no
+            answer depends on its batch, the other cores answer further parts of it (`mmsb/model/streams.py`).
         card: size, licence and what has been checked; changes no answer.
     """
 
@@ -77,6 +76,7 @@ class Local:
 
     SEES_REPLY: ClassVar[bool] = False  # whether a prompt may carry an answer already given
     CONTRASTS: ClassVar[bool] = False  # whether logits of two prompts can be combined (`How.without`)
+    TWINS: ClassVar[bool] = False  # whether copies of its modules can answer side by side; not inherited
     # Not the decoding: two settings of one model share its weights.
     LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
@@ -195,22 +195,28 @@ class Local:
         """Answer batch after batch; the model is loaded when the first one comes."""
         possible = map(self._possible, batches)
         if self.replicas > 1:
-            yield from answers(self, possible)
+            yield from replica.answers(self, possible)
             return
-        for loaded, batch, inputs in self._ahead(possible):
-            yield from self.answered(loaded, batch, inputs)
+        yield from streams.answers(self, possible)
 
     def opened(self) -> Any:
         """The model in memory, loaded now if it is not."""
         return LOADED.get(self._load_key(), self._checked_load)
 
-    def answered(self, loaded: Any, batch: Batch, inputs: Callable[[], Any]) -> list[Reply]:
-        """Answer one batch, in its order; `inputs` waits for what `self.encoded` gave."""
-        self._set_threads()
+    def answered(self, loaded: Any, batch: Batch, inputs: Callable[[], Any], beside: int = 1) -> list[Reply]:
+        """Answer one batch, in its order.
+
+        Args:
+            loaded: the model.
+            batch: what is asked.
+            inputs: waits for what `self.encoded` gave.
+            beside: how many are answered at a time.
+        """
+        self.set_threads()
         started = time.monotonic()
         answered = list(self._with_back_off(loaded, batch, inputs, self._seed(batch)))
         # Nobody can say more: the batch is one computation.
-        share = (time.monotonic() - started) / len(batch)
+        share = (time.monotonic() - started) / len(batch) / beside
         return [
             (prompt, replace(outcome, seconds=share) if isinstance(outcome, Response) else outcome)
             for prompt, outcome in answered
@@ -232,27 +238,14 @@ class Local:
             raise ModelError(f"{self.name} cannot judge an exchange of two turns", "Use a chat model as the guard.")
         return batch
 
-    def _ahead(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch, Callable[[], Any]]]:
-        """The loaded model, each batch, and what waits for its inputs; those of the next batch are begun by then."""
-        # One thread: a tokenizer keeps its padding in itself, and two calls at a time would mix it up.
-        with ThreadPoolExecutor(1, "mmsb-inputs", self._set_threads) as thread:
-            ready = None
-            for batch in batches:
-                # Only when there is a batch: a run whose answers are all stored loads no weights.
-                loaded = self.opened()
-                begun = loaded, batch, thread.submit(self.encoded, loaded, batch).result
-                if ready:
-                    yield ready
-                # One ahead and no more: a second would only hold pixels in memory.
-                ready = begun
-            if ready:
-                yield ready
-
     def _checked_load(self) -> Any:
+        if pick_device(self.device) == "cpu":
+            keep_memory()
         self.check()
         return self.load()
 
-    def _set_threads(self) -> None:
+    def set_threads(self) -> None:
+        """Have torch compute with `threads` in the thread that calls."""
         import torch
 
         if self.threads:
