@@ -55,7 +55,7 @@ def polyrefuse(clone: Clone) -> Iterator[Row]:
 
 
 def cdna(clone: Clone) -> Iterator[Row]:
-    """366 Chinese answers of one system to questions that ought not to be answered; people said what each does."""
+    """365 Chinese answers of one system to questions that ought not to be answered; people said what each does."""
     for one in clone.table("cdna/human_eval/human_eval_gpt3.5_366_samples.csv"):
         if one["action_label"].isdigit():
             kind = ACTIONS[int(one["action_label"])]
