@@ -73,6 +73,7 @@ NOTHING = [
     "<think>It says no harm",
     '{"category": "NA: None applying"}',
     '{"rating": ""}',
+    '{"rating": "Safe"|"Unsafe"}',
 ]
 CONTRADICTED = [
     (LlamaGuard, "safe\nS2"),

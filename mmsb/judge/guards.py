@@ -24,7 +24,7 @@ CONFIDENCE = re.compile(r"\s*<confidence>\s*(\w+)\s*</confidence>\s*", re.IGNORE
 RESULT = re.compile(r"<result>(.*?)(?:</result>|\Z)", re.DOTALL | re.IGNORECASE)
 TAGGED = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL | re.IGNORECASE)
 NO_CATEGORY = re.compile(r"\W*(?:(?:safe|none|not?|nothing|n/a|null)\b.*)?", re.IGNORECASE | re.DOTALL)
-RATING = re.compile(r'"rating"\s*:\s*"(\w+)"', re.IGNORECASE)
+RATING = re.compile(r'"rating"\s*:\s*"(\w+)"(?!\s*\|)', re.IGNORECASE)  # no echo of the form, with both words
 CATEGORY = re.compile(r'"category"\s*:\s*"([^"]+)"', re.IGNORECASE)
 
 
