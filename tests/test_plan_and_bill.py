@@ -143,6 +143,12 @@ def test_two_models_that_are_asked_the_same_do_not_answer_the_same(mmsb: Run) ->
     assert "  judge  at most 32 calls, " in planned.stdout
 
 
+def test_a_guard_that_lets_pass_and_a_check_behind_it_that_leads_on_make_the_most_calls(mmsb: Run) -> None:
+    with ChatServer() as server:  # both checks have one name
+        planned = mmsb(*asks(server, "image_mode=typo", "defense=[input_guard,ecso]", "dry_run=true"))
+    assert "plan: 1 run, 16 samples; 16 to 80 calls to make" in planned.stdout
+
+
 @pytest.mark.parametrize(
     ("calls", "told"),
     [

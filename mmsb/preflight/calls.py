@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,23 +11,21 @@ from typing import NamedTuple
 from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response, Sample
 
-NUMBER = re.compile(r" \d+$")  # "vote 3": its votes are of one kind
 TOLD = 60  # letters of a reply that tell a prompt which is made of it
 SHORT = 8  # letters below which a reply tells none: "No." stands in many
 Round = tuple[int, str, int]  # a block of samples, a stage of their way, which of its rounds
 
 
 class Kind(NamedTuple):
-    """What a call is for: the folder of the model's answers, the stage of the sample's way, its role."""
+    """What a call is for: the folder of the model's answers, the stage of the sample's way, its role.
+
+    `time`: which it is of its sample's calls for that: two defenses of one run may have checks of one name.
+    """
 
     model: str
     stage: str
     role: str
-
-    @classmethod
-    def of(cls, model: str, stage: str, role: str | None) -> Kind:
-        """The kind of a call with this role; the sample's own question has none, and is an answer."""
-        return cls(model, stage, NUMBER.sub("", role or "answer"))
+    time: int = 1
 
 
 class Made(NamedTuple):
@@ -120,6 +117,11 @@ class Calls(list[Made]):
         """A call, and what came or might come."""
         self.append(made)
         self._replies.append(Reply(final_answer(reply.text).strip(), made))
+
+    def kind(self, model: str, stage: str, role: str | None) -> Kind:
+        """Of a call that comes now; the sample's own question has no role, and is an answer."""
+        wanted = Kind(model, stage, role or "answer")
+        return wanted._replace(time=1 + sum(made.kind[:3] == wanted[:3] for made in self))
 
     def round(self, stage: str) -> Round:
         """The round of a call that comes now."""

@@ -139,7 +139,7 @@ class Counting:
             mine = self._mine[flow]
             if not getattr(engine, "is_model", True):
                 return self.replies.reading(prompt, self.store.shelf(engine).find(prompt.key))
-            return look(engine, prompt, mine, Kind.of(self._line(engine)[0], flow.stage, role))
+            return look(engine, prompt, mine, mine.kind(self._line(engine)[0], flow.stage, role))
 
         return call
 

@@ -125,7 +125,7 @@ class Rehearsal(Counting):
         """A sample that is one call: it needs no flow, and thousands of them are looked up in no time."""
         calls = Calls(block=next(self._numbers) // BLOCK)
         name, line = self._line(self.experiment.model)
-        made = self._counted_call(self.experiment.model, sample.prompt, calls, Kind.of(name, "answer", None), None)
+        made = self._counted_call(self.experiment.model, sample.prompt, calls, Kind(name, "answer", "answer"), None)
         if made.known and self._answers.count < ENOUGH:
             self._answers.add(line.shelf.get(sample.prompt.key).output_tokens or line.answer)
         if made.new:
