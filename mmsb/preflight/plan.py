@@ -18,7 +18,7 @@ from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.lines import Line
 from mmsb.preflight.replies import Replies
 from mmsb.prices import Prices, duration, money
-from mmsb.spending import prices_as_asked
+from mmsb.spending import prices_as_asked, unpaid
 from mmsb.store import Store
 
 MOST = 20_000  # samples that are rehearsed; of more, an even part stands for all
@@ -66,10 +66,9 @@ class Plan:
 
     @property
     def unpriced(self) -> list[str]:
-        """Models behind endpoints whose price nobody knows."""
-        return sorted(
-            {line.engine.name for line in self.asked if _paid(line.engine) and line.dollars(self.prices) is None}
-        )
+        """Models that somebody may charge for, at a price that nobody knows."""
+        unknown = {line.engine.name for line in self.asked if line.dollars(self.prices) is None}
+        return sorted(unknown - unpaid([line.engine for line in self.asked]))
 
     @property
     def seconds(self) -> float | None:
@@ -223,11 +222,6 @@ def _range(lines: Sequence[Line]) -> Range:
 
 def _calls(calls: Range) -> str:
     return "call" if calls.most == 1 else "calls"
-
-
-def _paid(engine: Engine) -> bool:
-    """Whether somebody may charge for it: a server that is started for the run is one's own."""
-    return isinstance(engine, OpenAI) and not engine.serve
 
 
 def _takes(engine: Engine, calls: float, each: float, tokens: float) -> tuple[str, float]:
