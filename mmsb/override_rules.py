@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -122,18 +123,18 @@ def _check_several(override: str, group: str, names: Sequence[Any], listed: bool
         raise ConfigError(f"{override} names {twice[0]} twice", "Name each once.")
     if len(names) > 1 and group == "defense" and "none" in names:
         raise ConfigError(f"{override}: none stands alone", "Leave it out, or compare with it: defense=none,[A,B] -m")
-    for name in names:
+    for name in names if len(names) > 1 else ():
         if inner := [other for other in names if other in _parts(group, str(name))]:
             raise ConfigError(f"{override}: {inner[0]} is in {name} already", f"Leave {inner[0]} out.")
 
 
-def _parts(group: str, option: str) -> Iterator[str]:
+@cache
+def _parts(group: str, option: str) -> frozenset[str]:
     """The options that one of ours stands for: `harm` for eight scenarios."""
     path = conf_dir() / group / f"{option}.yaml"
     file = OmegaConf.load(path) if path.is_file() else None
-    for part in file.get("defaults", []) if isinstance(file, DictConfig) else ():
-        yield str(part)
-        yield from _parts(group, str(part))
+    parts = [str(part) for part in file.get("defaults", [])] if isinstance(file, DictConfig) else []
+    return frozenset(parts).union(*(_parts(group, part) for part in parts))
 
 
 def _check_name(override: str, group: str, name: Any, listed: bool = False) -> None:

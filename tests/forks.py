@@ -49,10 +49,9 @@ LOCAL = (
     *("mmsb.model.hf", "tokenizers", "sentencepiece"),
 )
 FIGURES = ("altair", "vl_convert")
-HEAVY = (
-    *(*COMMANDS, *RECORDS, *LOCAL, *FIGURES, "sklearn.linear_model", "sklearn.metrics", "scipy.stats", "pandas"),
-    *("pyarrow.parquet", "hypothesis.internal.entropy", "hypothesis.strategies"),
-)
+TABLES = ("sklearn.linear_model", "sklearn.metrics", "scipy.stats", "pandas", "pyarrow.parquet")
+GUESSES = ("hypothesis.internal.entropy", "hypothesis.strategies")
+HEAVY = (*COMMANDS, *RECORDS, *LOCAL, *FIGURES, *TABLES, *GUESSES)
 # What libraries read in the environment when they are imported, and never again.
 READ_ONCE = ("HF_", "TRANSFORMERS_", "OMP_", "LD_", "PYTHONHASHSEED")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -38,10 +39,13 @@ class Replica:
         """`folder`: where the command was given, so that relative paths mean the same here."""
         if Path(folder).is_dir():
             os.chdir(folder)
+        self._opening = threading.Lock()
 
     def open(self, share: Share) -> tuple[str, str, dict[str, str]]:
         """Load, and say where this replica runs, on which GPU, and what its outcomes depend on."""
-        share.open()
+        # Another pass may begin while the last one's replica still loads, and libraries change torch as they load.
+        with self._opening:
+            share.open()
         return os.uname().nodename, _gpu(), identity(share)
 
     def work(self, share: Share, batch: Any) -> Sequence[Any]:
