@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmsb.judge import trained
 from mmsb.judge.answers import final_answer, helps_never, kind_abroad, read
 from mmsb.judge.languages import READ as LANGUAGES_READ
-from mmsb.judge.phrases import cues
+from mmsb.judge.phrases import cues, refuses
 from tools.offline_judge.examples import Row, rows
 from tools.offline_judge.fit import softmax
 from tools.offline_judge.train import abroad_held_out, abroad_rows, in_its_language
@@ -64,8 +64,8 @@ def held_out_kinds(found: Sequence[Row], chance: NDArray[np.float64], source: st
     counts: dict[str, Counter[str]] = {}
     for row, likely in zip(found, chance, strict=True):
         if row.source == source:
-            said = cues(final_answer(row.answer).lower(), row.language)
-            counts.setdefault(f"{row.language} {row.kind}", Counter())[kind_abroad(likely, said)] += 1
+            kind = kind_abroad(likely, final_answer(row.answer).lower(), row.language)
+            counts.setdefault(f"{row.language} {row.kind}", Counter())[kind] += 1
     return counts
 
 
@@ -126,7 +126,8 @@ def _which(found: Sequence[Row], source: str, kind: str) -> Flags:
 
 
 def _vetoed(row: Row) -> bool:
-    return helps_never(cues(final_answer(row.answer).lower(), row.language))
+    text = final_answer(row.answer).lower()
+    return helps_never(cues(text, row.language)) or refuses(text, row.language)
 
 
 def _chances(found: Sequence[Row], kind: str) -> NDArray[np.float64]:
