@@ -120,6 +120,6 @@ def test_what_a_model_counted_goes_before_the_rules(tmp_path: Path) -> None:
     line = Line(asked := model(), store.shelf(asked))
     line.guess(Prompt("x" * 400))
     assert line.longest_prompt == 108
-    line.learned.prompt(Prompt("y"), Response("", input_tokens=333))
+    line.learned.prompt(Prompt("y"), Response("", input_tokens=333), line.guess(Prompt("y")))
     assert line.longest_prompt == 333
     store.close()

@@ -332,6 +332,17 @@ def test_of_a_model_that_no_rule_is_known_for_the_plan_has_a_guess_and_a_bound(m
     assert int(most.replace(",", "")) - int(expected.replace(",", "")) == 16 * (4096 - 765)
 
 
+def test_pictures_of_several_sizes_cost_what_each_costs_whichever_come_first(mmsb: Run) -> None:
+    def given(*more: str) -> int:
+        said = mmsb(*asks(server, "model.name=gpt-4o-mini", *more, "dry_run=true")).stdout
+        return int(re.findall(r"calls, ([\d,]+) tokens in", said)[-1].replace(",", ""))
+
+    with ChatServer() as server:
+        typed, painted = given("image_mode=typo"), given("image_mode=sd")
+        assert given("image_mode=typo,sd", "-m") == given("image_mode=sd,typo", "-m") == typed + painted
+        assert painted > 1.5 * typed
+
+
 def test_the_size_of_a_picture_is_that_of_its_pixels() -> None:
     from mmsb.image_mode.typography import TypedText
     from mmsb.picture import Stacked

@@ -214,7 +214,7 @@ class Counting:
             line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
         if line.learned.few and number not in line.known:
             line.known.add(number)
-            line.learned.prompt(prompt, line.shelf.get(prompt.key))
+            line.learned.prompt(prompt, line.shelf.get(prompt.key), line.guess(prompt))
 
     def _line(self, engine: Engine) -> tuple[str, Line]:
         shelf = self.store.shelf(engine)

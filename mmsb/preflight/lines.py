@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mmsb.model.base import Engine
+from mmsb.picture import Picture
 from mmsb.preflight.alike import Alike
-from mmsb.preflight.tokens import ANSWER, Pictures, of_text
+from mmsb.preflight.tokens import ANSWER, Pictures, kind_of, of_text
 from mmsb.prices import Prices, TokenPrice
 from mmsb.store import Shelf
 from mmsb.types import Prompt, Response
 
 ENOUGH = 200  # stored answers that tell how long a model's answers are
-MEASURED = 200  # pictures whose size is looked at; the next cost what these do on average
+MEASURED = 200  # pictures of a kind whose size is looked at; the next cost what these do on average
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Learned:
     seconds: Mean = field(default_factory=Mean)
     texts: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})  # with a picture, without
     counted: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
+    pictures: Mean = field(default_factory=Mean)  # by the rules, of prompts with one
     most: Counter[bool] = field(default_factory=Counter)
 
     def answer(self, response: Response) -> None:
@@ -89,34 +91,38 @@ class Learned:
         """Whether more prompts would tell more."""
         return sum(mean.count for mean in self.counted.values()) < 2 * ENOUGH
 
-    def prompt(self, prompt: Prompt, response: Response) -> None:
-        """What a prompt took."""
+    def prompt(self, prompt: Prompt, response: Response, rule: Given) -> None:
+        """What a prompt took, and would by the rules."""
         if response.input_tokens is not None:
             pictured = prompt.image is not None
             self.most[pictured] = max(self.most[pictured], response.input_tokens)
-            self.texts[pictured].add(of_text(prompt))
+            self.texts[pictured].add(rule.plain + rule.beside)
             self.counted[pictured].add(response.input_tokens)
+            if pictured:
+                self.pictures.add(rule.pictures)
 
     @property
     def given(self) -> Given:
         """Tokens in of a stored prompt, by the rules, on average."""
         found = {kind: mean.value or 0.0 for kind, mean in self.texts.items()}
         pictured = self.texts[True].count / max(1, sum(mean.count for mean in self.texts.values()))
-        return Given(plain=found[False] * (1 - pictured), beside=found[True] * pictured, count=pictured)
+        pictures = (self.pictures.value or 0.0) * pictured
+        return Given(found[False] * (1 - pictured), found[True] * pictured, pictures=pictures, count=pictured)
 
     def tokens(self, given: Given) -> float:
         """Tokens of prompts, as the model counts them.
 
-        Texts differ from prompt to prompt and pictures hardly do. So words are scaled by what they took in prompts
-        without a picture, and a picture takes what is left of the others.
+        Words are scaled by what they took in prompts without a picture, and pictures by what is left of the others:
+        those that are planned may be larger than those that came (typed ones before painted ones).
         """
         words = _share(self.counted[False].value, self.texts[False].value)
         counted, texts = self.counted[True].value, self.texts[True].value
         if counted is None or texts is None:
             return words * (given.plain + given.beside) + given.pictures
         left = counted - words * texts
-        beside = words * given.beside + given.count * left if left > 0 else given.beside * counted / texts
-        return words * given.plain + beside
+        if left <= 0:
+            return words * given.plain + given.beside * counted / texts
+        return words * (given.plain + given.beside) + given.pictures * _share(left, self.pictures.value)
 
 
 def _share(counted: float | None, texts: float | None) -> float:
@@ -161,8 +167,8 @@ class Line:
     learned: Learned = field(default_factory=Learned)
     alike: Alike = field(default_factory=Alike)
     guessed: bool = False
-    _picture: Mean = field(default_factory=Mean)
-    _most: Mean = field(default_factory=Mean)
+    _picture: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))  # by its kind
+    _most: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))
     _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
 
     def __post_init__(self) -> None:
@@ -183,13 +189,20 @@ class Line:
         if prompt.image is None:
             self._longest[False] = max(self._longest[False], words)
             return Given(plain=words)
-        # Opening ten thousand files for their headers would take longer than all the rest of the plan.
-        if self._picture.count < MEASURED:
-            self._picture.add(self._pictures.tokens(prompt.image))
-            self._most.add(self._pictures.most(prompt.image))
-        picture, most = self._picture.value or 0.0, self._most.value or 0.0
+        picture, most = self._of_picture(prompt.image)
         self._longest[True] = max(self._longest[True], words + picture)
         return Given(beside=words, pictures=picture, most=most, count=1)
+
+    def _of_picture(self, picture: Picture) -> tuple[float, float]:
+        # Typed pictures are smaller than painted ones: one average for all would go by which came first.
+        tokens, most = (means[kind_of(picture)] for means in (self._picture, self._most))
+        # Opening ten thousand files for their headers would take longer than all the rest of the plan.
+        if tokens.count >= MEASURED:
+            return tokens.value or 0.0, most.value or 0.0
+        found = self._pictures.tokens(picture), self._pictures.most(picture)
+        for mean, value in zip((tokens, most), found, strict=True):
+            mean.add(value)
+        return found
 
     @property
     def longest_prompt(self) -> float:
@@ -233,7 +246,8 @@ class Line:
         if not any(mean.count for mean in self.learned.counted.values()):
             yield "4 letters a token"
         if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
-            yield f"{self._picture.value:.0f} tokens a picture (at most {self._most.value:,.0f})"
+            each, most = (tokens / self.given.count for tokens in (self.given.pictures, self.given.most))
+            yield f"{each:.0f} tokens a picture (at most {most:,.0f})"
 
     def price(self, prices: Prices | None) -> TokenPrice | None:
         """What its tokens cost."""

@@ -152,6 +152,11 @@ def shortest(size: Size, side: int) -> Size:
     return round(size[0] * factor), round(size[1] * factor)
 
 
+def kind_of(picture: Picture) -> str:
+    """What pictures of about one size have in common: how they are made, and of files the folder (`SD`, `TYPO`)."""
+    return Path(picture.path).parent.name if isinstance(picture, FilePicture) else type(picture).__name__
+
+
 def size_of(picture: Picture) -> Size:
     """Width and height in pixels, without decoding or drawing."""
     if isinstance(picture, Stacked):
