@@ -673,6 +673,7 @@ with serving(StorePlace(Path("outputs"), None), int(sys.argv[1])):
 def test_the_server_of_the_ui_ends_with_the_command_however_that_ends(tmp_path: Path) -> None:
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow/__main__.py").write_text(SERVER)  # where `-m` looks first
+    (tmp_path / "mlflow/__init__.py").touch()  # a folder without it comes after every package
     with Fork(["-c", HOLDER, str(port := free_port())], tmp_path) as process:
         while "serves" not in process.out:
             assert process.poll() is None, process.err
