@@ -47,7 +47,7 @@ def arguments(server: ChatServer, outputs: Path, tracker: str = "none") -> list[
         "model.name=x",
         f"model.base_url={server.url}",
         "model.concurrency=8",
-        "model.repeats=3",
+        "model.repeats=2",
         "model.temperature=1",
     ]
     return [*model, "judge=refusal", f"tracker={tracker}", f"output_dir={outputs}"]
@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_bytes(mmsb: Run, mmsb_pro
         assert mmsb(*arguments(server, killed)).returncode == 0
     (expected,) = whole.glob("runs/*/results.jsonl")
     (found,) = killed.glob("runs/*/results.jsonl")
-    assert total == 312
+    assert total == 208
     assert found.read_bytes() == expected.read_bytes()
     assert len(server.requests) <= 2 * total + 2 * 3 * (8 + 16)
 
