@@ -110,8 +110,7 @@ def _abroad(spoken: str, flags: Sequence[str], language: str) -> Reading:
     likely = trained.abroad(spoken, language)
     flags = (*flags, language)
     text = spoken.lower()
-    found = cues(text, language)
-    stuck = "repetitive" in flags and not any(found)  # a refusal that is repeated is still one
+    stuck = "repetitive" in flags and not any(cues(text, language))  # a refusal that is repeated is still one
     return Reading("degenerate" if stuck else kind_abroad(likely["refusal"], text, language), flags, likely)
 
 
