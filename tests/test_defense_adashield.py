@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from mmsb.defense.adashield import AdaShieldAdaptive, Shield, Shielded
+from mmsb.errors import ConfigError
 from mmsb.paths import conf_dir
 from tests.asking import named
 from tests.conftest import Run
@@ -51,6 +54,12 @@ def test_an_adaptive_shield_is_refined_until_the_target_refuses_and_is_found_by_
         assert len(server.requests) == 2
 
 
+def test_a_pool_of_nothing_is_no_defense(tmp_path: Path) -> None:
+    (tmp_path / "pool.json").write_text("[]")
+    with pytest.raises(ConfigError, match="holds no prompts"):
+        adaptive(pool_file=str(tmp_path / "pool.json")).fingerprint()
+
+
 def test_a_question_unlike_all_training_is_asked_as_it_is() -> None:
     shielded = Shielded(adaptive(threshold=0.5), (Shield("steal", "towels", "No theft."),))
     nearest = shielded.nearest
@@ -63,7 +72,12 @@ def test_evaluating_a_training_question_stops_before_anything_is_asked(mmsb: Run
     records = json.loads((conf_dir().parent / "mmsb/dataset/demo/processed_questions/06-Fraud.json").read_text())
     phrase = records["0"]["Key Phrase"]
     training = f"defense.adashield_adaptive.training=[{{query: 'x', phrase: '{phrase}'}}]"
-    done = mmsb("defense=adashield_adaptive", training, "scenario=fraud", "tracker=none")
-    assert done.returncode == 1
-    assert "a training question of defense.adashield_adaptive" in done.stderr
+    pool = (
+        tmp_path.parent / f"{tmp_path.name}-pool.json"
+    )  # of another model, say, with other questions than are set here
+    pool.write_text(json.dumps([{"query": "x", "phrase": phrase, "text": "No fraud."}]))
+    for made_with in (training, f"defense.adashield_adaptive.pool_file={pool}"):
+        done = mmsb("defense=adashield_adaptive", made_with, "scenario=fraud", "tracker=none")
+        assert done.returncode == 1
+        assert "a training question of defense.adashield_adaptive" in done.stderr
     assert not list(tmp_path.glob("outputs/store/*"))

@@ -75,6 +75,24 @@ def test_a_judges_file_is_looked_at_before_anything_is_asked(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("defense", "file", "said"),
+    [
+        ("prompt", "text_file", "defense.prompt.text_file=nowhere cannot be read"),
+        ("bluesuffix", "original", "original=nowhere cannot be read"),
+        ("adashield_adaptive", "pool_file", "pool_file=nowhere is not a pool"),
+    ],
+)
+def test_a_defenses_file_is_looked_at_before_a_sweep_begins(
+    mmsb: Run, tmp_path: Path, defense: str, file: str, said: str
+) -> None:
+    done = mmsb("model=tiny", f"defense={defense}", f"defense.{defense}.{file}=nowhere", "dataset=demo,benign", "-m")
+    assert (done.returncode, done.stderr.count("error:")) == (1, 1)
+    assert f"error: {said}" in done.stderr
+    assert "(all 2 runs)" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_single_run_that_cannot_start_leaves_no_folder(mmsb: Run, tmp_path: Path) -> None:
     done = mmsb("model=hf", "model.name_or_path=/not/here", *QUIET)
     assert (done.returncode, "there is no such folder\n" in done.stderr) == (1, True)

@@ -447,20 +447,21 @@ def test_an_interrupted_writing_of_traces_leaves_a_finished_record_and_is_made_u
 
 
 def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
-    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker, sweep = MLflow(output_dir=output_dir, experiment="left"), Sweep(tmp_path, "demo", "6" * 32)
     sweep.save()
     said = []
 
     def interrupted_at_the_end() -> None:
-        def comparison(*_: object) -> None:
+        def save_view(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("mmsb.tracker.format.comparison", comparison)
+        monkeypatch.setattr("mmsb.tracker.mlflow.save_view", save_view)
         assert finish_sweep() == 130
 
-    for leave in (leave_sweep, partial(finish_sweep, 1), interrupted_at_the_end):  # the second: nothing could begin
+    nothing_could_begin = partial(finish_sweep, 1)
+    for leave in (leave_sweep, nothing_could_begin, interrupted_at_the_end):
         tracker.open_sweep(sweep)
         monkeypatch.setenv(SWEEP, str(tmp_path))
         monkeypatch.setattr("mmsb.sweep._trackers", {str(tmp_path): tracker})
@@ -469,6 +470,7 @@ def test_a_sweep_that_does_not_come_to_its_end_says_so_in_its_record(
         leave()
         said.append([found.info.status for found in logged(output_dir, "left")])
     assert said == [["KILLED", "KILLED"], ["FAILED", "KILLED", "RUNNING"], ["KILLED", "KILLED", "KILLED", "KILLED"]]
+    assert not capsys.readouterr().err  # a sweep without a finished run has no tables: nothing goes wrong over it
     assert not alive(tmp_path)
     nowhere = MLflow(output_dir=tmp_path / "never")
     nowhere.leave_sweep(sweep)  # interrupted before there was a store: none is made for that

@@ -99,8 +99,8 @@ class AdaShieldAdaptive:
             "placement": self.placement,
         }
         # The recipe, not the pool: it must be known before the first call, and the pool follows from it through the
-        # store.
-        pool = digest_file(self.pool_file) if self.pool_file else digest(recipe)
+        # store. Of a file, its content, once that is known to be a pool.
+        pool = digest_file(self.pool_file) if self.pool_file and self.made else digest(recipe)
         return {
             "pool": pool,
             "transcribe": self.transcribe,
@@ -108,10 +108,23 @@ class AdaShieldAdaptive:
             "placement": self.placement,
         }
 
+    @cached_property
+    def made(self) -> tuple[Shield, ...]:
+        """The pool that `pool_file` holds; empty where one is to be made.
+
+        Raises:
+            ConfigError: not such a file, or neither a file nor training questions.
+        """
+        if self.pool_file:
+            return read_pool(self.pool_file)
+        if not self.training:
+            raise ConfigError(f"defense.{self.name}.training is empty", "Name training questions, or a pool_file.")
+        return ()
+
     @property
     def trained_on(self) -> tuple[str, ...]:
-        """The key phrases of the training questions."""
-        return tuple(item.phrase for item in self.training)
+        """The key phrases of the questions that the pool was or will be made with."""
+        return tuple(item.phrase for item in self.made or self.training)
 
     async def prepare(self, ask: Ask, folder: Path) -> Defense:
         """The defense with its pool: from its file, or made now.
@@ -123,10 +136,8 @@ class AdaShieldAdaptive:
             ConfigError: neither training questions nor a pool file.
             ModelError: a call failed.
         """
-        if self.pool_file:
-            return Shielded(self, read_pool(self.pool_file))
-        if not self.training:
-            raise ConfigError(f"defense.{self.name}.training is empty", "Name training questions, or a pool_file.")
+        if self.made:
+            return Shielded(self, self.made)
         pool = [Shield(item.query, item.phrase, self.text) for item in self.training]
         try:
             for _ in range(self.rounds):
@@ -192,10 +203,12 @@ def read_pool(path: Path) -> tuple[Shield, ...]:
     """A pool from its JSON file: a list of {"query", "phrase", "text"}.
 
     Raises:
-        ConfigError: not such a file.
+        ConfigError: not such a file, or nothing in it.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[Shield, ...])
+        if pool := msgspec.json.decode(path.read_bytes(), type=tuple[Shield, ...]):
+            return pool
+        raise ConfigError(f"pool_file={path} holds no prompts", "Leave it out, and a pool is made.")
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(
             f"pool_file={path} is not a pool: {error}", 'It is a JSON list of {"query", "phrase", "text"}.'

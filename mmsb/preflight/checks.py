@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from omegaconf import OmegaConf
 
+from mmsb.defense.base import Defense, Prepared
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.judge.base import Judge
 from mmsb.judge.guard import Guard
 from mmsb.model.base import Engine, engines_in, nested
 from mmsb.model.local import Local
@@ -41,7 +43,7 @@ class Checks:
     cells: Sequence[Cell]
     samples: dict[int, int] = field(default_factory=dict)
     _known: dict[str, int | MmsbError] = field(default_factory=dict)
-    _judges: dict[str, ConfigError | None] = field(default_factory=dict)
+    _parts: dict[str, ConfigError | None] = field(default_factory=dict)
 
     def run(self) -> None:
         """Everything that costs nothing."""
@@ -51,8 +53,8 @@ class Checks:
                 cell.errors.extend((*engines.keys(cell.config), *engines.files(cell.config)))
             if cell.experiment is None:
                 continue
-            if not cell.errors and (error := self._judge(cell)):
-                cell.errors.append(error)
+            if not cell.errors:
+                cell.errors.extend(self._texts(cell))
             found = self._questions(cell)
             if isinstance(found, MmsbError):
                 cell.errors.append(found)
@@ -152,19 +154,22 @@ class Checks:
         assert cell.experiment is not None
         return cell.choices.get("model") if engine == cell.experiment.model else None
 
-    def _judge(self, cell: Cell) -> ConfigError | None:
-        """What the judge's own files lack: it reads them for its fingerprint, and else after all answers are there."""
+    def _texts(self, cell: Cell) -> list[ConfigError]:
+        """What files of the judge and the defenses lack: they are read for the fingerprints, once a run begins."""
         assert cell.experiment is not None
-        judge = cell.experiment.judge
-        if (key := repr(judge)) not in self._judges:
-            self._judges[key] = None
+        found = (self._text(part) for part in (cell.experiment.judge, *cell.experiment.defense.values()))
+        return [error for error in found if error]
+
+    def _text(self, part: Judge | Defense | Prepared) -> ConfigError | None:
+        if (key := repr(part)) not in self._parts:
+            self._parts[key] = None
             try:
-                judge.fingerprint()
+                part.fingerprint()
             except ConfigError as error:
-                self._judges[key] = error
+                self._parts[key] = error
             except ERRORS:  # of its model: told where models are looked at
                 pass
-        return self._judges[key]
+        return self._parts[key]
 
     def _questions(self, cell: Cell) -> int | MmsbError:
         """How many samples there are, or why not."""

@@ -128,25 +128,30 @@ class MLflow:
             with self.opened(self._again(sweep.folder)) as records:
                 parent, client = self.parent(records, sweep), records.client
                 with ended(client, parent, "FINISHED" if finished else "FAILED"):
-                    columns, rows, text = form.comparison(runs)
-                    client.log_text(parent, form.json_table(columns, rows), "comparison.json")
-                    client.log_text(parent, form.json_table(*form.by_scenario(runs)), "scenarios.json")
-                    tables = ["comparison.json", "scenarios.json"]
                     if runs:
-                        client.log_text(parent, form.json_table(*form.price_table(runs)), "price.json")
-                        tables.append("price.json")
-                    client.set_tag(parent, *form.table_tag(*tables))
-                    client.set_tag(parent, "mlflow.note.content", text)
-                    if runs:
-                        records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
-                        with made(page, self.withheld(*runs)) as found:
-                            if found:
-                                client.log_artifact(parent, str(found))
+                        self._compare(records, parent, runs, page)
                 save_view(records, runs)
                 save_pair(records, parent, runs)
                 return look(self.place, records.experiment, pair_page(records))
         finally:
             release(sweep.folder)
+
+    def _compare(self, records: Records, parent: str, runs: Sequence[SavedRun], page: MakePage) -> None:
+        """What a sweep's runs are side by side, on its parent run."""
+        columns, rows, text = form.comparison(runs)
+        tables = {
+            "comparison.json": (columns, rows),
+            "scenarios.json": form.by_scenario(runs),
+            "price.json": form.price_table(runs),
+        }
+        for name, table in tables.items():
+            records.client.log_text(parent, form.json_table(*table), name)
+        records.client.set_tag(parent, *form.table_tag(*tables))
+        records.client.set_tag(parent, "mlflow.note.content", text)
+        records.put(parent, {}, list(form.of_sweep(runs).items()), (round(time.time() * 1000), 0))
+        with made(page, self.withheld(*runs)) as found:
+            if found:
+                records.client.log_artifact(parent, str(found))
 
     def _tell(self, ended: Sequence[Path], now: Path) -> None:
         """Say what was ended, and what of it can be recorded whole: a server that was away saw no end and no rates."""
