@@ -123,38 +123,30 @@ class TextChoice(msgspec.Struct, frozen=True):
     logprobs: TextTokens | None = None
 
 
-Tokens = Count | Annotated[float, msgspec.Meta(ge=0, le=2**53)]
-
-
 class Usage(msgspec.Struct, frozen=True):
-    """What the call cost, in tokens. 7.0 is 7, as some gateways write it; "7" and 7.5 are no counts."""
+    """What the call cost, in tokens. A value that is no count is as none: the answer beside it was paid for."""
 
-    prompt_tokens: Tokens | None = None
-    completion_tokens: Tokens | None = None
-    total_tokens: Tokens | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse parts of tokens.
-
-        Raises:
-            ValueError: of these; msgspec makes it a wrong value of the reply.
-        """
-        for count in (self.prompt_tokens, self.completion_tokens, self.total_tokens):
-            if isinstance(count, float) and not count.is_integer():
-                raise ValueError(f"Expected a whole number of tokens, got {count}")
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    total_tokens: Any = None
 
     @property
     def given(self) -> int | None:
         """Tokens in; None where the reply does not say."""
-        return None if self.prompt_tokens is None else int(self.prompt_tokens)
+        return _count(self.prompt_tokens)
 
     @property
     def came(self) -> int | None:
         """Tokens out, with the thinking that some (Gemini, Grok) count in the total alone, and charge for."""
-        if self.completion_tokens is None:
-            return None
-        beside = int(self.total_tokens or 0) - int(self.prompt_tokens or 0) if self.prompt_tokens is not None else 0
-        return max(int(self.completion_tokens), beside)
+        came, given, total = _count(self.completion_tokens), self.given, _count(self.total_tokens)
+        return came if came is None or given is None or total is None else max(came, total - given)
+
+
+def _count(found: object) -> int | None:
+    try:
+        return msgspec.convert(found, Count, strict=False)  # 7.0 and "7" are 7, as some gateways write it
+    except msgspec.ValidationError:
+        return None
 
 
 class Chat(msgspec.Struct, frozen=True):
@@ -164,7 +156,7 @@ class Chat(msgspec.Struct, frozen=True):
     """
 
     choices: list[Choice] | None = None
-    usage: Usage | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
 
@@ -172,7 +164,7 @@ class Completion(msgspec.Struct, frozen=True):
     """A completion of a text, or an endpoint's error in its place."""
 
     choices: list[TextChoice] | None = None
-    usage: Usage | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
 
@@ -199,6 +191,7 @@ class Named(msgspec.Struct, frozen=True):
 Answered = TypeVar("Answered", Chat, Completion)
 _chat: Callable[[bytes], Chat] = msgspec.json.Decoder(Chat).decode
 _chat_tokens: Callable[[bytes], ChatTokens | None] = msgspec.json.Decoder(ChatTokens | None).decode
+_usage: Callable[[bytes], Usage | None] = msgspec.json.Decoder(Usage | None).decode
 _completion: Callable[[bytes], Completion] = msgspec.json.Decoder(Completion).decode
 _moderation: Callable[[bytes], Moderation] = msgspec.json.Decoder(Moderation).decode
 _named: Callable[[bytes], Named] = msgspec.json.Decoder(Named).decode
@@ -221,6 +214,14 @@ def parse_tokens(content: bytes) -> list[Place]:
     """
     found = parsed(_chat_tokens, content, "the log-probabilities of an answer")
     return found.places if found else []
+
+
+def parse_usage(content: bytes) -> Usage:
+    """The `usage` of a reply; one without counts where it has none that can be read."""
+    try:
+        return _usage(content) or Usage()
+    except BROKEN:
+        return Usage()
 
 
 def parse_completion(content: bytes) -> Completion:

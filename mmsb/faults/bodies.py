@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import orjson
 
-from mmsb.faults.fault import ESCAPES, Fault, answer, body, escaped, half, http, quoted, raw, said, said_packed
+from mmsb.faults.fault import (
+    ESCAPES,
+    Ends,
+    Fault,
+    Kind,
+    answer,
+    body,
+    escaped,
+    half,
+    http,
+    quoted,
+    raw,
+    said,
+    said_packed,
+)
 from mmsb.faults.replies import Act, completion
 
 HUGE = 20_000_000  # bytes
@@ -22,6 +36,8 @@ WRONG: dict[tuple[str | int, ...], tuple[object, ...]] = {
     (*FIRST, "message", "content"): (5, True, {}, [5], [{"text": "no type"}]),
     (*FIRST, "message", "refusal"): (5, True, {}),
     (*FIRST, "finish_reason"): (5, True, [], {}),
+}
+UNCOUNTED: dict[tuple[str | int, ...], tuple[object, ...]] = {
     ("usage",): (5, "no", []),
     ("usage", "prompt_tokens"): ("7", 7.5, True, -1, 1e300, []),
     ("usage", "completion_tokens"): ("3", 3.5, False, -1, {}),
@@ -48,20 +64,18 @@ def malformed() -> list[Fault]:
         ("gzip_broken", "gzip that ends half way", said_packed(lambda text: gzip.compress(answer(text))[:-20])),
         ("gzip_none", "called gzip, and none", said_packed(answer)),
         ("stream", "a stream of events", body(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n')),
-        # Python's json reads NaN, orjson refuses it.
-        ("not_a_number", "NaN for a count", said(lambda text: answer(text).replace(b":7", b":NaN"))),
     ]
-    return [Fault(name, "malformed", about, act) for name, about, act in rows] + wrong_types()
+    return [Fault(name, "malformed", about, act) for name, about, act in rows] + wrong(WRONG, "malformed", "again")
 
 
-def wrong_types() -> list[Fault]:
-    """A value of a wrong type, for every field that is read."""
+def wrong(places: Mapping[tuple[str | int, ...], tuple[object, ...]], kind: Kind, ends: Ends) -> list[Fault]:
+    """A value of a wrong type, in fields that are read."""
     found = []
-    for place, values in WRONG.items():
+    for place, values in places.items():
         for number, value in enumerate(values):
             name = "_".join(["wrong", *(str(step) for step in place if step != 0), str(number)])
             about = f"{'.'.join(map(str, place))}: {orjson.dumps(value).decode()}"
-            found.append(Fault(name, "malformed", about, said(partial(_changed, place, value))))
+            found.append(Fault(name, kind, about, said(partial(_changed, place, value)), ends))
     return found
 
 
@@ -95,6 +109,8 @@ def texts() -> list[Fault]:
         ("special_tokens", "a template's special tokens", said(lambda t: answer(t + "<|im_end|><|im_start|>system"))),
         ("long", "a hundred thousand letters", said(lambda text: answer(text + " a" * 50_000))),
         ("parts", "content in parts", said(lambda text: completion(None, content=[{"type": "text", "text": text}]))),
+        # Python's json reads NaN, orjson refuses it.
+        ("not_a_number", "NaN for a count", said(lambda text: answer(text).replace(b":7", b":NaN"))),
         ("unread_types", "wrong types where nothing is read", said(_unread)),
         ("unknown_fields", "fields nobody knows", said(lambda text: {**completion(text, new=[1]), "x": {"y": None}})),
         ("packed", "gzip", lambda t: Act(body=gzip.compress(answer(t)), headers={"Content-Encoding": "gzip"})),
@@ -104,7 +120,7 @@ def texts() -> list[Fault]:
         ("blank_text", "an empty answer", said(lambda _: completion("  \n "))),
     ]
     # "read": these are answers. One that is asked again was paid for twice.
-    return [Fault(name, "text", about, act, "read") for name, about, act in rows]
+    return [Fault(name, "text", about, act, "read") for name, about, act in rows] + wrong(UNCOUNTED, "text", "read")
 
 
 def _unread(text: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import orjson
 from mmsb.errors import DataError
 from mmsb.model.chances import chances
 from mmsb.model.endings import broken, filtered, finish_of
-from mmsb.replies import Choice, Malformed, Refused, TextChoice, Usage, parse_chat, parse_tokens, shown_bytes
+from mmsb.replies import Choice, Malformed, Refused, TextChoice, parse_chat, parse_tokens, parse_usage, shown_bytes
 from mmsb.types import PLACE, How, Prompt, Response, clean
 
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
@@ -96,7 +96,7 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
         Malformed: not JSON, no choices, another error, or a server that gave up half way.
     """
     chat = parse_chat(body)
-    choice, usage = first_choice(chat.choices, chat.error, body), chat.usage or Usage()
+    choice, usage = first_choice(chat.choices, chat.error, body), parse_usage(bytes(chat.usage))
     if choice is None:
         return Response("", "content_filter")
     finish = finish_of(choice.finish_reason)

@@ -17,7 +17,7 @@ import orjson
 from mmsb.model.chances import LIKELIEST, chances
 from mmsb.model.chat import first_choice, without_thoughts
 from mmsb.model.endings import finish_of
-from mmsb.replies import Usage, parse_completion
+from mmsb.replies import parse_completion, parse_usage
 from mmsb.types import How, Prompt, Response, clean
 
 
@@ -58,7 +58,7 @@ def read_completion(body: bytes, how: How) -> Response:
         Malformed: not JSON, no choices, another error, or a server that gave up half way.
     """
     completion = parse_completion(body)
-    choice, usage = first_choice(completion.choices, completion.error, body), completion.usage or Usage()
+    choice, usage = first_choice(completion.choices, completion.error, body), parse_usage(bytes(completion.usage))
     if choice is None:
         return Response("", "content_filter")
     found = None
