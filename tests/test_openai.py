@@ -190,6 +190,15 @@ def test_a_server_that_has_another_model_than_it_is_asked_for_is_told(
     assert capsys.readouterr().err.count(f"was asked for {name} and answers as {said}") == told
 
 
+DATE = {"date": "Fri, 27 Nov 2026 12:00:00 GMT"}
+ANTHROPIC = [
+    ("requests", "remaining", "49"),
+    ("requests", "reset", "2026-11-27T12:05:00Z"),
+    ("input-tokens", "remaining", "0"),
+    ("input-tokens", "reset", "2026-11-27T12:00:40Z"),
+]
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -203,6 +212,15 @@ def test_a_server_that_has_another_model_than_it_is_asked_for_is_told(
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h6m0.5s"}, 3960.5),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7"}, 7.0),
         ({"x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        ({"x-ratelimit-reset-requests": "3s"}, 3.0),
+        ({"x-ratelimit-reset-requests": "0s"}, 0.0),
+        ({f"anthropic-ratelimit-{name}-{what}": value for name, what, value in ANTHROPIC} | DATE, 40.0),
+        # By the server's own clock; dates without a zone are GMT, wherever we are.
+        ({"retry-after": "Fri, 27 Nov 2026 12:00:30 GMT"} | DATE, 30.0),
+        ({"retry-after": "Fri Nov 27 12:00:30 2026"} | DATE, 30.0),
+        ({"retry-after": "Friday, 27-Nov-26 12:00:30 GMT"} | DATE, 30.0),
+        ({"retry-after": "Fri, 27 Nov 2026 11:00:00 GMT"} | DATE, 0.0),
         ({}, None),
     ],
 )

@@ -16,6 +16,8 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import aiohttp
 
@@ -27,7 +29,13 @@ MOVED = (301, 302, 303, 307, 308)
 BUSY = (429, 503, 529)  # the last is what some providers say when they are overloaded
 FATAL, FATAL_AT_START = (401, 402, 407), (*MOVED, 403, 404)
 FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
-LIMITS = ("requests", "tokens")
+LIMITS = (  # what remains of each, and when it is whole again
+    *((f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}") for name in ("requests", "tokens")),
+    *(
+        (f"anthropic-ratelimit-{name}-remaining", f"anthropic-ratelimit-{name}-reset")
+        for name in ("requests", "tokens", "input-tokens", "output-tokens")
+    ),
+)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 DURATION = re.compile(rf"(?:{PART.pattern})+")
@@ -168,20 +176,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that the server asks to wait: never below 0; None where it says nothing that can be read.
 
     Read are `retry-after-ms`, `retry-after` (seconds or an HTTP date), and where neither stands the longest of OpenAI's
-    `x-ratelimit-reset-*`: "1s", "6m0s", "20ms". Those are sent with every reply, spent or not; so only a limit of which
-    nothing remains counts.
+    `x-ratelimit-reset-*` ("1s", "6m0s", "20ms") and Anthropic's `anthropic-ratelimit-*-reset` (RFC 3339). Those are
+    sent with every reply, spent or not; so none counts of which something is said to remain.
     """
     found = _number(headers.get("retry-after-ms"))
     if found is not None:
         return max(0.0, found / 1000)
-    value = headers.get("retry-after")
-    if value is not None:
-        found = _number(value)
-        # Below 0, and a date in the past, mean now.
-        return max(0.0, found) if found is not None else _until(value)
-    spent = [name for name in LIMITS if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0]
-    waits = [_duration(headers.get(f"x-ratelimit-reset-{name}", "")) for name in spent]
+    if (value := headers.get("retry-after")) is not None:
+        return _wait(value, headers)
+    spent = [reset for remaining, reset in LIMITS if _number(headers.get(remaining, "0")) == 0]
+    waits = [_wait(headers[reset], headers) for reset in spent if reset in headers]
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _wait(text: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds: "7", "1m30s", or until a date. Below 0, and a date in the past, mean now."""
+    found = _duration(text)
+    return _until(text, headers) if found is None else max(0.0, found)
 
 
 def _told(error: Mapping[str, object]) -> float | None:
@@ -203,11 +214,20 @@ def _number(text: str | None) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _until(date: str) -> float | None:
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
-    except ValueError:
-        return None
+def _until(date: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds until a date, by the server's own clock where the reply says what that shows: ours may be hours off."""
+    then, now = _moment(date), _moment(headers.get("date", ""))
+    return None if then is None else max(0.0, then - (time.time() if now is None else now))
+
+
+def _moment(date: str) -> float | None:
+    """Seconds since the epoch, of an HTTP date or one of RFC 3339."""
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        with suppress(ValueError, OverflowError):
+            found = read(date)
+            # Without a zone it is GMT: HTTP knows no other.
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return None
 
 
 def _duration(text: str) -> float | None:
