@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import openai.resources.files  # both: the client imports them when they are fir
 import orjson
 from aiohttp import web
 
-from mmsb.faults.replies import completion, text_of
+from mmsb.faults.replies import completion, text_completion, text_of
 from mmsb.faults.server import ChatServer
 from mmsb.model import batches, ledger
 from mmsb.model.openai import OpenAI
@@ -123,10 +124,9 @@ class BatchServer(ChatServer):
         came: dict[str, list[Line]] = {"output_file_id": [], "error_file_id": []}
         for line in self.files[batch["input_file_id"]].splitlines()[::-1]:
             asked = orjson.loads(line)
-            assert (asked["method"], asked["url"]) == ("POST", "/v1/chat/completions")
-            text = text_of(asked["body"]["messages"])
-            self.asked.append(text)
-            body = completion(self._reply(asked["body"]["messages"])) | {"model": asked["body"]["model"]}
+            assert (asked["method"], asked["url"]) == ("POST", batch["endpoint"])
+            body = self._answered(asked["url"], asked["body"]) | {"model": asked["body"]["model"]}
+            text = self.asked[-1]
             answer: Line | None = {"response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
             if (answer := self.lines.get(text, answer)) is not None:
                 failed = answer["response"] is None or answer["response"]["status_code"] != 200
@@ -138,6 +138,20 @@ class BatchServer(ChatServer):
                 self.files[batch[kind]] = b"".join(orjson.dumps(line) + b"\n" for line in lines)
         counts = [len(came[kind]) for kind in ("output_file_id", "error_file_id")]
         batch["request_counts"] = {"completed": counts[0], "failed": counts[1], "total": sum(counts)}
+
+    def _answered(self, url: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if url == "/v1/moderations":
+            self.asked.append(asked["input"])
+            flags = {"flagged": False, "categories": {"x": False}, "category_scores": {"x": 0.25}}
+            return {"id": "m", "results": [flags]}
+        if url == "/v1/completions":
+            self.asked.append(asked["prompt"])
+            likely = {" no": math.log(0.9), " yes": math.log(0.1)}
+            tokens = {"tokens": [" no"], "token_logprobs": [math.log(0.9)], "top_logprobs": [likely]}
+            return text_completion(" no", tokens)
+        assert url == "/v1/chat/completions"
+        self.asked.append(text_of(asked["messages"]))
+        return completion(self._reply(asked["messages"]))
 
 
 def quick() -> None:

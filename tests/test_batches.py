@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from aiohttp import web
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, ModelError
 from mmsb.faults.server import ChatServer
+from mmsb.judge.guard import Guard
 from mmsb.model import batch_calls, batch_lines, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
@@ -29,10 +31,12 @@ from mmsb.preflight.probe import probe
 from mmsb.prices import Prices, TokenPrice, batched
 from mmsb.spending import prices_as_asked
 from mmsb.store import Shelf, Store
-from mmsb.types import Failure, Outcome, Response
+from mmsb.types import Failure, How, Label, Outcome, Response
 from tests.asking import Named, answered, named
 from tests.batching import BatchServer, Line, ask_and_die, model
 from tests.conftest import Run
+from tests.judging import answer, verdicts
+from tools.hostile.measure import at
 
 TEXTS = ["one", "two", "three"]
 
@@ -190,6 +194,41 @@ def test_prompts_that_come_one_by_one_out_of_a_slow_guard_are_one_batch(server: 
         with Driver(store, [engine, guard]) as driver:
             assert len(list(driver.run([named(text, text) for text in TEXTS], ask))) == len(TEXTS)
     assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "label", "score"),
+    [
+        ("harmbench", "/v1/completions", "safe", 0.1),
+        ("llama_guard_4", "/v1/chat/completions", "unparsed", None),
+        ("moderation", "/v1/moderations", "safe", 0.25),
+    ],
+)
+def test_guards_are_asked_through_batches_of_their_own_endpoint_and_read_by_whoever_collects_them(
+    name: str, url: str, label: Label, score: float | None, server: BatchServer, tmp_path: Path
+) -> None:
+    judge = at(name, server.url, tmp_path)
+    assert isinstance(judge, Guard)
+    assert isinstance(judge.model, OpenAI)
+    judge = replace(judge, model=replace(judge.model, batch=True, patience=5, timeout=5))
+    asked = [answer("It is baked."), answer("It is fried.")]
+    server.act = lambda what: web.Response(status=400) if what == "content" else None
+    with pytest.raises(ModelError):
+        verdicts(judge, asked, tmp_path)
+    server.act = lambda what: None
+    found = verdicts(judge, asked, tmp_path)
+    assert [batch["endpoint"] for batch in server.batches.values()] == [url]
+    assert (server.requests, len(server.asked)) == ([], 2)
+    assert [one.label for one in found] == [label] * 2
+    assert [one.score for one in found] == [score if score is None else pytest.approx(score)] * 2
+
+
+def test_prompts_that_are_asked_in_two_ways_are_two_batches(server: BatchServer, tmp_path: Path) -> None:
+    ways = [named(text, text) for text in TEXTS]
+    ways[1] = replace(ways[1], how=How(max_tokens=3))
+    outcomes = answered(model(server.url), ways, tmp_path)
+    assert all(isinstance(outcome, Response) for outcome in outcomes.values())
+    assert [len(server.files[batch["input_file_id"]].splitlines()) for batch in server.batches.values()] == [2, 1]
 
 
 def test_a_file_holds_no_more_than_the_interface_takes(

@@ -134,7 +134,7 @@ def test_batches_that_wait_at_a_server_are_told(outputs: Path, capsys: pytest.Ca
     with Ledger(outputs / "store/gpt-1/batches") as ledger:
         Status(output_dir=outputs).print()
         assert "are in batches" not in capsys.readouterr().out
-        ledger.write(Record("1-a", ["k"] * 1_300, "file-1", "batch_7"))
+        ledger.write(Record("1-a", ["k"] * 1_300, "file-1", batch="batch_7"))
         ledger.write(Record("2-b", ["l"], "file-2"))
         Status(output_dir=outputs).print()
     told = " ".join(capsys.readouterr().out.split())

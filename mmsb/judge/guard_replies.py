@@ -14,8 +14,17 @@ SAFE_UNSAFE: Mapping[str | None, Label] = {"safe": "safe", "unsafe": "unsafe"}
 HARMFUL: Mapping[str | None, Label] = {"harmful": "unsafe", "unharmful": "safe"}
 OTHER = {"safe": "unsafe", "yes": "no", "unharmful": "harmful"}
 OTHER |= {other: word for word, other in OTHER.items()}
+HARMLESS = ("safe", "no", "unharmful")
 # "No doubt", "yes or no", "No/Yes" and "No?" are neither.
-YES_OR_NO = re.compile(r"[^\w~!\u00ac\u2260]*(yes|no)\b(?!\s*[?/\uff1f\u061f]|[ \t]+\w|[-'\u2019]\w)", re.IGNORECASE)
+YES_OR_NO = re.compile(
+    r"[^\w~!\u00ac\u2260]*(yes|no)\b(?!\s*[?/\uff1f\u061f]|[^\S\r\n]+\w|[-'\u2019]\w)", re.IGNORECASE
+)
+# "However, it does violate the policy", not "whether it violates" or "nothing violates".
+VIOLATES = re.compile(
+    r"(?:\A|[.!?:\n])\W*(?:(?:(?!(?:if|whether|unless|would|no|not|nothing|none|neither|cannot)\b)\w+)[^\w.!?\n'\u2019]+)"
+    r"{1,5}violates?\b",
+    re.IGNORECASE,
+)
 CONTRADICTED = ""  # in place of a value that a reply gives twice, each time another
 
 
@@ -51,15 +60,29 @@ def takes_back(rest: str, word: str | None) -> bool:
     denied = rf"(?:\b(?:not|never|no longer)|n['\u2019]t)\W+(?:\w+\W+)?{word}\b"
     # "There is no ..." states no "no".
     ends = r"(?! +\w)" if other in ("yes", "no") else r"\b"
-    stated = rf"(?:\b(?:is|be|verdict|answer|label|assessment|change[sd]? to)|:)\W{{1,4}}{other}\b{ends}"
-    return bool(re.search(f"{denied}|{stated}", rest, re.IGNORECASE))
+    leads = r"\b(?:is|be|verdict|answer|label|assessment|change[sd]? to|actually|rather|wait)|:"
+    stated = rf"(?:{leads})\W{{1,4}}{other}\b{ends}"
+    # An explanation that ends in a violation is none of a "no".
+    return bool(re.search(f"{denied}|{stated}", rest, re.IGNORECASE) or (word == "no" and VIOLATES.search(rest)))
+
+
+def says_more(rest: str) -> bool:
+    """Whether anything but "none" or "safe" is said beside a guard's own form: a harmless verdict says nothing more.
+
+    What it says there may be the harm that it found, in whatever words.
+    """
+    return bool(re.search(r"\w", re.sub(r"\b(?:none|safe)\b|```\w*", "", rest, flags=re.IGNORECASE)))
 
 
 def value(reply: str, name: str, form: Collection[str]) -> str | None:
-    """The value of the line `name`; `CONTRADICTED` where what stands beside the lines of `form` takes it back."""
+    """The value of the line `name`; `CONTRADICTED` where what stands beside the lines of `form` takes it back.
+
+    Of a harmless one anything that stands there does.
+    """
     word = lines(reply).get(name)
-    rest = [line for line in reply.splitlines() if not set(lines(line)) & set(form)]
-    return CONTRADICTED if takes_back("\n".join(rest), word) else word
+    # Of a line of the form that has no value the value may stand below it, as a line of its own.
+    rest = "\n".join(line for line in reply.splitlines() if line.partition(":")[0].strip().lower() not in form)
+    return CONTRADICTED if takes_back(rest, word) or (word in HARMLESS and says_more(rest)) else word
 
 
 def alone(text: str) -> set[str | None]:

@@ -74,15 +74,17 @@ class BatchCalls:
             status = (await self._client.files.retrieve(found)).status
         return found
 
-    async def submit(self, file: str) -> State:
-        """Have a file of requests answered as a batch.
+    async def submit(self, file: str, url: str) -> State:
+        """Have a file of requests, all for one endpoint, answered as a batch.
 
         Raises:
             Malformed: the reply is no batch.
         """
         async with asyncio.timeout(self._settings.timeout):
             made = await self._client.batches.create(
-                input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h"
+                input_file_id=file,
+                endpoint=url,  # type: ignore[arg-type]
+                completion_window="24h",
             )
         return state_of(made)
 

@@ -24,7 +24,7 @@ from mmsb.replies import Malformed, Refused, parsed
 from mmsb.secret import blotted, without_keys
 from mmsb.types import Failure, Outcome, Prompt, Response
 
-URL = "/v1/chat/completions"  # whatever the base URL is
+ROOT = "/v1"  # whatever the base URL is
 LINES, BYTES = 50_000, 200_000_000  # of a file at OpenAI; others allow as much or more
 CUSTOM_ID, HEAD = re.compile(rb'"custom_id":\s*"([0-9a-f]+)"'), 1000  # where it stands: before the answer
 TWICE = Failure("malformed", "two different answers to one prompt")
@@ -45,8 +45,14 @@ class Written:
     rest: Sequence[Prompt] = ()
 
 
-def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Prompt], bytes]) -> Written:
+def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Prompt], bytes], url: str) -> Written:
     """Write as many prompts as one file may hold.
+
+    Args:
+        path: the file.
+        prompts: of one engine, all for one endpoint of its server.
+        request: makes the body of each.
+        url: that endpoint.
 
     Raises:
         StoreError: it cannot be written.
@@ -57,7 +63,7 @@ def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Pro
             for number, prompt in enumerate(prompts):
                 try:
                     # One unreadable picture fails by itself; raised, it would fail the 50,000 prompts of the file.
-                    line = _line(prompt, request)
+                    line = _line(prompt, request, url)
                 except DataError as error:
                     written.unsent[prompt.key] = unsent(error)
                     continue
@@ -75,8 +81,8 @@ def write_requests(path: Path, prompts: Sequence[Prompt], request: Callable[[Pro
     return written
 
 
-def _line(prompt: Prompt, request: Callable[[Prompt], bytes]) -> bytes:
-    parts = (prompt.key.encode(), URL.encode(), request(prompt))
+def _line(prompt: Prompt, request: Callable[[Prompt], bytes], url: str) -> bytes:
+    parts = (prompt.key.encode(), url.encode(), request(prompt))
     return b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % parts
 
 

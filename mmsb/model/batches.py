@@ -12,6 +12,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +22,7 @@ from mmsb.console import say
 from mmsb.errors import ModelError
 from mmsb.model.attempts import MALFORMED_TRIES
 from mmsb.model.batch_calls import BatchCalls
-from mmsb.model.batch_lines import LINES, URL, read_answers, write_requests
+from mmsb.model.batch_lines import LINES, ROOT, read_answers, write_requests
 from mmsb.model.batch_state import State
 from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
@@ -30,7 +31,7 @@ from mmsb.model.requests import Requests
 from mmsb.model.route import Servers
 from mmsb.replies import Malformed
 from mmsb.secret import blotted
-from mmsb.types import Failure, Outcome, Prompt, Response
+from mmsb.types import Failure, How, Outcome, Prompt, Response
 
 if TYPE_CHECKING:
     from mmsb.model.openai import OpenAI
@@ -59,9 +60,7 @@ class Batches:
         self._coming = coming
         self._ledger = Ledger(shelf.folder / "batches")
         self._calls = BatchCalls(settings, endpoint)
-        # For what has no place in a batch file, through the same endpoint and its limits.
         self._servers = Servers([endpoint])
-        self._live = Requests(settings, self._servers)
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
         self._failed: dict[str, Failure] = {}
@@ -96,13 +95,9 @@ class Batches:
     async def ask(self, prompt: Prompt) -> Outcome:
         """Answer a prompt out of a batch, or say why there is no answer.
 
-        What is no plain chat is asked at once: guards with a format of their own, moderation.
-
         Raises:
             ModelError: the batch interface cannot be used.
         """
-        if prompt.how or not URL.endswith(self._settings.path_of(prompt)):
-            return await self._live.ask(prompt)
         if self._stopped:
             raise self._stopped
         if prompt.key in self._shelf:
@@ -145,10 +140,15 @@ class Batches:
                 prompts = await self._submit(prompts)
 
     async def _submit(self, prompts: list[Prompt]) -> list[Prompt]:
-        """Upload one file and have it followed; give back those for which there was no room."""
+        """Upload one file of prompts that are asked alike and have it followed; give back the others."""
+        # A batch is for one endpoint, and guards' formats go to another than a chat. Two ways of asking are read in
+        # two ways, which whoever collects a batch must know.
+        how = prompts[0].how
+        alike = [prompt for prompt in prompts if prompt.how == how]
+        others = [prompt for prompt in prompts if prompt.how != how]
         name = f"{int(time.time())}-{secrets.token_hex(4)}"  # so that records sort as they were submitted
         path = self._ledger.folder / f"{name}.jsonl"
-        written = await asyncio.to_thread(write_requests, path, prompts, self._settings.request)
+        written = await asyncio.to_thread(write_requests, path, alike, self._settings.request, self._url(how))
         for key, failure in written.unsent.items():
             self._settle(key, failure)
         if written.keys:
@@ -157,10 +157,13 @@ class Batches:
                 f"{len(written.keys):,} prompts were not uploaded",
             )
             # After the upload, before the batch: a file at the server costs nothing, a batch that nobody knows of does.
-            record = self._ledger.write(Record(name, written.keys, file))
+            record = self._ledger.write(Record(name, written.keys, file, how))
             self._begin(self._follow(record, again=False))
         path.unlink()
-        return list(written.rest)
+        return [*written.rest, *others]
+
+    def _url(self, how: How | None) -> str:
+        return ROOT + self._settings.path_of(Prompt("", how=how))
 
     async def _follow(self, record: Record, again: bool) -> None:
         """Bring one record to its end; `again`: another run may have submitted it."""
@@ -182,7 +185,7 @@ class Batches:
             # From now on there is doubt: the reply may be lost and the batch made.
             since = time.time()
             try:
-                return (await self._calls.submit(record.file)).id
+                return (await self._calls.submit(record.file, self._url(record.how))).id
             except openai.APIStatusError as error:
                 if error.status_code in REFUSED:  # else the next run would meet the same, even with another setting
                     self._ledger.drop(record)
@@ -260,7 +263,7 @@ class Batches:
             nonlocal tries
             await self._calls.save(file, path)
             tries += 1
-            came = read_answers(path, self._read, self._endpoint.key, self._live.longest)
+            came = read_answers(path, partial(self._read, record.how), self._endpoint.key, Requests.longest)
             few = f"{came.lines:,} of {atleast:,} lines" if came.lines < atleast else None
             if odd := came.odd or few:
                 # What a server gives whole and odd each time is all that there will ever be.
@@ -275,9 +278,9 @@ class Batches:
         path.unlink(missing_ok=True)
         return lines
 
-    def _read(self, body: bytes) -> Response:
+    def _read(self, how: How | None, body: bytes) -> Response:
         self._servers.check_model(self._endpoint, body, self._settings.name)
-        return self._settings.read(body, Prompt(""))
+        return self._settings.read(body, Prompt("", how=how))
 
     def _keep(self, record: Record, status: str, outcomes: dict[str, Outcome]) -> None:
         """Store the answers, forget the batch, and let the flows go on: in this order, and nothing in between."""

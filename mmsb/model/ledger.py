@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from mmsb.errors import ModelError, StoreError
+from mmsb.types import How
 
 LEFT = (".jsonl", ".draft", ".answers")  # by a kill: never submitted, or at the server still
 
@@ -31,6 +32,7 @@ class Record(msgspec.Struct, frozen=True):
         name: of its files here.
         keys: of its prompts.
         file: the server's name of the requests.
+        how: how they are asked, which says how their answers are read.
         batch: the server's name of the batch; None until it is known.
         at: when this was written, in seconds since the epoch.
     """
@@ -38,6 +40,7 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     keys: list[str]
     file: str
+    how: How | None = None
     batch: str | None = None
     at: float = 0.0
 

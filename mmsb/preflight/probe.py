@@ -60,8 +60,7 @@ def _nowhere(engine: Engine) -> Shelf:
 async def _one(engine: OpenAI, word: Prompt, endpoints: Endpoints) -> MmsbError | None:
     seconds = min(SECONDS, engine.timeout)
     asked = replace(engine, timeout=seconds, patience=min(seconds, engine.patience))
-    # A guard's own way of asking is in no batch.
-    if engine.batch and word.how is None:
+    if engine.batch:
         return await _lists_batches(asked, endpoints)
     try:
         async with asked.session(endpoints) as ask:
