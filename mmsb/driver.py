@@ -59,7 +59,7 @@ class Driver:
         self._count = count
         begin = purse.begin if purse else lambda: None
         folder = store.root / ENDPOINTS
-        self._endpoints = Endpoints(engines, store.shelf, folder, begin, lambda: self._worker.rounds > 0)
+        self._endpoints = Endpoints(engines, store.shelf, folder, begin, lambda: self._worker.rounds > 0, self._pay)
         self._out = 0  # calls of endpoints that have not come back
         self._back = asyncio.Event()
         self._runner = asyncio.Runner()
@@ -172,9 +172,7 @@ class Driver:
                         # of characters, or the first of two answers.
                         outcome = shelf.add(prompt.key, outcome)
                     if counted:
-                        self._count(engine.name, outcome)
-                    if self._purse and counted:
-                        self._purse.pay(engine.name, outcome)
+                        self._pay(engine.name, outcome)
         except BaseException as error:
             if isinstance(error, StoreError):
                 self._endpoints.stop(error)
@@ -188,6 +186,11 @@ class Driver:
             del self._under_way[key]
         reply.set_result(outcome)
         return outcome
+
+    def _pay(self, model: str, outcome: Outcome) -> None:
+        self._count(model, outcome)
+        if self._purse:
+            self._purse.pay(model, outcome)
 
     async def _asked_now(self, engine: Engine, shelf: Shelf, prompt: Prompt) -> Outcome:
         """Ask. Where the budget is spent, what is under way is waited for first: it will be paid, so it is kept."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
@@ -336,6 +337,32 @@ def test_an_endpoint_that_refuses_every_prompt_stops_the_run_unless_it_has_answe
         # Of a run begun again perhaps only those are left that a filter refuses.
         outcomes = answered(model, [named(text, text) for text in texts], tmp_path)
     assert list(outcomes.values()) == [Failure("http_400", "no logprobs here")] * len(texts)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_endpoint_that_answered_and_then_refuses_every_prompt_stops_the_run(status: int) -> None:
+    texts = [str(i) for i in range(3 * REFUSED)]
+    with ChatServer(act=lambda text, _: None if len(server.requests) <= 9 else error(status, "gone")) as server:
+        with pytest.raises(ModelError, match="gone") as caught:
+            asked(server, texts)
+        assert "also one that was answered before" in caught.value.problem or status == 404
+        # The prompts under way, and the one more that found it out.
+        assert 9 + REFUSED < len(server.requests) < 9 + REFUSED + 16
+
+
+def test_an_endpoint_that_refuses_many_prompts_and_answers_one_as_before_is_asked_on(tmp_path: Path) -> None:
+    texts = ["fine", *(str(i) for i in range(REFUSED)), "fine too"]
+    paid: list[Outcome] = []
+    with ChatServer(act=lambda text, _: None if "fine" in text else error(400, "rude")) as server:
+        model = OpenAI(name="x", base_url=server.url, concurrency=1)
+        store = Store(tmp_path)
+        with Driver(store, [model], count=lambda _, outcome: paid.append(outcome)) as driver:
+            outcomes = list(driver.run(texts, lambda text: driver.call(model, Prompt(text))))
+        store.close()
+        assert server.attempts["fine"] == 2  # the second to find out
+    assert [type(outcome) for outcome in outcomes].count(Failure) == REFUSED
+    assert outcomes[-1] == Response("echo: fine too", input_tokens=7, output_tokens=3, seconds=ANY, at=ANY)
+    assert sum(isinstance(outcome, Response) for outcome in paid) == 3  # so it stands in the bill
 
 
 def test_an_unreachable_endpoint_stops_the_run_and_says_how_to_start_it() -> None:

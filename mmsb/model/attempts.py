@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import aiohttp
@@ -31,7 +32,7 @@ CONNECT_SECONDS = 10.0
 FIRST_CONNECT_SECONDS = 4.0  # of an endpoint that has never been heard: a lost packet is sent again after 1 and 3
 START_SECONDS = 2.0  # within which one that has never been heard must be there; `serve=true` waits for its own server
 MALFORMED_TRIES = 3  # each may cost money
-REFUSED = 50  # prompts that are refused before any was answered; a filter may refuse some in a row, hardly so many
+REFUSED = 50  # prompts in a row; a filter may refuse some, hardly so many
 JITTER = 1.0  # seconds; so that those who were sent away together do not come back together
 back_off = wait_exponential_jitter(multiplier=0.5, max=30, jitter=JITTER)  # seconds between attempts
 Asked = TypeVar("Asked")
@@ -54,7 +55,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
         self._patient = settings
         self._servers = servers
         self._stopped: ModelError | None = None  # what all others would meet too
-        self._refused = 0  # prompts, each by a refusal of its own
+        self._refused: Counter[str] = Counter()  # prompts in a row, by server
+        self._answered: Asked | None = None  # the last one that was
 
     @abstractmethod
     async def _body(self, asked: Asked) -> bytes:
@@ -80,8 +82,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
     def _refusal(self, error: object, met: RequestError) -> Reply | None:
         """What an error says that is an outcome: asked again it would be the same. `error`: as in `Refused`."""
 
-    def _unheard(self) -> bool:
-        """Whether these settings are known to have brought no answer, in this run or in an earlier one."""
+    async def _refuses_all(self, endpoint: Endpoint) -> bool:
+        """Whether a server that has refused so many in a row would refuse the others too."""
         return False
 
     def _tokens(self, asked: Asked) -> float:
@@ -120,12 +122,19 @@ class Attempts(ABC, Generic[Asked, Reply]):
             return await self._again(first, body, asked, route, deadline)
         except RequestError as met:
             # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
-            self._refused += not met.again
-            every = self._refused >= REFUSED and self._unheard()
+            every = not met.again and await self._every(route.endpoint)
             if ends := hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every):
                 self._stopped = self._stopped or ends
                 raise ends from met
             return Failure(met.cause, met.message)
+
+    async def _every(self, endpoint: Endpoint) -> bool:
+        """Whether a server that has refused one prompt more refuses every one."""
+        self._refused[endpoint.url] += 1
+        if self._refused[endpoint.url] < REFUSED:
+            return False
+        self._refused[endpoint.url] = 0  # before it is found out: those that are refused meanwhile need not ask again
+        return await self._refuses_all(endpoint)
 
     async def _again(self, first: RequestError, body: bytes, asked: Asked, route: Route, deadline: float) -> Reply:
         """Further attempts after a first one that failed, as long as they may help."""
@@ -182,6 +191,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         gate.answered()
         breaker.works()
         self._servers.answered[endpoint.url] += 1
+        self._refused[endpoint.url], self._answered = 0, asked
         return reply
 
     async def _attempt(self, endpoint: Endpoint, body: bytes, asked: Asked) -> Reply:

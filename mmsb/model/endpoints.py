@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmsb.model.base import Engine
     from mmsb.model.endpoint import Endpoint
     from mmsb.store import Shelf
+    from mmsb.types import Outcome
 
 FOLDER = "endpoints"  # in a store: who shares answers shares limits
 TOGETHER = 50_000  # prompts that wait for batches at a time: a whole file
@@ -61,6 +62,7 @@ class Endpoints:
         folder: Path,
         begin: Callable[[], None] = lambda: None,
         computing: Callable[[], bool] = lambda: False,
+        pay: Callable[[str, Outcome], None] = lambda model, outcome: None,
     ) -> None:
         """Nothing is open yet.
 
@@ -70,8 +72,10 @@ class Endpoints:
             folder: of what processes share about endpoints.
             begin: called before a request; it may refuse that.
             computing: whether a local model is at work beside them.
+            pay: counts what a model was asked beside the prompts that it is given, and pays for it.
         """
         self.shelf = shelf
+        self.pay = pay
         self._folder = folder
         self._batched = 0
         self._begin = begin

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from mmsb.errors import ModelError
-from mmsb.model.request_errors import RequestError
+from mmsb.model.request_errors import FATAL, FATAL_CODES, RequestError
 from mmsb.model.route import Servers, shown
 from mmsb.serve.settings import Server
 
@@ -63,7 +63,7 @@ def hopeless(
         servers: all that it may ask.
         endpoint: the one that was asked last.
         path: what was asked for there, below its URL.
-        every: whether every prompt so far was refused, and enough of them to tell.
+        every: whether so many prompts in a row were refused that all others would be.
     """
     url = shown(endpoint.url)
     # A connection lost after answers may come back; one that was never heard, or not for so long, will not.
@@ -89,11 +89,11 @@ def hopeless(
             "goes on from here. give_up=SECONDS waits longer.",
         )
     # Of this server: one of several that never answered would else fail its share of the prompts, one by one.
-    fatal = met.fatal(bool(servers.answered[endpoint.url])) or every
-    return _refused(met, model, endpoint, path) if fatal else None
+    answered = bool(servers.answered[endpoint.url])
+    return _refused(met, model, endpoint, path, answered) if met.fatal(answered) or every else None
 
 
-def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str) -> ModelError:
+def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, answered: bool) -> ModelError:
     url = shown(endpoint.url)
     said = f"(HTTP {met.status}: {met.message})"
     if met.moved:
@@ -112,7 +112,14 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str) -
         )
     if met.status in (401, 403):
         return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))
-    return ModelError(f"{url} refuses every request to {model.name} {said}", "Change that setting or account.")
+    told = f"{url} refuses every request to {model.name}"
+    if answered and met.code not in FATAL_CODES and met.status not in FATAL:
+        return ModelError(
+            f"{told} now, also one that was answered before {said}",
+            "See that server's log, or its provider's status page. What was answered is stored: the same command goes "
+            "on from here.",
+        )
+    return ModelError(f"{told} {said}", "Change that setting or account.")
 
 
 def _about_the_key(variable: str | None, key: str | None) -> str:

@@ -189,7 +189,7 @@ class OpenAI:
             serving(self.server, self.name) if self.serve and self.server else nullcontext(),
             Servers(endpoints.of(self)) as servers,
         ):
-            yield Requests(self, servers, lambda: len(endpoints.shelf(self)) > 0).ask
+            yield Requests(self, servers, lambda: len(endpoints.shelf(self)) > 0, endpoints.pay).ask
             if len(servers.endpoints) > 1:
                 # Only where there were several: which share each took is what one looks for when one of them was slow.
                 say(f"{self.name} was answered by {servers.told()}")

@@ -26,10 +26,24 @@ class Requests(Attempts[Prompt, Response]):
 
     longest = 4_000_000  # a hundred thousand tokens, each letter of them escaped
 
-    def __init__(self, settings: OpenAI, servers: Servers, known: Callable[[], bool] = lambda: True) -> None:
-        """Nothing is sent yet. `known` says whether there are answers of an earlier run."""
+    def __init__(
+        self,
+        settings: OpenAI,
+        servers: Servers,
+        known: Callable[[], bool] = lambda: True,
+        pay: Callable[[str, Response], None] = lambda model, response: None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            settings: the engine's.
+            servers: where it asks.
+            known: whether there are answers of an earlier run.
+            pay: told of a reply that nobody asked for.
+        """
         super().__init__(settings, servers)
         self._known = known
+        self._pay = pay
         self._settings = settings
         self._estimate = Estimate(settings.max_tokens)
 
@@ -49,9 +63,18 @@ class Requests(Attempts[Prompt, Response]):
     def _refusal(self, error: object, met: RequestError) -> Response | None:
         return Response("", "content_filter") if filtered(error) else None
 
-    def _unheard(self) -> bool:
-        # Earlier answers count: of a run begun again only those prompts may be left that a filter refuses.
-        return not any(self._servers.answered.values()) and not self._known()
+    async def _refuses_all(self, endpoint: Endpoint) -> bool:
+        if (before := self._answered) is None:
+            # Earlier answers count: of a run begun again only those prompts may be left that a filter refuses.
+            return not self._known()
+        # A filter may refuse a whole scenario. Only what was answered before tells it from a server that has changed.
+        endpoint.begin()
+        try:
+            reply = await self._attempt(endpoint, await self._body(before), before)
+        except RequestError as met:
+            return not met.again
+        self._pay(self._settings.name, reply)
+        return False
 
     def _tokens(self, asked: Prompt) -> float:
         return self._estimate.of(asked)

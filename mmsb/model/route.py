@@ -109,7 +109,7 @@ class Servers:
             if before is not None:
                 told = f"{url} answers as {said[:SHOWN]} now, and did as {before[:SHOWN]}"
                 say(f"{told}: the answers are of several models. A name with a date in it mostly stays one model.")
-                log.warning("%s", told)
+                log.info("%s", told)
         if len(self.endpoints) == 1:
             return
         # Some servers answer whatever name they are asked for: two models would be measured as one.
