@@ -20,6 +20,7 @@ SPECIALS = re.compile(
     r"|<\uff5c[^<>\uff5c]{1,40}\uff5c>"  # of DeepSeek
     r"|</?s>|<(?:bos|eos|pad|unk|mask|sop|eop|(?:start|end)_of_[a-z_]{2,30}|image(?:_soft_token)?|IMG_CONTEXT)>"
     r"|<(?:SPECIAL_|unused|reserved_|extra_id_)\d+>|<(?:BOS|EOS|PAD|UNK|MASK)_TOKEN>|</?seed:[a-z_]{2,30}>"
+    r"|<fim_(?:prefix|middle|suffix|pad)>|<2mass>|<(?:reponame|filename|gh_stars|tts_[a-z_]{2,20})>"
     r"|</?(?:think|img|tool_call|tool_response)>"
     r"|\[\|/?[a-z_]{2,30}\|\]|\]~!?b[\[\]]|\[e~\["  # of EXAONE, of MiniMax
     r"|\[/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS|THINK|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID|ARGS"
@@ -29,11 +30,12 @@ SPECIALS = re.compile(
     r"|<(?:Instruct|Query|Document)>"
 )
 # Who speaks, at the beginning of a line: formats of guards tell turns apart by such words alone, and judge the last.
+_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of lines
 SPEAKERS = re.compile(
-    r"(?:(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|\A)"
-    r"[ \t\xa0\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff*_#>\"'`-]{0,20}"
+    rf"(?:(?<=[{_ENDS}])|\A)(?:[^\w{_ENDS}]|_){{0,20}}(?:\d{{1,3}}[^\w{_ENDS}]{{1,4}})?"
     r"(?:\[(?:user|assistant|context|behavior|generation)\]|(?:user|(?:response: )?agent|assistant"
-    r"|human(?: user| question)?|ai assistant|chatbot response|behavior|generation|rules)(?=\W{0,8}:))",
+    r"|human(?: user| question)?|ai assistant|chatbot response|behavior|generation|rules)"
+    rf"(?=\W{{0,8}}[:\uff1a]|[^\w{_ENDS}]{{0,8}}(?:[{_ENDS}]|\Z)))",
     re.IGNORECASE,
 )
 HIDDEN = "\u200b"  # a zero-width space

@@ -95,11 +95,12 @@ class Format:
     def split(self, text: str) -> tuple[str, str]:
         """What the last speaker says, up to the first end behind the first answer; and what follows that."""
         lines = text.translate(LINES)
-        first = re.search(rf"^\W*(?:{self.speaks})(?:\W*:|\n)", lines, re.MULTILINE)
+        first = re.search(rf"^\W*(?:{self.speaks})(?:\W*[:\uff1a]|\n)", lines, re.MULTILINE)
         if first is None:
             return "", ""
         body, mark, tail = lines[first.end() :].partition(self.ends)
-        turns = re.split(rf"^\W*(?:{self.speaks}|{self.others})(?:\W*:|\n)", body, flags=re.MULTILINE)
+        spoken = rf"^\W*(?:\d+\W+)?(?:{self.speaks}|{self.others})(?:\W*[:\uff1a]|\n)"
+        turns = re.split(spoken, body, flags=re.MULTILINE)
         return turns[-1], mark + tail
 
     def reply(self, body: Mapping[str, Any], genuine: frozenset[str]) -> str:
