@@ -477,6 +477,9 @@ def test_the_fingerprint_holds_what_shapes_a_request_and_no_key(monkeypatch: pyt
     indifferent: dict[str, Any] = {"concurrency": 3, "timeout": 9, "api_key_env": None, "patience": 9}
     for name, value in indifferent.items():
         assert OpenAI(name="x", **{name: value}).fingerprint() == model.fingerprint()
+    monkeypatch.setenv("OPENAI_BASE_URL", "host:80")
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL=host:80 is not a URL"):
+        OpenAI(name="x")
 
 
 def test_pictures_keep_to_the_limits() -> None:

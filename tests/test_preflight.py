@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from mmsb.errors import MmsbError
 from mmsb.hydra_app import one_of_each
+from mmsb.model.hf import HF
+from mmsb.paths import PACKAGE
 from mmsb.preflight import disk
 from mmsb.preflight.engines import keys
 from mmsb.run import SavedRun
@@ -91,6 +96,54 @@ def test_a_defenses_file_is_looked_at_before_a_sweep_begins(
     assert f"error: {said}" in done.stderr
     assert "(all 2 runs)" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name_or_path": "."}, r"name_or_path=\. holds no config\.json"),
+        ({"adapter": Path("nowhere")}, "adapter=nowhere holds no adapter_config"),
+        ({"template": "nowhere.jinja"}, r"template=nowhere\.jinja cannot be read"),
+        ({"template": "{{ nope"}, "template={{ nope is no Jinja"),
+        ({"template": "{{ bos_token }}Hello"}, "leaves out what is said"),
+        ({"template": "{{ messages[0].content }}"}, "it is a list of parts"),
+        ({"quantization": "4bit"}, "quantization=4bit needs bitsandbytes"),
+        ({"attention": "flash_attention_2"}, "attention=flash_attention_2 needs flash_attn"),
+        ({"generation": {"do_smaple": True}}, "do_smaple=True: generate has no such argument\ndid you mean do_sample"),
+        ({"device": "cuda:99"}, "device=cuda:99 cannot be used here"),
+    ],
+)
+def test_what_a_local_models_settings_name_is_looked_at_without_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = HF(name="tiny", name_or_path=str(PACKAGE / "model" / "tiny" / "checkpoint"))
+    model.check()
+    with pytest.raises(MmsbError, match=said):
+        replace(model, **settings).check()
+
+
+def test_settings_of_a_local_model_are_told_once_before_a_sweep_begins(mmsb: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.jinja").touch()
+    done = mmsb("-m", "model.template=nowhere.jinja,empty.jinja", "image_mode=sd,typo", *QUIET)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines[0]) == (
+        1,
+        "error: 2 things keep these 4 runs from starting, and nothing was started",
+    )
+    assert "model.template=nowhere.jinja cannot be read" in lines[1]
+    assert lines[3].endswith("leaves out what is said (2 of 4 runs: model.template=empty.jinja)")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.jinja"]
+
+
+def test_a_template_may_be_a_file_whose_text_is_in_the_fingerprint(tmp_path: Path) -> None:
+    own = "{% for message in messages %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endfor %}"
+    (file := tmp_path / "own.jinja").write_text(own)
+    model = HF(name="tiny", name_or_path=str(PACKAGE / "model" / "tiny" / "checkpoint"), template=str(file))
+    model.check()
+    assert model.fingerprint() == replace(model, template=own).fingerprint()
+    file.write_text(f"Answer briefly. {own}")
+    assert model.fingerprint() != replace(model, template=own).fingerprint()
 
 
 def test_a_single_run_that_cannot_start_leaves_no_folder(mmsb: Run, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from mmsb.model.fit import Fit, image_side
 from mmsb.model.generation import arguments, asked, defused, known_penalty, read_output, special_tokens
 from mmsb.model.local import Local
 from mmsb.model.pictures import side_by_side
+from mmsb.model.template import check_template, template_text
 from mmsb.picture import Picture
 from mmsb.types import PLACE, How, Prompt, Response
 
@@ -49,7 +50,7 @@ class HF(Local):
     Attributes:
         backend: the image processor's implementation; the two differ by up to 0.03 in normalised pixels.
         fit: how pictures are fitted before the model's own image processor sees them.
-        template: a Jinja chat template in place of the model's own.
+        template: a chat template in place of the model's own: Jinja, or a file of it.
         stop: strings that end an answer (cut off from it).
         attention: attn_implementation of transformers.
         device_map: spread the weights over devices ("auto"), instead of `device`.
@@ -71,12 +72,17 @@ class HF(Local):
     ARCHITECTURE: ClassVar[str] = "AutoModelForMultimodalLM"  # of transformers
     LOADING: ClassVar[tuple[str, ...]] = (*Local.LOADING, "backend", "attention", "device_map", "quantization")
 
+    def check(self) -> None:
+        """See `Local.check`, and the template (a ConfigError too)."""
+        super().check()
+        check_template(self.template, {}, parts=True)
+
     def content(self) -> dict[str, object]:
         """Image processing, template, stops and quantisation."""
         return {
             "backend": self.backend,
             "fit": [self.fit.how, list(self.fit.colour), self.fit.rounding],
-            "template": self.template,
+            "template": template_text(self.template),
             "stop": list(self.stop),
             "quantization": self.quantization,
         }
@@ -189,7 +195,7 @@ class HF(Local):
         conversations = [self._messages(loaded, *shown) for shown in zip(batch, pictures, strict=True)]
         return loaded.processor.apply_chat_template(
             conversations,
-            chat_template=self.template,
+            chat_template=template_text(self.template),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -279,16 +285,6 @@ def refuse_unmatched(where: str, info: Mapping[str, Any]) -> None:
     ]
     if wrong:
         raise ModelError(f"{where} does not match its architecture: {'; '.join(wrong[:8])}")
-
-
-def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
-    """Token ids of a batch, padded on the left: `input_ids` and `attention_mask` [rows, longest]."""
-    import torch
-
-    length = max(len(row) for row in rows)
-    ids = [[padding] * (length - len(row)) + list(row) for row in rows]
-    mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
-    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
 
 def as_published(tokenizer: Any) -> None:

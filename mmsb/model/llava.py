@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmsb.config import settings
-from mmsb.model.hf import HF, Loaded, padded
+from mmsb.model.hf import HF, Loaded
+from mmsb.model.template import template_text
 from mmsb.types import Prompt
 
 
@@ -33,7 +34,10 @@ class Llava(HF):
     def ids(self, loaded: Loaded, prompt: Prompt) -> list[int]:
         """Token ids of a prompt; one image token for each patch."""
         text = loaded.processor.apply_chat_template(
-            self._messages(loaded, prompt), chat_template=self.template, add_generation_prompt=True, tokenize=False
+            self._messages(loaded, prompt),
+            chat_template=template_text(self.template),
+            add_generation_prompt=True,
+            tokenize=False,
         )
         tokenizer, config = loaded.processor.tokenizer, loaded.model.config
         # Without the class token, which LLaVA-1.5 leaves out.
@@ -43,3 +47,13 @@ class Llava(HF):
             ids += picture if index else []
             ids += tokenizer(segment, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Token ids of a batch, padded on the left: `input_ids` and `attention_mask` [rows, longest]."""
+    import torch
+
+    length = max(len(row) for row in rows)
+    ids = [[padding] * (length - len(row)) + list(row) for row in rows]
+    mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}

@@ -27,6 +27,7 @@ from mmsb.model.loaded import LOADED
 from mmsb.model.memory_check import check_memory
 from mmsb.model.protocol import Protocol, decoding
 from mmsb.model.sampling import check_local
+from mmsb.model.usable import check_folder, check_generation, check_libraries
 from mmsb.resolvers import AUTHORS
 from mmsb.types import Failure, How, Prompt, Response
 
@@ -81,15 +82,20 @@ class Local:
     LOADING: ClassVar[tuple[str, ...]] = ("name_or_path", "revision", "adapter", "dtype", "device")
 
     def check(self) -> None:
-        """Whether the model can be loaded at all; asked before anything heavy is done.
+        """Whether what the settings name is there, and can be used here; asked before anything heavy is done.
 
         Raises:
-            ConfigError: its adapter is none.
-            ModelError: it needs more memory than is free.
+            ConfigError: its adapter is none, or `generate` has no such argument.
+            ModelError: a folder without a checkpoint, a library that is missing, a device that is not there.
         """
+        if folder := self.folder():
+            check_folder(folder)
         if self.adapter:
             check_adapter(self.adapter)
-        check_memory(self)
+        check_libraries(self)
+        check_generation(self.generation)
+        if self.device not in ("auto", "cpu"):  # which are always there; torch is slow to come
+            pick_device(self.device)
 
     def __post_init__(self) -> None:
         """Refuse what would change nothing.
@@ -242,6 +248,7 @@ class Local:
         if pick_device(self.device) == "cpu":
             keep_memory()
         self.check()
+        check_memory(self)
         return self.load()
 
     def set_threads(self) -> None:

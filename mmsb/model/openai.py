@@ -23,7 +23,7 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
-from mmsb.model.route import Servers, check_url, shown
+from mmsb.model.route import Servers, check_url, is_url, shown
 from mmsb.model.sampling import check_endpoint
 from mmsb.picture import Picture, jpeg
 from mmsb.secret import blotted, key_in, named_variable
@@ -118,9 +118,16 @@ class OpenAI:
         """Refuse what would change nothing.
 
         Raises:
-            ConfigError: repeats of one answer, limits on sampling without it, a server that nobody can start, or
-                batches where they cannot be.
+            ConfigError: repeats of one answer, limits on sampling without it, a server that nobody can start,
+                batches where they cannot be, or an OPENAI_BASE_URL that is none.
         """
+        place = os.environ.get("OPENAI_BASE_URL")
+        if place and not self.base_url and not self.serve and not is_url(place):
+            told = "" if "@" in place else f"={place}"  # a password may stand in it
+            raise ConfigError(
+                f"the environment variable OPENAI_BASE_URL{told} is not a URL",
+                "Give it like http://localhost:8000/v1, or set model.base_url.",
+            )
         if self.serve and self.server is None:
             raise ConfigError(
                 "serve=true, but this preset has no server that could be started",

@@ -216,8 +216,14 @@ def check_url(url: str) -> None:
             "base_url must hold no user name, password or query; its value is not shown here",
             "Put the key into an environment variable and name that in api_key_env.",
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_url(url):
         raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
+
+
+def is_url(url: str) -> bool:
+    """Whether it names a host, and how it is spoken to."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def shown(url: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from mmsb.config import settings
-from mmsb.errors import ModelError
+from mmsb.errors import ConfigError, ModelError
 from mmsb.hub import check_at_hand
 from mmsb.model.adapter import adapted
 from mmsb.model.cache import growing_cache
@@ -23,6 +23,7 @@ from mmsb.model.device import pick_device
 from mmsb.model.generation import arguments, asked, defused, read_output, special_tokens
 from mmsb.model.hf import refuse_unmatched
 from mmsb.model.local import Local
+from mmsb.model.template import check_template, template_text
 from mmsb.types import How, Prompt, Response
 
 
@@ -40,7 +41,7 @@ class Text(Local):
     """A causal language model.
 
     Attributes:
-        template: a Jinja chat template in place of the model's own.
+        template: a chat template in place of the model's own: Jinja, or a file of it.
         template_arguments: further variables of the template (guardian_config of Granite Guardian, say).
         stop: strings that end an answer (cut off from it).
         attention: attn_implementation of transformers.
@@ -56,9 +57,14 @@ class Text(Local):
     LOADING: ClassVar[tuple[str, ...]] = (*Local.LOADING, "attention", "device_map")
     SEES_REPLY: ClassVar[bool] = True
 
+    def check(self) -> None:
+        """See `Local.check`, and the template (a ConfigError too)."""
+        super().check()
+        check_template(self.template, self.template_arguments, parts=False)
+
     def content(self) -> dict[str, object]:
         """Template and stops."""
-        return {"template": self.template, "arguments": self.template_arguments, "stop": list(self.stop)}
+        return {"template": template_text(self.template), "arguments": self.template_arguments, "stop": list(self.stop)}
 
     def load(self) -> Loaded:
         """Load tokenizer and weights; every key must match.
@@ -134,7 +140,7 @@ class Text(Local):
         """Messages through the chat template."""
         shown: str = loaded.tokenizer.apply_chat_template(
             messages,
-            chat_template=self.template,
+            chat_template=template_text(self.template),
             add_generation_prompt=True,
             tokenize=False,
             **{**self.template_arguments, **json.loads(how.arguments)},
@@ -159,6 +165,21 @@ class Classifier(Local):
 
     SEES_REPLY: ClassVar[bool] = True
 
+    def check(self) -> None:
+        """See `Local.check`; and the template.
+
+        Raises:
+            ConfigError: it is no Jinja.
+        """
+        from jinja2 import TemplateSyntaxError
+
+        super().check()
+        try:
+            self._compiled()
+        except TemplateSyntaxError as error:
+            problem = f"{self.name}: template is no Jinja: {error.message} (line {error.lineno})"
+            raise ConfigError(problem, "Write it over user and assistant, as in {{ assistant }}.") from error
+
     def content(self) -> dict[str, object]:
         """What is classified."""
         return {"template": self.template, "max_tokens": self.max_tokens}
@@ -173,10 +194,7 @@ class Classifier(Local):
 
     def inputs(self, loaded: Loaded, batch: Sequence[Prompt]) -> Any:
         """Encode what is classified."""
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        # Sandboxed: a template may come with a preset of somebody else's.
-        template = ImmutableSandboxedEnvironment().from_string(self.template)
+        template = self._compiled()
         texts = [
             template.render(
                 user=defused(prompt.text, loaded.specials), assistant=defused(prompt.reply or "", loaded.specials)
@@ -184,6 +202,12 @@ class Classifier(Local):
             for prompt in batch
         ]
         return loaded.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+
+    def _compiled(self) -> Any:
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        # Sandboxed: a template may come with a preset of somebody else's.
+        return ImmutableSandboxedEnvironment().from_string(self.template)
 
     def run(self, loaded: Loaded, inputs: Any, seed: int) -> list[Response]:
         """Classify a batch."""

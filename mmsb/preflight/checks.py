@@ -48,6 +48,7 @@ class Checks:
     def run(self) -> None:
         """Everything that costs nothing."""
         self._weights()
+        self._settings()
         for place, cell in enumerate(self.cells):
             if cell.config is not None:
                 cell.errors.extend((*engines.keys(cell.config), *engines.files(cell.config)))
@@ -148,6 +149,26 @@ class Checks:
         for cell, engine in self._engines():
             if error := found.get(repr(engine)):
                 cell.errors.append(error)
+
+    def _settings(self) -> None:
+        """What settings of local models name (an adapter, a template, a device, ...), where it is not to be used here.
+
+        Where all answers are in the store none is loaded: a machine without a GPU shows what one with it measured.
+        """
+        found: dict[str, MmsbError | None] = {}
+        for cell, engine in self._engines():
+            if not isinstance(engine, Local) or engine.replicas > 1 or not here(cell.launcher) or cell.errors:
+                continue
+            assert cell.experiment is not None
+            if (key := repr(engine)) not in found:
+                found[key] = None
+                try:
+                    if not Store(cell.experiment.output_dir / "store").has_answers(engine):
+                        engine.check()
+                except ERRORS as error:
+                    found[key] = readable(error)
+            if wrong := found[key]:
+                cell.errors.append(wrong)
 
     @staticmethod
     def _preset(cell: Cell, engine: Engine) -> str | None:
