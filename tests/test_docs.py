@@ -14,6 +14,7 @@ from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig
 
 from mmsb.cli import run_command
+from mmsb.config import TARGET_PACKAGES, build
 from mmsb.hydra_app import Before, CheckedHydra, Planned
 from mmsb.preflight.parts import missing, without_hydra
 from tests.conftest import ROOT, run_in
@@ -50,7 +51,7 @@ def test_what_another_test_runs_is_read_by_it() -> None:
 
 
 @pytest.mark.parametrize("page", having("composed"), ids=named)
-def test_what_is_not_run_has_settings_that_are_known_and_complete(
+def test_what_is_not_run_has_settings_that_are_known_complete_and_of_their_kinds(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ready(page, tmp_path))
@@ -63,7 +64,9 @@ def test_what_is_not_run_has_settings_that_are_known_and_complete(
             run_command(CONFIGS.get(module, module.removeprefix("mmsb.")), print, given, planning(planned))
             assert planned, f"{block.where}: {words}\n{capsys.readouterr().err}"
             ends = {id(run): run for run in (planned[0], planned[-1])}.values()
-            assert not any(missing(without_hydra(run.compose())) for run in ends), f"{block.where}: {words}"
+            for config in (without_hydra(run.compose()) for run in ends):
+                assert not missing(config), f"{block.where}: {words}"
+                build(config, object, (*TARGET_PACKAGES, *config.get("trusted_packages", ())))
 
 
 def mode(hydra: CheckedHydra, name: str, overrides: list[str]) -> Any:

@@ -306,6 +306,7 @@ def test_a_content_filter_is_an_outcome_of_its_own(act: Act) -> None:
         (error(403, "no access"), "403", "MY_KEY"),
         (Act(407, {}), "the proxy in front of", "http_proxy"),
         (error(404, "no model x"), "has no model name=x", "/v1/models"),
+        (error(404, 'model "x" not found, try pulling it first'), "has no model name=x", "ollama pull x"),
         (error(429, "no credit left", "insufficient_quota"), "no credit left", "account"),
         (error(400, "temperature does not support 0", "unsupported_value"), "temperature", "setting"),
     ],

@@ -6,14 +6,18 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from mmsb.serve.running import stop_all
+from mmsb.serve import log_errors, running
+from mmsb.serve.running import Running, stop_all
+from mmsb.serve.settings import Server
 from tests.conftest import Run
 from tests.forks import Fork, python
 
@@ -56,9 +60,10 @@ def test_one_server_is_started_for_a_whole_sweep_and_stopped(
 
 def test_a_killed_command_leaves_no_server(tmp_path: Path, fake: Path) -> None:
     (tmp_path / "weights").mkdir()
+    (tmp_path / "leaves").touch()
     environment = {**os.environ, "PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"}
     with Fork(["-m", "mmsb", *command(tmp_path / "weights", "image_mode=text_only")], tmp_path, environment) as begun:
-        until(lambda: len(servers(tmp_path / "weights")) == 2)  # the keeper and the server
+        until(lambda: len(servers(tmp_path / "weights")) == 3)  # the keeper, the server, and what that began
         begun.kill()
     until(lambda: not servers(tmp_path / "weights"))
 
@@ -73,18 +78,33 @@ def until(true: object, seconds: float = 60) -> None:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Path:
-    """Programs named like servers that note how they were called, say their lines and end, or never get ready."""
+    """Programs named like servers that note how they were called, and then do what files in the test's folder say.
+
+    Without any they never get ready.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     script = (
-        f"#!{sys.executable}\nimport os, signal, sys, time\n"
+        f"#!{sys.executable} -S\nimport os, signal, subprocess, sys, time\n"
         f"if os.path.exists({str(tmp_path / 'deaf')!r}):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         f"open({str(tmp_path / 'called')!r}, 'w').write('\\n'.join([sys.argv[0], *sys.argv[1:]]))\n"
         f"open({str(tmp_path / 'host')!r}, 'w').write(os.environ.get('OLLAMA_HOST', ''))\n"
         f"if os.path.exists({str(tmp_path / 'says')!r}):\n"
         f"    print(open({str(tmp_path / 'says')!r}).read())\n    sys.exit(1)\n"
         f"if os.path.exists({str(tmp_path / 'dies')!r}):\n"
-        "    print('loading shard 3 of 4', flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    whose = open({str(tmp_path / 'dies')!r}).read()\n"
+        "    print('loading shard 3 of 4', flush=True)\n"
+        "    os.kill(os.getppid() if whose == 'keeper' else os.getpid(), signal.SIGKILL)\n"
+        f"if os.path.exists({str(tmp_path / 'leaves')!r}):\n"
+        "    begun = [sys.executable, '-c', 'import time; time.sleep(600)', *sys.argv]\n"
+        "    subprocess.Popen(begun, start_new_session=True)\n"
+        f"if os.path.exists({str(tmp_path / 'breaks')!r}):\n"
+        "    from http.server import BaseHTTPRequestHandler, HTTPServer\n"
+        "    class Once(BaseHTTPRequestHandler):\n"
+        "        def do_GET(self):\n            self.send_response(200)\n            self.end_headers()\n"
+        "        def do_POST(self):\n            os._exit(1)\n"
+        "    place = ('127.0.0.1', int(sys.argv[sys.argv.index('--port') + 1]))\n"
+        "    HTTPServer(place, Once).serve_forever()\n"
         "time.sleep(600)\n"
     )
     for name in ("vllm", "python", "ollama", "transformers"):
@@ -98,10 +118,10 @@ def fake(tmp_path: Path) -> Path:
     [
         (
             "vllm",
-            "serve some/model --host 127.0.0.1 --port PORT --tensor-parallel-size 2 --data-parallel-size 4 -x",
+            "serve some/model --host 127.0.0.1 --port PORT --tensor-parallel-size 2 --data-parallel-size 4 -x 819",
         ),
-        ("sglang", "-m sglang.launch_server --model-path some/model --host 127.0.0.1 --port PORT --tp 2 --dp 4 -x"),
-        ("ollama", "serve -x"),
+        ("sglang", "-m sglang.launch_server --model-path some/model --host 127.0.0.1 --port PORT --tp 2 --dp 4 -x 819"),
+        ("ollama", "serve -x 819"),
     ],
 )
 def test_each_server_is_started_as_it_documents(
@@ -115,7 +135,7 @@ def test_each_server_is_started_as_it_documents(
         f"model={preset}",
         "model.name=some/model",
         "model.serve=true",
-        "model.server.arguments=[-x]",
+        "model.server.arguments=[-x,819]",
         *copies,
         "dataset.limit=1",
         "tracker=none",
@@ -125,20 +145,83 @@ def test_each_server_is_started_as_it_documents(
     assert "server.tensor_parallel=2" in done.stderr
     assert done.stderr.count("error:") == 1
     called = (tmp_path / "called").read_text().splitlines()[1:]
-    ports = re.findall(r"\d{4,5}", " ".join(called) + (tmp_path / "host").read_text())
+    ports = re.findall(r"\d{4,5}", " ".join([*called, ""]) + (tmp_path / "host").read_text())
     assert " ".join(called).replace(ports[0], "PORT") == expected
     assert (tmp_path / "host").read_text() == (f"127.0.0.1:{ports[0]}" if preset == "ollama" else "")
 
 
+@pytest.mark.parametrize("killed", ["server", "keeper"])
 def test_a_server_that_was_killed_is_told_as_killed(
+    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
+    (tmp_path / "dies").write_text(killed)
+    done = mmsb("model=vllm", f"model.name=of/{killed}", "model.serve=true", "dataset.limit=1", "tracker=none")
+    assert done.returncode == 1
+    assert f"vllm serve of/{killed} was killed (SIGKILL): loading shard 3 of 4" in done.stderr
+    assert "for want of memory" in done.stderr
+
+
+def test_a_server_that_breaks_under_a_run_is_started_again_by_the_same_command(
     mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
-    (tmp_path / "dies").touch()
-    done = mmsb("model=vllm", "model.name=some/model", "model.serve=true", "dataset.limit=1", "tracker=none")
+    (tmp_path / "breaks").touch()
+    done = mmsb("model=vllm", "model.name=breaks/soon", "model.serve=true", "dataset.limit=1", "tracker=none")
     assert done.returncode == 1
-    assert "vllm serve some/model was killed (SIGKILL): loading shard 3 of 4" in done.stderr
-    assert "for want of memory" in done.stderr
+    assert "vllm serve breaks/soon ended by itself (exit code 1)" in done.stderr
+    assert "the same command starts it again, and goes on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("log", "line", "remedy"),
+    [
+        (
+            "ERROR [core.py:632] RuntimeError: CUDA error: no kernel image is available for execution on the device\n"
+            "ERROR [core.py:632] CUDA kernel errors might be asynchronously reported at some other API call\n"
+            "ERROR [core.py:632] Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+            "(APIServer) RuntimeError: Engine core initialization failed. See root cause above. Failed core",
+            "RuntimeError: CUDA error: no kernel image is available",
+            "",
+        ),
+        (
+            "ERROR [core.py:515] ValueError: Free memory on device (31.4/47.4 GiB) on startup is less than desired GPU "
+            "memory utilization (0.9, 42.6 GiB). Decrease GPU memory utilization or reduce GPU memory used by other "
+            "processes.\nRuntimeError: Engine core initialization failed. See root cause above.",
+            "ValueError: Free memory on device",
+            "nvidia-smi",
+        ),
+        (
+            "[scheduler] torch.AcceleratorError: CUDA error: an illegal memory access was encountered\n"
+            "ERROR [async_llm.py:420] EngineDeadError: EngineCore encountered an issue. See stack trace (above)\n"
+            "INFO: Shutting down\n",
+            "illegal memory access",
+            "",
+        ),
+    ],
+)
+def test_the_cause_is_read_and_not_what_follows_from_it(tmp_path: Path, log: str, line: str, remedy: str) -> None:
+    (tmp_path / "server.log").write_text("INFO: loading\n" + log)
+    found = log_errors.explained(tmp_path / "server.log")
+    assert line in found[0]
+    assert remedy in found[1]
+    assert bool(remedy) == bool(found[1])
+
+
+def test_who_waits_for_a_servers_end_is_told_and_may_stop_waiting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "A_WHILE", 0.05)
+    slow = Running(Server(command=("slow",)), "")
+    slow._keeper = subprocess.Popen(["sleep", "0.3"], stdin=subprocess.PIPE)
+    slow.stop()
+    assert "slow is told to end, and is ended within 10 s" in capsys.readouterr().err
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_running", {"": SimpleNamespace(stop=interrupted)})
+    stop_all()  # all was said by then: a stack trace would be the last thing that is seen
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -170,6 +253,18 @@ def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(
     assert "model.serve=true starts vllm serve x, which is not there" in done.stderr
     assert "Install vLLM" in done.stderr
     assert not (tmp_path / "outputs").exists()  # found before anything is begun
+
+
+def test_a_model_that_needs_more_gpus_than_a_run_sees_is_told_once_before_anything_is_begun(
+    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    wide = ["model=vllm", "model.name=x", "model.serve=true", "model.server.tensor_parallel=3"]
+    done = mmsb(*wide, "image_mode=sd,typo", "dataset.limit=1", "tracker=none", "-m")
+    assert done.returncode == 1
+    assert done.stderr.count("server.tensor_parallel=3, but a run sees 2 GPUs") == 1
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_server_that_does_not_get_ready_is_stopped(

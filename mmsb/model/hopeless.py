@@ -13,6 +13,8 @@ from mmsb.serve.settings import Server
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
 
+PULL = "try pulling it first"  # Ollama, of a model that is not on the disk
+
 
 class Patient(Protocol):
     """Settings of what is asked at an endpoint, as far as they say how long it is tried."""
@@ -99,6 +101,10 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, a
     if met.moved:
         return ModelError(
             f"{url} sends requests elsewhere {said}", "Set base_url to that address, if you trust it with the data."
+        )
+    if met.status == 404 and PULL in met.message:
+        return ModelError(
+            f"{url} has no model name={model.name} {said}", f"ollama pull {model.name}, while `ollama serve` runs."
         )
     if met.status == 404:
         return ModelError(

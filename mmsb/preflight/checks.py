@@ -12,6 +12,7 @@ from mmsb.defense.base import Defense, Prepared
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
+from mmsb.gpus import visible_gpus
 from mmsb.judge.base import Judge
 from mmsb.judge.guard import Guard
 from mmsb.model.base import Engine, engines_in, nested
@@ -74,14 +75,18 @@ class Checks:
                     cell.errors.append(error)
 
     def _programs(self) -> None:
-        """Servers of one's own whose program is not there; where all answers are in the store none is started."""
+        """Servers of one's own that cannot be started; where all answers are in the store none is."""
+        gpus: int | None = None
         for cell, engine in self._engines():
             if not isinstance(engine, OpenAI) or not engine.serve or not engine.server or not here(cell.launcher):
                 continue
             assert cell.experiment is not None
             if Store(cell.experiment.output_dir / "store").has_answers(engine):
                 continue
-            if error := engine.server.missing(engine.name):
+            gpus = len(visible_gpus()) if gpus is None else gpus
+            # Runs side by side have one each.
+            each = gpus if cell.launcher.endswith(ONE_BY_ONE) else min(gpus, 1)
+            if error := engine.server.missing(engine.name) or engine.server.too_wide(each):
                 cell.errors.append(error)
 
     def _batches(self) -> None:

@@ -9,6 +9,11 @@ TAIL = 200_000  # bytes of a log that are read
 SHOWN = 300  # characters of a line
 KNOWN = (  # what servers print (or what torch and transformers print through them), and the way on
     (
+        r"Free memory on device .* is less than",
+        "Another program holds memory of that GPU (`nvidia-smi` tells which): end it, or give this one other GPUs "
+        "(CUDA_VISIBLE_DEVICES).",
+    ),
+    (
         r"out of memory|OutOfMemoryError|No available memory for the cache blocks|KV cache is needed|Not enough memory",
         "It does not fit: server.tensor_parallel=2 (more GPUs a copy), or shorter contexts, such as "
         "'server.arguments=[--max-model-len,8192]' for vLLM.",
@@ -29,7 +34,11 @@ KNOWN = (  # what servers print (or what torch and transformers print through th
     (r"unrecognized arguments|No such option", "Check server.arguments against the server's own --help."),
     (r"No module named", "Install the server in the environment that its command starts in."),
 )
-ERROR = re.compile(r"\b\w*(Error|Exception)\b|^error|ERROR|No such option|unrecognized arguments")
+ERRORS = (  # an exception before what a logger calls an error: each line of a stack trace is one to it
+    re.compile(r"\b\w*(Error|Exception): "),
+    re.compile(r"\b\w*(Error|Exception)\b|^error|ERROR"),
+)
+ELSEWHERE = re.compile(r"[Ss]ee (root cause|stack trace)|EngineDeadError|already dead")  # the cause is further up
 
 
 def last_line(log: Path) -> str:
@@ -44,7 +53,11 @@ def explained(log: Path) -> tuple[str, str]:
     for pattern, remedy in KNOWN:
         if found := next((line for line in reversed(lines) if re.search(pattern, line)), None):
             return _shown(found), remedy
-    return _shown(next((line for line in reversed(lines) if ERROR.search(line)), "")) or last_line(log), ""
+    own = [line for line in reversed(lines) if not ELSEWHERE.search(line)]
+    for kind in ERRORS:
+        if found := next((line for line in own if kind.search(line)), None):
+            return _shown(found), ""
+    return last_line(log), ""
 
 
 def _lines(log: Path) -> list[str]:

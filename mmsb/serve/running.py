@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ LOOK = 0.3  # seconds between two looks at a server that starts
 NEWS = 15.0  # seconds after which a person hears of it
 STOPPED_WITHIN = keeper.GRACE + 5
 A_MOMENT = 0.5  # seconds that an interrupted command waits for a server's end
+A_WHILE = 2.0  # seconds after which whoever waits for it is told
 
 
 class Running:
@@ -59,7 +61,9 @@ class Running:
     def dead(self) -> ModelError | None:
         """Why it does not run any more; None while it does, or has not been started."""
         if self._keeper is not None and self._keeper.poll() is not None:
-            self.failed = self._error(self._keeper.returncode)
+            # Where the keeper itself is killed, which no code of its own says, the server is by the same signal.
+            code = self._keeper.returncode
+            self.failed = self._error(code if code >= 0 else keeper.KILLED - code)
         return self.failed
 
     async def start(self) -> None:
@@ -95,9 +99,11 @@ class Running:
             # The pipe's end is the signal: the same way that a killed command ends its server.
             self._keeper.stdin.close()
             try:
-                self._keeper.wait(within)
+                self._keeper.wait(min(within, A_WHILE))
             except subprocess.TimeoutExpired:
                 say(f"serve: {self._program} is told to end, and is ended within {keeper.GRACE:g} s")
+                with suppress(subprocess.TimeoutExpired):
+                    self._keeper.wait(max(0, within - A_WHILE))
             self._keeper = None
 
     def _begin(self) -> None:
@@ -106,7 +112,7 @@ class Running:
         folder = self.server.logs.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{self.port}.log"
-        say(f"serve: {' '.join(argv)}\nserve: its log: {self.log}")
+        say(f"serve: {shlex.join(argv)}\nserve: its log: {self.log}")
         with self.log.open("ab") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, str(keeper.__file__), str(self.log), *argv],
@@ -153,8 +159,10 @@ class Running:
         line, remedy = explained(self.log)
         if code == keeper.KILLED + signal.SIGKILL and not remedy:
             remedy = "Somebody killed it, or the system for want of memory (`dmesg` tells)."
+        if self._was_ready:
+            remedy = f"{remedy} What was answered is stored: the same command starts it again, and goes on.".strip()
         how = f"was killed ({_signal(code)})" if code > keeper.KILLED else f"ended by itself (exit code {code})"
-        return ModelError(f"{self._program} {how}: {line}", f"{remedy} Its log: {self.log}".strip())
+        return ModelError(f"{self._program} {how}: {line}", f"{remedy} See its log: {self.log}".strip())
 
     @property
     def _program(self) -> str:
@@ -199,7 +207,9 @@ async def serving(server: Server, name: str) -> AsyncIterator[None]:
 @atexit.register
 def stop_all() -> None:
     """Stop them all."""
-    for found in _running.values():
-        # Who interrupts a command waits for no server: one that answers ends only after its last answer.
-        found.stop(A_MOMENT if ends_quickly() else STOPPED_WITHIN)
+    # All was said and written by now: who interrupts only waits no longer. Keepers see to the end.
+    with suppress(KeyboardInterrupt):
+        for found in _running.values():
+            # Who interrupts a command waits for no server: one that answers ends only after its last answer.
+            found.stop(A_MOMENT if ends_quickly() else STOPPED_WITHIN)
     _running.clear()

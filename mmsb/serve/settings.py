@@ -6,8 +6,9 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mmsb.config import settings
 from mmsb.errors import ConfigError, ModelError
@@ -44,6 +45,14 @@ class Server:
     install: str = ""
     logs: Path = Path("outputs/servers")
 
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _as_typed(cls, value: Any) -> Any:
+        """A number, as in [--max-model-len,8192], is what the server's own command line would have."""
+        if not isinstance(value, list | tuple):
+            return value
+        return [str(part) if type(part) in (int, float) else part for part in value]
+
     def start_command(self, name: str) -> str:
         """What a person types to serve the model."""
         return shlex.join(_filled(self.command, {"name": name}))
@@ -59,6 +68,15 @@ class Server:
             f"{self.install} Or start the server elsewhere and set base_url.".strip(),
         )
 
+    def too_wide(self, gpus: int) -> ConfigError | None:
+        """What to do where one copy of the model needs more GPUs than there are."""
+        if self.tensor_parallel <= max(gpus, 1):
+            return None
+        return ConfigError(
+            f"server.tensor_parallel={self.tensor_parallel}, but a run sees {gpus} GPU{'s' * (gpus != 1)}",
+            "Lower it, or see CUDA_VISIBLE_DEVICES; runs side by side (hydra/launcher) have one GPU each.",
+        )
+
     def argv(self, name: str, port: int, gpus: int) -> list[str]:
         """The command line.
 
@@ -72,11 +90,8 @@ class Server:
         """
         # As many whole copies as fit: a request needs one copy, and GPUs left over would only idle.
         copies = gpus // self.tensor_parallel
-        if self.tensor_parallel > max(gpus, 1):
-            raise ConfigError(
-                f"server.tensor_parallel={self.tensor_parallel}, but {gpus} GPUs are visible",
-                "Lower it, or see CUDA_VISIBLE_DEVICES.",
-            )
+        if error := self.too_wide(gpus):
+            raise error
         values = {
             **self._place(name, port),
             "tensor_parallel": str(self.tensor_parallel),
