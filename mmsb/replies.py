@@ -161,9 +161,10 @@ class Chat(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """A completion of a text, or an endpoint's error in its place."""
+    """A completion of a text, or an endpoint's error in its place. Ollama's fingerprint is "fp_ollama"."""
 
     choices: list[TextChoice] | None = None
+    system_fingerprint: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 

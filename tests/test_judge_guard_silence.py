@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mmsb.errors import ModelError
 from mmsb.judge.base import Answer
 from mmsb.judge.guard import Guard
 from mmsb.judge.guards import (
@@ -28,7 +29,7 @@ from mmsb.judge.guards import (
 from mmsb.model.chances import chances
 from mmsb.model.completions import read_completion
 from mmsb.types import Failure, How, Prompt, Response
-from tests.endpoint import Act, ChatServer, completion, error
+from tests.endpoint import Act, ChatServer, completion, error, text_completion
 from tests.judging import PICTURE, SCENARIOS, answer, scripted, verdict
 from tests.test_judge_guard_requests import guard, position
 
@@ -177,6 +178,15 @@ def test_a_server_that_refuses_or_says_nothing_gives_no_verdict(tmp_path: Path) 
         with ChatServer(act=partial(always, act)) as server:
             judge = guard("llama_guard_3", "judge.template=null", url=server.url)
             assert verdict(judge, answer("Bread."), tmp_path / name).label == "unparsed", name
+
+
+def test_a_server_that_puts_its_template_around_a_guards_format_gives_no_verdict(tmp_path: Path) -> None:
+    body = text_completion("safe") | {"system_fingerprint": "fp_ollama"}
+    with ChatServer(act=partial(always, Act(body=body))) as server:
+        judge = guard("llama_guard_3", url=server.url)
+        with pytest.raises(ModelError, match="Ollama puts the model's own template"):
+            verdict(judge, answer("Bread."), tmp_path)
+    assert len(server.requests) == 1
 
 
 # ---- probabilities -----------------------------------------------------------------------------------------------

@@ -14,11 +14,14 @@ from typing import Any
 
 import orjson
 
+from mmsb.errors import ModelError
 from mmsb.model.chances import LIKELIEST, chances
 from mmsb.model.chat import first_choice, without_thoughts
 from mmsb.model.endings import finish_of
 from mmsb.replies import parse_completion, parse_usage
 from mmsb.types import How, Prompt, Response, clean
+
+OLLAMA = "fp_ollama"  # what it calls itself in every reply
 
 
 def as_guard(body: Mapping[str, Any], how: How, max_tokens_parameter: str) -> dict[str, Any]:
@@ -56,8 +59,17 @@ def read_completion(body: bytes, how: How) -> Response:
     Raises:
         Refused: an error that names its status in place of an answer.
         Malformed: not JSON, no choices, another error, or a server that gave up half way.
+        ModelError: the server put a template around the text.
     """
     completion = parse_completion(body)
+    # openai/openai.go of github.com/ollama/ollama at 634c416: no request of this form is a raw one.
+    if completion.system_fingerprint == OLLAMA:
+        raise ModelError(
+            "Ollama puts the model's own template around what it is sent at /completions: the format was read inside "
+            "of another one",
+            "Serve the model with vLLM. Where Ollama's template of it is the guard's (llama-guard3, shieldgemma), "
+            "judge.template=null sends turns in place of the format.",
+        )
     choice, usage = first_choice(completion.choices, completion.error, body), parse_usage(bytes(completion.usage))
     if choice is None:
         return Response("", "content_filter")
