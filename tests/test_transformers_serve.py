@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2
 import psutil  # type: ignore[import-untyped]
 import pytest
 
@@ -162,15 +165,24 @@ def test_a_server_that_was_killed_is_told_as_killed(
     assert "for want of memory" in done.stderr
 
 
-def test_a_server_that_breaks_under_a_run_is_started_again_by_the_same_command(
-    mmsb: Run, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_breaks_under_a_run_is_started_again_by_the_next(
+    tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(fake), prepend=os.pathsep)
     (tmp_path / "breaks").touch()
-    done = mmsb("model=vllm", "model.name=breaks/soon", "model.serve=true", "dataset.limit=1", "tracker=none")
-    assert done.returncode == 1
-    assert "vllm serve breaks/soon ended by itself (exit code 1)" in done.stderr
-    assert "the same command starts it again, and goes on" in done.stderr
+    place = ("--host", "{host}", "--port", "{port}")
+    one = Running(Server(command=("vllm", "serve", "{name}"), address=place, logs=tmp_path), "x")
+    asyncio.run(one.start())
+    with suppress(httpx2.HTTPError):
+        httpx2.post(f"{one.url}/chat/completions")
+    until(lambda: one.dead() is not None)
+    died = one.dead()
+    assert died is not None
+    assert died.problem.startswith("vllm serve x ended by itself (exit code 1)")
+    assert "the same command starts it again, and goes on" in died.remedy
+    asyncio.run(one.start())
+    assert one.dead() is None
+    one.stop()
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ class Running:
         if error := self.dead():
             if not self._was_ready:
                 raise error  # it would not start now either
-            self._keeper = self.failed = None  # it died under a run before this one
+            self.stop()  # it died under a run before this one
+            self.failed = None
         if self._keeper is not None:
             return
         for other in _running.values():  # what no run uses holds memory that this one needs
