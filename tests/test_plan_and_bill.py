@@ -23,9 +23,11 @@ from mmsb.faults.serving import Faults
 from mmsb.model.openai import OpenAI
 from mmsb.preflight.alike import Alike
 from mmsb.preflight.confirm import Unconfirmed, confirm
+from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.plan import Plan
 from mmsb.preflight.tokens import Pictures, size_of
 from mmsb.prices import Prices, listed, of_litellm
+from mmsb.store import Shelf
 from mmsb.types import Failure, Response
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion
@@ -36,6 +38,16 @@ DEAR = "+prices.llm.x={input: 1000, output: 10000}"  # a reply of 7 and 3 tokens
 
 def asks(server: ChatServer, *more: str) -> tuple[str, ...]:
     return ("model=openai", "model.name=x", f"model.base_url={server.url}", *SMALL, *more)
+
+
+def test_long_values_of_a_changed_setting_are_shown_where_they_part(tmp_path: Path) -> None:
+    start = "vllm serve Qwen/Qwen3-VL-8B-Instruct-with-a-long-name"
+    (other := tmp_path / f"x-{'0' * 12}").mkdir()
+    (other / "fingerprint.json").write_text(json.dumps({"endpoint": [start, "--max-model-len", "4096"]}))
+    (other / "a.jsonl").write_text("{}\n")
+    mine: dict[str, object] = {"endpoint": [start, "--max-model-len", "8192"]}
+    told = elsewhere(Shelf(tmp_path / f"x-{'1' * 12}", mine), mine)
+    assert told == 'endpoint was ...-len", "4096"], is ...-len", "8192"]'
 
 
 def test_what_defenses_judges_and_repeats_will_ask_is_counted_as_the_server_counts_it(mmsb: Run) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmsb.store import Shelf
 
 SHOWN, FEW = 40, 3  # letters of a value; settings that are told
+ALIKE = 8  # letters that stand before the first one that differs
 FINGERPRINT = "fingerprint.json"
 
 
@@ -57,9 +59,15 @@ def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
 
 def _differences(theirs: Mapping[str, object], mine: Mapping[str, object]) -> list[str]:
     keys = sorted(key for key in {*theirs, *mine} if theirs.get(key) != mine.get(key))
-    return [f"{key} was {_short(theirs.get(key))}, is {_short(mine.get(key))}" for key in keys]
+    return [f"{key} {_told_apart(json.dumps(theirs.get(key)), json.dumps(mine.get(key)))}" for key in keys]
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+def _told_apart(was: str, now: str) -> str:
+    """Two values, where they are long from just before the place at which they part."""
+    alike = len(os.path.commonprefix([was, now])) - ALIKE if max(len(was), len(now)) > SHOWN else 0
+    return f"was {_short(was, alike)}, is {_short(now, alike)}"
+
+
+def _short(text: str, begin: int) -> str:
+    shown = f"...{text[begin:]}" if begin > 0 else text
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
