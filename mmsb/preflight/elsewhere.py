@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -64,8 +63,9 @@ def _differences(theirs: Mapping[str, object], mine: Mapping[str, object]) -> li
 
 def _told_apart(was: str, now: str) -> str:
     """Two values, where they are long from just before the place at which they part."""
-    alike = len(os.path.commonprefix([was, now])) - ALIKE if max(len(was), len(now)) > SHOWN else 0
-    return f"was {_short(was, alike)}, is {_short(now, alike)}"
+    parted = next((place for place, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), 0)
+    begin = parted - ALIKE if max(len(was), len(now)) > SHOWN else 0
+    return f"was {_short(was, begin)}, is {_short(now, begin)}"
 
 
 def _short(text: str, begin: int) -> str:
