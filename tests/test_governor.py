@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmsb.driver import Driver
 from mmsb.errors import ModelError
 from mmsb.model.governor import IN_A_ROW, Breaker, Gate
-from mmsb.types import Failure, Response
+from mmsb.model.openai import OpenAI
+from mmsb.store import Store
+from mmsb.types import Failure, Outcome, Prompt, Response
 from tests.endpoint import CUT, GARBAGE, Act, ChatServer, error
 from tests.test_openai import asked
 
@@ -127,3 +132,22 @@ def test_one_request_at_a_time_probes_an_endpoint_that_fails(monkeypatch: pytest
         return let_in
 
     assert asyncio.run(probes()) == [True, False]
+
+
+def test_a_process_that_was_stopped_takes_what_came_meanwhile_and_blames_no_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mmsb.model.awake.LATE", 0.2)
+
+    async def ask(text: str) -> Outcome:
+        if text == "0":  # to the loop this is as Ctrl-Z and `fg`
+            asyncio.get_running_loop().call_later(0.1, time.sleep, 0.7)
+        return await driver.call(model, Prompt(text))
+
+    with ChatServer(delay=0.2) as server:
+        store, model = Store(tmp_path), OpenAI(name="x", base_url=server.url, timeout=0.5, patience=0.6, give_up=0.3)
+        with Driver(store, [model]) as driver:
+            outcomes = list(driver.run(TEXTS[:20], ask))
+        store.close()
+        assert len(server.requests) == 20  # each was paid for once
+    assert all(isinstance(outcome, Response) and outcome.seconds < 0.5 for outcome in outcomes)

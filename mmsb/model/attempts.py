@@ -5,7 +5,6 @@ What is asked for and how a reply is read is said by those who ask: for answers 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -113,7 +112,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
             body = await self._body(asked)
         except DataError as error:
             return unsent(error)
-        deadline = time.monotonic() + self._patient.patience
+        deadline = route.endpoint.awake.now() + self._patient.patience
         try:
             try:
                 return await self._once(body, asked, route, deadline)
@@ -172,7 +171,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
 
     async def _noted(self, endpoint: Endpoint, body: bytes, asked: Asked) -> Reply:
         """One request; what it meets is known to all who ask there."""
-        gate, breaker, started = endpoint.gate, endpoint.breaker, time.monotonic()
+        gate, breaker, started = endpoint.gate, endpoint.breaker, endpoint.awake.now()
         try:
             reply = await self._attempt(endpoint, body, asked)
         except RequestError as met:
@@ -196,10 +195,11 @@ class Attempts(ABC, Generic[Asked, Reply]):
 
     async def _attempt(self, endpoint: Endpoint, body: bytes, asked: Asked) -> Reply:
         await endpoint.pace.turn(expected := self._tokens(asked))
-        started = time.monotonic()
+        started = endpoint.awake.now()
         try:
-            # After the turn was had: waiting in line is not the server's time.
-            async with asyncio.timeout(self._patient.timeout):  # of the whole: a server may send a byte now and then
+            # After the turn was had: waiting in line is not the server's time. Of the whole: a server may send a byte
+            # now and then.
+            async with endpoint.awake.limit(self._patient.timeout):
                 content = await endpoint.client.post(self._path(asked), body, self._connect(endpoint), self.longest)
             endpoint.heard = time.monotonic()
             content = without_keys(content, endpoint.key)
@@ -220,7 +220,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
             raise malformed(error, endpoint.key) from error
         except OSError as error:
             raise lost(error, endpoint.key) from error
-        return self._counted(endpoint, asked, reply, expected, time.monotonic() - started)
+        return self._counted(endpoint, asked, reply, expected, endpoint.awake.now() - started)
 
     def _connect(self, endpoint: Endpoint) -> float:
         seconds = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
@@ -237,7 +237,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         # Not attempts: what a busy server turned away cost nothing, and says nothing of the next reply.
         if route.malformed >= MALFORMED_TRIES:
             return True
-        return time.monotonic() + state.upcoming_sleep > deadline
+        return route.endpoint.awake.now() + state.upcoming_sleep > deadline
 
 
 def unsent(error: DataError) -> Failure:

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from mmsb.errors import StoreError
+from mmsb.model.awake import Awake
 from mmsb.model.governor import Breaker, Gate
 from mmsb.model.http import Client
 from mmsb.model.limits import Limits, Shared
@@ -28,23 +29,27 @@ class Endpoint:
         url: of it.
         gate: lets so many requests through at a time as the server bears.
         breaker: knows when the server fails everything.
+        awake: what is waited for here is measured by it.
         begin: called before a prompt is asked; raises where nothing more may be spent.
         pace: lets one request begin after the other, where a rate is set.
         heard: when the server last replied, be it with an error; None before it did.
         stopped: why nothing more is sent, whoever asks; None while it is.
     """
 
-    def __init__(self, url: str, key: str | None, limits: Limits, folder: Path, begin: Callable[[], None]) -> None:
+    def __init__(
+        self, url: str, key: str | None, limits: Limits, folder: Path, begin: Callable[[], None], awake: Awake
+    ) -> None:
         """Nothing is sent yet. `folder` is where processes that ask here share the limits."""
         self.url = url
+        self.awake = awake
         self.begin = begin
         self.key = key
         self._shared = Shared(folder, limits)
         self._folder = folder.absolute()
-        self.gate = Gate(limits.places, self._shared.share)
+        self.gate = Gate(limits.places, self._shared.share, awake.beat)
         # The next run of a sweep would else begin by being refused as often as the one before it.
         self.gate.places = min(self.gate.places, _learned.get(self._folder, self.gate.places))
-        self.breaker = Breaker()
+        self.breaker = Breaker(awake.now)
         self.pace = Pace(self._shared)
         self.client = Client(url, key, self.pace.start if limits.requests else None)
         self.heard: float | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mmsb.digest import digest
+from mmsb.model.awake import Awake
 from mmsb.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Endpoints:
         self._batched = 0
         self._begin = begin
         self._computing = computing
+        self._awake = Awake()
         self._limits: dict[tuple[str, str | None], Limits] = {}
         self._open: dict[tuple[str, str | None], Endpoint] = {}
         for engine in engines:
@@ -107,7 +109,7 @@ class Endpoints:
             if place not in self._open:
                 # A digest, since the place holds the key.
                 folder = self._folder / digest(place)[:16]
-                self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin)
+                self._open[place] = Endpoint(*place, self._limits[place], folder, self._begin, self._awake)
         return [self._open[place] for place in _places(engine)]
 
     def stop(self, error: StoreError) -> None:

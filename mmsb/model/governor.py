@@ -24,17 +24,24 @@ class Gate:
         inside: how many are under way.
     """
 
-    def __init__(self, most: int, share: Callable[[int, int], int] | None = None) -> None:
+    def __init__(
+        self,
+        most: int,
+        share: Callable[[int, int], int] | None = None,
+        beat: Callable[[float], None] = lambda due: None,
+    ) -> None:
         """Nobody is inside yet.
 
         Args:
             most: places, whatever others want.
             share: of how many that are wanted and how many are inside, how many this process may fill beside others.
+            beat: called again and again while anybody is inside, with when it should have been.
         """
         self.places = float(most)
         self.inside = 0
         self._most = most
         self._share = share
+        self._told = beat
         # Nothing before the others were asked: a process that starts would else fill an endpoint that is full.
         self._allowed = most if share is None else 0
         self._beat: asyncio.TimerHandle | None = None
@@ -91,7 +98,7 @@ class Gate:
         if self._share and self._beat is None:
             # One place is wanted for certain; the beat asks for what the queue shows a moment later.
             self._allowed = self._share(1, 0)
-            self._beat = asyncio.get_running_loop().call_later(BEAT, self._look)
+            self._beat = self._later()
 
     @property
     def _full(self) -> bool:
@@ -108,12 +115,16 @@ class Gate:
         if self._beat:
             self._beat.cancel()
 
-    def _look(self) -> None:
+    def _look(self, due: float) -> None:
         """Again and again while there is anything to do: others may have come, gone, or died."""
         assert self._share
+        self._told(due)
         self._renew(self._share)
-        self._beat = asyncio.get_running_loop().call_later(BEAT, self._look) if self.wanted else None
+        self._beat = self._later() if self.wanted else None
         self._let_in()
+
+    def _later(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(BEAT, self._look, time.monotonic() + BEAT)
 
     def _renew(self, share: Callable[[int, int], int]) -> None:
         with suppress(StoreError):  # whoever cannot write his answers down will say so; until then it is as it was
@@ -149,8 +160,9 @@ class Breaker:
     busy (429) is not broken, and one that refuses a request (400) works.
     """
 
-    def __init__(self) -> None:
-        """Nothing has failed yet."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing has failed yet. By its clock it is known when something did."""
+        self._clock = clock
         self.failures = 0
         self._since = 0.0
         self._probing = False
@@ -168,12 +180,12 @@ class Breaker:
     @property
     def failing_for(self) -> float:
         """Seconds since the first of the failures in a row; 0 where the last attempt did not fail."""
-        return time.monotonic() - self._since if self.failures else 0.0
+        return self._clock() - self._since if self.failures else 0.0
 
     async def admit(self, deadline: float, seconds: float) -> None:
         """Wait until it may be asked: at once, or as a probe; not beyond the deadline, or once it is given up."""
         # Let go at the deadline and not refused: the attempt fails by itself, with what the server says.
-        while self.open and not self.given_up(seconds) and (now := time.monotonic()) < deadline:
+        while self.open and not self.given_up(seconds) and (now := self._clock()) < deadline:
             if not self._probing and now >= self._next:
                 self._probing = True
                 return
@@ -186,7 +198,7 @@ class Breaker:
             self._since = started
         self.failures += 1
         self._probing = False
-        self._next = time.monotonic() + PROBE_SECONDS
+        self._next = self._clock() + PROBE_SECONDS
 
     def works(self) -> None:
         """It replied as a server that works does."""
