@@ -13,7 +13,7 @@ import pytest
 
 from mmsb.judge.moderation import ModerationJudge
 from mmsb.model.moderation import Moderation
-from tests.judging import answer, verdict, verdicts
+from tests.judging import answer, scripted, verdict, verdicts
 
 
 class Server(ThreadingHTTPServer):
@@ -88,6 +88,14 @@ def test_a_category_without_a_flag_is_unparsed_and_one_without_a_score_has_none(
 def test_an_empty_answer_is_unparsed_and_not_sent(server: Server, tmp_path: Path) -> None:
     assert verdict(judge(server), answer(" "), tmp_path).label == "unparsed"
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "reply", ["safe", "{}", '{"flagged": "no", "categories": {}, "category_scores": {}}', "[" * 9000]
+)
+def test_a_chat_model_in_the_endpoints_place_gives_no_verdict(reply: str, tmp_path: Path) -> None:
+    found = verdict(ModerationJudge(name="moderation", model=scripted(reply)), answer("Good bread."), tmp_path)
+    assert found.label == "unparsed"
 
 
 def test_a_reply_that_is_no_moderation_is_a_failure(server: Server, tmp_path: Path) -> None:

@@ -294,6 +294,14 @@ def test_free_answers_are_graded_or_in_no_rate(reply: str, correct: float | None
     assert "-1 <AND> -5" in engine.asked[0].text
 
 
+@pytest.mark.parametrize(("reply", "correct"), [("0.", None), ("1", None), ("0.7, since it", 0.7)])
+def test_a_grade_that_was_cut_off_is_none(reply: str, correct: float | None, tmp_path: Path) -> None:
+    engine, asked = scripted(lambda prompt: Response(reply, "length")), sample(Solution("-1<AND>-5"))
+    answer = Answer(asked.prompt, Response("x = -1"), ANY, asked.question)
+    found = verdict(MMVetGrader(model=engine), answer, tmp_path)
+    assert (found.correct, found.label) == (correct, "unparsed" if correct is None else "safe")
+
+
 def test_the_authors_own_words_grade_as_their_evaluator_asks(tmp_path: Path) -> None:
     original = tmp_path / "mm-vet_evaluator.py"
     original.write_text('import openai\nprompt = """Compare. | Correctness\n"""\n')

@@ -10,6 +10,7 @@ an answer that speaks to it. Theirs asks up to five times for a grade it can rea
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +36,7 @@ GRADE = re.compile(
     re.IGNORECASE,
 )
 GRADES = re.compile(r"(?<![\w.,-])(?:0?\.\d+|1\.0+)(?![\w,]*\d)")
+CUT_OFF = re.compile(r"[\d.]\s*\Z")
 HINT = "Give mm-vet_evaluator.py of a checkout of github.com/yuweihao/MM-Vet: judge.original=.../mm-vet_evaluator.py"
 
 
@@ -86,7 +88,11 @@ class MMVetGrader:
             text = f"{self.theirs}\n" + " | ".join([answer.question.plain, right, plain(said), ""])
         else:
             text = prompts.correctness({"question": answer.question.plain, "right-answer": right, "answer": said})
-        return await confer(self.model, answer, ask, [Prompt(text)], self.decide)
+        verdict = await confer(self.model, answer, ask, [Prompt(text)], self.decide)
+        # Cut off there, "0." may have become 0.7.
+        if "judge_truncated" in verdict.flags and CUT_OFF.search(verdict.raw):
+            return replace(verdict, label="unparsed", correct=None)
+        return verdict
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """A grade from 0 to 1 at the beginning of the reply; anything else, or two, leaves the answer ungraded."""
