@@ -55,7 +55,8 @@ def takes_back(rest: str, word: str | None) -> bool:
     if word not in OTHER or not rest.strip():
         return False
     other = OTHER[word]
-    if other in alone(rest):
+    begun = {match[1].lower() for line in rest.splitlines() if (match := YES_OR_NO.match(line))}
+    if other in alone(rest) | begun:
         return True
     denied = rf"(?:\b(?:not|never|no longer)|n['\u2019]t)\W+(?:\w+\W+)?{word}\b"
     # "There is no ..." states no "no".

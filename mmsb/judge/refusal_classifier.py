@@ -18,6 +18,7 @@ from mmsb.judge.answers import Kind, Reading, final_answer
 from mmsb.judge.asking import confer
 from mmsb.judge.base import Answer
 from mmsb.judge.rules import Profile, label_of
+from mmsb.judge.template import plain
 from mmsb.model.base import Engine
 from mmsb.types import Prompt, Verdict
 
@@ -60,7 +61,9 @@ class RefusalClassifier:
             return []
         # The plain words: classifiers read no picture, and without the phrase in it there is nothing to refuse.
         asked = answer.question.plain if answer.question else answer.prompt.text
-        return [Prompt(asked, reply=final_answer(answer.response.text))]
+        # Templates name speakers by signs that are no tokens of every classifier: an answer could else add a refusal as
+        # a turn of its own.
+        return [Prompt(plain(asked), reply=plain(final_answer(answer.response.text)))]
 
     def decide(self, answer: Answer, reading: Reading, replies: list[str]) -> Verdict:
         """The rule, with the classifier's word on refusal; disclaimers, loops and evasions are read offline."""
