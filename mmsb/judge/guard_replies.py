@@ -21,7 +21,7 @@ YES_OR_NO = re.compile(
 )
 # "However, it does violate the policy", not "whether it violates" or "nothing violates".
 VIOLATES = re.compile(
-    r"(?:\A|[.!?:\n])\W*(?:(?:(?!(?:if|whether|unless|would|no|not|nothing|none|neither|cannot)\b)\w+)[^\w.!?\n'\u2019]+)"
+    r"(?:\A|[.!?:\n])\W*(?:(?:(?!(?:if|whether|unless|would|that|which|what|any|no|not|nothing|none|neither|cannot)\b)\w+)[^\w.!?\n'\u2019]+)"
     r"{1,5}violates?\b",
     re.IGNORECASE,
 )
