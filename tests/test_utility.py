@@ -279,6 +279,7 @@ def test_mm_vet_is_read_as_one_category(tmp_path: Path) -> None:
             ("1. The answer is wrong: 0.0", None),
             ("1 of 2 parts is there", None),
             ("1.0\n\nNo, 0.0", None),
+            ("1\n0", None),
             ("0,5", None),
         ),
     ],

@@ -35,7 +35,7 @@ GRADE = re.compile(
     r"(?!\s*(?:/|%|out of\b|(?:to|or|and|-|\u2013)\s*[\d.]))",
     re.IGNORECASE,
 )
-GRADES = re.compile(r"(?<![\w.,-])(?:0?\.\d+|1\.0+)(?![\w,]*\d)")
+GRADES = re.compile(r"(?<![\w.,-])(?:0?\.\d+|1\.0+)(?![\w,]*\d)|(?<=\n)[01](?=\s*(?:\n|\Z))")
 CUT_OFF = re.compile(r"[\d.]\s*\Z")
 HINT = "Give mm-vet_evaluator.py of a checkout of github.com/yuweihao/MM-Vet: judge.original=.../mm-vet_evaluator.py"
 
