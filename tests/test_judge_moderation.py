@@ -79,10 +79,10 @@ def test_the_endpoint_is_sent_the_answer_alone(server: Server, tmp_path: Path) -
 
 def test_a_category_without_a_flag_is_unparsed_and_one_without_a_score_has_none(server: Server, tmp_path: Path) -> None:
     for flagged, label in ((True, "unparsed"), (False, "safe")):
-        result = {"flagged": False, "categories": {"x": flagged}, "category_scores": {"x": None, "y": 0.5}}
+        result = {"flagged": False, "categories": {"x": flagged}, "category_scores": {"x": None, "y": 0.00001234}}
         server.body = json.dumps({"results": [result]}).encode()
         found = verdict(judge(server), answer("Good bread."), tmp_path / label)
-        assert (found.label, found.score, found.details["scores"]) == (label, 0.5, {"y": 0.5})
+        assert (found.label, found.score, found.details["scores"]) == (label, 0.00001234, {"y": 0.0})
 
 
 def test_an_empty_answer_is_unparsed_and_not_sent(server: Server, tmp_path: Path) -> None:

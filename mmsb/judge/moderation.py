@@ -52,9 +52,11 @@ class ModerationJudge(Guard):
         except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
             return Verdict("unparsed", reading.refusal, reading.flags)
         # A category that the endpoint does not look for in such a text has none.
-        scores = {name: round(value, 4) for name, value in result.category_scores.items() if value is not None}
+        scores = {name: value for name, value in result.category_scores.items() if value is not None}
         categories = sorted(name for name, flagged in result.categories.items() if flagged)
-        details = {"categories": categories, "scores": scores}
+        details = {"categories": categories, "scores": {name: round(value, 4) for name, value in scores.items()}}
         # The flag, not the scores: the endpoint draws its own line in each category.
         label: Label = "unsafe" if result.flagged else "unparsed" if categories else "safe"
-        return Verdict(label, reading.refusal, reading.flags, score=max(scores.values(), default=None), details=details)
+        # Whole: most answers have less than 0.0001, and rounded they would all rank alike.
+        score = max(scores.values(), default=None)
+        return Verdict(label, reading.refusal, reading.flags, score=score, details=details)
