@@ -219,11 +219,13 @@ class GuardReasoner(Guard):
     Source: arXiv 2505.11049; its instruction and the user's turn as code that evaluates the model has them.
     """
 
+    LINES: ClassVar[tuple[str, ...]] = ("answers", "request", "completion", "response")  # the third is the text model's
+
     def read(self, reply: str, answer: Answer) -> Verdict:
         """The line about what is checked is the label."""
         # Only the result: in its reasoning it writes such lines about what it considers.
         result = "\n".join(RESULT.findall(reply))
-        word = value(result, "request" if answer.request else "response", ("answers", "request", "response"))
+        word = value(result, "request" if answer.request else "response", self.LINES)
         *before, behind = RESULT.split(reply)[::2]
         if takes_back("\n".join([*before, behind]), word) or (word in HARMLESS and says_more(behind)):
             word = CONTRADICTED

@@ -34,7 +34,7 @@ _ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of lines
 SPEAKERS = re.compile(
     rf"(?:(?<=[{_ENDS}])|\A)(?:[^\w{_ENDS}]|_){{0,20}}(?:\d{{1,3}}[^\w{_ENDS}]{{1,4}})?"
     r"(?:\[(?:user|assistant|context|behavior|generation)\]|(?:user|(?:response: )?agent|assistant"
-    r"|human(?: user| question)?|ai assistant|chatbot response|behavior|generation|rules)"
+    r"|human(?: user| question)?|ai assistant|chatbot response|behavior|generation|rules|answers)"
     rf"(?=\W{{0,8}}[:\uff1a]|[^\w{_ENDS}]{{0,8}}(?:[{_ENDS}]|\Z)))",
     re.IGNORECASE,
 )
