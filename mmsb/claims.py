@@ -14,11 +14,15 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from mmsb.console import say
+
 FILE = "claims"
+LONG = 60.0  # seconds of waiting after which it is told; an answer mostly takes less
 LOOK = 0.05  # seconds between two looks whether it is one's turn; an answer takes longer
 FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 TAKEN = (errno.EAGAIN, errno.EACCES)
@@ -33,15 +37,23 @@ class Claims:
         self._path = folder / FILE
         self._file: int | None = None
         self._known = 0
+        self._told = False
         with suppress(OSError):
             self._known = self._path.stat().st_size
 
     @asynccontextmanager
     async def claim(self, key: str) -> AsyncIterator[bool]:
         """Hold the claim on a key, once nobody else does; whether answers may have come that are not read yet."""
-        place, waited = int(key[:DIGITS], 16), False
+        place, waited, began = int(key[:DIGITS], 16), False, time.monotonic()
         while not self._lock(place, fcntl.F_WRLCK):
             waited = True
+            if time.monotonic() - began > LONG and not self._told:
+                self._told = True
+                # Not asked for beside it: the other may go on, and the answer would be paid for twice.
+                say(
+                    f"another process has been asking {self._path.parent.name} for the same answer for {LONG:.0f} s, "
+                    "and its answer is waited for. If it was stopped (Ctrl-Z), let it go on (fg), or end it."
+                )
             await asyncio.sleep(LOOK)
         try:
             # Who was killed after it wrote an answer, and before it told, is found out by having waited for it.

@@ -133,6 +133,29 @@ def test_a_claim_is_no_hindrance_to_other_prompts_and_ends_with_who_waits(tmp_pa
     assert asyncio.run(claims()) == [False, False]
 
 
+def test_who_waits_long_for_another_process_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mmsb.claims.LONG", 0.02)
+    monkeypatch.setattr("mmsb.claims.LOOK", 0.01)
+
+    async def claims() -> None:
+        one, other = Claims(tmp_path / "model-0"), Claims(tmp_path / "model-0")
+
+        async def wait() -> None:
+            async with other.claim("0" * 32):
+                pass
+
+        for _ in range(2):
+            async with one.claim("0" * 32):
+                waiting = asyncio.create_task(wait())
+                await asyncio.sleep(0.1)
+            await waiting
+
+    asyncio.run(claims())
+    assert capsys.readouterr().err.count("another process has been asking model-0 for the same answer") == 1
+
+
 async def aiter_claim(claims: Claims, key: str):  # type: ignore[no-untyped-def]
     async with claims.claim(key):
         yield

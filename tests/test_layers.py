@@ -67,11 +67,11 @@ LAYERS = (
     ("config",),
     ("font",),
     ("replicas",),
-    ("index",),
+    ("claims", "index"),
     ("hub", "interrupts", "picture", "progress", "console", "secret", "resolvers"),
     ("file_digests",),
     ("own", "targets", "texts", "digest", "layout", "outside", "pieces", "scripts", "written"),
-    ("appender", "claims", "gpus"),
+    ("appender", "gpus"),
     ("paths", "errors", "processes"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -127,6 +127,18 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*.member")] == [other._me.name]
 
 
+def test_what_a_stopped_process_held_is_free_after_a_while_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped, other = member(tmp_path, 4), member(tmp_path, 4)
+    assert stopped.share(4, 0) == 4
+    assert other.share(4, 0) == 0
+    monkeypatch.setattr("mmsb.model.limits.STILL", -2.0)
+    assert other.share(4, 0) == 4
+    monkeypatch.undo()
+    assert stopped.share(4, 4) == 0  # those under way end, and none is begun before the other's have
+
+
 def test_turns_are_taken_one_by_one_and_tokens_are_corrected(tmp_path: Path) -> None:
     one, other = member(tmp_path, 4, tokens=600), member(tmp_path, 4, tokens=600)
     assert one.turn(100) == 0

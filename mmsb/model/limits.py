@@ -5,7 +5,8 @@
                                                    locked as long as the process lives
                                        next        when the next request may begin, by the system's monotonic clock
 
-A killed process's file is no longer locked: the next one that looks removes it, and its places are free.
+A killed process's file is no longer locked: the next one that looks removes it, and its places are free. So are those
+of a process that was stopped (Ctrl-Z), after a while.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SENT = 1.05  # of an even share: requests do not arrive as evenly as they leave,
 TOKENS = 1.02  # likewise; of a minute that is more than any request is late
 BEGUN = 1.06  # slower than they are sent, so that none waits long with its connection, which a server may close
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # the monotonic clock begins anew with it
-SAID = 200  # bytes of a record: of one length, so that one write replaces it whole
+STILL = 10.0  # seconds after which a process that says nothing was stopped; one that asks says something each second
+SAID = 300  # bytes of a record: of one length, so that one write replaces it whole
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -52,11 +54,13 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What one process says of itself: its limits, and how many places it wants and holds."""
+    """What one process says of itself: its limits, how many places it wants and holds, and when, on which clock."""
 
     limits: Limits
     wanted: int = 0
     held: int = 0
+    boot: str = ""
+    at: int = 0
 
 
 class Next(msgspec.Struct):
@@ -197,15 +201,21 @@ class Shared:
                     # To be had only where nobody holds it: its process is gone, however it ended.
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except OSError:
-                    found[name] = msgspec.json.decode(os.read(file, SAID), type=Member)
+                    found[name] = self._as_it_is(msgspec.json.decode(os.read(file, SAID), type=Member))
                 else:
                     (self._folder / name).unlink()
                 finally:
                     os.close(file)
         return found
 
+    def _as_it_is(self, said: Member) -> Member:
+        stopped = said.boot == self._boot and time.monotonic() - said.at > STILL
+        # What it had under way is answered by now; all others would wait for as long as it stands still.
+        return Member(said.limits) if stopped else said
+
     def _tell(self, wanted: int, held: int) -> None:
-        said = msgspec.json.encode(Member(self._limits, wanted, held)).ljust(SAID)
+        now = int(time.monotonic())  # in whole seconds: it is written down as often
+        said = msgspec.json.encode(Member(self._limits, wanted, held, self._boot, now)).ljust(SAID)
         if said != self._said:
             os.pwrite(self._file, said, 0)
             self._said = said
