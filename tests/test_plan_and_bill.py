@@ -11,8 +11,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -23,7 +26,9 @@ from mmsb.faults.serving import Faults
 from mmsb.model.openai import OpenAI
 from mmsb.preflight.alike import Alike
 from mmsb.preflight.confirm import Unconfirmed, confirm
+from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
+from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
 from mmsb.preflight.tokens import Pictures, size_of
 from mmsb.prices import Prices, listed, of_litellm
@@ -96,10 +101,12 @@ def test_a_check_that_may_say_yes_is_in_what_is_asked_at_most_and_then_in_what_i
 def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: Run, tmp_path: Path) -> None:
     with ChatServer() as server:
         first = mmsb(*asks(server, DEAR, "image_mode=text_only", "dataset.limit=2"))
+        warm = asks(server, "image_mode=text_only", "model.temperature=0.5", "dataset.limit=1")
+        warmer, warmed = mmsb(*warm, "dry_run=true"), mmsb(*warm)
         done = mmsb(*asks(server, DEAR, "image_mode=text_only", "dry_run=true"))
         wrong = mmsb(*asks(server, "image_mode=text_only", "dry_run=true"))
-        warmer = mmsb(*asks(server, "image_mode=text_only", "model.temperature=0.5", "dry_run=true"))
     assert "answers of x in the store are not these: body.temperature was 0.0, is 0.5" in warmer.stdout
+    assert warmed.returncode == 0  # from here on there are answers of both
     assert "are not these" not in first.stderr + done.stdout
     assert "supposed, as no answer in the store tells: x: 250 tokens an answer, 4 letters a token" in first.stderr
     assert "bill: 4 calls (planned 4), 28 tokens in" in first.stderr
@@ -108,7 +115,7 @@ def test_what_is_stored_is_not_planned_and_tells_what_the_rest_will_take(mmsb: R
     assert "36 out (at most 6,144), $0.46 (at most $61.54)" in done.stdout  # 12 x (7 + 3 x 10) tenths of a cent: $0.44
     assert "supposed" not in done.stdout
     assert "unknown for x, not in the table of prices" in wrong.stdout
-    (bill,) = tmp_path.glob("outputs/runs/*/bill.json")
+    (bill, _) = sorted(tmp_path.glob("outputs/runs/*/bill.json"))
     assert json.loads(bill.read_text())["lines"]["x"]["input_tokens"] == 28
 
 
@@ -252,6 +259,7 @@ def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Pa
         assert len(server.requests) == 5
         short = again("budget.calls=6", "dry_run=true")
         done = again("budget.calls=100", "budget.confirm=null")
+        other = again("judge=graded", "dry_run=true")  # the same model, which answers that one in another form
     calls = len(server.requests)
     assert f"dry run: nothing is written\nplan: 1 run, 16 samples; {calls} calls to make\n" in planned.stdout
     assert (refused.returncode, "no terminal to confirm it on: nothing was started" in refused.stderr) == (1, True)
@@ -260,6 +268,41 @@ def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Pa
     assert f"bill: 5 calls (planned {calls})" in stopped.stderr
     assert f"budget.calls=6, of which 5 are made, and {calls - 5} are expected" in short.stdout
     assert f"bill: {calls - 5} calls (planned {calls - 5})" in done.stderr
+    assert "tells: x: 3 tokens an answer, as to what it was asked before" in other.stdout
+    assert " 16 calls, " in other.stdout
+    assert ", 48 out (48 to 4,000, at most " in other.stdout
+
+
+def test_what_answers_of_many_lengths_will_take_has_ends_that_hold(mmsb: Run, tmp_path: Path) -> None:
+    def act(text: str, _: int) -> Act:
+        length = 20 + int.from_bytes(text.encode()) % 400
+        return Act(body={**completion("Well."), "usage": {"prompt_tokens": 7, "completion_tokens": length}})
+
+    with ChatServer(act=act) as server:
+        command = asks(server, DEAR, "image_mode=text_only", "budget.confirm=null")
+        pilot, done = mmsb(*command, "dataset.limit=4"), mmsb(*command)
+    assert " out (at most " in pilot.stderr  # nothing was seen of it
+    [(low, high)] = re.findall(r" out \(([\d,]+) to ([\d,]+), at most ", done.stderr)
+    [came] = re.findall(r"bill: .* ([\d,]+) out", done.stderr)
+    low, came, high = (int(one.replace(",", "")) for one in (low, came, high))
+    assert low < came < high
+    assert re.search(r"\n  money: \$[\d.]+ \(\$[\d.]+ to \$[\d.]+, at most \$", done.stderr)
+
+
+def test_a_run_takes_at_least_as_long_as_its_calls_that_wait_for_one_another(tmp_path: Path) -> None:
+    target = OpenAI(name="x", base_url="http://x/v1", concurrency=8)
+    line = Line(target, Shelf(tmp_path, {}))
+    line.calls, line.most = 80.0, 80.0
+    line.learned.answer(Response("a", seconds=2.0))
+    other = Line(replace(target, name="y", concurrency=4, requests_per_second=1.0), Shelf(tmp_path, {}))
+    other.learned.answer(Response("a", seconds=1.0))
+    run = SimpleNamespace(calls={"x": 4.0}, steps={("x", "x", "x"), ("x",)})
+    plan = Plan(None, {"x": line, "y": other}, [cast("Counting", run)])
+    assert plan.seconds == 6.0  # not 4 x 2 / 8
+    run.calls = {"x": 80.0}
+    assert plan.seconds == 20.0
+    run.calls = {"x": 80.0, "y": 20.0}  # at one endpoint, which keeps the stricter limits for both
+    assert plan.seconds == pytest.approx(106)
 
 
 def test_a_plan_beyond_the_limit_is_refused_where_nobody_can_confirm_it(mmsb: Run, tmp_path: Path) -> None:

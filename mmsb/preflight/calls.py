@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from mmsb.cost import NUMBER
 from mmsb.judge.answers import final_answer
 from mmsb.types import Prompt, Response, Sample
 
@@ -20,12 +21,14 @@ class Kind(NamedTuple):
     """What a call is for: the folder of the model's answers, the stage of the sample's way, its role.
 
     `time`: which it is of its sample's calls for that: two defenses of one run may have checks of one name.
+    `whose`: which judge asks, or which defenses: another one's replies are of other lengths. "" where none does.
     """
 
     model: str
     stage: str
     role: str
     time: int = 1
+    whose: str = ""
 
 
 class Made(NamedTuple):
@@ -118,9 +121,9 @@ class Calls(list[Made]):
         self.append(made)
         self._replies.append(Reply(final_answer(reply.text).strip(), made))
 
-    def kind(self, model: str, stage: str, role: str | None) -> Kind:
+    def kind(self, model: str, stage: str, role: str | None, whose: str) -> Kind:
         """Of a call that comes now; the sample's own question has no role, and is an answer."""
-        wanted = Kind(model, stage, role or "answer")
+        wanted = Kind(model, stage, role or "answer", whose=whose)
         return wanted._replace(time=1 + sum(made.kind[:3] == wanted[:3] for made in self))
 
     def round(self, stage: str) -> Round:
@@ -142,6 +145,14 @@ class Calls(list[Made]):
             return False
         within = [reply.text for reply in self._replies if reply.within(prompt)]  # it may say the question again
         return all(prompt.text.count(said) <= sum(text.count(said) for text in within) for said in self.said)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The models of those that no run before makes and that wait for one another: the votes of one are one."""
+        left = (made.kind for made in self if made.new)
+        found = ((kind, NUMBER.sub("", kind.role)) for kind in left)
+        steps = dict.fromkeys((kind[:2], role, kind.time if role == kind.role else 0) for kind, role in found)
+        return tuple(model for (model, _), _, _ in steps)
 
     @property
     def open(self) -> bool:

@@ -14,7 +14,8 @@ from mmsb.judge.base import Judge
 from mmsb.model.base import Batched, Engine
 from mmsb.pipeline import BLOCK
 from mmsb.preflight.calls import Calls, Kind, Made, Round, Said, number_of
-from mmsb.preflight.lines import Given, Line
+from mmsb.preflight.learned import Given
+from mmsb.preflight.lines import Line
 from mmsb.preflight.replies import Replies
 from mmsb.preflight.supposed import Supposed
 from mmsb.preflight.tokens import of_text
@@ -38,6 +39,7 @@ class Tally:
         given: tokens in of the new ones that do not, by the rules.
         following: tokens in of those that do.
         came: tokens out of the new ones, as expected, by whether they follow.
+        strange: the new ones of a judge or a defense that the model has never answered.
         longest: tokens out of the new ones, were each answer as long as it may be.
         batched: prompts of a local model, by round: a batch that lacks one answer is asked whole.
     """
@@ -49,6 +51,7 @@ class Tally:
     given: Given = field(default_factory=Given)
     following: Given = field(default_factory=Given)
     came: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+    strange: int = 0
     longest: int = 0
     batched: defaultdict[Round, dict[int, Prompt]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -65,6 +68,7 @@ class Counting:
         every: one of so many samples is rehearsed, and stands for the others.
         calls: that are left, by the same folders, as expected.
         sizes: harmful questions by scenario.
+        steps: the models that a sample's calls wait for, one after the other; each way once.
         unsure: what could not be rehearsed.
         guessed: whether what checks will say was supposed, as no reply tells.
     """
@@ -76,6 +80,7 @@ class Counting:
     every: int = 1
     calls: dict[str, float] = field(default_factory=dict)
     sizes: Counter[str] = field(default_factory=Counter)
+    steps: set[tuple[str, ...]] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
     guessed: bool = False
     _tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -87,6 +92,16 @@ class Counting:
     def run(self) -> None:
         """Rehearse it."""
         raise NotImplementedError
+
+    @property
+    def judging(self) -> str:
+        """What tells its judge from others."""
+        raise NotImplementedError
+
+    @property
+    def defending(self) -> str:
+        """What tells its defenses from others."""
+        return ""
 
     def again(self) -> None:
         """Rehearse it once more, now that all runs are, and what their models replied is known."""
@@ -109,6 +124,7 @@ class Counting:
         if not tally.new:  # only what shares a batch with others
             line.given.add(line.learned.given, expected)
             line.came += expected * line.answer
+        line.strange += self.every * tally.strange
         line.stored += self.every * (tally.stored - stored)
         line.calls += expected
         highest = self.every * max(0.0, most + more)
@@ -139,9 +155,17 @@ class Counting:
             mine = self._mine[flow]
             if not getattr(engine, "is_model", True):
                 return self.replies.reading(prompt, self.store.shelf(engine).find(prompt.key))
-            return look(engine, prompt, mine, mine.kind(self._line(engine)[0], flow.stage, role))
+            return look(
+                engine, prompt, mine, mine.kind(self._line(engine)[0], flow.stage, role, self._whose(flow, role))
+            )
 
         return call
+
+    def _whose(self, flow: Flow, role: str | None) -> str:
+        if flow.stage == "judge":
+            return self.judging
+        # What the model answers is one, whoever passes it on: it is asked once.
+        return "" if role in (None, "answer") else self.defending
 
     def _judge(self, judge: Judge, flow: Flow) -> Judge:
         """The judge, for a flow that is rehearsed."""
@@ -169,6 +193,7 @@ class Counting:
         if made.new:
             tally = self._tallies[kind.model]
             tally.came[made.follows] += line.answer if reply.output_tokens is None else reply.output_tokens
+            tally.strange += drawn is None and bool(kind.whose)
         before.take(made, reply)
         return reply
 

@@ -15,7 +15,9 @@ from mmsb.console import say, tell
 from mmsb.errors import MmsbError
 from mmsb.experiment import Experiment
 from mmsb.hydra_app import Planned
-from mmsb.model.base import engines_in
+from mmsb.model.base import Engine, engines_in
+from mmsb.model.local import Local
+from mmsb.model.memory_check import needed
 from mmsb.preflight.bounds import Bounds
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import beyond, confirm, spent_before
@@ -31,6 +33,8 @@ from mmsb.tracker.none import NoTracker
 # What runs take beside their calls, in times of what composing and checking them takes: measured, 1 to 12 runs.
 BESIDE, TRACKED = 4.0, 6.0
 MLFLOW = 5.0  # seconds that it takes to start
+TORCH = 5.0  # likewise, with transformers
+READ = 1e9  # bytes of weights that are read in a second
 
 
 def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
@@ -65,6 +69,7 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     planned = made(sound, checks.samples)
     plain = all(isinstance(one.experiment.tracker, NoTracker) for one in cells if one.experiment)
     planned.beside = took * BESIDE if plain else took * TRACKED + MLFLOW
+    planned.beside += loading([line.engine for line in planned.asked])
     told = [*planned.told(len(cells)), *_memory(sound.values(), planned), *_beyond(config, cells, planned)]
     if dry:
         tell("\n".join(["dry run: nothing is written", *(told if sound else [])]))
@@ -78,6 +83,12 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     confirm(planned, next(one.experiment.budget for one in cells if one.experiment))
     announce("mmsb")
     return True
+
+
+def loading(engines: Sequence[Engine]) -> float:
+    """Seconds until the local models among them can answer."""
+    weights = [needed(engine) or 0.0 for engine in engines if isinstance(engine, Local)]
+    return TORCH + sum(weights) / READ if weights else 0.0
 
 
 def made(cells: Mapping[int, Cell], samples: Mapping[int, int]) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from mmsb.config import TARGET_PACKAGES, build
 from mmsb.defense.base import Caller
+from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
 from mmsb.errors import ConfigError, MmsbError
 from mmsb.flow import Flow, Unanswered
@@ -60,8 +62,16 @@ class OfJudge(Counting):
                 self.unsure.add(f"calls after {type(error).__name__}")
             return self._mine.pop(flow)
 
-        for _ in each(islice(items, 0, None, self.every), nullcontext(flow_of), AT_A_TIME):
-            pass
+        for calls in each(islice(items, 0, None, self.every), nullcontext(flow_of), AT_A_TIME):
+            self.steps.add(calls.steps)
+
+    def _whose(self, flow: Flow, role: str | None) -> str:
+        return self.judging
+
+    @cached_property
+    def judging(self) -> str:
+        """Its fingerprint, in short."""
+        return digest(dict(self.judge.fingerprint()))
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,8 @@ for prompts that the rules had put at so many.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,119 +15,14 @@ from itertools import islice
 from mmsb.model.base import Engine
 from mmsb.picture import Picture
 from mmsb.preflight.alike import Alike
+from mmsb.preflight.learned import ENOUGH, Given, Learned, Mean
 from mmsb.preflight.tokens import ANSWER, Pictures, kind_of, of_text
 from mmsb.prices import Prices, TokenPrice
 from mmsb.store import Shelf
-from mmsb.types import Prompt, Response
+from mmsb.types import Prompt
 
-ENOUGH = 200  # stored answers that tell how long a model's answers are
+FEW = 8  # stored answers below which nothing is said of how far they differ
 MEASURED = 200  # pictures of a kind whose size is looked at; the next cost what these do on average
-
-
-@dataclass
-class Mean:
-    """An average of what was seen."""
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, value: float) -> None:
-        """One more."""
-        self.total += value
-        self.count += 1
-
-    @property
-    def value(self) -> float | None:
-        """None where nothing was."""
-        return self.total / self.count if self.count else None
-
-
-@dataclass
-class Given:
-    """Tokens in, by the rules.
-
-    Attributes:
-        plain: of the words of prompts without a picture.
-        beside: of the words of prompts with one.
-        pictures: of their pictures.
-        most: of these at most, which is more where no rule is known.
-        count: how many pictures.
-    """
-
-    plain: float = 0.0
-    beside: float = 0.0
-    pictures: float = 0.0
-    most: float = 0.0
-    count: float = 0.0
-
-    def add(self, other: Given, times: float = 1.0) -> None:
-        """Add others, so many times."""
-        self.plain += times * other.plain
-        self.beside += times * other.beside
-        self.pictures += times * other.pictures
-        self.most += times * other.most
-        self.count += times * other.count
-
-
-@dataclass
-class Learned:
-    """What a model's answers in the store took."""
-
-    output: Mean = field(default_factory=Mean)
-    seconds: Mean = field(default_factory=Mean)
-    texts: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})  # with a picture, without
-    counted: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
-    pictures: Mean = field(default_factory=Mean)  # by the rules, of prompts with one
-    most: Counter[bool] = field(default_factory=Counter)
-
-    def answer(self, response: Response) -> None:
-        """What came."""
-        if response.output_tokens is not None:
-            self.output.add(response.output_tokens)
-        if response.seconds:
-            self.seconds.add(response.seconds)
-
-    @property
-    def few(self) -> bool:
-        """Whether more prompts would tell more."""
-        return sum(mean.count for mean in self.counted.values()) < 2 * ENOUGH
-
-    def prompt(self, prompt: Prompt, response: Response, rule: Given) -> None:
-        """What a prompt took, and would by the rules."""
-        if response.input_tokens is not None:
-            pictured = prompt.image is not None
-            self.most[pictured] = max(self.most[pictured], response.input_tokens)
-            self.texts[pictured].add(rule.plain + rule.beside)
-            self.counted[pictured].add(response.input_tokens)
-            if pictured:
-                self.pictures.add(rule.pictures)
-
-    @property
-    def given(self) -> Given:
-        """Tokens in of a stored prompt, by the rules, on average."""
-        found = {kind: mean.value or 0.0 for kind, mean in self.texts.items()}
-        pictured = self.texts[True].count / max(1, sum(mean.count for mean in self.texts.values()))
-        pictures = (self.pictures.value or 0.0) * pictured
-        return Given(found[False] * (1 - pictured), found[True] * pictured, pictures=pictures, count=pictured)
-
-    def tokens(self, given: Given) -> float:
-        """Tokens of prompts, as the model counts them.
-
-        Words are scaled by what they took in prompts without a picture, and pictures by what is left of the others:
-        those that are planned may be larger than those that came (typed ones before painted ones).
-        """
-        words = _share(self.counted[False].value, self.texts[False].value)
-        counted, texts = self.counted[True].value, self.texts[True].value
-        if counted is None or texts is None:
-            return words * (given.plain + given.beside) + given.pictures
-        left = counted - words * texts
-        if left <= 0:
-            return words * given.plain + given.beside * counted / texts
-        return words * (given.plain + given.beside) + given.pictures * _share(left, self.pictures.value)
-
-
-def _share(counted: float | None, texts: float | None) -> float:
-    return counted / texts if counted and texts else 1.0
 
 
 @dataclass
@@ -143,11 +39,13 @@ class Line:
         given: tokens in of the expected calls by the rules.
         longer: tokens in, at most, of the replies that their prompts are made of.
         came: tokens out of them.
+        strange: those of them that a judge or a defense asks which the model has never answered.
         longest: tokens out of the most calls, were each answer as long as it may be.
         known: stored calls that were looked at, by a part of their keys.
         asked: calls that are counted already, likewise.
         batched: calls of a local model that are planned already, with the batches that they are in, likewise.
         alike: how often its stored prompts equal one another.
+        elsewhere: the settings that answers of its name in the store have, where none has these.
         guessed: whether what checks will say is supposed for any of the runs that may ask more or less of it.
     """
 
@@ -160,6 +58,7 @@ class Line:
     given: Given = field(default_factory=Given)
     longer: float = 0.0
     came: float = 0.0
+    strange: float = 0.0
     longest: float = 0.0
     known: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
@@ -167,6 +66,7 @@ class Line:
     learned: Learned = field(default_factory=Learned)
     alike: Alike = field(default_factory=Alike)
     guessed: bool = False
+    elsewhere: str | None = None
     _picture: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))  # by its kind
     _most: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))
     _longest: defaultdict[bool, float] = field(default_factory=lambda: defaultdict(float))  # with a picture, without
@@ -239,10 +139,40 @@ class Line:
         return min(self.came, self.longest)
 
     @property
+    def _branching(self) -> float:
+        """Standard error of the number of calls, as a share of it: each that a reply decides comes or does not."""
+        open_ = self.most - self.least
+        if not (self.calls and open_):
+            return 0.0
+        share = min(1.0, max(0.0, (self.calls - self.least) / open_))
+        # Twice, since one reply often decides on two calls; and what is expected was seen of as many as are stored.
+        return math.sqrt(2 * open_ * share * (1 - share) * (1 + open_ / max(1.0, self.stored))) / self.calls
+
+    @property
+    def output_error(self) -> float:
+        """Standard error of the tokens out, in tokens; 0 where too few answers tell."""
+        seen = self.learned.output
+        return self.output * math.hypot(seen.error(self.calls), self._branching) if seen.count >= FEW else 0.0
+
+    @property
+    def more_output(self) -> float:
+        """Further tokens out that there may be where a judge or a defense asks what the model was never asked."""
+        # What it answers to others tells little of these: a verdict of one word, or a page of reasons.
+        return self.strange * max(self.answer, ANSWER - self.answer) if self.learned.output.count else 0.0
+
+    @property
+    def input_error(self) -> float:
+        """The same of the tokens in."""
+        seen = max(self.learned.counted.values(), key=lambda mean: mean.count)
+        return self.input * math.hypot(seen.error(self.calls), self._branching) if seen.count >= FEW else 0.0
+
+    @property
     def supposed(self) -> Iterator[str]:
         """What of it nobody has measured."""
         if self.learned.output.value is None:
             yield f"{ANSWER:.0f} tokens an answer"
+        elif self.strange:
+            yield f"{self.answer:.0f} tokens an answer, as to what it was asked before"
         if not any(mean.count for mean in self.learned.counted.values()):
             yield "4 letters a token"
         if self.given.count and not self.learned.counted[True].count and not self._pictures.known:
@@ -260,6 +190,17 @@ class Line:
             return None
         given, most = (tokens * price.input / 1e6 for tokens in (self.input, self.most_input))
         return given + self.output * price.output / 1e6, most + self.longest * price.output / 1e6
+
+    def unsure(self, prices: Prices | None) -> tuple[float, float]:
+        """Of the money: the standard error, and what there may be beyond it."""
+        if (price := self.price(prices)) is None:
+            return 0.0, 0.0
+        error = self.input_error * price.input + self.output_error * price.output
+        return error / 1e6, self.more_output * price.output / 1e6
+
+    def late(self, prices: Prices | None) -> float:
+        """Seconds of a call that others wait for: the slow ones decide how long that is."""
+        return (self.seconds(prices) or 0.0) + math.sqrt(self.learned.seconds.variance)
 
     def seconds(self, prices: Prices | None) -> float | None:
         """Of one call; None where nobody knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from mmsb.bill import Expected, Range
 from mmsb.metrics.significance import effective, smallest_difference
-from mmsb.model.base import Engine
+from mmsb.model.limits import BEGUN
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import memory
 from mmsb.preflight.counting import Counting
@@ -23,6 +24,8 @@ from mmsb.store import Store
 
 MOST = 20_000  # samples that are rehearsed; of more, an even part stands for all
 OLD = 6  # months after which prices are told to be old
+SURE = 2.0  # standard errors to either side, for the ends that are told
+NEAR = 0.05  # of what is expected: ends that are nearer are not told
 CHANGED = 0.1  # share of the questions that are supposed to change between two runs; `mmsb.plan` has others
 
 
@@ -78,18 +81,28 @@ class Plan:
 
     def _seconds(self, run: Counting) -> float | None:
         """Of one run. Its models work side by side, so that the slowest counts."""
-        places: dict[str, float] = {}
+        here, places = 0.0, dict[str, Place]()
         for name, calls in run.calls.items():
             line = self.lines[name]
-            each = line.seconds(self.prices)
+            each, engine = line.seconds(self.prices), line.engine
             if not calls:
                 continue
-            if each is None or getattr(line.engine, "batch", False):  # a batch comes back when it likes
+            if each is None or getattr(engine, "batch", False):  # a batch comes back when it likes
                 return None
-            tokens = calls / line.calls * (line.input + line.output) if line.calls else 0.0
-            place, taken = _takes(line.engine, calls, each, tokens)
-            places[place] = places.get(place, 0.0) + taken
-        return max(places.values(), default=0.0)
+            if isinstance(engine, OpenAI):
+                tokens = calls / line.calls * (line.input + line.output) if line.calls else 0.0
+                # Not the URL of a server that is yet to be started: it has none.
+                places.setdefault(engine.name if engine.serve else engine.urls[0], Place()).add(
+                    engine, calls, calls * each, tokens
+                )
+            else:
+                here += calls * each / getattr(engine, "replicas", 1)
+        return max(here, self._way(run), *(place.seconds for place in places.values()))
+
+    def _way(self, run: Counting) -> float:
+        """The seconds that a sample of a run takes whose calls wait for one another, however few there are."""
+        ways = ([self.lines[name] for name in way] for way in run.steps)
+        return max((sum(_late(line, self.prices) for line in way) for way in ways), default=0.0)
 
     @property
     def expected(self) -> Expected:
@@ -136,8 +149,8 @@ class Plan:
             yield f"  smallest change that shows: {100 * shown:.1f} points (where 10 % of two runs' answers differ)"
         for line in asked:
             yield from memory.told(line)
-            if changed := elsewhere(line.shelf, line.engine.fingerprint()):
-                yield f"  answers of {line.engine.name} in the store are not these: {changed}"
+            if line.elsewhere:
+                yield f"  answers of {line.engine.name} in the store are not these: {line.elsewhere}"
         supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
         if supposed:
             yield f"  supposed, as no answer in the store tells: {'; '.join(supposed)}"
@@ -147,20 +160,27 @@ class Plan:
     def _line(self, line: Line) -> str:
         most_in = f" (at most {line.most_input:,.0f})" if round(line.most_input) > round(line.input) else ""
         calls = _range([line])
-        tokens = f"{line.input:,.0f} tokens in{most_in}, {line.output:,.0f} out (at most {line.longest:,.0f})"
+        tokens_in = f"{line.input:,.0f} tokens in{most_in}"
+        ends = _ends(line.output, line.longest, line.output_error, line.more_output, _count)
+        tokens = f"{tokens_in}, {line.output:,.0f} out ({ends})"
         spent = line.dollars(self.prices)
-        told = f", {money(spent[0])} (at most {money(spent[1])})" if spent else ""
+        told = f", {self._dollars(spent, [line])}" if spent else ""
         return f"{calls.told()} {_calls(calls)}, {tokens}{told}"
 
     def _money(self) -> str:
         spent, unknown = self.dollars, self.unpriced
-        parts = [f"{money(spent[0])} (at most {money(spent[1])})"] if spent else []
+        parts = [self._dollars(spent, self.asked)] if spent else []
         if unknown:
             parts.append(f"unknown for {', '.join(unknown)}, not in the table of prices")
         elif not spent:
             return "none, nothing is paid by tokens"
         dated = f", by prices of {self.prices.read}" if spent and self.prices else ""
         return ", and ".join(parts) + dated
+
+    def _dollars(self, spent: tuple[float, float], lines: Sequence[Line]) -> str:
+        # Not by their squares: a judge's prompts are as long as the answers that it judges.
+        error, more = (sum(one) for one in zip(*(line.unsure(self.prices) for line in lines), strict=True))
+        return f"{money(spent[0])} ({_ends(*spent, error, more, money)})"
 
     def _time(self) -> str:
         seconds = self.seconds
@@ -182,6 +202,32 @@ class Asks(Protocol):
 
 
 A = TypeVar("A", bound=Asks)
+
+
+@dataclass
+class Place:
+    """An endpoint that engines of a run ask: it keeps the strictest limits that any of them sets, for all together."""
+
+    calls: float = 0.0
+    tokens: float = 0.0
+    taken: float = 0.0
+    concurrency: float = math.inf
+    rate: float = math.inf  # requests a second
+    minute: float = math.inf  # tokens
+
+    def add(self, engine: OpenAI, calls: float, taken: float, tokens: float) -> None:
+        """Calls, the seconds that they take one by one, and their tokens."""
+        self.calls += calls
+        self.tokens += tokens
+        self.taken += taken
+        self.concurrency = min(self.concurrency, engine.concurrency)
+        self.rate = min(self.rate, (engine.requests_per_second or math.inf) / BEGUN)
+        self.minute = min(self.minute, engine.tokens_per_minute or math.inf)
+
+    @property
+    def seconds(self) -> float:
+        """That it takes for all of them."""
+        return max(self.taken / self.concurrency, self.calls / self.rate, 60 * self.tokens / self.minute)
 
 
 def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> Plan:
@@ -209,6 +255,8 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
             rehearsal.again()
     for rehearsal in made.runs:
         rehearsal.settle()
+    for line in made.asked:
+        line.elsewhere = elsewhere(line.shelf, line.engine.fingerprint())  # before its shelf forgets what it holds
     # A run opens the store anew: what another process adds meanwhile is found by it.
     for store in stores.values():
         store.close()
@@ -220,18 +268,31 @@ def _range(lines: Sequence[Line]) -> Range:
     return Range(calls, least, most, any(line.guessed for line in lines))
 
 
+def _ends(expected: float, most: float, error: float, more: float, shown: Callable[[float], str]) -> str:
+    """Where what came so far lets it end, if that is far from what is expected; and the most."""
+    low, high = max(0.0, expected - SURE * error), expected + SURE * error + more
+    far = max(high - expected, expected - low) > NEAR * expected and shown(low) != shown(high) and high < most
+    return (
+        f"{shown(_rounded(low))} to {shown(_rounded(high))}, at most {shown(most)}" if far else f"at most {shown(most)}"
+    )
+
+
+def _rounded(value: float) -> float:
+    """To two figures: no more are known."""
+    return float(f"{value:.1e}")
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
 def _calls(calls: Range) -> str:
     return "call" if calls.most == 1 else "calls"
 
 
-def _takes(engine: Engine, calls: float, each: float, tokens: float) -> tuple[str, float]:
-    """Where the calls go, and how long that place takes for them, its limits included."""
-    if not isinstance(engine, OpenAI):
-        return "here", calls * each / getattr(engine, "replicas", 1)
-    rate, minute = engine.requests_per_second, engine.tokens_per_minute
-    waits = [calls / rate if rate else 0.0, 60 * tokens / minute if minute else 0.0]
-    # Not the URL of a server that is yet to be started: it has none.
-    return engine.name if engine.serve else engine.urls[0], max(calls * each / engine.concurrency, *waits)
+def _late(line: Line, prices: Prices | None) -> float:
+    # What runs here answers in batches, whose times are summed.
+    return line.late(prices) if isinstance(line.engine, OpenAI) else 0.0
 
 
 def _several(count: int, what: str) -> str:

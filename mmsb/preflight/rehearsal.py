@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from mmsb.pipeline import BLOCK, each
 from mmsb.preflight.bounds import LEADS, Bounds, Ends
 from mmsb.preflight.calls import Calls, Kind, Said
 from mmsb.preflight.counting import AT_A_TIME, Counting, Look
-from mmsb.preflight.lines import ENOUGH, Mean
+from mmsb.preflight.learned import ENOUGH, Mean
 from mmsb.types import Sample
 
 TRIED = 2  # samples whose ends are looked for, of those that can go on in the same ways
@@ -68,7 +68,7 @@ class Rehearsal(Counting):
     def again(self) -> None:
         """Rehearse what is left with what models replied to others."""
         if any(tally.left for tally in self._tallies.values()):
-            for state in (self._tallies, self.sizes, self.unsure, self._left, self._many, self._repeated):
+            for state in (self._tallies, self.sizes, self.steps, self.unsure, self._left, self._many, self._repeated):
                 state.clear()
             self.guessed, self._numbers, self._learns = False, count(), False
             self.run()
@@ -95,8 +95,17 @@ class Rehearsal(Counting):
     @property
     def _who(self) -> str:
         """All that listen to replies."""
-        told = [[one.name, dict(one.fingerprint())] for one in self._defenses]
-        return digest([told, dict(self.experiment.judge.fingerprint()), self._line(self.experiment.model)[0]])
+        return digest([self.defending, self.judging, self._line(self.experiment.model)[0]])
+
+    @cached_property
+    def judging(self) -> str:
+        """Its judge's fingerprint, in short."""
+        return digest(dict(self.experiment.judge.fingerprint()))
+
+    @cached_property
+    def defending(self) -> str:
+        """Its defenses' fingerprints, in short."""
+        return digest([[name, dict(one.fingerprint())] for name, one in self.experiment.defense.items()])
 
     @property
     def _asks(self) -> bool:
@@ -104,6 +113,7 @@ class Rehearsal(Counting):
         return any(engines_in(self.experiment.judge))
 
     def _leave(self, sample: Sample, calls: Calls) -> None:
+        self.steps.add(calls.steps)
         first = next(place for place, made in enumerate(calls) if not made.known)
         way = sample.prompt.image is not None, tuple((made.kind, made.known) for made in calls[: first + 1])
         self._many[way] += 1
