@@ -5,6 +5,7 @@ Where the system kills one process, for want of memory say, joblib ends them all
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,6 +19,8 @@ try:
 except ImportError:  # the extra is not installed, which is said when this one is chosen
     Theirs = object
 
+QUIET = "ignore:resource_tracker:UserWarning"
+
 
 class JoblibLauncher(Theirs):  # type: ignore[misc]
     """Runs in processes of this machine, as many at a time as there is room for."""
@@ -27,6 +30,8 @@ class JoblibLauncher(Theirs):  # type: ignore[misc]
         from mmsb.cli import say
 
         setup_globals()
+        # joblib's own process that tidies up says so where we were interrupted, below our last word.
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), QUIET)))
         self._sweep = Path(self.config.hydra.sweep.dir)
         self._overrides = {initial_job_idx + n: overrides for n, overrides in enumerate(job_overrides)}
         left, alone = list(self._overrides), list[int]()

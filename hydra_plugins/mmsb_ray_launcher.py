@@ -7,7 +7,7 @@ a thin one on Ray's API. Hydra takes launchers from the package `hydra_plugins` 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +53,32 @@ class RayLauncher(Launcher):
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         begun = [job.remote(common, list(ov), number) for ov, number in zip(job_overrides, numbers, strict=True)]
         try:
-            return [self._result(ref, number) for ref, number in zip(begun, numbers, strict=True)]
+            return list(self._results(dict(zip(numbers, begun, strict=True))))
         except KeyboardInterrupt:
             ray.shutdown()  # the runs end with it: what they go on to ask would be in no bill
             raise
+
+    def _results(self, begun: dict[int, Any]) -> Iterator[JobReturn]:
+        """Of all runs, by their numbers; where Ray itself dies, those that are not done are lost with it."""
+        import ray
+
+        from mmsb.cli import say
+        from mmsb.replicas.cluster import LOOK, lost
+
+        for number, ref in begun.items():
+            while not ray.wait([ref], timeout=LOOK)[0]:
+                if error := lost():
+                    say(f"error: {error.problem}, and with it the runs that were not done\n  try: {error.remedy}")
+                    ray.shutdown()
+                    yield from (self._end(left, error.problem) for left in begun if left >= number)
+                    return
+            yield self._result(ref, number)
 
     def _result(self, ref: Any, number: int) -> JobReturn:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        from mmsb.cli import ERROR_FILE, say
-        from mmsb.digest import write_atomically
+        from mmsb.cli import say
 
         try:
             done: JobReturn = ray.get(ref)
@@ -71,10 +86,20 @@ class RayLauncher(Launcher):
         except RayTaskError:
             raise
         except RayError as error:
-            why = f"run {number} was lost, its process or its node died {self.max_retries + 1} times: {error}"
-            say(f"error: {why.splitlines()[0]}")
-            write_atomically(Path(self.config.hydra.sweep.dir) / str(number) / ERROR_FILE, why + "\n")
-            return JobReturn(status=JobStatus.COMPLETED)
+            why = f"its process or its node died {self.max_retries + 1} times: {error}"
+            say(f"error: run {number} was lost, {why.splitlines()[0]}")
+            return self._end(number, why)
+
+    def _end(self, number: int, why: str) -> JobReturn:
+        """A run of which Ray tells nothing more: an error in its folder, unless it wrote there how it ended."""
+        from mmsb.cli import ERROR_FILE, STOPPED_FILE
+        from mmsb.digest import write_atomically
+        from mmsb.run import FILE
+
+        folder = Path(self.config.hydra.sweep.dir) / str(number)
+        if not any((folder / name).exists() for name in (FILE, ERROR_FILE, STOPPED_FILE)):
+            write_atomically(folder / ERROR_FILE, f"run {number} was lost, {why}\n")
+        return JobReturn(status=JobStatus.COMPLETED)
 
 
 def _run(common: tuple[Any, ...], overrides: list[str], number: int) -> JobReturn:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -98,6 +99,8 @@ def test_a_run_of_joblib_that_is_killed_leaves_the_others(
     assert (tmp_path / "4/error.txt").read_text().startswith("run 4 was lost, its process was killed twice")
     assert [ret.status for ret in done] == [JobStatus.COMPLETED] * 6
     assert "error: run 4 was lost" in capsys.readouterr().err
+    said = 'import warnings; warnings.warn("resource_tracker: There appear to be 3 leaked semlock objects")'
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, check=True).stderr == b""
 
 
 # The run with the pictures is killed for good. One of the two others is told that it will be preempted, as Slurm tells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -11,14 +12,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
-from mmsb.errors import ConfigError
+from mmsb.errors import ConfigError, ModelError
 from mmsb.generator.base import Drawn, Order
 from mmsb.generator.diffusers import Diffusers
 from mmsb.generator.replica import Share as DrawingShare
@@ -27,7 +30,7 @@ from mmsb.model.base import Reply
 from mmsb.model.hf import HF
 from mmsb.picture import FilePicture
 from mmsb.replicas.cluster import ADDRESS, Room, begin, threads_of
-from mmsb.replicas.pool import _pools
+from mmsb.replicas.pool import _pools, spread
 from mmsb.types import Outcome, Prompt, Response
 from tests.conftest import ROOT, Run
 from tests.forks import forking
@@ -110,6 +113,14 @@ def test_a_cluster_is_joined_only_where_it_is_named_and_one_that_is_not_there_is
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
         with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+, but no Ray cluster .* refused"):
             begin("model.replicas")
+
+    def never(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray has it
+
+    monkeypatch.delenv(ADDRESS)
+    monkeypatch.setattr(ray, "init", never)
+    with pytest.raises(ModelError, match="Ray does not begin on this machine: The current node timed out"):
+        begin("model.replicas")
 
 
 def test_replicas_without_a_gpu_compute_with_this_process_s_threads() -> None:
@@ -203,3 +214,22 @@ def test_what_dies_costs_its_batches_and_changes_no_answer_and_no_picture(
     # A node that was removed is counted until the cluster has noticed.
     left = refused.value.problem[-1]
     assert refused.value.remedy == f"model.replicas={left}, or start more nodes first."
+
+
+def test_where_rays_own_agent_dies_what_waits_for_it_ends_and_says_so(
+    tmp_path: Path, nodes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last of this file, whose cluster it takes down. Ray itself would wait for ever, or end this process."""
+
+    begin("model.replicas")
+    launcher = importlib.import_module("hydra_plugins.mmsb_ray_launcher").RayLauncher(1, 0, 0)
+    launcher.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "run.json").touch()  # a run whose end Ray could not tell any more
+    waiting = ray.remote(num_gpus=9)(lambda: 0).remote()
+    nodes.head_node.kill_raylet()
+    with pytest.raises(ModelError, match=r"Ray's agent on this machine \(raylet\) died"):
+        next(spread(cast("Any", SimpleNamespace(fingerprint=dict)), [()], Room("model.replicas", 1, 1, 0)))
+    assert len(list(launcher._results({3: waiting, 4: waiting}))) == 2
+    assert "error: Ray's agent on this machine (raylet) died" in capsys.readouterr().err
+    assert [path.parent.name for path in tmp_path.rglob("error.txt")] == ["4"]

@@ -13,15 +13,20 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 from mmsb.console import say
-from mmsb.errors import ConfigError
+from mmsb.errors import ConfigError, ModelError
 
 ADDRESS = "RAY_ADDRESS"
 ANSWERS_WITHIN = 10.0  # seconds; Ray itself would wait for two minutes, and then end this process
+LOOK = 1.0  # seconds between two looks at Ray's own processes, for whoever waits for results
+HEAD_WITHIN = 30.0  # seconds that a cluster's head may be away: some are begun again; after 60 Ray ends this process
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def begin(setting: str, shown: bool = False) -> None:
 
     Raises:
         ConfigError: Ray is not installed (names the setting that needs it), or nothing answers at RAY_ADDRESS.
+        ModelError: it does not begin on this machine.
     """
     try:
         import ray
@@ -77,9 +83,13 @@ def begin(setting: str, shown: bool = False) -> None:
         with _sigterm_as_before():
             # No dashboard: it opens a port and starts processes that nobody asked for.
             ray.init(address, log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: another version of Ray or Python runs there
+    except Exception as error:  # where its processes do not come up, Ray raises no kind of its own
         if address == "local":
-            raise
+            raise ModelError(
+                f"Ray does not begin on this machine: {' '.join(str(error).split())[:300]}",
+                "Run the same command again, on a machine that is less busy perhaps; Ray's own logs are in "
+                "/tmp/ray/session_latest/logs.",
+            ) from error
         raise _closed(address, error) from error
     say(_told(address))
 
@@ -122,6 +132,47 @@ def _knock(address: str) -> None:
     """
     if found := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address):
         socket.create_connection((found[1], int(found[2])), ANSWERS_WITHIN).close()
+
+
+def lost() -> ModelError | None:
+    """Why Ray can be asked nothing more; None while its own processes live.
+
+    To be asked before Ray is waited for: without its agent on this machine it waits for ever, or ends this process
+    from its own code, without a word.
+    """
+    import ray
+
+    context = ray.get_runtime_context()
+    stored = "What was answered is stored: the same command goes on from here."
+    if not _answers(socket.AF_UNIX, _agent(context.get_node_id())):
+        return ModelError("Ray's agent on this machine (raylet) died, for want of memory perhaps", stored)
+    host, _, port = context.gcs_address.rpartition(":")
+    until = time.monotonic() + HEAD_WITHIN
+    while not _answers(socket.AF_INET6 if ":" in host else socket.AF_INET, (host.strip("[]"), int(port))):
+        if time.monotonic() > until:
+            return ModelError(
+                f"the head of the Ray cluster ({host}:{port}) has not answered for {HEAD_WITHIN:g} s", stored
+            )
+        time.sleep(LOOK)
+    return None
+
+
+@cache
+def _agent(node: str) -> str:
+    """The socket of a node's agent, on this machine."""
+    import ray
+
+    return str(next(one["RayletSocketName"] for one in ray.nodes() if one["NodeID"] == node))
+
+
+def _answers(family: socket.AddressFamily, address: Any) -> bool:
+    with socket.socket(family) as end:
+        end.settimeout(ANSWERS_WITHIN)
+        try:
+            end.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from mmsb.console import say
 from mmsb.errors import ModelError
 from mmsb.replicas.actor import Replica, Share, identity
-from mmsb.replicas.cluster import Room
+from mmsb.replicas.cluster import LOOK, Room, lost
 
 AHEAD = 2  # batches a replica holds: one is encoded while the other is answered
 LOSSES = 3  # replicas that a batch may cost before it is taken for the cause; likewise of starts that fail
@@ -73,7 +74,7 @@ def spread(share: Share, batches: Iterable[Any], room: Room) -> Iterator[Done]:
 
     Raises:
         ConfigError: the cluster is too small.
-        ModelError: no replica can be opened, or one is not like this process.
+        ModelError: no replica can be opened, one is not like this process, or Ray's own processes died.
     """
     pool = _pools.get(room)
     if pool is None or not pool.seats:
@@ -119,15 +120,24 @@ class _Pass:
         self._under_way[seat.actor.open.remote(self._share)] = (seat, seat.actor, None)
 
     def _next(self) -> Any:
-        """Wait for whatever ends first; after a while say what is missing."""
+        """Wait for whatever ends first; after a while say what is missing.
+
+        Raises:
+            ModelError: Ray's own processes died.
+        """
         import ray
 
+        told = time.monotonic()
         while True:
-            done, _ = ray.wait(list(self._under_way), num_returns=1, timeout=PATIENCE)
+            if error := lost():
+                raise error
+            done, _ = ray.wait(list(self._under_way), num_returns=1, timeout=LOOK)
             if done:
                 return done[0]
-            if opened := sum(not seat.opened for seat in self._pool.seats):
-                say(f"{opened} of {len(self._pool.seats)} replicas are not ready: they load, or wait for room")
+            loading = sum(not seat.opened for seat in self._pool.seats)
+            if loading and time.monotonic() - told > PATIENCE:
+                say(f"{loading} of {len(self._pool.seats)} replicas are not ready: they load, or wait for room")
+                told = time.monotonic()
 
     def _ended(self, ref: Any, seat: Seat, actor: Any, given: Given | None) -> Iterator[Done]:
         import ray
