@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from mmsb.errors import DataError
+from mmsb.judge.answers import CANNOT_KNOW
 from mmsb.metrics.rates import Rate
 from mmsb.report import charts
 from mmsb.report.cards import cards
 from mmsb.report.columns import columns, named
-from mmsb.report.content import by_scenario, differences, findings, judges, missing, paper, tables, unfinished
+from mmsb.report.content import by_scenario, differences, findings, judges, missing, paper, rates, tables, unfinished
 from mmsb.report.files import write_chart, write_table
 from mmsb.report.finished import Bounded, Finished, finished_run, finished_runs
 from mmsb.report.job import Report
@@ -254,6 +255,13 @@ def test_a_rates_bounds_stand_beside_it_in_every_form(tmp_path: Path) -> None:
     ]
     assert r"25.0 \[0.0, 50.0\] (12.5 .. 62.5)" in table.markdown()
     assert "(12.5 .. 62.5)" in table.latex()
+
+
+def test_what_the_offline_judge_cannot_know_goes_with_its_rates_wherever_they_go(sweep: Path, tmp_path: Path) -> None:
+    asked = finished_run(Made("typo", judge="wildguard").write(tmp_path / "guard"))
+    for table in (rates, by_scenario):
+        assert table(named(finished_runs(sweep))).caption.startswith(f"{CANNOT_KNOW} A")
+        assert CANNOT_KNOW not in table(named([asked])).caption
 
 
 def test_numbers_below_zero_stay_numbers_in_csv() -> None:

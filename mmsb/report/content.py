@@ -13,6 +13,7 @@ from mmsb.metrics.declared import ASR, side_by_side
 from mmsb.metrics.paired import Difference, compare
 from mmsb.report.columns import Column, alike
 from mmsb.report.defenses import beside_published, defenses
+from mmsb.report.judge_error import warning
 from mmsb.report.published import published, published_asr
 from mmsb.report.sweep import Effect
 from mmsb.report.tables import BOUNDS, Cell, Change, Table
@@ -28,9 +29,8 @@ def rates(columns: Sequence[Column]) -> Table:
     shown = {key: told for key, told in shown.items() if any(key in c.run.metrics for c in columns)}
     rows: list[list[Cell]] = [[c.label, *(c.run.rated(key) for key in shown)] for c in columns]
     about = dict.fromkeys(f"{metric.title}: {metric.about}." for metric, _ in shown.values())
-    caption = " ".join(
-        ["Averages over scenarios in percent, with 95 % intervals.", *about, _incomplete(columns, shown)]
-    )
+    what = "Averages over scenarios in percent, with 95 % intervals."
+    caption = " ".join([*_unknowable(columns), what, *about, _incomplete(columns, shown)])
     headings = ["run", *(heading for _, heading in shown.values())]
     return Table("rates", "Rates", caption.strip(), headings, rows)
 
@@ -41,13 +41,18 @@ def _incomplete(columns: Sequence[Column], keys: Iterable[str]) -> str:
     return f"Over fewer scenarios, since nothing could be rated in the others: {', '.join(without)}." * bool(without)
 
 
+def _unknowable(columns: Sequence[Column]) -> list[str]:
+    """What the judges of some runs cannot know: a table goes into papers without what was printed above it."""
+    return [line for line in dict.fromkeys(warning(c.run.values["choices"].get("judge")) for c in columns) if line]
+
+
 def by_scenario(columns: Sequence[Column]) -> Table:
     """Attack success of every run by scenario."""
     # Runs of harmless or test questions alone have no attack success.
     rated = [c for c in columns if c.run.rate(ASR.key("macro"))]
     titles = {name: title for column in rated for name, title in column.titles.items()}
     rows: list[list[Cell]] = [[title, *(c.run.rated(ASR.key(name)) for c in rated)] for name, title in titles.items()]
-    caption = "Attack success rate in percent, with 95 % intervals."
+    caption = " ".join([*_unknowable(rated), "Attack success rate in percent, with 95 % intervals."])
     return Table(
         "scenarios",
         "Attack success by scenario",
