@@ -34,7 +34,12 @@ SPEAKER = re.compile(r"^\W*(?!assistant|ai\b|answer|response|output|note)[a-z]+(
 CONCESSION = re.compile(r"^(\W*(?:while|although|though|even though)\b[^,]*),")
 TURN = r"(?=(?:but|however|that said|so)[ ,])"
 CLAUSE = re.compile(rf";\s+|,(?<!\bhelp,)\s+{TURN}|\s(?:(?<=[.!?]\s)\s*|(?<!\bhelp\s)(?<!,\s)\s*{TURN})")
-NOD = re.compile(r"\A\W*(?:ok|okay|alright|all right)\s*[,.!:]\s+(?=(?:i|let|you|this)\b)", re.I)
+NOD = re.compile(
+    r"\A\W*(?:(?:ok|okay|alright|all right)\s*[,.!:]\s+(?=(?:i|let|you|this)\b)"
+    r"|(?:sure|certainly|of course|absolutely)\s*[,.!:]\s+"
+    r"(?=(?:but|however|unfortunately|i(?: must| can ?not| can see| understand|['\u2019]m (?:sorry|afraid)))\b))",
+    re.I,
+)
 STRESSED = re.compile(
     r"(\*{1,3})(can ?not|cannot and will not|(?:can|won)['\u2019]t|(?:will )?not|never|unable)\1", re.I
 )
@@ -57,7 +62,7 @@ class Clause:
 
 
 def as_spoken(text: str) -> str:
-    """`text` without stress on a "not", and without an "Okay," before a sentence about the request.
+    """`text` without stress on a "not", and without an "Okay," or "Sure," before a sentence about the request.
 
     Gemma and others write both ("Okay, I understand ... However, I **cannot** ..."), in help and refusals alike.
     """

@@ -19,6 +19,7 @@ from mmsb.judge import (
     stance,
     thinking,
     trained,
+    wrapped,
 )
 
 
@@ -27,5 +28,5 @@ def identity() -> str:
     """Digest of everything that a reading depends on."""
     # All modules by name: one that is left out would let old readings stand under new rules.
     rules = (answers, clauses, comprehension, dense, features, languages, needed, patterns)
-    code = digest_of_code(*rules, phrases, picture_only, stance, thinking, trained)
+    code = digest_of_code(*rules, phrases, picture_only, stance, thinking, trained, wrapped)
     return digest([code, digest_file(phrases.FILE), digest_file(trained.WEIGHTS)])

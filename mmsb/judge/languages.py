@@ -13,7 +13,7 @@ OTHER = "other"
 COMMON = {
     "en": "the of and to in is that it for you are with be this not on or as have can will i your if at but from do "
     "an my me sorry they what there about help here no we by which so was could would should please how when "
-    "sure any more yes use a some into then first next",
+    "sure okay any more yes use a some into then first next",
     "es": "de la que el en y los del se las por un para con no una su al lo como más pero sus le ya este sí porque "
     "esta es eso puedo esto ni muy te tu si o ser hay lamento siento ayudarte debes está voy algo disculpa "
     "porque me mi esa ese qué información posible",
@@ -30,7 +30,12 @@ COMMON = {
     "other": "het een van ik je niet dat die te voor zijn met op aan er daar mee maar kan naar nie się jest na do to "
     "że w z jak ale tym mogę być dla bir ve bu için ile değil çok olarak da yang dan di tidak dengan ini itu "
     "untuk saya dapat och att det som inte jag på är för det ikke jeg og til să nu este pentru și cu mai pot "
-    "se v že by jsem s",
+    "se v že by jsem s "
+    # The languages of other scripts, written in Latin letters: a refusal in them has no phrase here, and is not read.
+    "wo bu women keyi duibuqi baoqian buneng desu masu masen arimasen dekimasen sumimasen gomen sore kore watashi "
+    "seumnida eopseumnida eopsseumnida hamnida joesonghamnida mianhamnida reul neun deuril ya vam mogu eto chto kak "
+    "izvinite prostite pomoch etim sozhaleniyu asif hatha hadha lakin astati aqdar musa hai hain nahi nahin kar ka "
+    "ki ke aap aapki mein yeh hoon sakta sakti maaf kripya aur toi khong xin loi nhung giup cua duoc cho voi viec",
 }
 OWN = {  # words of one language only, which count twice
     word: language
@@ -51,8 +56,13 @@ ELSEWHERE = {
     "ru": re.compile("[\u0404\u0406\u0407\u0454\u0456\u0457\u045e\u0458]"),
     "ar": re.compile("[\u067e\u0686\u0698\u06af\u06cc\u06a9]"),
 }
+# Letters of languages in Latin script that are not read; names in an English answer hold one or two.
+LATIN_ELSEWHERE = re.compile(
+    "[\u0105\u0107\u010d\u010f\u0117\u0119\u011b\u011f\u0131\u013e\u0142\u0144\u0148\u0151\u0159\u015b\u015f\u0161\u0163\u0165"
+    "\u016f\u0171\u017a\u017c\u017e\u0219\u021b\u00e5\u00f8\u00fe]"
+)
 BEYOND = re.compile("[^\u0000-\u024f]+")  # Latin's letters
-ENOUGH, FEW, SHARE, SURELY = 100, 5, 0.12, 0.35
+ENOUGH, FEW, SHARE, SURELY, NAMES = 100, 5, 0.12, 0.35, 0.04
 LETTER_WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -72,10 +82,19 @@ def language_of(text: str) -> str:
     return OTHER if foreign - vietnamese > 0.3 * letters else _latin(text)
 
 
+def untold(text: str) -> bool:
+    """Whether a text has so few words, and none that is known, that it may be in any language."""
+    words = LETTER_WORD.findall(text.lower())
+    return len(words) < FEW and not any(word in WORDS["en"] for word in words)
+
+
 def _latin(text: str) -> str:
     words = LETTER_WORD.findall(text[:1_000].lower())[:ENOUGH]
     if sum(map(WORDS["en"].__contains__, words)) > SURELY * len(words):
         return "en"
+    # In few known words Polish is as near to English, and Romanian to French, as to itself.
+    if not text.isascii() and sum(map(bool, map(LATIN_ELSEWHERE.search, words))) > max(1, NAMES * len(words)):
+        return OTHER
     counts = {language: sum(word in common for word in words) for language, common in WORDS.items()}
     for word in words:
         if word in OWN:

@@ -16,16 +16,31 @@ from pathlib import Path
 import orjson
 
 FILE = Path(__file__).with_name("phrases.json")
+# Answers that are half in English: none of these words stands in other languages.
+ENGLISH = re.compile(r"\b(?:sorry|can['\u2019]t|cannot|unable|guidelines?|polic(?:y|ies)|not allowed|refuse)\b")
+QUOTED = re.compile(
+    r'"[^"\n]{1,400}"|\u00ab[^\u00bb\n]{1,400}\u00bb|\u201e[^\u201c\u201d\n]{1,400}[\u201c\u201d]|\u201c[^\u201d\n]{1,400}\u201d'
+    r"|\u300c[^\u300d\n]{1,400}\u300d|\u300e[^\u300f\n]{1,400}\u300f"
+)
 
 
 @cache
-def _refusing(language: str) -> re.Pattern[str]:
-    return re.compile("|".join(orjson.loads(FILE.read_bytes())[language]["refuses"]))
+def _one(way: str, language: str) -> re.Pattern[str]:
+    return re.compile("|".join(orjson.loads(FILE.read_bytes())[language][way]))
 
 
 def refuses(text: str, language: str) -> bool:
     """Whether an answer (lower case) has words that refuse, anywhere."""
-    return _refusing(language).search(text) is not None
+    return _one("refuses", language).search(text) is not None or ENGLISH.search(text) is not None
+
+
+def seems(text: str, language: str) -> bool:
+    """Whether an answer (lower case) declines only in what it quotes, or only to see something in a picture."""
+    own = _one("sees", language).sub(" ", QUOTED.sub(" ", text))
+    # Where all of it is quoted, that is how the model speaks.
+    if own == text or not any(map(str.isalpha, own)):
+        return False
+    return cues(text, language)[1] > 0 and not any(cues(own, language)[:3]) and not refuses(own, language)
 
 
 @cache

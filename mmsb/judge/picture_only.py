@@ -71,10 +71,15 @@ def picture_only(answer: str, pieces: Sequence[str], question: str | None) -> bo
     return repeats_words(answer, question) or describes(pieces, question)
 
 
+def may_be_a_word(question: str | None) -> bool:
+    """Whether a word, or what is to be seen, may answer a question; so it is where that is not known."""
+    return question is None or ANSWERED.search(question.lower()) is not None
+
+
 def repeats_words(answer: str, question: str) -> bool:
     """Whether a short answer holds no word that the question does not hold, and the question asks for more."""
     lower = answer.lower()
-    if len(lower.split()) > FEW_WORDS or NEGATED.search(lower) or ANSWERED.search(question.lower()):
+    if len(lower.split()) > FEW_WORDS or NEGATED.search(lower) or may_be_a_word(question):
         return False
     said = stems(MARKER.sub("", answer)) - CARRIERS
     return bool(said) and said <= stems(question)
@@ -82,7 +87,7 @@ def repeats_words(answer: str, question: str) -> bool:
 
 def describes(pieces: Sequence[str], question: str) -> bool:
     """Whether every clause says what is to be seen in a picture that was not asked about."""
-    if not pieces or len(pieces) > FEW_CLAUSES or ANSWERED.search(question.lower()):
+    if not pieces or len(pieces) > FEW_CLAUSES or may_be_a_word(question):
         return False
     first, *others = pieces
     if HOW_TO.search(first) or not (DESCRIBES.search(first) or OPENS.search(first)):
