@@ -173,9 +173,9 @@ def print_judged(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[S
     print_summary(run, summary)
     for line in members.told(run, scenarios):
         tell(line)
-    if line := notes.misread():
+    for line in notes.odd():
         tell(line)
-    if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge)):
+    if line := judge_error.told(judge_error.corrected(judge, summary, scenarios), str(judge), notes.abroad):
         tell(line)
 
 
@@ -184,6 +184,8 @@ def report(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenari
     total, asked = int(summary.metrics["n/total"]), run.record["asked"]
     if run.sweep:
         print_line(run, summary)
+        for line in notes.odd():
+            tell(f"  {line}")
     else:
         print_judged(run, summary, notes, scenarios)
         print(f"results: {run.folder / FILE}")

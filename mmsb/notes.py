@@ -13,12 +13,15 @@ from mmsb.bill import Bill
 from mmsb.cost import Costs
 from mmsb.defense.base import UNREADABLE
 from mmsb.errors import ModelError
+from mmsb.judge.languages import READ
+from mmsb.judge.unrated import listed, why
 from mmsb.metrics.score import Score, Scores
 from mmsb.prices import money
 from mmsb.results import FILE, Results
 from mmsb.types import Failure, Response, Result, Sample, Verdict
 
 EXAMPLE = 80  # letters of a reply
+LANGUAGES = frozenset(READ) - {"en"}
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
 
 
@@ -38,6 +41,8 @@ class Notes:
     unjudged: list[tuple[str, Failure]] = field(default_factory=list)  # answers on which the judge's model failed
     unread: int = 0  # answers about which the judge's reply was no verdict
     example: str = ""  # the first such reply
+    unrated: Counter[str] = field(default_factory=Counter)  # answers without a label by reason, where they are it
+    abroad: int = 0  # answers in another language than English
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
@@ -56,6 +61,10 @@ class Notes:
         # A model that answers in another form leaves all unparsed, and a table without rates does not say why.
         told = f"judge: its replies about {self.unread} of {self.count} answers are no verdict, e.g. {self.example}"
         return told if self.unread else None
+
+    def odd(self) -> Iterator[str]:
+        """Lines about answers that have no verdict, each with the reason."""
+        yield from filter(None, (self.misread(), listed(self.unrated, self.count)))
 
     def failed(self, folder: Path) -> ModelError | None:
         """What to say where samples, or verdicts on them, failed; None where none did."""
@@ -88,6 +97,9 @@ def note(result: Result, noted: Notes) -> None:
     """Count a finished sample."""
     question, verdict = result.sample.question, result.verdict
     noted.labels[verdict.label] += 1
+    noted.abroad += not LANGUAGES.isdisjoint(verdict.flags)
+    if reason := why(verdict):
+        noted.unrated[reason] += 1
     estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
     told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)
     graded = (solution is not None, verdict.correct, solution.together if solution else "")

@@ -34,6 +34,7 @@ def test_each_group_is_corrected_by_the_errors_of_that_group() -> None:
         assert rates[group].low < rates[group].value < rates[group].high
     assert rates["macro"].value == pytest.approx((8 * rates["harm"].value + 5 * rates["policy"].value) / 13)
     assert "external (measured on other answers): harm" in told(rates, "refusal")
+    assert "(measured on other answers, in English: 3 of this run are not): harm" in told(rates, "refusal", 3)
 
 
 def test_the_average_is_never_surer_than_its_groups() -> None:

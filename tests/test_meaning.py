@@ -170,3 +170,10 @@ def test_the_sentences_stand_at_the_end_of_the_tables(
     out = capsys.readouterr().out
     assert " ".join(out.split()).endswith(" ".join(f"- {one}" for one in meaning(runs, [])))
     assert max(map(len, out[out.index("What this means") :].splitlines())) <= width
+
+
+def test_a_run_of_which_nothing_could_be_rated_is_named(tmp_path: Path) -> None:
+    runs = swept(
+        tmp_path, Made("typo", answer=every(2)), Made("sd", answer=lambda *_: {"label": "unparsed", "refusal": None})
+    )
+    assert meaning(runs, effects(runs))[1] == "Nothing could be rated with sd."

@@ -57,13 +57,20 @@ def corrected(judge: str | None, summary: Summary, scenarios: Sequence[Scenario]
     return found | ({"macro": _rate(together(parts))} if parts else {})
 
 
-def told(rates: Mapping[str, Rate], judge: str) -> str:
-    """The corrected rates as a line for people; empty where there are none."""
+def told(rates: Mapping[str, Rate], judge: str, abroad: int = 0) -> str:
+    """The corrected rates as a line for people; empty where there are none.
+
+    Args:
+        rates: the corrected ones.
+        judge: the option of the judge group.
+        abroad: how many of the run's answers are in another language than those that the errors were measured on.
+    """
     if not rates:
         return ""
     names = {"macro": "average"}
     listed = ", ".join(f"{names.get(name, name)} {inline(rate)}" for name, rate in rates.items())
-    return f"ASR corrected for the published errors of judge={judge}, external (measured on other answers): {listed}"
+    where = f"other answers, in English: {abroad} of this run are not" if abroad else "other answers"
+    return f"ASR corrected for the published errors of judge={judge}, external (measured on {where}): {listed}"
 
 
 def _ends(rate: Rate, error: PublishedError) -> tuple[float, float, float] | None:

@@ -34,7 +34,13 @@ def meaning(runs: Sequence[Finished], effects: Sequence[Effect]) -> list[str]:
     rated = [run for run in runs if run.rate(AVERAGE)]
     if not rated:
         return []
-    return [_attacks(rated), *_defenses(effects), f"Not known from this: {'; '.join(_unknown(rated, runs, effects))}."]
+    nothing = [run for run in runs if run not in rated and not_rated(run.metrics)]  # harmless requests have no rate
+    return [
+        _attacks(rated),
+        *_silent(nothing, runs),
+        *_defenses(effects),
+        f"Not known from this: {'; '.join(_unknown(rated, runs, effects))}.",
+    ]
 
 
 def _attacks(runs: Sequence[Finished]) -> str:
@@ -53,6 +59,13 @@ def _attacks(runs: Sequence[Finished]) -> str:
     if shown[0].metrics[AVERAGE] == shown[-1].metrics[AVERAGE]:
         return f"{begin} alike with {', '.join(names)} ({_rate(shown[0])})."
     return f"{begin} least with {names[0]} ({_rate(shown[0])}) and most with {names[-1]} ({_rate(shown[-1])})."
+
+
+def _silent(nothing: Sequence[Finished], runs: Sequence[Finished]) -> Iterator[str]:
+    """Runs without a rate: left out without a word, they would look like runs that were not made."""
+    if nothing:
+        names = dict(zip(map(id, runs), _settings(runs), strict=True))
+        yield f"Nothing could be rated with {', '.join(names[id(run)] for run in nothing)}."
 
 
 def _defenses(effects: Sequence[Effect]) -> Iterator[str]:
