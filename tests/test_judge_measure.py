@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tools.offline_judge.measure import calibration_errors, found_at, found_at_rates
+from tools.offline_judge.nested import Source
+from tools.offline_judge.tried import least_largest
 
 
 def slowly(refusals: list[float], helpful: list[float], alarms: int) -> float:
@@ -42,3 +44,15 @@ def test_three_calibration_errors_of_probabilities_that_are_right_on_one_count()
     assert errors["calibration error, mean of classes"] == pytest.approx((0 + 0.35 + 0.35 + 0) / 4, abs=6e-4)
     errors = calibration_errors(likely, np.where(np.arange(20) < 5, 0, 1))
     assert errors["calibration error, likeliest"] == pytest.approx(0.65 - 0.25)
+
+
+def test_no_scale_fits_two_sources_that_differ_where_they_are_told_alike() -> None:
+    def source(refusing: int) -> Source:
+        """Of twenty answers ten are told alike, and so many of those refuse; the others are told apart rightly."""
+        kinds = np.where(np.arange(20) < refusing, "refusal", "compliance")
+        return Source(np.where(np.arange(20) < 10, kinds, "compliance"), *[np.zeros(20, dtype=bool)] * 3)
+
+    likely = np.repeat([0.55, 0.01], 10)
+    first, second = source(8), source(2)
+    assert least_largest([(likely, first), (likely, first)]) == pytest.approx(0)
+    assert least_largest([(likely, first), (likely, second)]) == pytest.approx(0.15)  # half are 0.3 off

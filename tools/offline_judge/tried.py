@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize
+from scipy.optimize import isotonic_regression, linprog, minimize
 
 from mmsb.judge.answers import final_answer
 from mmsb.judge.clauses import clauses_of
@@ -155,6 +155,29 @@ def by_order(read: Read, half: bool = True) -> Calibrated:
     return lambda one: np.asarray(np.interp(one, first[order], steps))
 
 
+def least_largest(read: Read, bins: int = 10) -> float:
+    """The least that the largest calibration error of some sources can be, whatever each bin is taken to mean.
+
+    No scale that they share does better: it is chosen with all their labels in view. Bins stay apart, each with one
+    probability in place of those that it holds.
+    """
+    count, rows, most = len(read), [], []
+    for place, (first, of) in enumerate(read):
+        at = np.minimum((first * bins).astype(int), bins - 1)
+        size = np.bincount(at, minlength=bins)
+        refusing = np.bincount(at[of.refusals], minlength=bins) / np.maximum(size, 1)
+        # Unknown are each bin's probability, how far each source is from it there, and the largest error.
+        off = np.eye(count * bins)[place * bins : (place + 1) * bins]
+        for sign in (1, -1):
+            rows.append(np.hstack([sign * np.eye(bins), -off, np.zeros((bins, 1))]))
+            most.append(sign * refusing)
+        rows.append(np.concatenate([np.zeros(bins), size / len(at) @ off, [-1]])[None])
+        most.append(np.zeros(1))
+    cost = np.zeros(bins + count * bins + 1)
+    cost[-1] = 1
+    return float(linprog(cost, A_ub=np.vstack(rows), b_ub=np.concatenate(most)).fun)
+
+
 def calibration(alone: Mapping[str, Seen], inner: Mapping[str, Mapping[str, Seen]], of: Mapping[str, Source]) -> Any:
     """The calibration error of each source: as it is, by chance, and scaled as the others, as all or as it wants."""
 
@@ -180,7 +203,7 @@ def calibration(alone: Mapping[str, Seen], inner: Mapping[str, Mapping[str, Seen
                 told[f"{how}, as {who}"] = calibration_error(way(read(seen))(first), truth)
         return {how: round(error, 3) for how, error in told.items()}
 
-    return {name: errors(name) for name in SOURCES}
+    return {**{name: errors(name) for name in SOURCES}, "the largest, at least": round(least_largest(read(alone)), 3)}
 
 
 def tried(data: Path) -> dict[str, Any]:
