@@ -21,6 +21,7 @@ from aiohttp import web
 
 from mmsb.driver import Driver
 from mmsb.errors import ConfigError, ModelError
+from mmsb.faults.replies import completion
 from mmsb.faults.server import ChatServer
 from mmsb.judge.guard import Guard
 from mmsb.model import batch_calls, batch_lines, batches
@@ -353,6 +354,17 @@ def test_a_file_that_comes_in_drops_is_given_up(
     with pytest.raises(ModelError, match="timeout: no whole reply within 5 s"):
         asked(server, tmp_path, patience=0.1)
     assert [Path(name).suffix for name in left(tmp_path, server.url)].count(".json") == 1
+
+
+def test_an_answer_without_a_status_is_an_answer(server: BatchServer, tmp_path: Path) -> None:
+    replies = {"one": {"body": completion("1")}, "two": {"status_code": None, "body": completion("2")}}
+    replies["three"] = {"body": {"error": 5}}
+    lines = [{"custom_id": named(text, text).key, "response": reply} for text, reply in replies.items()]
+    came = "\n".join(map(json.dumps, lines))
+    server.act = lambda what: web.Response(text=came) if what == "content" else None
+    outcomes = asked(server, tmp_path)
+    texts = [outcome.text if isinstance(outcome, Response) else outcome.cause for outcome in outcomes.values()]
+    assert texts == ["1", "2", "malformed"]
 
 
 def test_lines_that_are_no_strict_json_are_read_as_replies_are(server: BatchServer, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def _line(prompt: Prompt, request: Callable[[Prompt], bytes], url: str) -> bytes
 
 # The body stays as bytes: it is read by the same parser as a reply that came at once.
 class _Reply(msgspec.Struct):
-    status_code: int
+    status_code: int | None = None  # which OpenAI's own description does not promise
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -165,7 +165,7 @@ def _lines(file: BinaryIO, longest: int) -> Iterator[tuple[bytes, bool]]:
 
 def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | None) -> Outcome:
     response, error = answered.response, answered.error
-    if response is not None and response.status_code == 200 and not error:
+    if response is not None and response.status_code in (200, None) and not error:
         try:
             return read(bytes(response.body))
         except Malformed as malformed:
@@ -175,7 +175,7 @@ def _outcome(answered: _Answered, read: Callable[[bytes], Response], key: str | 
             met = refused(reply, key)
             return Failure(met.cause, met.message)
     status = response.status_code if response else None
-    if response and not error:
+    if response and response.status_code and not error:
         error = Refused(response.status_code, {}, bytes(response.body)).error
     # A filter's refusal is an outcome of its own, by whichever way it came; as a failure it would be asked again
     # for ever.
