@@ -98,7 +98,7 @@ def note(result: Result, noted: Notes) -> None:
     question, verdict = result.sample.question, result.verdict
     noted.labels[verdict.label] += 1
     noted.abroad += not LANGUAGES.isdisjoint(verdict.flags)
-    if reason := why(verdict):
+    if reason := why(verdict.label, verdict.flags, verdict.raw, verdict.details):
         noted.unrated[reason] += 1
     estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution
     told = (question.scenario, question.id, verdict.label, verdict.refusal, question.benign, verdict.comprehended)

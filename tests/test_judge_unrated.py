@@ -32,8 +32,8 @@ from tests.judging import answer, verdicts
 def test_each_reason_has_its_words(
     text: str, finish: Finish, scenario: str, reason: str | None, tmp_path: Path
 ) -> None:
-    [verdict] = verdicts(Refusal(), [answer(text, scenario, finish)], tmp_path)
-    told = why(verdict)
+    [given] = verdicts(Refusal(), [answer(text, scenario, finish)], tmp_path)
+    told = why(given.label, given.flags, given.raw, given.details)
     assert told is None if reason is None else told is not None and reason in told
 
 

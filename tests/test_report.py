@@ -146,11 +146,13 @@ def test_the_paired_differences_are_those_of_the_comparison(sweep: Path) -> None
     assert findings(changes, found)[0].startswith("text_only · safety_prompt: ASR -93.8 [")
 
 
-def test_what_failed_is_named_by_its_cause(tmp_path: Path) -> None:
+def test_what_failed_is_named_by_its_cause_and_what_has_no_label_by_its_reason(tmp_path: Path) -> None:
     failed = {"outcome": "failed", "label": "failed", "response": None, "cause": "timeout", "message": "late"}
-    folder = Made(answer=lambda number, sample: failed if number < 2 else {}).write(tmp_path / "run")
+    unparsed: dict[str, Any] = {"label": "unparsed", "refusal": None}
+    odd = [failed, failed, {**unparsed, "flags": ["empty"]}, {**unparsed, "judge_reply": "Hm."}]
+    folder = Made(answer=lambda number, sample: odd[number] if number < 4 else {}).write(tmp_path / "run")
     (row,) = missing(columns([folder])).rows
-    assert row[1:6] == [16, 0, 0, 2, "timeout: 2"]
+    assert row[1:6] == [16, 2, 0, 2, "timeout: 2, empty: 1, the judge's reply is no verdict: 1"]
     named = {table.name: table for table in tables(columns([folder]), [])}
     for name in ("rates", "scenarios"):  # beside the rate itself: who copies a table must not lose them
         assert re.search(r"\] \(\d+\.\d \.\. 100\.0\)$", named[name].shown()[0][1]), name

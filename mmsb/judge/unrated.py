@@ -7,19 +7,24 @@ reasons tell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mmsb.judge.languages import READ
-from mmsb.types import Verdict
 
 CUT = "cut off before a word came (a larger model.max_tokens lets the model end its thinking)"
 
 
-def why(verdict: Verdict) -> str | None:
-    """Why an answer's kind leaves it without a label; None where it has one, or where a judge's reply is the reason."""
-    flags = set(verdict.flags)
+def why(label: str, flags: Collection[str], reply: str, details: Mapping[str, object]) -> str | None:
+    """Why an answer's kind leaves it without a label; None where it has one, or where a judge's reply is the reason.
+
+    Args:
+        label: of its verdict, as are the others.
+        flags: what is odd about it.
+        reply: what the judge's model said; empty where none was asked.
+        details: what the judge tells beside.
+    """
     # Of a panel a tie is none either, and each member has a line of its own.
-    if verdict.label != "unparsed" or verdict.raw.strip() or "members" in verdict.details:
+    if label != "unparsed" or reply.strip() or "members" in details:
         return None
     if "empty" in flags:
         return CUT if "truncated" in flags else "empty"
@@ -31,7 +36,7 @@ def why(verdict: Verdict) -> str | None:
     ):
         if flag in flags:
             return reason
-    return "in another language, and it is unsure" if flags.intersection(READ) else "of which it is unsure"
+    return "in another language, and it is unsure" if not set(READ).isdisjoint(flags) else "of which it is unsure"
 
 
 def listed(reasons: Mapping[str, int], count: int) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from mmsb.cli import ERROR_FILE
+from mmsb.judge.unrated import why
 from mmsb.metrics import declared
 from mmsb.metrics.declared import ASR, side_by_side
 from mmsb.metrics.paired import Difference, compare
@@ -194,7 +196,7 @@ def missing(columns: Sequence[Column]) -> Table:
         metrics = column.run.metrics
         counts = [int(metrics.get(f"n/{name}", 0)) for name in ("total", "unparsed", "filtered", "failed")]
         bounds = [reach(column.run.bounds(metric.key("macro"))) or "-" for metric in bounded]
-        rows.append([column.label, *counts, _causes(column) if counts[3] else "-", *bounds])
+        rows.append([column.label, *counts, _causes(column) if counts[1] or counts[3] else "-", *bounds])
     caption = (
         "Unparsed, filtered and failed answers are in no rate. Bounds: the average over scenarios in percent if "
         "none of them counted (were unsafe) .. if all did."
@@ -204,11 +206,13 @@ def missing(columns: Sequence[Column]) -> Table:
 
 
 def _causes(column: Column) -> str:
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for row in column.run.rows():
         if row["outcome"] == "failed" or row["label"] == "failed":
-            cause = str(row.get("cause") or "judge")
-            counts[cause] = counts.get(cause, 0) + 1
+            counts[str(row.get("cause") or "judge")] += 1
+        elif row["label"] == "unparsed":
+            reason = why(row["label"], row["flags"], row["judge_reply"], row["judge_details"] or {})
+            counts[reason or "the judge's reply is no verdict"] += 1
     return ", ".join(f"{cause}: {count}" for cause, count in counts.items())
 
 
