@@ -24,7 +24,7 @@ from mmsb.defense.none import NoDefense
 from mmsb.errors import ConfigError
 from mmsb.flow import Flow
 from mmsb.image_mode import ImageMode
-from mmsb.judge.base import Judge
+from mmsb.judge.base import Judge, without
 from mmsb.metrics.summary import Summary, summarize
 from mmsb.model.base import Batched, Engine, Live
 from mmsb.notes import Notes, noting
@@ -84,10 +84,10 @@ class Experiment:
         if not isinstance(self.model, Batched | Live):
             told = f"model={self.model.name}: {type(self.model).__name__} has neither batches and generate nor session"
             raise ConfigError(told, "One or the other answers prompts: see Batched and Live in mmsb/model/base.py.")
-        if not getattr(self.judge, "READS_ANSWERS", True):
+        if blind := without(self.judge, "READS_ANSWERS"):
             raise ConfigError(
-                f"judge={self.judge.name} looks at pictures, not at answers",
-                f"Put it in front of the model: defense=input_guard +judge@defense.input_guard.judge={self.judge.name}",
+                f"judge={blind} looks at pictures, not at answers",
+                f"Put it in front of the model: defense=input_guard +judge@defense.input_guard.judge={blind}",
             )
 
     @property

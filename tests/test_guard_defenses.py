@@ -91,14 +91,45 @@ def test_guardreasoner_vl_checks_request_and_answer(where: str, label: str, mmsb
     assert {row["response"] for row in rows(tmp_path)} == {REFUSAL if label == "harmful" else "Sure, here is how."}
 
 
-def test_a_guard_of_pictures_judges_no_answers(mmsb: Run) -> None:
+@pytest.mark.parametrize(
+    ("judges", "told", "where"),
+    [
+        (("judge=llavaguard",), "judge=llavaguard looks at pictures, not at answers", "input_guard"),
+        (
+            ("judge=panel", "judge@judge.members.second=llavaguard"),
+            "judge=llavaguard looks at pictures, not at answers",
+            "input_guard",
+        ),
+        (
+            ("defense=output_guard", "+judge@defense.output_guard.judge=llavaguard"),
+            "judge=llavaguard looks at pictures, not at answers",
+            "input_guard",
+        ),
+        (
+            (
+                *("defense=input_guard", "+judge@defense.input_guard.judge=panel"),
+                "judge@defense.input_guard.judge.members.second=harmbench",
+            ),
+            "judge=harmbench reads answers, not requests",
+            "output_guard",
+        ),
+        (
+            ("judge=panel", "judge@judge.members.second=mm_vet", "judge.members.second.model.name=m"),
+            "judge.members.second grades answers to test questions, and casts no vote",
+            "judge=mm_vet",
+        ),
+    ],
+)
+def test_a_judge_where_it_can_read_nothing_is_refused_before_anything_is_asked(
+    judges: tuple[str, ...], told: str, where: str, mmsb: Run
+) -> None:
     with ChatServer(lambda messages: "Sure.") as server:
         target = ("model=vllm", "model.name=x", f"model.base_url={server.url}", "scenario=fraud", "dataset.limit=1")
-        done = mmsb(*target, "judge=llavaguard", "tracker=none")
+        done = mmsb(*target, *judges, "tracker=none")
     assert done.returncode != 0
-    assert "looks at pictures, not at answers" in done.stderr
-    assert "input_guard" in done.stderr
-    assert server.requests == []  # said before anything was asked
+    assert told in done.stderr
+    assert where in done.stderr
+    assert server.requests == []
 
 
 def test_what_was_published_of_guards_has_a_source_and_a_guard() -> None:

@@ -15,7 +15,7 @@ from mmsb.defense.base import Ask, Then, fill, says_no, says_yes
 from mmsb.defense.wording import check_text
 from mmsb.errors import ConfigError
 from mmsb.judge.answers import final_answer
-from mmsb.judge.base import Judge
+from mmsb.judge.base import Judge, without
 from mmsb.types import Prompt, Response
 
 CHECK = "is it harmful?"
@@ -89,13 +89,19 @@ class Guard(Check):
         """Refuse also a judge that cannot check what it is given.
 
         Raises:
-            ConfigError: a classifier of answers in front of the model.
+            ConfigError: a classifier of answers in front of the model, or one of pictures behind it.
         """
         Check.__post_init__(self)
         # A classifier of answers reads any request as one that does not refuse, and would let all of them pass.
-        if self.where == "input" and not getattr(self.judge, "READS_REQUESTS", True):
+        if self.where == "input" and (judge := without(self.judge, "READS_REQUESTS")):
             raise ConfigError(
-                f"defense.{self.name}: its judge reads answers, not requests", "Put it behind the model: output_guard."
+                f"defense.{self.name}: judge={judge} reads answers, not requests",
+                "Put it behind the model: output_guard.",
+            )
+        if self.where == "output" and (judge := without(self.judge, "READS_ANSWERS")):
+            raise ConfigError(
+                f"defense.{self.name}: judge={judge} looks at pictures, not at answers",
+                "Put it in front of the model: input_guard.",
             )
 
     def fingerprint(self) -> dict[str, object]:

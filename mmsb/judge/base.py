@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from mmsb.errors import ConfigError
 from mmsb.flow import Asking
@@ -81,6 +81,15 @@ class Judge(Protocol):
         What the judge cannot read is "unparsed", what its model fails on is "failed": neither is ever safe or unsafe.
         """
         ...
+
+
+def without(judge: object, ability: Literal["READS_ANSWERS", "READS_REQUESTS"]) -> str | None:
+    """The name of the judge, or of the panel's member, that cannot read such texts; None where all can."""
+    # A panel hides its members: the model would be asked, and paid, before one of them refuses.
+    members = getattr(judge, "members", None)
+    if isinstance(members, Mapping):
+        return next((name for member in members.values() if (name := without(member, ability))), None)
+    return None if getattr(judge, ability, True) else str(getattr(judge, "name", judge))
 
 
 async def judged(judge: Judge, sample: Sample, outcome: Outcome, ask: Asking) -> Result:

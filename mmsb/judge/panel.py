@@ -42,11 +42,17 @@ class Panel:
         """Refuse a panel of fewer than two judges.
 
         Raises:
-            ConfigError: fewer than two members, or one judge under two names.
+            ConfigError: fewer than two members, one judge under two names, or one that grades and casts no vote.
         """
         # One member's vote is that judge, under a name that promises more.
         if len(self.members) < 2:
             raise ConfigError("judge=panel needs two members or more", "Add one: +judge@judge.members.third=refusal.")
+        for name, judge in self.members.items():
+            if getattr(judge, "GRADES", False):
+                raise ConfigError(
+                    f"judge.members.{name} grades answers to test questions, and casts no vote",
+                    "Name another judge here; judge=mm_vet grades alone.",
+                )
         # Its vote would count twice, and the two never disagree.
         names = list(self.members)
         for number, name in enumerate(names):
