@@ -298,6 +298,37 @@ def test_weights_that_do_not_fit_together_are_told_before_the_start(
     assert "(2.0 GB) do not fit: 3.0 GB of memory are free" in two.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: a number of processes"),
+        (
+            ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=-1"],
+            "hydra.launcher.timeout_min=-1: minutes",
+        ),
+        (["hydra/launcher=submitit_slurm"], "hydra/launcher=submitit_slurm needs Slurm's srun and sbatch"),
+        (
+            ["hydra/launcher=ray", "hydra.launcher.num_cpus=1000"],
+            "hydra.launcher.num_cpus=1000 of each run; ",
+        ),
+        (["hydra.sweep.subdir=x"], "hydra.sweep.subdir=x: the runs of a sweep lie in folders of their numbers"),
+        (["hydra.sweep.dir=file/sweep"], "hydra.sweep.dir=file/sweep: file is a file"),
+        (["output_dir=file"], "output_dir=file: file is a file"),
+    ],
+)
+def test_what_no_run_could_be_started_with_is_told_once(
+    mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], said: str
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "file").touch()
+    done = mmsb("-m", "model=tiny", "image_mode=sd,typo", *settings, *QUIET)
+    assert (done.returncode, done.stderr.count("error:")) == (1, 1)
+    assert f"error: {said}" in done.stderr
+    assert done.stderr.splitlines()[0].endswith("(all 2 runs)")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize("setting", ["model.replicas=2", "hydra/launcher=ray"])
 def test_a_cluster_that_nobody_can_join_is_told_once_before_the_start(mmsb: Run, tmp_path: Path, setting: str) -> None:
     with socket.socket() as nobody:

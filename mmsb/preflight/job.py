@@ -21,6 +21,7 @@ from mmsb.model.memory_check import needed
 from mmsb.preflight.bounds import Bounds
 from mmsb.preflight.checks import Checks
 from mmsb.preflight.confirm import beyond, confirm, spent_before
+from mmsb.preflight.launching import launching
 from mmsb.preflight.memory import batches_fit
 from mmsb.preflight.occupied import refuse_occupied
 from mmsb.preflight.parts import Cell, cell
@@ -55,6 +56,9 @@ def preflight(config: DictConfig, runs: Sequence[Planned]) -> bool:
     cells, dry = [cell(run, name) for run, name in zip(runs, names(runs), strict=True)], bool(config.dry_run)
     checks = Checks(cells)
     checks.run()
+    for error in launching(config):
+        for one in cells:
+            one.errors.append(error)
     took = time.monotonic() - began
     sound = {place: one for place, one in enumerate(cells) if not one.errors}
     for one in cells:
