@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,7 @@ class CheckedHydra(Hydra):
     config_loader: Loader
     before: Before | None = None
     _starting: RunMode | None = None
+    _left: Path | None = None
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """One run."""
@@ -76,7 +78,11 @@ class CheckedHydra(Hydra):
     def multirun(self, *args: Any, **kwargs: Any) -> Any:
         """Several."""
         self._starting = RunMode.MULTIRUN
-        return super().multirun(*args, **kwargs)
+        try:
+            return super().multirun(*args, **kwargs)
+        finally:
+            if self._left:
+                _clear(self._left)
 
     def compose_config(self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> DictConfig:
         """The configuration.
@@ -87,6 +93,8 @@ class CheckedHydra(Hydra):
         """
         refuse_lists(overrides)
         config = super().compose_config(config_name, overrides, *args, **kwargs)
+        if config.hydra.output_subdir is None:  # a command that makes no run, asked several times
+            self._left = Path(config.hydra.sweep.dir)
         # Once: Hydra composes again for each run that it starts.
         if self._starting and self.before:
             mode, self._starting = self._starting, None
@@ -110,6 +118,15 @@ class CheckedHydra(Hydra):
         _refuse_idle(cells)
         for cell in cells:
             yield Planned(tuple(cell), partial(self.config_loader.composed, config, tuple(cell)))
+
+
+def _clear(folder: Path) -> None:
+    """Remove what Hydra writes for any sweep, and the folders that are empty then."""
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    with suppress(OSError):  # something else lies there, or there is none
+        ours = (folder.parent, folder.parent.parent) if folder.parent.name == "sweeps" else ()
+        for empty in (*folder.glob("*/"), folder, *ours):
+            empty.rmdir()
 
 
 def _refuse_idle(cells: Sequence[Sequence[str]]) -> None:

@@ -109,6 +109,12 @@ def test_what_a_run_spent_is_what_its_bill_says(outputs: Path, capsys: pytest.Ca
     assert spent == {"sweeps/2026/0": "$1.25", "sweeps/2026/1": "unknown", "sweeps/2026/2": "", "runs/2026": ""}
 
 
+def test_a_command_that_makes_no_run_leaves_no_sweep_either(mmsb: Run, tmp_path: Path) -> None:
+    done = mmsb("newest=1,2", "-m", module="mmsb.status")
+    assert done.stdout == "no run in outputs yet\n" * 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_broken_file_of_one_run_is_told_and_the_others_are_told_too(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

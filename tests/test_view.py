@@ -156,10 +156,15 @@ def test_the_status_names_runs_and_their_page(server: Server) -> None:
     ]
 
 
-def test_a_run_whose_files_were_changed_keeps_no_other_from_being_shown(server: Server, outputs: Path) -> None:
+def test_a_run_whose_files_were_changed_is_told_and_the_others_are_shown(
+    chromium: Browser, server: Server, outputs: Path
+) -> None:
     (outputs / "sweeps/2026/0/run.json").write_text(json.dumps({"name": "mine"}))
     status, text = got(server, "/status")
     assert (status, [run["done"] for run in json.loads(text)["runs"]]) == (200, [5])  # the one that goes on
+    chromium.driver.get(f"http://127.0.0.1:{server.server_port}/")
+    chromium.until("return document.querySelector('#progress a')")
+    assert "sweeps/2026/0/run.json is not a run's record" in chromium.text("#progress")
 
 
 @pytest.mark.parametrize("path", ["/../etc/passwd", "/sweeps/../page.html", "/sweeps/2026/data/../page.html", "/x"])

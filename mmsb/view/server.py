@@ -83,14 +83,15 @@ class Server(ThreadingHTTPServer):
             found = run_folders(self.output_dir)
             chosen = [(name, f) for name, members in found.items() for f in members if place in (None, name)]
             followed = [(name, self._follow(folder)) for name, folder in chosen[: None if place else MOST]]
-            opened = [(name, going, run) for name, going in followed if (run := _opened(going))]
+            unreadable: list[str] = []
+            opened = [(name, going, run) for name, going in followed if (run := _opened(going, unreadable))]
             labels = [column.label for column in named([run for *_, run in opened])] if opened else []
             shown = [(name, going) for name, going, _ in opened]
             runs = [
                 {"name": name, "label": label, "page": f"{name}/page.html", **going.look()}
                 for (name, going), label in zip(shown, labels, strict=True)
             ]
-        return {"runs": runs, "older": len(chosen) - len(followed)}
+        return {"runs": runs, "older": len(chosen) - len(followed), "unreadable": unreadable}
 
     def page(self, place: str) -> Path | None:
         """The page of a sweep or run, made again if there is more to show; None if there is no such run."""
@@ -115,11 +116,12 @@ class Server(ThreadingHTTPServer):
         return self._going.setdefault(folder, Going(folder))
 
 
-def _opened(going: Going) -> Finished | None:
-    """The run; None where its files were changed or are none of a run's, which `mmsb.status` says."""
+def _opened(going: Going, unreadable: list[str]) -> Finished | None:
+    """The run; None where its files were changed or are none of a run's, and why is added."""
     try:
         return going.run
-    except DataError:
+    except DataError as error:
+        unreadable.append(error.problem)
         return None
 
 

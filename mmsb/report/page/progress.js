@@ -63,8 +63,8 @@ async function progress() {
   const place = /** @type {HTMLElement} */ (document.getElementById("progress"));
   try {
     const answer = await fetch("status");
-    /** @type {{runs: Progress[], older: number}} */
-    const { runs, older } = await answer.json();
+    /** @type {{runs: Progress[], older: number, unreadable: string[]}} */
+    const { runs, older, unreadable } = await answer.json();
     const table = document.createElement("table");
     const head = document.createElement("tr");
     const titles = document.body.hasAttribute("data-index") ? ["", "run"] : ["run"];
@@ -73,7 +73,8 @@ async function progress() {
     const done = runs.reduce((sum, run) => sum + run.done, 0);
     if (atFirst < 0) atFirst = done;
     place.replaceChildren(table);
-    if (!runs.length) place.replaceChildren(piece("p", "No runs yet."));
+    if (!runs.length) place.replaceChildren(...(unreadable.length ? [] : [piece("p", "No runs yet.")]));
+    for (const why of unreadable) place.append(piece("p", `A run cannot be read: ${why}`, "hint"));
     if (older) place.append(piece("p", `${older} older runs are not listed.`, "hint"));
     if (done > atFirst && !document.body.hasAttribute("data-index")) {
       const again = piece("button", `${done - atFirst} new samples: show them`);
