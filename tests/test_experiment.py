@@ -91,6 +91,7 @@ def test_a_sweep_compares_its_runs_and_survives_a_bad_one(mmsb: Run, tmp_path: P
     broken = tmp_path / "broken"  # a folder that looks like a checkpoint until it is loaded
     broken.mkdir()
     (broken / "config.json").write_text("{}")
+    (broken / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     done = mmsb(
         f"model.name_or_path={small_llava},{broken}",
         *SETTINGS,

@@ -18,6 +18,7 @@ from mmsb.errors import ModelError
 from mmsb.image_mode.typography import TypedText
 from mmsb.model.hf import HF
 from mmsb.model.memory_check import needed
+from mmsb.preflight.memory import weights_fit
 from mmsb.types import Prompt, Response
 from tests.asking import Named, generated, named
 from tests.composed_models import Published, eight_prompts, preset, tokenizer_folder
@@ -156,6 +157,14 @@ def test_a_model_that_does_not_fit_says_so_before_it_is_loaded() -> None:
         next(huge.generate(huge.batches([named("1", "x")])))
     assert "model.dtype=bfloat16" in error.value.remedy
     assert "model.quantization=4bit" in error.value.remedy
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 20, b"version https://git-lfs.github.com/spec/v1\n", b"\xff" * 9])
+def test_a_file_that_holds_no_weights_is_told_by_its_name(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    model = preset("llava_1_5_13b", name_or_path=str(tmp_path), **SMALL)
+    told = weights_fit([model], "BasicLauncher")
+    assert "model.safetensors is no file of weights, or only its beginning" in str(told)
 
 
 def test_a_model_on_disk_is_measured_by_its_files(small_llava: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmsb.errors import ModelError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5}
 GB = 1e9
+LONGEST = 100_000_000  # bytes of a header, as safetensors allows
 
 
 def needed(model: Local) -> float | None:
@@ -30,14 +31,29 @@ def needed(model: Local) -> float | None:
 
 
 def parameters(folder: Path) -> float:
-    """How many weights the safetensors files of a folder hold, from their headers; 0 without any."""
-    count = 0
-    for file in folder.glob("*.safetensors"):
-        with file.open("rb") as opened:
-            # The header alone: safetensors begins with its length, and gigabytes of weights need not be touched.
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        count += sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
-    return float(count)
+    """How many weights the safetensors files of a folder hold, from their headers; 0 without any.
+
+    Raises:
+        ModelError: one of them is no such file.
+    """
+    headers = [_header(file) for file in folder.glob("*.safetensors")]
+    shapes = [entry["shape"] for header in headers for key, entry in header.items() if key != "__metadata__"]
+    return float(sum(map(math.prod, shapes)))
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as opened:
+        # The header alone: safetensors begins with its length, and gigabytes of weights need not be touched. What is no
+        # such file, a pointer of Git LFS say, may begin with any number.
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            found: dict[str, Any] = json.loads(opened.read(length if length <= LONGEST else 0))
+        except ValueError as error:
+            raise ModelError(
+                f"{file} is no file of weights, or only its beginning",
+                "Download it again (hf download); of a checkout with Git LFS: git lfs pull.",
+            ) from error
+    return found
 
 
 def free(model: Local) -> tuple[float, str]:

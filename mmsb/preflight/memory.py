@@ -25,7 +25,10 @@ def weights_fit(engines: Sequence[Engine], launcher: str) -> MmsbError | None:
 
     What runs on another machine (a launcher's) is looked at there, when it is loaded.
     """
-    sizes = _sizes(engines)
+    try:
+        sizes = _sizes(engines)
+    except ModelError as error:
+        return error
     if not sizes or not here(launcher) or sizes[0][0] < GB:  # what is small always fits, and torch is slow
         return None
     available, place = free(sizes[0][1])
