@@ -113,6 +113,22 @@ def test_guardreasoner_vl_checks_request_and_answer(where: str, label: str, mmsb
             "judge=harmbench reads answers, not requests",
             "output_guard",
         ),
+        *(
+            (
+                ("defense=ocr_guard", f"+judge@defense.ocr_guard.judge={judge}"),
+                f"judge={judge} does not read the text of a request",
+                "llama_guard_3",
+            )
+            for judge in ("harmbench", "llavaguard")
+        ),
+        (
+            (
+                *("defense=output_guard", "+judge@defense.output_guard.judge=mm_vet"),
+                "defense.output_guard.judge.model.name=m",
+            ),
+            "its judge grades answers to test questions, and finds no harm",
+            "Name another",
+        ),
         (
             ("judge=panel", "judge@judge.members.second=mm_vet", "judge.members.second.model.name=m"),
             "judge.members.second grades answers to test questions, and casts no vote",

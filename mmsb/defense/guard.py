@@ -45,8 +45,13 @@ class Check:
         """Refuse a check of nothing.
 
         Raises:
-            ConfigError: a question without the text, or an empty refusal.
+            ConfigError: a question without the text, an empty refusal, or a judge that grades.
         """
+        if getattr(self.judge, "GRADES", False):
+            raise ConfigError(
+                f"defense.{self.name}: its judge grades answers to test questions, and finds no harm",
+                "Name another judge.",
+            )
         # A question without its text is answered all the same, with one and the same word for every sample.
         if self.judge is None:
             check_text(self.name, "question", self.question, "text")
@@ -131,9 +136,14 @@ class OcrGuard(Check):
         """Refuse also to ask for no transcript.
 
         Raises:
-            ConfigError: a question without the text, or an empty text.
+            ConfigError: a question without the text, an empty text, or a judge that reads no requests.
         """
         Check.__post_init__(self)
+        if judge := without(self.judge, "READS_REQUESTS") or without(self.judge, "READS_ANSWERS"):
+            raise ConfigError(
+                f"defense.{self.name}: judge={judge} does not read the text of a request",
+                "Name a judge that does, such as llama_guard_3.",
+            )
         check_text(self.name, "transcribe", self.transcribe)
 
     def fingerprint(self) -> dict[str, object]:
