@@ -47,11 +47,15 @@ def test_a_scenario_of_ones_own_goes_from_one_file_to_an_attack_success_rate(mms
         assert "2 key phrases" in priced.stdout
         assert not (tmp_path / "data").exists()
         assert server.requests == []
-        made = mmsb(*create, module="mmsb.create")
+        prices = ("+prices.llm.x={input: 1e5, output: 0}", "+prices.pictures.painter={each: 0.5}")
+        made = mmsb(*create, *prices, module="mmsb.create")
         assert made.returncode == 0, made.stderr
+        assert "bill: 2 calls, 14 tokens in, 6 out, $1.40, " in made.stderr
+        assert "bill: 2 pictures, $1.00" in made.stderr
         assert "data is in order" in made.stderr
         again = mmsb(*create, module="mmsb.create")
         assert "0 drawn, 2 were there" in again.stderr
+        assert "bill" not in again.stderr
         assert "0 files written" in again.stderr
         evaluated = mmsb(
             *("--config-dir", "data", "scenario=house_rules", "dataset=mm_safetybench", "dataset.root=data"),

@@ -21,10 +21,12 @@ class Asker:
     Attributes:
         engine: the model.
         store: where its answers are written down.
+        count: told of every call that was made.
     """
 
     engine: Engine
     store: Store
+    count: Callable[[str, Outcome], None] = lambda model, outcome: None
 
     def ask(self, items: Sequence[T], prompt: Callable[[T], Prompt]) -> Iterator[tuple[T, Outcome]]:
         """Ask one thing about each item; give each back with what came, as it comes."""
@@ -33,5 +35,5 @@ class Asker:
             return item, await driver.call(self.engine, prompt(item))
 
         # The main job's driver, store and limits: a killed step asks again only what is not on disk.
-        with Driver(self.store, [self.engine]) as driver:
+        with Driver(self.store, [self.engine], count=self.count) as driver:
             yield from driver.run(items, asked)

@@ -112,6 +112,15 @@ def picture_price(job: Create, count: int) -> tuple[float | None, float | None]:
     return dollars, price.seconds and count * price.seconds / at_a_time
 
 
+def pictures_bill(job: Create, drawn: int, failed: int) -> str | None:
+    """What an endpoint's pictures cost, in one line; None where nothing was drawn by one."""
+    if not drawn + failed or not hasattr(job.generator, "urls"):
+        return None
+    dollars, _ = picture_price(job, drawn)
+    lost = f", {failed:,} failed, which may have cost something" if failed else ""
+    return f"bill: {drawn:,} pictures, {'money unknown' if dollars is None else money(dollars)}{lost}"
+
+
 def _cost(dollars: float | None, seconds: float | None) -> str:
     told = [money(dollars)] if dollars is not None else []
     told += [f"about {duration(seconds)}"] if seconds is not None else []

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from mmsb.bill import bill_of, show_bill
 from mmsb.cli import say
 from mmsb.create.asking import Asker
 from mmsb.create.job import Create
@@ -12,6 +17,7 @@ from mmsb.create.twins import BENIGN
 from mmsb.errors import ConfigError, DataError, MmsbError
 from mmsb.model.endpoints import FOLDER, Endpoints
 from mmsb.scenario import Scenario
+from mmsb.spending import prices_as_asked, unpaid
 from mmsb.store import Store
 
 TWINNED = ("phrases", "review", "pictures", "typed", "card", "validate")  # done for the harmless twins too
@@ -46,9 +52,8 @@ def step_propose(job: Create) -> str:
         Draft(scenario, policy_of(job, scenario), known_questions(job, scenario), job.propose)
         for scenario in job.scenarios
     ]
-    store = Store(job.output_dir / "store")
-    failed = propose(job.folder, drafts, language_model(job, store))
-    store.close()
+    with language_model(job) as model:
+        failed = propose(job.folder, drafts, model)
     if failed:
         draft, failure = failed[0]
         raise DataError(
@@ -104,10 +109,9 @@ def step_twins(job: Create) -> str:
 
     if job.own_scenario and job.own_scenario.benign:
         return f"{given_twins(job.folder, job.own_scenario.scenario, job.own_scenario.benign):,} were given"
-    store = Store(job.output_dir / "store")
-    # What it could do is written before the error is raised, and stays.
-    count, lacking = make_twins(job.folder, job.scenarios, language_model(job, store), job.attempts)
-    store.close()
+    with language_model(job) as model:
+        # What it could do is written before the error is raised, and stays.
+        count, lacking = make_twins(job.folder, job.scenarios, model, job.attempts)
     refuse_nothing(count, lacking)
     return f"{count:,} questions in {job.root / BENIGN}: review them"
 
@@ -121,9 +125,8 @@ def step_phrases(job: Create) -> str:
         # Nothing waits any more: a person may have written the records by hand.
         list_problems(job.folder, _ids(job), "no key phrase", {})
         return "every question has its record"
-    store = Store(job.output_dir / "store")
-    done = make_phrases(job.folder, job.scenarios, language_model(job, store), job.instructions, job.attempts)
-    store.close()
+    with language_model(job) as model:
+        done = make_phrases(job.folder, job.scenarios, model, job.instructions, job.attempts)
     list_problems(job.folder, _ids(job), "no key phrase", done.lacking)
     # Nothing at all was made: the steps that follow would work on an empty set and end well.
     if not done.made + done.kept:
@@ -149,6 +152,7 @@ def step_review(job: Create) -> str:
 def step_pictures(job: Create) -> str:
     """Draw what is missing; what cannot be drawn is listed, and the later steps go on without it."""
     from mmsb.create.pictures import draw_pictures, plan
+    from mmsb.create.price import pictures_bill
     from mmsb.create.review import FILE, list_problems
 
     planned = plan(job.folder, job.scenarios, job.generator)
@@ -164,6 +168,8 @@ def step_pictures(job: Create) -> str:
     list_problems(job.folder, _ids(job), "no picture", {name: f"no picture: {why}" for name, why in reasons.items()})
     named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
     drawn = len(planned.missing) - len(failed)
+    if bill := pictures_bill(job, drawn, len(failed)):
+        say(bill)
     # One picture that cannot be drawn waits for a decision; if none can, it is the generator.
     if failed and not drawn + planned.there + planned.given:
         raise DataError(
@@ -225,8 +231,9 @@ def _ids(job: Create) -> set[str]:
     return {scenario.id for scenario in job.scenarios}
 
 
-def language_model(job: Create, store: Store) -> Asker:
-    """The language model, with a memory.
+@contextmanager
+def language_model(job: Create) -> Iterator[Asker]:
+    """The language model, with a memory. What it took is said at the end, however that comes.
 
     Raises:
         ConfigError: none was chosen.
@@ -235,7 +242,14 @@ def language_model(job: Create, store: Store) -> Asker:
         raise ConfigError(
             "no language model is chosen", "Add model=openai model.name=NAME, or any other option of the group model."
         )
-    return Asker(job.model, store)
+    store, prices, began = Store(job.output_dir / "store"), prices_as_asked(job.prices, job.model), time.monotonic()
+    with TemporaryDirectory(prefix="mmsb-bill-") as folder:  # it has no folder of its own, as a run has
+        try:
+            with bill_of(Path(folder), prices, unpaid(job.model)) as bill:
+                yield Asker(job.model, store, bill.add)
+        finally:
+            store.close()
+            show_bill([Path(folder)], time.monotonic() - began)
 
 
 def policy_of(job: Create, scenario: Scenario) -> str:
