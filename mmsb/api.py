@@ -201,7 +201,7 @@ def _evaluated(words: Sequence[str]) -> Finished:
             except ERRORS as error:
                 leave_why(readable(error, words))
                 raise
-            record(experiment, run)
+            record(experiment.tracker, run, experiment.samples())
         if failed := notes.failed(run.folder):
             warnings.warn(failed.problem, UserWarning, stacklevel=2)
         folders.append(run.folder)

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,8 @@ from mmsb.run import NOT_MEASURED, Run, SavedRun
 from mmsb.scenario import Scenario
 from mmsb.sweep import COUNT_VARIABLE, SWEPT_VARIABLE
 from mmsb.terminal import print_line, print_summary
+from mmsb.tracker.base import Sweep, Tracker
+from mmsb.types import Sample
 
 SPEED = ("model.api_key_env", "model.concurrency", "model.requests_per_second", "model.timeout", "model.device")
 UNNAMED = ("experiment=", "hydra.", *NOT_MEASURED, *SPEED)  # by what changes no result nobody looks for a run
@@ -47,7 +49,7 @@ def run_once(config: DictConfig) -> None:
         report(run, summary, notes, experiment.scenarios)
         if blind := without_effect(experiment):  # a sweep's table says "no-op"
             say(f"{', '.join(blind)} did nothing: without pictures every prompt reached the model as it is.")
-        record(experiment, run)
+        record(experiment.tracker, run, experiment.samples())
         if failed := notes.failed(run.folder):
             raise failed
 
@@ -107,14 +109,16 @@ def without_effect(experiment: Experiment) -> list[str]:
     return [name for name, defense in experiment.defense.items() if getattr(defense, "NEEDS_PICTURE", False)]
 
 
-def record(experiment: Experiment, run: Run) -> None:
-    """Have the tracker record a finished run; what it cannot do is said, and costs nothing."""
+def record(tracker: Tracker, run: Run, asked: Iterable[Sample]) -> None:
+    """Have the tracker record a finished run; what it cannot do is said, once for a sweep, and costs nothing."""
     try:
-        if line := experiment.tracker.log(SavedRun.open(run.folder), experiment.samples()):
+        if line := tracker.log(SavedRun.open(run.folder), asked):
             say(line)
     # The run is finished and its files are whole; its record can be made again.
     except TrackingError as error:
-        show(error)
+        sweep = Sweep.at(run.sweep) if run.sweep else None
+        if sweep is None or sweep.miss(error):
+            show(error)
 
 
 def take_place(experiment: Experiment) -> None:

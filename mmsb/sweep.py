@@ -61,10 +61,12 @@ class SweepCallback(Callback):
         count = os.environ.get(COUNT_VARIABLE)
         sweep = Sweep(folder, name, identity(config), int(count) if count else None)
         sweep.save()
+        sweep.made_up_for()  # begun again in a folder that was named: all its runs are recorded now
         keep_plan(folder)
         try:
             tracker.open_sweep(sweep)
         except TrackingError as error:  # the runs go on, and are logged on their own if that works by then
+            sweep.miss(error)
             show(error)
 
 
@@ -140,7 +142,8 @@ def _leave(folder: Path) -> None:
         if tracker and sweep:
             tracker.leave_sweep(sweep)
     except TrackingError as error:
-        show(error)
+        if sweep and sweep.miss(error):
+            show(error)
 
 
 def finish_sweep(code: int = 0) -> int:
@@ -224,8 +227,12 @@ def _close(folder: Path, runs: Sequence[Finished], finished: bool, written: With
     try:
         if tracker and sweep and (line := tracker.close_sweep(sweep, runs, finished, page)) and runs:
             say(line)
+        missed = sweep.missed() if sweep else None
     except TrackingError as error:
-        show(error)
+        missed = error
+    if missed:
+        say("not all of this sweep is recorded:")
+        show(missed)
     _trackers.pop(str(folder), None)  # only now: interrupted meanwhile, it still has to end its record
 
 

@@ -174,7 +174,11 @@ def artifact(output_dir: Path, run: Any, name: str) -> Path:
 def test_a_run_has_its_settings_few_rates_tags_tables_and_dataset(tmp_path: Path, output_dir: Path) -> None:
     run, summary = finished_run(tmp_path)
     line = MLflow(output_dir=output_dir, experiment="one", traces="none").log(run, asked())
-    assert line == f"look at it: python -m mmsb.ui output_dir={output_dir}"
+    # With all that this one was given: without it the UI would show another store, or another experiment.
+    assert line == f"look at it: python -m mmsb.ui tracker.experiment=one output_dir={output_dir}"
+    elsewhere = f"sqlite:///{output_dir}/mlflow.db"
+    line = MLflow(output_dir=tmp_path, uri=elsewhere, experiment="one", traces="none").log(run, asked())
+    assert line == f"look at it: python -m mmsb.ui tracker.uri={elsewhere} tracker.experiment=one"
     (found,) = logged(output_dir, "one")
     assert (found.info.run_name, found.info.status) == ("sd", "FINISHED")
     params = found.data.params
@@ -735,11 +739,38 @@ def test_a_store_that_cannot_be_written_leaves_the_results_and_says_what_to_do(t
     assert (run.folder / FILE).is_file()
 
 
+def test_what_a_database_says_is_shown_and_not_what_sqlalchemy_puts_above_it() -> None:
+    said = (
+        "(raised as a result of autoflush)\n(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: a]"
+    )
+    assert mlflow_store.reason_of(ValueError(said)) == (
+        "ValueError: (sqlite3.OperationalError) attempt to write a readonly database"
+    )
+
+
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+def test_a_sweep_that_cannot_be_recorded_says_so_at_its_start_and_its_end_and_not_for_each_run(
+    mmsb: Command, tmp_path: Path, closed_port: int
+) -> None:
+    with ChatServer() as server:
+        endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
+        uri = f"http://127.0.0.1:{closed_port}"
+        sweep = ("scenario=fraud", "dataset.limit=1", "image_mode=text_only,typo,sd", "-m")
+        done = mmsb(*endpoint, *sweep, MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 0
+    (folder,) = tmp_path.glob("outputs/sweeps/*")
+    assert done.stderr.count("did not take it") == 2
+    assert done.stderr.count(f"python -m mmsb.log run={folder};") == 2
+    assert "not all of this sweep is recorded:" in done.stderr
+    assert (folder / "unrecorded.txt").exists()
+    assert mmsb(f"run={folder}", module="mmsb.log").returncode == 0
+    assert not (folder / "unrecorded.txt").exists()
 
 
 def test_an_unreachable_server_costs_neither_results_nor_the_exit_code(

@@ -14,13 +14,10 @@ from mmsb.hydra_app import Planned
 
 def task(config: DictConfig) -> None:
     """Judge, print, export, track."""
-    from mmsb.cli import say, show
-    from mmsb.command import billed, describe, print_judged
+    from mmsb.command import billed, describe, print_judged, record
     from mmsb.config import TARGET_PACKAGES, build
-    from mmsb.errors import TrackingError
     from mmsb.judge.rejudge import Rejudge, rejudge
     from mmsb.results import FILE
-    from mmsb.run import SavedRun
 
     settings = build(config, Rejudge, (*TARGET_PACKAGES, *config.trusted_packages))
     run = settings.of(describe(config))
@@ -29,11 +26,7 @@ def task(config: DictConfig) -> None:
     print_judged(run, summary, notes, list(settings.finished.scenarios.values()))
     print(f"results: {run.folder / FILE}")
     settings.export_run(run)
-    try:
-        if line := settings.tracker.log(SavedRun.open(run.folder), settings.samples()):
-            say(line)
-    except TrackingError as error:
-        show(error)
+    record(settings.tracker, run, settings.samples())
     # Answers that the old run lacks are its own failures, and were told above.
     if failed := replace(notes, failures=[]).failed(run.folder):
         raise failed

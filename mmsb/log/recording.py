@@ -57,7 +57,9 @@ class Recording:
         for run in runs:
             self.tracker.log(run, self.samples(run.folder))
             say(f"recorded: {run.name}")
-        return self.tracker.close_sweep(sweep, runs, len(runs) == len(folders), page_of(runs, sweep.folder))
+        line = self.tracker.close_sweep(sweep, runs, len(runs) == len(folders), page_of(runs, sweep.folder))
+        sweep.made_up_for()
+        return line
 
     def samples(self, folder: Path) -> Iterator[Sample]:
         """The run's samples, with the dataset's pictures where they are still there."""

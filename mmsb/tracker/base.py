@@ -13,13 +13,14 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from mmsb.digest import write_atomically
-from mmsb.errors import DataError
+from mmsb.errors import DataError, TrackingError
 from mmsb.run import Run, SavedRun
 from mmsb.schemas import BROKEN, Count
 from mmsb.types import Result, Sample
 from mmsb.withholding import Withhold
 
 SWEEP_FILE = "sweep.json"
+UNRECORDED_FILE = "unrecorded.txt"  # of a sweep: why something of it is not recorded, and what makes up for it
 Told = Callable[[Result], None]
 MakePage = Callable[[Withhold, Path], Path | None]
 """Writes the page of a sweep as one file into a folder, without what is withheld; None: there is none."""
@@ -62,6 +63,28 @@ class Sweep:
             return cls(folder, said.name, said.identity, said.runs)
         except BROKEN as error:
             raise DataError(f"{path} is not a sweep's record", "Remove it: its runs then stand alone.") from error
+
+    def miss(self, error: TrackingError) -> bool:
+        """Note that something of it is not recorded; tells whether this is the first, which alone a person is told."""
+        # Its runs may be processes of a launcher, which meet the same server.
+        try:
+            with (self.folder / UNRECORDED_FILE).open("x", encoding="utf-8") as file:
+                file.write(f"{error.problem}\n{error.remedy}\n")
+        except FileExistsError:
+            return False
+        return True
+
+    def missed(self) -> TrackingError | None:
+        """What was noted so; None where all is recorded."""
+        path = self.folder / UNRECORDED_FILE
+        if not path.is_file():
+            return None
+        problem, _, remedy = path.read_text(encoding="utf-8").strip().partition("\n")
+        return TrackingError(problem, remedy)
+
+    def made_up_for(self) -> None:
+        """Forget it: all is recorded now."""
+        (self.folder / UNRECORDED_FILE).unlink(missing_ok=True)
 
 
 class _Said(msgspec.Struct, frozen=True):

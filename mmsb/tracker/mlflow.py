@@ -7,6 +7,7 @@ identity of its run: the same command run again brings it up to date.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -72,10 +73,9 @@ class MLflow:
 
     def open_sweep(self, sweep: Sweep) -> None:
         """Create the parent run, or take it up again, and with it the store."""
-        remedy = "The runs go on and are logged one by one. To go without MLflow: tracker=none."
         # Held before it is recorded: another start in between would take its record for a dead one's.
         hold(sweep.folder)
-        with self.opened(remedy) as records:
+        with self.opened(self._again(sweep.folder)) as records:
             # First its own record: begun again, it is none of the dead ones.
             self.parent(records, sweep)
             self._tell(records.end_dead(), sweep.folder)
@@ -94,9 +94,10 @@ class MLflow:
 
     def log(self, run: SavedRun, asked: Iterable[Sample]) -> str | None:
         """Record a finished run: parameters, metrics, tags, dataset and files; then the traces."""
-        sweep, remedy = Sweep.at(run.folder.parent), self._again(run.folder)
+        sweep = Sweep.at(run.folder.parent)
         with (
-            self.opened(remedy) as records,
+            # Of a sweep and its runs the sweep: it is recorded with them.
+            self.opened(self._again(sweep.folder if sweep else run.folder)) as records,
             self.place.alone_with(digest(run_identity(run))),
             holding(run.folder),
         ):
@@ -108,7 +109,7 @@ class MLflow:
                 self._write(records, record, run)
             # Traces take long. Who interrupts them has a finished record, with all its rates.
             self._trace(records, record, run, asked, digest([records.experiment, run_identity(run), parent or ""]))
-        return None if sweep else look(self.place, records.experiment)
+        return None if sweep else look(self.place, self._given, records.experiment)
 
     def leave_sweep(self, sweep: Sweep) -> None:
         """End the record of a sweep that was interrupted, and those of its runs that ended with it."""
@@ -132,7 +133,7 @@ class MLflow:
                         self._compare(records, parent, runs, page)
                 save_view(records, runs)
                 save_pair(records, parent, runs)
-                return look(self.place, records.experiment, pair_page(records))
+                return look(self.place, self._given, records.experiment, pair_page(records))
         finally:
             release(sweep.folder)
 
@@ -168,18 +169,24 @@ class MLflow:
     def _again(self, folder: Path) -> str:
         """What makes up for a record that failed."""
         return (
-            f"The results are complete. Once MLflow works: {self._command(folder)}; until then a record there may say "
+            f"No result is lost by this. Once MLflow works: {self._command(folder)}; until then a record there may say "
             "RUNNING. Or go without: tracker=none."
         )
 
     def _command(self, folder: Path) -> str:
-        """What records a run or a sweep: with what the command was given, or it would go elsewhere."""
+        """What records a run or a sweep."""
+        return f"python -m mmsb.log run={folder}{self._given}"
+
+    @property
+    def _given(self) -> str:
+        """What a command has to be given to find this store, as this one was."""
         given = {"tracker.uri": self.uri and without_user(self.uri), "tracker.experiment": self.experiment}
         if not self.place.given:
             given["output_dir"] = str(self.output_dir)
         usual = {"tracker.experiment": EXPERIMENT, "output_dir": "outputs"}
-        more = "".join(f" {key}={value}" for key, value in given.items() if value and value != usual.get(key))
-        return f"python -m mmsb.log run={folder}{more}"
+        return "".join(
+            f" {key}={shlex.quote(value)}" for key, value in given.items() if value and value != usual.get(key)
+        )
 
     def parent_of(self, records: Records, sweep: Sweep | None) -> str | None:
         """The record that a run belongs to; made now if it was not possible when the sweep began."""

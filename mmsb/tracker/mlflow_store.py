@@ -44,7 +44,9 @@ def reason_of(error: Exception) -> str:
 
     MLflow's client wraps what its HTTP library wraps: the words that help stand innermost, behind hundreds of others.
     """
-    said = next(iter(without_user(str(error)).splitlines()), "")
+    lines = without_user(str(error)).splitlines()
+    # A database's own words stand below SQLAlchemy's, in front of the whole statement.
+    said = next((line for line in lines if re.match(r"\(\w+\.\w+\) ", line)), next(iter(lines), ""))
     request, _, rest = said.partition(" failed with exception ")
     if cause := re.search(r"Caused by (\w+)\((.*)", rest):
         inner = re.search(r"[\w ]*[a-z] [\w ]{3,}", cause[2].rpartition("):")[2] or cause[2])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmsb.run import SavedRun
 from mmsb.tracker.format import MISSING, SIZE, headline_names, most_telling
@@ -81,11 +79,10 @@ def pair_page(records: Records) -> tuple[str, str] | None:
     return (page, names) if page else None
 
 
-def look(place: StorePlace, experiment: str, pair: tuple[str, str] | None = None) -> str:
-    """How to see the runs: on the server, or by the command that starts the UI."""
+def look(place: StorePlace, given: str, experiment: str, pair: tuple[str, str] | None = None) -> str:
+    """How to see the runs: on the server, or by the command that starts the UI, which takes the settings `given`."""
     if not place.is_server:
-        inside = "" if place.output_dir == Path("outputs") else f" output_dir={shlex.quote(str(place.output_dir))}"
-        return f"look at it: python -m mmsb.ui{inside}"
+        return f"look at it: python -m mmsb.ui{given}"
     server = place.shown.rstrip("/")
     line = f"look at it: {server}/{runs_page(experiment)}"
     return line + (f"\n{pair[1]}, question by question: {server}/{pair[0]}" if pair else "")
