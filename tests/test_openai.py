@@ -188,6 +188,7 @@ def test_a_server_that_has_another_model_than_it_is_asked_for_is_told(
 ) -> None:
     with ChatServer(act=lambda text, _: Act(body=completion(text) | {"model": said})) as server:
         asked(server, ["a", "b"], name=name)
+        asked(server, ["c"], name=name)  # as the next run of a sweep does
     assert capsys.readouterr().err.count(f"was asked for {name} and answers as {said}") == told
 
 

@@ -223,6 +223,7 @@ def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mms
         before = len(plan.answers)
         stopped = mmsb(*command, "budget.calls=60")
         assert len(plan.answers) == before + 60
+        look = mmsb(f"output_dir={tmp_path}/outputs", module="mmsb.status")
         done = mmsb(*command, "budget.calls=1000")
     assert (stopped.returncode, done.returncode) == (3, 0), done.stderr
     assert set(plan.met) == set(faults.faults)
@@ -238,9 +239,11 @@ def test_twelve_runs_stopped_by_a_budget_and_continued_cost_what_was_planned(mms
     told = f"about {spent.calls} (at most {expected.calls.most})"
     assert f"60 calls (planned {told})" in stopped.stderr
     assert f"{spent.calls - 60} calls (planned about {spent.calls - 60} " in done.stderr
-    look = mmsb(f"output_dir={tmp_path}/outputs", module="mmsb.status")
     assert f"60 calls (planned {told})" in look.stdout
     assert f"stopped by the budget: {len(list(sweeps[0].glob('*/stopped.txt')))} of 12 runs" in look.stdout
+    look = mmsb(f"output_dir={tmp_path}/outputs", module="mmsb.status")
+    assert "goes on" not in look.stdout
+    assert f"{sweeps[0].name}: it did not come to its end; the same command did since, in " in look.stdout
 
 
 def test_judging_again_is_planned_limited_and_billed_too(mmsb: Run, tmp_path: Path) -> None:

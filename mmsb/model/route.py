@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -105,7 +106,9 @@ class Servers:
             # the middle of a run. Its rates are then of neither alone.
             if before is None and not _alike(asked, said):
                 # Some servers answer as the one model that they have, whatever name they are asked for.
-                say(f"{url} was asked for {asked} and answers as {said[:SHOWN]}: see that this is the model you mean.")
+                _say_once(
+                    f"{url} was asked for {asked} and answers as {said[:SHOWN]}: see that this is the model you mean."
+                )
             if before is not None:
                 told = f"{url} answers as {said[:SHOWN]} now, and did as {before[:SHOWN]}"
                 say(f"{told}: the answers are of several models. A name with a date in it mostly stays one model.")
@@ -195,6 +198,12 @@ class Route:
             # The old place first: holding two, prompts on their way between full servers could wait for each other.
             await self._places.aclose()
             await self.enter(other, other.gate.place())
+
+
+@cache
+def _say_once(text: str) -> None:
+    """Once a process: each run of a sweep meets the same server."""
+    say(text)
 
 
 def _alike(asked: str, said: str) -> bool:

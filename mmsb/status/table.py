@@ -48,6 +48,7 @@ class Status:
         table = Table(title=f"Runs in {escape(str(self.output_dir))}", title_style="bold", **LEFT)
         for heading in ("run", "state", "samples", "failed", "left", "spent"):
             table.add_column(heading, overflow="fold", justify="left" if heading in ("run", "state") else "right")
+        since = self._since(places)
         notes = list(_older([one for one in every if one not in places], len(every)))
         for name, folders in places:
             table.add_section()
@@ -59,7 +60,7 @@ class Status:
                     table.add_row(escape(address(folder, self.output_dir)), "unreadable")
                     notes.append(f"{error.problem}. {error.remedy}")
             try:
-                notes += list(self._left(name, folders))
+                notes += list(self._left(name, folders, since.get(name)))
             except DataError as error:
                 notes.append(f"{self.output_dir / name}: {error.problem}. {error.remedy}")
         print_table(table)
@@ -85,26 +86,42 @@ class Status:
             _spent(folder),
         ]
 
-    def _left(self, name: str, folders: list[Path]) -> Iterator[str]:
-        """What a person would do about what is not finished."""
+    def _since(self, places: Sequence[tuple[str, list[Path]]]) -> dict[str, str]:
+        """Of sweeps, the newest first, the later one in which the same command came to its end."""
+        done, found = dict[str, str](), dict[str, str]()
+        for name, folders in places:
+            try:
+                sweep = Sweep.at(self.output_dir / name)
+            except DataError:  # said with the sweep
+                continue
+            if sweep and sweep.identity in done:
+                found[name] = done[sweep.identity]
+            elif sweep and len(folders) == sweep.runs and all(Going(folder).finished for folder in folders):
+                done[sweep.identity] = name
+        return found
+
+    def _left(self, name: str, folders: list[Path], since: str | None) -> Iterator[str]:
+        """What a person would do about what is not finished; `since`: where the same command was, later."""
         for folder in filter(_failed, folders):
             yield f"{folder}: {(folder / ERROR_FILE).read_text(encoding='utf-8').splitlines()[0]}"
         place = self.output_dir / name
         sweep = Sweep.at(place)
         ended = [*place.glob(STOPPED_FILE), *place.glob(f"*/{STOPPED_FILE}")]
-        if ended:
+        if ended and not since:
             count = sweep.runs if sweep and sweep.runs else 1
             yield f"{place}: stopped by the budget: {len(ended)} of {count} runs; the same command with more goes on"
         begun = len({*folders, *(path.parent for path in ended)})
         # A folder comes with a run: those that have not begun have left nothing to be counted but this difference.
-        if sweep and sweep.runs and begun < sweep.runs:
+        if sweep and sweep.runs and begun < sweep.runs and not since:
             yield f"{place}: {sweep.runs - begun} of {sweep.runs} runs have not begun"
         # All folders: of a run that was stopped before its first row only the bill is left.
         if spent := paid([place, *sorted(place.glob("*/"))]):
             yield f"{place}: {told(spent, kept_plan(place))}"
         budgeted = {path.parent for path in ended}
         left = [one for one in folders if not Going(one).finished and not claimed(one) and one not in budgeted]
-        if left:
+        if since and (ended or left or (sweep and sweep.runs and begun < sweep.runs)):
+            yield f"{place}: it did not come to its end; the same command did since, in {self.output_dir / since}"
+        elif left:
             yield f"{place}: {len(left)} stopped before the end; the same command again goes on from the store"
 
 
