@@ -92,6 +92,13 @@ def test_tokens_a_minute_hold_over_all_and_replies_correct_the_guess(tmp_path: P
     assert times[-1] - times[0] >= 0.8 * 15 / 40
 
 
+def test_those_that_wait_go_as_soon_as_replies_say_that_less_was_taken(tmp_path: Path) -> None:
+    with ChatServer() as server:
+        # Ten tokens, of which a second has 400; 200 are guessed before the first reply.
+        together(work(tmp_path, server.url, texts("w", 16), tokens_per_minute=400 * 60, max_tokens=200))
+    assert 0.8 * 15 / 40 <= server.times[-1] - server.times[0] < 2  # half a second each, by the guess
+
+
 def member(folder: Path, places: int, **limits: float) -> Shared:
     return Shared(folder, Limits(places, **limits))
 

@@ -194,7 +194,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         return reply
 
     async def _attempt(self, endpoint: Endpoint, body: bytes, asked: Asked) -> Reply:
-        await endpoint.pace.turn(expected := self._tokens(asked))
+        expected = await endpoint.pace.turn(lambda: self._tokens(asked))
         started = endpoint.awake.now()
         try:
             # After the turn was had: waiting in line is not the server's time. Of the whole: a server may send a byte

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from mmsb.model.limits import Shared
 from mmsb.types import Prompt, Response
 
 LETTERS = 4  # a token, of English text
+LOOK = 0.05  # seconds between two looks whether it is one's turn
 PICTURE = 1_000  # tokens of one, before the first reply says how many it really is
 
 
@@ -46,14 +48,23 @@ class Pace:
         self._shared = shared
         self._queue = asyncio.Lock()
 
-    async def turn(self, tokens: float) -> None:
-        """Wait for one's turn. Only the first of those that wait asks: whoever is cancelled has taken nothing."""
-        if self._shared.paced:
-            # A queue, so that turns go in the order in which they were asked for, and only its head asks other
-            # processes.
-            async with self._queue:
-                while later := self._shared.turn(tokens):
-                    await asyncio.sleep(later)
+    async def turn(self, tokens: Callable[[], float]) -> float:
+        """Wait for one's turn. Only the first of those that wait asks: whoever is cancelled has taken nothing.
+
+        Args:
+            tokens: that the request will take, as far as is known by then.
+
+        Returns:
+            As many as were taken for it.
+        """
+        if not self._shared.paced:
+            return tokens()
+        # A queue, so that turns go in the order in which they were asked for, and only its head asks other processes.
+        async with self._queue:
+            while later := self._shared.turn(taken := tokens()):
+                # Not all of it at once: a reply that comes meanwhile may say that it took less than was thought.
+                await asyncio.sleep(min(later, LOOK))
+        return taken
 
     async def start(self) -> None:
         """Wait, with a connection that is there, until a request may go out: mostly not at all."""
