@@ -15,7 +15,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mmsb.budget import BudgetReached
+from mmsb.budget import BEGAN, SWEEP, BudgetReached
 from mmsb.console import say, show
 from mmsb.digest import write_atomically
 from mmsb.error_messages import ERRORS, of_users, readable
@@ -41,6 +41,7 @@ __all__ = [
 
 EXIT_ERROR, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 3, 130
 ERROR_FILE = "error.txt"
+TOLD = ".told-"  # in a sweep's folder while it goes on: by the run that said why, with when the command began
 STOPPED_FILE = "stopped.txt"  # in its place, of a run that its budget ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
 Task = Callable[[DictConfig], None]
@@ -119,12 +120,27 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
             if (own := of_users(error)) is None and not isinstance(error, ERRORS):
                 raise
             told = own or readable(error, arguments)
-            if not isinstance(told, BudgetReached) or not any(isinstance(one, BudgetReached) for one in failed):
-                show(told, trace)  # of a spent budget once: every further run of a sweep meets it
+            if not isinstance(told, BudgetReached) or _first(failed):
+                show(told, trace)
             failed.append(told)
             leave_why(failed[-1])
 
     return guarded
+
+
+def _first(failed: Sequence[MmsbError]) -> bool:
+    """Whether no other run of this command told yet that the budget is spent, which every further one meets."""
+    if any(isinstance(error, BudgetReached) for error in failed):
+        return False
+    sweep, began = os.environ.get(SWEEP), os.environ.get(BEGAN)
+    if sweep and began:  # its runs may be processes, side by side
+        try:
+            os.close(os.open(Path(sweep, f"{TOLD}{began}"), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        except OSError:  # a full disk, say: rather twice than never
+            pass
+    return True
 
 
 @contextmanager

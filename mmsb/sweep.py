@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.budget import BEGAN, SWEEP
-from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, end_interrupted, private
+from mmsb.cli import ERROR_FILE, EXIT_STOPPED, STOPPED_FILE, TOLD, end_interrupted, private
 from mmsb.console import say, show, tell
 from mmsb.digest import digest, digest_file
 from mmsb.errors import TrackingError
@@ -185,6 +185,8 @@ def _finish(folder: Path, code: int) -> int:
     errors = sorted(folder.glob(f"*/{ERROR_FILE}"), key=_number)
     if errors and runs:
         say(f"these runs ended with an error: {_numbers(errors)}; {folder}/RUN/{ERROR_FILE} says which")
+    for told in folder.glob(f"{TOLD}*"):
+        told.unlink(missing_ok=True)
     stopped = sorted(folder.glob(f"*/{STOPPED_FILE}"), key=_number)
     if stopped:
         say(f"stopped by the budget, and not in the table: {_numbers(stopped)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmsb import cli
 from mmsb.budget import Budget, BudgetReached, Purse
 from mmsb.model.openai import OpenAI
 from mmsb.prices import Prices, TokenPrice
@@ -177,3 +178,15 @@ def test_the_price_that_the_error_asks_for_is_understood_as_it_stands(mmsb: Run)
 @pytest.mark.parametrize("wrong", ["budget.money=-1", "budget.calls=0", "budget.calls=1.5", "budget.tokens=3"])
 def test_a_wrong_budget_is_refused(wrong: str, mmsb: Run) -> None:
     assert mmsb(wrong, "tracker=none").returncode == 1
+
+
+def test_runs_of_a_sweep_in_several_processes_tell_a_spent_budget_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMSB_SWEEP_DIR", str(tmp_path))
+    monkeypatch.setenv("MMSB_BEGAN", "1.5")
+    assert [cli._first([]), cli._first([])] == [True, False]  # each process has met no error before
+    monkeypatch.setenv("MMSB_BEGAN", "2.5")  # the same folder again, with more
+    assert cli._first([])
+    monkeypatch.setenv("MMSB_SWEEP_DIR", str(tmp_path / "gone"))
+    assert cli._first([])
