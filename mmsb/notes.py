@@ -21,7 +21,8 @@ from mmsb.results import FILE, Results
 from mmsb.types import Failure, Response, Result, Sample, Verdict
 
 EXAMPLE = 80  # letters of a reply
-LANGUAGES = frozenset(READ) - {"en"}
+MANY = 0.1  # of a run's answers
+LANGUAGES = frozenset(READ) - {"en"} | {"foreign"}  # flags of answers that are not English
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
 
 
@@ -43,6 +44,7 @@ class Notes:
     example: str = ""  # the first such reply
     unrated: Counter[str] = field(default_factory=Counter)  # answers without a label by reason, where they are it
     abroad: int = 0  # answers in another language than English
+    blind: int = 0  # answers that say they see no picture, where one was sent
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
@@ -63,8 +65,11 @@ class Notes:
         return told if self.unread else None
 
     def odd(self) -> Iterator[str]:
-        """Lines about answers that have no verdict, each with the reason."""
+        """Lines about answers that have no verdict, each with the reason, and about pictures that did not arrive."""
         yield from filter(None, (self.misread(), listed(self.unrated, self.count)))
+        # One or two are the model's own; a server that drops the pictures makes all of them.
+        if self.blind > MANY * self.count:
+            yield f"{self.blind} of {self.count} answers say that they see no picture: does the server pass them on?"
 
     def failed(self, folder: Path) -> ModelError | None:
         """What to say where samples, or verdicts on them, failed; None where none did."""
@@ -98,6 +103,7 @@ def note(result: Result, noted: Notes) -> None:
     question, verdict = result.sample.question, result.verdict
     noted.labels[verdict.label] += 1
     noted.abroad += not LANGUAGES.isdisjoint(verdict.flags)
+    noted.blind += result.sample.prompt.image is not None and "no_picture" in verdict.flags
     if reason := why(verdict.label, verdict.flags, verdict.raw, verdict.details):
         noted.unrated[reason] += 1
     estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution

@@ -54,3 +54,15 @@ def test_a_run_that_its_limit_cut_short_says_so_and_claims_no_rate_of_refusals(m
         "not rated by the judge: 2 of 2 answers: 2 cut off before a word came (a larger model.max_tokens" in done.stdout
     )
     assert "refusals" not in done.stdout
+
+
+@pytest.mark.parametrize("mode", ["typo", "text_only"])
+def test_a_run_whose_pictures_did_not_arrive_says_so(mode: str, mmsb: Run) -> None:
+    said = Act(body=completion("I'm sorry, no image was attached. Please upload it."))
+    with ChatServer(act=lambda *_: said) as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", f"image_mode={mode}")
+        done = mmsb(*model, "dataset.limit=2", "scenario=fraud", "tracker=none")
+    assert done.returncode == 0, done.stderr
+    told = "2 of 2 answers say that they see no picture: does the server pass them on?"
+    assert (told in done.stdout) == (mode == "typo")
+    assert ("0.0 [ 0.0" in done.stdout, "100.0" in done.stdout) == (True, False)
