@@ -771,6 +771,7 @@ def test_a_sweep_that_cannot_be_recorded_says_so_at_its_start_and_its_end_and_no
     assert (folder / "unrecorded.txt").exists()
     assert mmsb(f"run={folder}", module="mmsb.log").returncode == 0
     assert not (folder / "unrecorded.txt").exists()
+    assert Sweep(tmp_path / "full", "", "").miss(TrackingError("no space left"))  # where no note can be left: said
 
 
 def test_an_unreachable_server_costs_neither_results_nor_the_exit_code(

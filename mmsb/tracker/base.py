@@ -67,11 +67,14 @@ class Sweep:
     def miss(self, error: TrackingError) -> bool:
         """Note that something of it is not recorded; tells whether this is the first, which alone a person is told."""
         # Its runs may be processes of a launcher, which meet the same server.
+        path = self.folder / UNRECORDED_FILE
         try:
-            with (self.folder / UNRECORDED_FILE).open("x", encoding="utf-8") as file:
+            with path.open("x", encoding="utf-8") as file:
                 file.write(f"{error.problem}\n{error.remedy}\n")
         except FileExistsError:
             return False
+        except OSError:  # the disk that MLflow found full: said again then, rather than never
+            path.unlink(missing_ok=True)
         return True
 
     def missed(self) -> TrackingError | None:
