@@ -168,7 +168,9 @@ def _problem(detail: Any, prefix: str, types: dict[str, list[type]]) -> str:
     place = [part for part in detail["loc"] if not UNION.match(str(part))]
     key = ".".join(str(part) for part in (*filter(None, [prefix]), *place))
     if detail["type"] == "unexpected_keyword_argument":
-        return f"{key} is not a setting; {suggestion(str(detail['loc'][-1]), list(types))}"
+        inner = types.get(str(detail["loc"][0]), ()) if len(detail["loc"]) > 1 else ()
+        allowed = [name for one in inner for name in _fields(one)] if inner else list(types)
+        return f"{key} is not a setting; {suggestion(str(detail['loc'][-1]), allowed)}"
     if detail["type"] in MISSING:
         return f"{key} has no value"
     if detail["type"] == "is_instance_of":

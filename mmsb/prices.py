@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from mmsb.config import settings
 from mmsb.errors import ConfigError
 
 WANTED = "Give a model_prices_and_context_window.json of litellm, or leave prices.file out."
+PER_TOKEN = ("input_cost_per_token", "output_cost_per_token")
 Amount = Annotated[float, Field(ge=0, strict=True)]  # else true would be a price of 1
 
 
@@ -122,19 +123,26 @@ def of_litellm(file: Path) -> Mapping[str, TokenPrice]:
     """
     try:
         entries = json.loads(file.expanduser().read_text(encoding="utf-8"))
-        found = {name: _entry(entry) for name, entry in entries.items() if "input_cost_per_token" in entry}
+        # Both: of a model that is paid for in another way too, its tokens alone would look like all of it.
+        priced = {name: [entry.get(key) for key in PER_TOKEN] for name, entry in entries.items()}
+        found = {name: _entry(file, name, costs) for name, costs in priced.items() if None not in costs}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not litellm's JSON of prices"
         raise ConfigError(f"prices.file={file}: {problem}", WANTED) from error
     if not found:
-        raise ConfigError(f"prices.file={file} has no model with input_cost_per_token", WANTED)
+        raise ConfigError(f"prices.file={file} has no model with {' and '.join(PER_TOKEN)}", WANTED)
     return found
 
 
-def _entry(entry: Mapping[str, Any]) -> TokenPrice:
-    return TokenPrice(
-        input=1e6 * float(entry["input_cost_per_token"]), output=1e6 * float(entry.get("output_cost_per_token") or 0)
-    )
+def _entry(file: Path, name: str, costs: Sequence[Any]) -> TokenPrice:
+    try:
+        given, came = (1e6 * float(cost) for cost in costs)
+        return TokenPrice(input=given, output=came)
+    except (ValueError, TypeError) as error:
+        told = ", ".join(f"{key}={cost!r}" for key, cost in zip(PER_TOKEN, costs, strict=True))
+        raise ConfigError(
+            f"prices.file={file}: {told} of {name} are no prices", "Correct or remove that entry."
+        ) from error
 
 
 def listed(model: str, prices: Mapping[str, TokenPrice]) -> TokenPrice | None:

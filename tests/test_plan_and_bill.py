@@ -418,6 +418,8 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
         "b/two": {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6},
         "c/two": {"input_cost_per_token": 2e-6, "output_cost_per_token": 1e-6},
         "dall-e": {"input_cost_per_pixel": 1e-8},
+        "by_the_second": {"input_cost_per_token": 1e-6, "output_cost_per_second": 1e-3},
+        "not_known": {"input_cost_per_token": None, "output_cost_per_token": 1e-6},
     }
     file = tmp_path / "prices.json"
     file.write_text(json.dumps(entries))
@@ -427,15 +429,19 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
     assert one is not None
     assert one.input == pytest.approx(1)
     assert listed("two", table) is None  # two providers, two prices: nobody knows which
-    assert listed("dall-e", table) is None
+    assert [listed(name, table) for name in ("dall-e", "by_the_second", "not_known")] == [None, None, None]
+    (broken := tmp_path / "broken.json").write_text('{"x": {"input_cost_per_token": "a", "output_cost_per_token": -1}}')
+    with pytest.raises(ConfigError, match="input_cost_per_token='a', output_cost_per_token=-1 of x are no prices"):
+        of_litellm(broken)
     with ChatServer() as server:
         own = ("prices=litellm", f"prices.file={file}")
         done = mmsb(*asks(server, *own, "image_mode=text_only"))
-        wrong = mmsb(*asks(server, "prices=litellm", "prices.file=nowhere.json"))
+        wrong = mmsb(*asks(server, "prices=litellm", "prices.file=nowhere.json", "budget.money=1"))
     assert f"${16 * (7e-3 + 3 * 2e-3):.2f} (planned" in done.stderr
     assert "by prices of 1970-01-01" in done.stderr
     assert "months old, and may have changed: '+prices.llm={NAME: {input: 1, output: 2}}' or prices=" in done.stderr
-    assert "prices.file=nowhere.json: No such file or directory" in wrong.stderr
+    assert "error: prices.file=nowhere.json: No such file or directory" in wrong.stderr
+    assert "no price is known" not in wrong.stderr
 
 
 def test_prices_are_as_old_as_they_were_read() -> None:

@@ -160,6 +160,10 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb trusted_packages=os", ("os", "[os]")),
     ("mmsb trusted_packages=[os,nothing]", ("trusted_packages=[nothing]", "PYTHONPATH")),
     ("mmsb trusted_packages=[3]", ("trusted_packages.0=3",)),
+    (
+        "mmsb +prices.llm.x={input:1,outptu:1}",
+        ("prices.llm.x.outptu", "did you mean output? allowed: input, output, sec"),
+    ),
     ("mmsb +prices.llm.x={input:true,output:1}", ("prices.llm.x.input=True", "valid number")),
     ("mmsb hydra.callbacks.sweep._target_=os.system", ("os.system", "not allowed")),
     ("mmsb dataset=foo", ("foo", "mm_safetybench")),

@@ -130,7 +130,7 @@ def _beyond(config: DictConfig, cells: Sequence[Cell], planned: Plan) -> list[st
 
 def _over_budget(one: Cell) -> Iterator[MmsbError]:
     """That the budget cannot be kept: for want of a price, say."""
-    if one.experiment is not None:
+    if one.experiment is not None and (one.whole or one.experiment.prices):  # else the prices are what is wrong
         try:
             check_budget(one.experiment.budget, one.experiment.prices, one.experiment)
         except MmsbError as error:
