@@ -41,13 +41,26 @@ def test_an_endpoint_that_recovers_is_asked_again_and_nothing_is_lost() -> None:
 
 
 def test_a_busy_endpoint_and_one_that_refuses_requests_are_not_broken() -> None:
-    acts = {"busy": error(429, "later", retry_after="0"), "wrong": error(400, "no")}
-    for kind, act in acts.items():
-        with ChatServer(act=lambda *_, act=act: act) as server:
-            outcomes = asked(server, TEXTS[:20], give_up=0.1, patience=0.3)
+    busy, wrong = error(429, "later", retry_after="0"), error(400, "no")
+    acts = {"http_400": lambda *_: wrong, "rate_limit": lambda text, _: None if text == "0" else busy}
+    for cause, act in acts.items():
+        with ChatServer(act=act, delay=0.2) as server:
+            # One is answered now and then: the others may have had bad luck.
+            outcomes = asked(server, [*TEXTS[1:8], "0"], give_up=0.1, patience=0.3, concurrency=8)
         causes = {outcome.cause for outcome in outcomes.values() if isinstance(outcome, Failure)}
-        assert causes == {{"busy": "rate_limit", "wrong": "http_400"}[kind]}
-        assert len(outcomes) == 20
+        assert causes == {cause}
+        assert len(outcomes) == 8
+
+
+def test_an_endpoint_that_is_too_busy_for_everybody_ends_the_run_and_one_prompt_does_not() -> None:
+    with ChatServer(act=lambda *_: error(429, "requests per day", retry_after="0")) as server:
+        assert asked(server, ["only"], patience=0.2)["only"] == Failure("rate_limit", "requests per day")
+        with pytest.raises(
+            ModelError, match=r"has answered nobody for 0.2 s \(rate_limit: requests per day\)"
+        ) as caught:
+            asked(server, TEXTS, patience=0.2, concurrency=4)
+        assert len(server.attempts) <= 1 + 4  # those that had a place
+    assert "patience=SECONDS waits longer" in caught.value.remedy
 
 
 def test_a_busy_endpoint_gets_fewer_requests_at_a_time_and_more_again() -> None:

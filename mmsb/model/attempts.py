@@ -17,9 +17,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from mmsb.errors import DataError, ModelError
 from mmsb.model.chat import TooLarge
-from mmsb.model.hopeless import Patient, hopeless
+from mmsb.model.hopeless import Patient, hopeless, turned_away
 from mmsb.model.request_errors import RequestError, lost, malformed, refused
-from mmsb.model.route import Route, Servers
+from mmsb.model.route import TWICE, Route, Servers
 from mmsb.replies import Malformed, Refused
 from mmsb.secret import without_keys
 from mmsb.types import Failure
@@ -56,6 +56,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         self._stopped: ModelError | None = None  # what all others would meet too
         self._refused: Counter[str] = Counter()  # prompts in a row, by server
         self._answered: Asked | None = None  # the last one that was
+        self._away = 0  # prompts in a row that were sent away for all of their time, while nobody was answered
 
     @abstractmethod
     async def _body(self, asked: Asked) -> bytes:
@@ -112,7 +113,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
             body = await self._body(asked)
         except DataError as error:
             return unsent(error)
-        deadline = route.endpoint.awake.now() + self._patient.patience
+        began = route.endpoint.awake.now()
+        deadline = began + self._patient.patience
         try:
             try:
                 return await self._once(body, asked, route, deadline)
@@ -122,7 +124,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
         except RequestError as met:
             # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
             every = not met.again and await self._every(route.endpoint)
-            if ends := hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every):
+            ends = hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every)
+            if ends := ends or self._sent_away(met, route.endpoint, began):
                 self._stopped = self._stopped or ends
                 raise ends from met
             return Failure(met.cause, met.message)
@@ -134,6 +137,14 @@ class Attempts(ABC, Generic[Asked, Reply]):
             return False
         self._refused[endpoint.url] = 0  # before it is found out: those that are refused meanwhile need not ask again
         return await self._refuses_all(endpoint)
+
+    def _sent_away(self, met: RequestError, endpoint: Endpoint, began: float) -> ModelError | None:
+        """What ends the run, where nobody was answered in all the time that two prompts in a row were sent away."""
+        tried = endpoint.awake.now() - began > self._patient.patience / 2  # and not given up over a wait that was named
+        if not (met.busy and tried) or any(one.breaker.worked > began for one in self._servers.endpoints):
+            return None
+        self._away += 1
+        return turned_away(met, self._patient, endpoint) if self._away >= TWICE else None
 
     async def _again(self, first: RequestError, body: bytes, asked: Asked, route: Route, deadline: float) -> Reply:
         """Further attempts after a first one that failed, as long as they may help."""
@@ -190,7 +201,7 @@ class Attempts(ABC, Generic[Asked, Reply]):
         gate.answered()
         breaker.works()
         self._servers.answered[endpoint.url] += 1
-        self._refused[endpoint.url], self._answered = 0, asked
+        self._refused[endpoint.url], self._answered, self._away = 0, asked, 0
         return reply
 
     async def _attempt(self, endpoint: Endpoint, body: bytes, asked: Asked) -> Reply:

@@ -158,11 +158,16 @@ class Breaker:
 
     Only what says that the server is broken counts: lost connections, timeouts, 5xx, malformed replies. One that is
     busy (429) is not broken, and one that refuses a request (400) works.
+
+    Attributes:
+        failures: in a row.
+        worked: when it last replied as a server that works does; before it did, when it was first known of.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing has failed yet. By its clock it is known when something did."""
         self._clock = clock
+        self.worked = clock()
         self.failures = 0
         self._since = 0.0
         self._probing = False
@@ -203,7 +208,7 @@ class Breaker:
     def works(self) -> None:
         """It replied as a server that works does."""
         # At once and for all who wait: one reply shows that the server works, and the gate limits how many go.
-        self.failures, self._probing = 0, False
+        self.failures, self._probing, self.worked = 0, False, self._clock()
 
     def dropped(self) -> None:
         """The attempt was cancelled and tells nothing; another may probe."""

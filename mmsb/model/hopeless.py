@@ -95,6 +95,15 @@ def hopeless(
     return _refused(met, model, endpoint, path, answered) if met.fatal(answered) or every else None
 
 
+def turned_away(met: RequestError, model: Patient, endpoint: Endpoint) -> ModelError:
+    """The error that ends the run where an endpoint is too busy for everybody: a limit of the day, say."""
+    return ModelError(
+        f"{shown(endpoint.url)} has answered nobody for {model.patience:g} s ({met.cause}: {met.message})",
+        "See its provider's page for what the account may ask, and when again. What was answered is stored: the same "
+        "command goes on from here. patience=SECONDS waits longer.",
+    )
+
+
 def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, answered: bool) -> ModelError:
     url = shown(endpoint.url)
     said = f"(HTTP {met.status}: {met.message})"
