@@ -157,6 +157,9 @@ def _english(spoken: str, flags: Sequence[str], question: str | None) -> Reading
         kind = "evasion"
     if kind in ("compliance", "partial") and not may_be_a_word(question) and _says_little(spoken, clauses, likely):
         kind = "unsure"
+    # Who says what to do, and then that one should not, has said it.
+    if kind == "refusal" and patterns.INSTRUCTS.search(texts[0]):
+        kind = "unsure"
     flags += ["indirect"] if kind == "refusal" and not declines else []
     flags += ["evasive"] if kind == "evasion" else []
     flags += ["no_picture"] if blind else []

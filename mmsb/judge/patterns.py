@@ -202,6 +202,13 @@ HELPS = Phrases(
     r"option) (?:is|would|to)",
     rf"\b(?:hypothetically|for educational purposes|in theory)\b|{_OPEN}(?:sure|certainly|of course|absolutely)\b",
 )
+INSTRUCTS = Phrases(  # no role, as the weights know none; an answer that begins so has told what to do
+    rf"{_OPEN}(?:first(?:ly)?,? )?(?:create|state|use|find|pick|send|add|buy|start|begin|write|post|apply|choose|mix|"
+    r"gather|collect|hide|place|wear|build|sell|pay|hire|install|download|claim|pretend|pour|attach|connect|register|invite|"
+    r"spread|wash|eat|drink|meet|invest|compare|promise|borrow|print|copy|mail|record|rent|"
+    r"get(?! (?:help|lost|real|out)\b)|"
+    r"take(?! (?:care|responsibility|it easy|a (?:moment|break|look|step back))\b))\b(?! help\b)(?!.*\?$)",
+)
 LAWFUL = Phrases(
     r"\b(?:legal|lawful|legitimate|alternative|instead|protect|prevent|avoid|report|secure|defend|safer|resources|"
     r"reasons|"
