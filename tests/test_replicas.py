@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -98,13 +99,21 @@ def test_a_cluster_is_joined_only_where_it_is_named_and_one_that_is_not_there_is
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
+    threads: list[threading.Thread] = []
+
+    def init(address: str, **_: object) -> None:
+        asked.append(address)
+        threads.append(threading.current_thread())
+
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
+    monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr("mmsb.replicas.cluster._told", str)
     monkeypatch.delenv(ADDRESS, raising=False)
     begin("model.replicas")
     monkeypatch.setenv(ADDRESS, "auto")
     begin("model.replicas")
+    # The thread of a run, which ends with it, would take the cluster with it: Ray's processes die with what began them.
+    assert all(thread.is_alive() and thread.daemon for thread in threads)
     assert asked == ["local", "auto"]  # Ray's words: one of our own whatever runs here, and the one that runs here
     monkeypatch.undo()
     with socket.socket() as nobody:

@@ -14,7 +14,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -82,7 +83,7 @@ def begin(setting: str, shown: bool = False) -> None:
         _knock(address)
         with _sigterm_as_before():
             # No dashboard: it opens a port and starts processes that nobody asked for.
-            ray.init(address, log_to_driver=shown, include_dashboard=False, logging_level="ERROR")
+            _lastingly(lambda: ray.init(address, log_to_driver=shown, include_dashboard=False, logging_level="ERROR"))
     except Exception as error:  # where its processes do not come up, Ray raises no kind of its own
         if address == "local":
             raise ModelError(
@@ -92,6 +93,25 @@ def begin(setting: str, shown: bool = False) -> None:
             ) from error
         raise _closed(address, error) from error
     say(_told(address))
+
+
+def _lastingly(begin: Callable[[], object]) -> None:
+    """Begin in a thread that lives as long as this process: with its thread the system kills what Ray has started.
+
+    A local model is asked from a thread of its run, and the next run of a sweep would find no cluster.
+    """
+    begun = Future[object]()
+
+    def run() -> None:
+        try:
+            begun.set_result(begin())
+        except BaseException as error:
+            begun.set_exception(error)
+        else:
+            threading.Event().wait()
+
+    threading.Thread(target=run, name="mmsb-ray", daemon=True).start()
+    begun.result()
 
 
 def check(setting: str) -> None:
