@@ -5,9 +5,14 @@ Theirs raise where a job's process is killed, so that the sweep ends without its
 
 from __future__ import annotations
 
+import importlib
+import signal
+import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -16,6 +21,8 @@ try:
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher  # type: ignore[import-untyped]
 except ImportError:  # the extra is not installed, which is said when one of these is chosen
     BaseSubmititLauncher = object
+
+ENDED_WITHIN = 5.0  # seconds that an interrupted run has to end by itself
 
 
 class Job:  # no dataclass: Hydra runs this module before it is in sys.modules, where dataclasses look for it
@@ -86,6 +93,44 @@ class LocalLauncher(_Patient):
     """Jobs as processes of this machine."""
 
     _EXECUTOR = "local"
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run them all; they end with the command that waits for them."""
+        with _in_groups_of_their_own():
+            try:
+                return super().launch(job_overrides, initial_job_idx)
+            except KeyboardInterrupt:
+                _end_jobs()  # what they went on to ask would be in no bill
+                raise
+
+
+@contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Have submitit start what holds a job apart from the terminal, whose Ctrl-C is ours to act on."""
+    local = importlib.import_module("submitit.local.local")
+    local.subprocess = SimpleNamespace(Popen=partial(subprocess.Popen, process_group=0))  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        local.subprocess = subprocess  # type: ignore[attr-defined]
+
+
+def _end_jobs() -> None:
+    """End the jobs that this process began: first what would begin them again, then they themselves."""
+    import psutil  # type: ignore[import-untyped]
+
+    jobs = []
+    for holder in psutil.Process().children():
+        with suppress(psutil.Error):  # it ended meanwhile
+            if "submitit.local._local" in holder.cmdline():
+                jobs += holder.children()
+                holder.kill()
+    for job in jobs:
+        with suppress(psutil.Error):
+            job.send_signal(signal.SIGINT)
+    for job in psutil.wait_procs(jobs, ENDED_WITHIN)[1]:
+        with suppress(psutil.Error):
+            job.kill()
 
 
 class SlurmLauncher(_Patient):

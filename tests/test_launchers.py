@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -146,6 +147,22 @@ def test_submitit_begins_a_preempted_run_again_and_one_that_is_killed_leaves_the
         ended = dict(database.execute("select name, status from runs").fetchall())
     database.close()
     assert (ended.pop("text_only"), ended.pop("typo"), list(ended.values())) == ("FINISHED", "FINISHED", ["FAILED"])
+
+
+def test_jobs_on_this_machine_end_with_the_command_that_waits_for_them() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    jobs = importlib.import_module("hydra_plugins.mmsb_submitit_launcher")
+    holder = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); import time; time.sleep(60)"
+    with jobs._in_groups_of_their_own():
+        begun = importlib.import_module("submitit.local.local").subprocess.Popen(
+            [sys.executable, "-S", "-c", holder, "submitit.local._local"], stdout=subprocess.PIPE
+        )
+    assert os.getpgid(begun.pid) == begun.pid  # a Ctrl-C at the terminal is not its own
+    job = psutil.Process(int(begun.stdout.readline()))
+    jobs._end_jobs()
+    assert begun.wait(10) == -signal.SIGKILL  # so that it begins no job again, and prints nothing
+    assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
+    begun.stdout.close()
 
 
 def test_what_a_job_elsewhere_met_is_told_here_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
