@@ -356,6 +356,23 @@ def test_a_file_that_comes_in_drops_is_given_up(
     assert [Path(name).suffix for name in left(tmp_path, server.url)].count(".json") == 1
 
 
+@pytest.mark.parametrize("slow", ["upload", "list"])
+def test_a_server_whose_replies_come_in_drops_is_given_up(slow: str, server: BatchServer, tmp_path: Path) -> None:
+    async def drops() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    def act(what: str) -> web.Response | None:
+        if what == slow:
+            return web.Response(body=drops(), content_type="application/json")
+        return web.Response(status=500) if what == "after" else None  # so that the batch is looked for in the list
+
+    server.act = act
+    with pytest.raises(ModelError, match=r"timeout: no whole reply within 0\.2 s"):
+        asked(server, tmp_path, timeout=0.2, patience=0.1)
+
+
 def test_an_answer_without_a_status_is_an_answer(server: BatchServer, tmp_path: Path) -> None:
     replies = {"one": {"body": completion("1")}, "two": {"status_code": None, "body": completion("2")}}
     replies["three"] = {"body": {"error": 5}}

@@ -31,6 +31,7 @@ T = TypeVar("T")
 GONE = (404, 410)
 START_TRIES = 3  # attempts to reach an endpoint that has never been heard
 SLOWEST = 1_000  # bytes a second of a file that is fetched, after `timeout`
+SENT = 20_000  # bytes a second of a file that is brought there, before `timeout`
 TAKEN_IN = 2.0  # seconds between two looks at a file that the server is not through with
 UNREADY = ("pending", "running", "notrunning")  # Azure's words for one; OpenAI takes a file at once
 
@@ -63,15 +64,19 @@ class BatchCalls:
         Raises:
             Malformed: the reply names none.
         """
+        # Of the whole, here and below: a server may send a byte of its reply now and then.
+        seconds = self._settings.timeout + path.stat().st_size / SENT
         with path.open("rb") as file:
-            made = await self._client.files.create(file=(name, file, "application/jsonl"), purpose="batch")
+            async with asyncio.timeout(seconds):
+                made = await self._client.files.create(file=(name, file, "application/jsonl"), purpose="batch")
         if not isinstance(found := getattr(made, "id", None), str):
             raise Malformed(f"not a file: {shown_bytes(str(made).encode())}")
         deadline, status = time.monotonic() + self._settings.patience, getattr(made, "status", None)
         # Submitted before it is taken in, it would be refused for good.
         while str(status).lower() in UNREADY and time.monotonic() < deadline:
             await asyncio.sleep(TAKEN_IN)
-            status = (await self._client.files.retrieve(found)).status
+            async with asyncio.timeout(self._settings.timeout):
+                status = (await self._client.files.retrieve(found)).status
         return found
 
     async def submit(self, file: str, url: str) -> State:
@@ -103,10 +108,10 @@ class BatchCalls:
         Raises:
             Malformed: the reply is no list, which must not read as a list without it.
         """
-        page = await self._list(100)
-        async for batch in page:
-            if batch.input_file_id == file:
-                return state_of(batch)
+        async with asyncio.timeout(self._settings.timeout):
+            async for batch in await self._list(100):
+                if batch.input_file_id == file:
+                    return state_of(batch)
         return None
 
     async def there(self) -> None:
@@ -115,7 +120,8 @@ class BatchCalls:
         Raises:
             Malformed: the reply is no list of batches.
         """
-        await self._list(1)
+        async with asyncio.timeout(self._settings.timeout):
+            await self._list(1)
 
     async def _list(self, most: int) -> AsyncCursorPage[Batch]:
         page = await self._client.batches.list(limit=most)
@@ -131,7 +137,11 @@ class BatchCalls:
             StoreError: it cannot be written here.
         """
         started, size = time.monotonic(), 0
-        async with self._client.files.with_streaming_response.content(file) as content:
+        async with (
+            asyncio.timeout(self._settings.timeout) as headers,
+            self._client.files.with_streaming_response.content(file) as content,
+        ):
+            headers.reschedule(None)
             with path.open("wb") as out:
                 async for piece in content.iter_bytes():
                     size += len(piece)
