@@ -137,6 +137,16 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
     assert isinstance(outcomes["once"], Response)
 
 
+def test_an_error_whose_body_does_not_come_is_the_error_that_its_status_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsb.model.http.ERROR_SECONDS", 0.1)
+    with (
+        ChatServer(act=lambda *_: Act(401, "x" * 200, drip=0.1)) as server,
+        pytest.raises(ModelError, match="HTTP 401"),
+    ):
+        asked(server, ["a"])
+    assert server.attempts["a"] == 1
+
+
 def test_a_reply_longer_than_any_answer_is_not_read_to_its_end() -> None:
     endless = Act(body=b" " * 1_000_000, times=200)
     with ChatServer(act=lambda text, _: endless if text == "huge" else None) as server:

@@ -6,6 +6,7 @@ costs several times what the request itself does.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ssl
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from mmsb.replies import Malformed, Refused
 
 LARGE_BODY = 1 << 20  # bytes above which a body is sent in pieces
 ERROR_BYTES = 1_000_000  # of the longest error that is read
+ERROR_SECONDS = 10.0  # that an error's body may take after its status
 IDLE_SECONDS = 5.0  # after which a connection is not used again: a server may be about to close it
 LATIN = ("iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252")
 ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}  # as OpenAI's own client
@@ -86,8 +88,9 @@ class Client:
             if 200 <= reply.status < 300:
                 return _as_utf8(await _read(reply, longest), reply.charset)
             content = b""
-            with suppress(aiohttp.ClientError, Malformed):  # the status says enough
-                content = await _read(reply, ERROR_BYTES)
+            with suppress(aiohttp.ClientError, Malformed, TimeoutError):  # the status says enough
+                async with asyncio.timeout(ERROR_SECONDS):
+                    content = await _read(reply, ERROR_BYTES)
             raise Refused(reply.status, reply.headers, content)
 
     async def status(self, path: str, seconds: float) -> int:
