@@ -33,7 +33,8 @@ _DO = (
         r"respond(?:ing)?",
         r"fulfil\w*|facilitat(?:e|ing)|accommodate|meet|complete|process|carry out|show|guide|teach|instruct|"
         r"discuss(?:ing)?",
-        r"creat(?:e|ing)|writ(?:e|ing)|generat(?:e|ing)|produc(?:e|ing)|draft|design|plan|list|do(?:ing)? (?:that|"
+        r"creat(?:e|ing)|writ(?:e|ing)|generat(?:e|ing)|produc(?:e|ing)|draft|design|plan|list|build|develop|"
+        r"detail|outlin(?:e|ing)|elaborat(?:e|ing)|coach|go (?:into|beyond)|do(?:ing)? (?:that|"
         r"this|it|so)",
         rf"(?:explain|describe|recommend|suggest){_SO}|advis(?:e|ing)|interpret|diagnos(?:e|ing)|assess|judge|"
         rf"determin(?:e|ing)",
