@@ -47,6 +47,16 @@ def measured(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _without_pace(value) for key, value in config.items() if key not in NOT_MEASURED}
 
 
+def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as pairs of dotted key and value; a list is one value."""
+    if not isinstance(value, Mapping):
+        yield key, json.dumps(value) if isinstance(value, list) else value
+        return
+    for name, inner in value.items():
+        if name != "_target_":
+            yield from flatten(inner, f"{key}.{name}".lstrip("."))
+
+
 def _without_pace(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_pace(part) for key, part in value.items() if key not in PACE}
@@ -164,10 +174,10 @@ class SavedRun:
 
 def short_name(name: str) -> str:
     """A run's name without the keys, where there is little room; a table has a column for each group anyway."""
-    return " ".join(_short(*part.partition("=")) for part in name.split(" "))
+    return " ".join(short_setting(*part.partition("=")) for part in name.split(" "))
 
 
-def _short(key: str, equals: str, value: str) -> str:
+def short_setting(key: str, equals: str, value: str) -> str:
     """A bare value where it says what it is: "gpt-4o" does, "1" does not."""
     group, _, setting = key.rpartition(".")
     if not equals or (group and setting not in ("name", "name_or_path")):

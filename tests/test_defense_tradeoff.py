@@ -49,6 +49,23 @@ def test_a_harmful_and_a_benign_run_alike_in_all_else_make_a_point() -> None:
     ]
 
 
+def test_systems_and_settings_of_one_option_are_rows_of_their_own_names() -> None:
+    """`model.name=a,b` of one option: two rows "none sd_typo", of which nobody knows whose they are."""
+    models: list[dict[str, Any]] = [{"name": "a", "timeout": 1}, {"name": "b", "timeout": 2}]
+    defenses: list[dict[str, Any]] = [{"none": {}}, *({"mine": {"votes": votes, "name": "mine"}} for votes in (1, 3))]
+    runs = [
+        replace(run, values={**run.values, "config": run.values["config"] | {"model": model, "defense": defense}})
+        for model in models
+        for defense in defenses
+        for run in (
+            finished("demo", next(iter(defense)), asr=0.9),
+            finished("benign", next(iter(defense)), false_refusal_rate=0.1),
+        )
+    ]
+    names = ["none", "mine votes=1", "mine votes=3"]
+    assert [(p.defense, p.setting) for p in points(runs)] == [(name, model) for model in "ab" for name in names]
+
+
 def test_a_run_behind_an_edited_text_is_no_partner_of_one_behind_the_text_before() -> None:
     rates = {"Be kind.": (0.8, 0.1), "Be strict.": (0.2, 0.6)}
     runs = [
@@ -57,6 +74,7 @@ def test_a_run_behind_an_edited_text_is_no_partner_of_one_behind_the_text_before
         for run in (finished("demo", "prompt", asr=asr), finished("benign", "prompt", false_refusal_rate=refusals))
     ]
     assert [(point.asr.value, point.false_refusals.value) for point in points(runs)] == list(rates.values())
+    assert [point.defense for point in points(runs)] == ["prompt text=Be kind.", "prompt text=Be strict."]
     found = named(runs)
     assert alike(found, "judge") == []
     assert alike(found, "defense") == [[0, 2], [1, 3]]

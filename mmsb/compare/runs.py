@@ -12,8 +12,8 @@ from typing import Any
 
 from mmsb.digest import digest
 from mmsb.report.finished import Finished, finished_run, refuse_copies
+from mmsb.run import flatten
 from mmsb.scenario import official_scenarios
-from mmsb.tracker.format import flatten
 
 WHO = ("dataset", "model", "image_mode", "defense", "protocol", "judge")
 ELSEWHERE = ("output_dir", "tracker", "trusted_packages", "scenario")  # tell nothing of what was measured

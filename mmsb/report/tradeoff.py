@@ -18,6 +18,7 @@ from rich.text import Text
 
 from mmsb.metrics.declared import ACCURACY, ASR, FALSE_REFUSALS, SCOPES, Metric
 from mmsb.metrics.rates import Rate
+from mmsb.report.called import called
 from mmsb.report.finished import Finished, rows_of
 from mmsb.report.meaning import meaning
 from mmsb.report.published import published_defended
@@ -42,7 +43,7 @@ class Point:
     """A defense in one setting (an image mode, a model): the harmful run and the benign one, each with its rate.
 
     Attributes:
-        defense: their names, the outermost first, joined by " > ".
+        defense: their names, the outermost first, joined by " > ", and what tells it from another of these names.
         setting: what else tells the runs apart.
         harmful: the run on harmful questions.
         benign: the run on benign ones.
@@ -69,7 +70,7 @@ class Point:
 def points(runs: Sequence[Finished]) -> list[Point]:
     """All pairs of a harmful and a benign run that are alike in all but the dataset, in the runs' order."""
     found = []
-    for run in runs:
+    for run, (defense, setting) in zip(runs, called(runs), strict=True):
         # Itself first: a mixed set brings both rates, and needs no partner.
         alike = [other for other in (run, *runs) if _rest(other) == _rest(run)]
         # A test has refusals too; its questions are not those whose refusals are meant.
@@ -77,7 +78,7 @@ def points(runs: Sequence[Finished]) -> list[Point]:
         asr, false_refusals = run.rate(ASR.key("macro")), benign.rate(FALSE_REFUSALS.key("macro"))
         if asr and false_refusals:
             test = next(filter(is_test, alike), None)
-            found.append(Point(run.defense, _setting(run, runs), run, benign, asr, false_refusals, test))
+            found.append(Point(defense, setting, run, benign, asr, false_refusals, test))
     return found
 
 
@@ -188,14 +189,6 @@ def _side(run: Finished | None, metric: Metric, changes: Sequence[Effect]) -> tu
 
 def _rest(run: Finished) -> dict[str, Any]:
     return {key: value for key, value in run.values["config"].items() if key != "dataset"} | {"made": run.defended}
-
-
-def _setting(run: Finished, runs: Sequence[Finished]) -> str:
-    """What besides dataset and defense differs between the runs: the choices of other groups, the placement."""
-    groups = sorted(set(run.values["choices"]) - {"dataset", "defense", "experiment", "prices"})
-    told = [{**other.values["choices"], "placement": other.values["config"].get("defense_placement")} for other in runs]
-    differing = [group for group in (*groups, "placement") if len({other.get(group) for other in told}) > 1]
-    return ", ".join(str(told[list(runs).index(run)][group]) for group in differing)
 
 
 def p_of(run: Finished, metric: Metric, changes: Sequence[Effect]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from mmsb.metrics import declared
 from mmsb.metrics.declared import side_by_side
 from mmsb.metrics.summary import not_rated
 from mmsb.prices import money
-from mmsb.run import SavedRun, short_name, told_apart
+from mmsb.run import SavedRun, flatten, short_name, told_apart
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -51,16 +51,6 @@ def parameters(
     # The option's name goes over the settings below it: MLflow sorts and compares by it.
     found = settings | chosen | {"scenario": ",".join(config.get("scenario") or {})}
     return {sane_name(key): cut(str(value)) for key, value in found.items()}
-
-
-def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as pairs of dotted key and value; a list is one value."""
-    if not isinstance(value, Mapping):
-        yield key, json.dumps(value) if isinstance(value, list) else value
-        return
-    for name, inner in value.items():
-        if name != "_target_":
-            yield from flatten(inner, f"{key}.{name}".lstrip("."))
 
 
 def sane_name(name: str) -> str:
