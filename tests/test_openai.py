@@ -114,7 +114,7 @@ def test_retry_after_is_honoured(header: str) -> None:
 def test_a_wait_longer_than_the_patience_is_a_failure_at_once() -> None:
     with ChatServer(act=lambda *_: error(429, "tomorrow", retry_after="86400")) as server:
         outcomes = asked(server, ["a"])
-    assert outcomes["a"] == Failure("rate_limit", "tomorrow")
+    assert outcomes["a"] == Failure("rate_limit", "tomorrow; it asks to wait 86,400 s, patience=20")
     assert server.attempts["a"] == 1
 
 
@@ -351,13 +351,15 @@ def test_an_endpoint_that_refuses_every_prompt_stops_the_run_unless_it_has_answe
     assert list(outcomes.values()) == [Failure("http_400", "no logprobs here")] * len(texts)
 
 
-@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("status", [400, 404, 429])
 def test_an_endpoint_that_answered_and_then_refuses_every_prompt_stops_the_run(status: int) -> None:
+    refusal = error(status, "gone", retry_after="86400")
     texts = [str(i) for i in range(3 * REFUSED)]
-    with ChatServer(act=lambda text, _: None if len(server.requests) <= 9 else error(status, "gone")) as server:
+    with ChatServer(act=lambda text, _: None if len(server.requests) <= 9 else refusal) as server:
         with pytest.raises(ModelError, match="gone") as caught:
             asked(server, texts)
-        assert "also one that was answered before" in caught.value.problem or status == 404
+        told = {400: "also one that was answered before", 404: "no model name=x", 429: "prompt away for 86,400 s"}
+        assert told[status] in caught.value.problem
         # The prompts under way, and the one more that found it out.
         assert 9 + REFUSED < len(server.requests) < 9 + REFUSED + 16
 

@@ -113,8 +113,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
             body = await self._body(asked)
         except DataError as error:
             return unsent(error)
-        began = route.endpoint.awake.now()
-        deadline = began + self._patient.patience
+        began, patience = route.endpoint.awake.now(), self._patient.patience
+        deadline = began + patience
         try:
             try:
                 return await self._once(body, asked, route, deadline)
@@ -123,12 +123,20 @@ class Attempts(ABC, Generic[Asked, Reply]):
             return await self._again(first, body, asked, route, deadline)
         except RequestError as met:
             # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
-            every = not met.again and await self._every(route.endpoint)
+            every = self._in_vain(met) and await self._every(route.endpoint)
             ends = hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every)
             if ends := ends or self._sent_away(met, route.endpoint, began):
                 self._stopped = self._stopped or ends
                 raise ends from met
-            return Failure(met.cause, met.message)
+            asked_for = f"; it asks to wait {met.after:,.0f} s, patience={patience:g}" if self._too_long(met) else ""
+            return Failure(met.cause, met.message + asked_for)
+
+    def _in_vain(self, met: RequestError) -> bool:
+        """Whether nothing is asked again after this: it was refused, or sent away for longer than there is patience."""
+        return not met.again or self._too_long(met)
+
+    def _too_long(self, met: RequestError) -> bool:
+        return met.again and (met.after or 0.0) > self._patient.patience
 
     async def _every(self, endpoint: Endpoint) -> bool:
         """Whether a server that has refused one prompt more refuses every one."""

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 PULL = "try pulling it first"  # Ollama, of a model that is not on the disk
 
 
+LATER = (
+    "See its provider's page for what the account may ask, and when again. What was answered is stored: the same command "
+    "goes on from here. patience=SECONDS waits longer."
+)
+
+
 class Patient(Protocol):
     """Settings of what is asked at an endpoint, as far as they say how long it is tried."""
 
@@ -99,8 +105,7 @@ def turned_away(met: RequestError, model: Patient, endpoint: Endpoint) -> ModelE
     """The error that ends the run where an endpoint is too busy for everybody: a limit of the day, say."""
     return ModelError(
         f"{shown(endpoint.url)} has answered nobody for {model.patience:g} s ({met.cause}: {met.message})",
-        "See its provider's page for what the account may ask, and when again. What was answered is stored: the same "
-        "command goes on from here. patience=SECONDS waits longer.",
+        LATER,
     )
 
 
@@ -127,6 +132,8 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, a
         )
     if met.status in (401, 403):
         return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))
+    if met.again:  # later, that is
+        return ModelError(f"{url} sends every prompt away for {met.after:,.0f} s {said}", LATER)
     told = f"{url} refuses every request to {model.name}"
     if answered and met.code not in FATAL_CODES and met.status not in FATAL:
         return ModelError(

@@ -72,7 +72,7 @@ class Requests(Attempts[Prompt, Response]):
         try:
             reply = await self._attempt(endpoint, await self._body(before), before)
         except RequestError as met:
-            return not met.again
+            return self._in_vain(met)
         self._pay(self._settings.name, reply)
         return False
 
