@@ -17,8 +17,8 @@ PULL = "try pulling it first"  # Ollama, of a model that is not on the disk
 
 
 LATER = (
-    "See its provider's page for what the account may ask, and when again. What was answered is stored: the same command "
-    "goes on from here. patience=SECONDS waits longer."
+    "See its provider's page for what the account may ask, and when again. What was answered is stored: the same "
+    "command goes on from here. patience=SECONDS waits longer."
 )
 
 
