@@ -308,6 +308,17 @@ def test_a_run_takes_at_least_as_long_as_its_calls_that_wait_for_one_another(tmp
     assert plan.seconds == pytest.approx(106)
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.1, "about 1 s, or 80 s as answers came so far"), (2.0, "about 20 s")])
+def test_how_long_a_server_had_answers_wait_is_told_beside_the_time(tmp_path: Path, seconds: float, told: str) -> None:
+    line = Line(OpenAI(name="x", base_url="http://x/v1", concurrency=8), Shelf(tmp_path, {}))
+    line.calls, line.most = 80.0, 80.0
+    for at in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0):
+        line.learned.answer(Response("a", seconds=seconds, at=at))
+    run = SimpleNamespace(calls={"x": 80.0}, steps=set(), unsure=set(), sizes={})
+    plan = Plan(None, {"x": line}, [cast("Counting", run)], slow=line.slow)
+    assert [one.rpartition("time: ")[2] for one in plan.told(1) if "time: " in one] == [told]
+
+
 def test_a_plan_beyond_the_limit_is_refused_where_nobody_can_confirm_it(mmsb: Run, tmp_path: Path) -> None:
     with ChatServer(delay=0.02) as server:
         # One at a time: what is under way when the money is spent still comes, and sixteen at a time would be all.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass, field
 
 from mmsb.types import Prompt, Response
 
+FEW = 8  # stored answers below which nothing is said of how far they differ
+APART = 10.0  # seconds that a server may have had an answer wait
 ENOUGH = 200  # stored answers that tell how long a model's answers are
 
 
@@ -77,6 +80,7 @@ class Learned:
 
     output: Mean = field(default_factory=Mean)
     seconds: Mean = field(default_factory=Mean)
+    came: list[float] = field(default_factory=list)  # when, in seconds since the epoch
     texts: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})  # with a picture, without
     counted: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
     pictures: Mean = field(default_factory=Mean)  # by the rules, of prompts with one
@@ -88,6 +92,22 @@ class Learned:
             self.output.add(response.output_tokens)
         if response.seconds:
             self.seconds.add(response.seconds)
+        if response.at is not None:
+            self.came.append(response.at)
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds from one answer to the next, where they came slower than one by one: somebody had them wait.
+
+        None where they did not, or where too few tell.
+        """
+        each = self.seconds.value
+        if len(self.came) < FEW or each is None:
+            return None
+        came = sorted(self.came)
+        # What lies longer apart was asked by two commands.
+        apart = sum(min(later - one, each + APART) for one, later in itertools.pairwise(came)) / (len(came) - 1)
+        return apart if apart > each else None
 
     @property
     def few(self) -> bool:

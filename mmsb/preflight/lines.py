@@ -15,13 +15,12 @@ from itertools import islice
 from mmsb.model.base import Engine
 from mmsb.picture import Picture
 from mmsb.preflight.alike import Alike
-from mmsb.preflight.learned import ENOUGH, Given, Learned, Mean
+from mmsb.preflight.learned import ENOUGH, FEW, Given, Learned, Mean
 from mmsb.preflight.tokens import ANSWER, Pictures, kind_of, of_text
 from mmsb.prices import Prices, TokenPrice
 from mmsb.store import Shelf
 from mmsb.types import Prompt
 
-FEW = 8  # stored answers below which nothing is said of how far they differ
 MEASURED = 200  # pictures of a kind whose size is looked at; the next cost what these do on average
 
 
@@ -201,6 +200,12 @@ class Line:
     def late(self, prices: Prices | None) -> float:
         """Seconds of a call that others wait for: the slow ones decide how long that is."""
         return (self.seconds(prices) or 0.0) + math.sqrt(self.learned.seconds.variance)
+
+    @property
+    def slow(self) -> float:
+        """Seconds of its calls, if they come as those did that a server had wait; 0 where it had none wait."""
+        # Of more answers than were looked at one in so many was, and these lie apart for that alone.
+        return self.calls * (self.learned.pause or 0.0) if len(self.shelf) <= ENOUGH else 0.0
 
     def seconds(self, prices: Prices | None) -> float | None:
         """Of one call; None where nobody knows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Protocol, TypeVar
 
 from mmsb.bill import Expected, Range
 from mmsb.metrics.significance import effective, smallest_difference
-from mmsb.model.limits import BEGUN
 from mmsb.model.openai import OpenAI
 from mmsb.preflight import memory
 from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.lines import Line
+from mmsb.preflight.places import Place
 from mmsb.preflight.replies import Replies
 from mmsb.prices import Prices, duration, money
 from mmsb.spending import prices_as_asked, unpaid
@@ -26,6 +25,7 @@ MOST = 20_000  # samples that are rehearsed; of more, an even part stands for al
 OLD = 6  # months after which prices are told to be old
 SURE = 2.0  # standard errors to either side, for the ends that are told
 NEAR = 0.05  # of what is expected: ends that are nearer are not told
+FAR = 2.0  # times as long as expected: told beside it
 CHANGED = 0.1  # share of the questions that are supposed to change between two runs; `mmsb.plan` has others
 
 
@@ -39,6 +39,7 @@ class Plan:
         runs: the rehearsals.
         every: one of so many samples was rehearsed.
         samples: of all runs.
+        slow: seconds, if calls come as they did before, of an endpoint that had some wait.
         beside: seconds that are no calls': a run's start, its records, the page at the end.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     runs: list[Counting] = field(default_factory=list)
     every: int = 1
     samples: int = 0
+    slow: float = 0.0
     beside: float = 0.0
 
     @property
@@ -184,7 +186,10 @@ class Plan:
 
     def _time(self) -> str:
         seconds = self.seconds
-        return "unknown, no call was timed yet" if seconds is None else f"about {duration(seconds)}"
+        if seconds is None:
+            return "unknown, no call was timed yet"
+        slow = f", or {duration(self.slow)} as answers came so far" if self.slow > FAR * seconds else ""
+        return f"about {duration(seconds)}{slow}"
 
 
 class Asks(Protocol):
@@ -202,32 +207,6 @@ class Asks(Protocol):
 
 
 A = TypeVar("A", bound=Asks)
-
-
-@dataclass
-class Place:
-    """An endpoint that engines of a run ask: it keeps the strictest limits that any of them sets, for all together."""
-
-    calls: float = 0.0
-    tokens: float = 0.0
-    taken: float = 0.0
-    concurrency: float = math.inf
-    rate: float = math.inf  # requests a second
-    minute: float = math.inf  # tokens
-
-    def add(self, engine: OpenAI, calls: float, taken: float, tokens: float) -> None:
-        """Calls, the seconds that they take one by one, and their tokens."""
-        self.calls += calls
-        self.tokens += tokens
-        self.taken += taken
-        self.concurrency = min(self.concurrency, engine.concurrency)
-        self.rate = min(self.rate, (engine.requests_per_second or math.inf) / BEGUN)
-        self.minute = min(self.minute, engine.tokens_per_minute or math.inf)
-
-    @property
-    def seconds(self) -> float:
-        """That it takes for all of them."""
-        return max(self.taken / self.concurrency, self.calls / self.rate, 60 * self.tokens / self.minute)
 
 
 def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> Plan:
@@ -255,6 +234,8 @@ def plan(runs: Sequence[tuple[A, int]], rehearsed: Callable[..., Counting]) -> P
             rehearsal.again()
     for rehearsal in made.runs:
         rehearsal.settle()
+    asked = [line for line in made.asked if isinstance(line.engine, OpenAI) and not line.engine.batch]
+    made.slow = max((line.slow for line in asked), default=0.0)  # they came side by side
     for line in made.asked:
         line.elsewhere = elsewhere(line.shelf, line.engine.fingerprint())  # before its shelf forgets what it holds
     # A run opens the store anew: what another process adds meanwhile is found by it.
