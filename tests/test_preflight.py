@@ -296,6 +296,11 @@ def test_weights_that_do_not_fit_together_are_told_before_the_start(
     assert mmsb(*one).returncode == 0
     two = mmsb(*one, "judge=llama_guard_3", "model@judge.model=text", f"judge.model.name_or_path={small_llava}")
     assert "(2.0 GB) do not fit: 3.0 GB of memory are free" in two.stderr
+    monkeypatch.setattr("mmsb.preflight.memory.needed", lambda model: 4e9)
+    monkeypatch.setattr("mmsb.replicas.cluster.check", lambda setting: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert "do not fit" in mmsb(*one, "model.replicas=2").stderr
+    assert mmsb(*one, "model.replicas=2", RAY_ADDRESS="head:6379").returncode == 0  # they load on its nodes
 
 
 @pytest.mark.parametrize(

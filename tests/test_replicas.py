@@ -120,8 +120,9 @@ def test_a_cluster_is_joined_only_where_it_is_named_and_one_that_is_not_there_is
         nobody.bind(("127.0.0.1", 0))  # and listens to none
         monkeypatch.setenv(ADDRESS, f"127.0.0.1:{nobody.getsockname()[1]}")
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
-        with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+, but no Ray cluster .* refused"):
+        with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+, but no Ray cluster .* refused") as told:
             begin("model.replicas")
+    assert "RAY_AUTH_MODE=token" in told.value.remedy  # which Ray's own error does not say
 
     def never(*_: object, **__: object) -> None:
         raise Exception("The current node timed out during startup.")  # as Ray has it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmsb.errors import MmsbError, ModelError
@@ -11,6 +12,7 @@ from mmsb.model.loaded import KEPT_LOADED
 from mmsb.model.local import Local
 from mmsb.model.memory_check import GB, free, needed, options
 from mmsb.preflight.lines import Line
+from mmsb.replicas.cluster import ADDRESS
 
 HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")  # launchers whose runs see this machine's memory
 
@@ -43,7 +45,10 @@ def weights_fit(engines: Sequence[Engine], launcher: str) -> MmsbError | None:
 
 
 def _sizes(engines: Sequence[Engine]) -> list[tuple[float, Local]]:
-    local = {repr(engine): engine for engine in engines if isinstance(engine, Local)}.values()
+    # The replicas of a cluster that is joined load on its nodes, which may have what this machine has not.
+    joined = bool(os.environ.get(ADDRESS))
+    loaded = (engine for engine in engines if isinstance(engine, Local) and not (joined and engine.replicas > 1))
+    local = {repr(engine): engine for engine in loaded}.values()
     return sorted(((needed(engine) or 0.0, engine) for engine in local), key=lambda pair: -pair[0])[:KEPT_LOADED]
 
 

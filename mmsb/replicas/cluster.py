@@ -140,7 +140,8 @@ def _missing(setting: str) -> ConfigError:
 def _closed(address: str, error: Exception) -> ConfigError:
     return ConfigError(
         f"{ADDRESS}={address}, but no Ray cluster can be joined there: {' '.join(str(error).split())[:300]}",
-        f"`ray start --head` tells the address; without {ADDRESS} Ray is begun on this machine.",
+        f"`ray start --head` tells the address. A cluster that was begun where there is a token (~/.ray/auth_token) is "
+        f"joined with RAY_AUTH_MODE=token and that token. Without {ADDRESS} Ray is begun on this machine.",
     )
 
 
