@@ -6,7 +6,9 @@ Where the system kills one process, for want of memory say, joblib ends them all
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ except ImportError:  # the extra is not installed, which is said when this one i
     Theirs = object
 
 QUIET = "ignore:resource_tracker:UserWarning"
+LOOK = 1.0  # seconds between two looks whether the command is still there
 
 
 class JoblibLauncher(Theirs):  # type: ignore[misc]
@@ -60,7 +63,8 @@ class JoblibLauncher(Theirs):  # type: ignore[misc]
         from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
         given = (self.hydra_context, self.config, self.task_function, Singleton.get_state())
-        jobs = [delayed(execute_job)(number, self._overrides[number], *given) for number in numbers]
+        job = delayed(_with_its_parent)
+        jobs = [job(execute_job, number, self._overrides[number], *given) for number in numbers]
         return dict(zip(numbers, Parallel(backend="loky", **self._settings())(jobs), strict=True))
 
     def _settings(self) -> dict[str, Any]:
@@ -86,3 +90,17 @@ class JoblibLauncher(Theirs):  # type: ignore[misc]
         why = f"run {number} was lost, its process was killed twice, the second time alone (for want of memory?)"
         say(f"error: {why}")
         write_atomically(self._sweep / str(number) / ERROR_FILE, why + "\n")
+
+
+def _with_its_parent(job: Callable[..., JobReturn], *given: Any) -> JobReturn:
+    """One run, whose process ends with the command that began it, however that ends: joblib's would go on."""
+    # Once: a process takes one run after another.
+    if not any(thread.name == __name__ for thread in threading.enumerate()):
+        threading.Thread(target=_end_with, args=(os.getppid(),), name=__name__, daemon=True).start()
+    return job(*given)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,27 @@ def test_a_run_of_joblib_that_is_killed_leaves_the_others(
     assert "error: run 4 was lost" in capsys.readouterr().err
     said = 'import warnings; warnings.warn("resource_tracker: There appear to be 3 leaked semlock objects")'
     assert subprocess.run([sys.executable, "-c", said], capture_output=True, check=True).stderr == b""
+
+
+def test_a_run_of_joblib_ends_with_the_command_that_began_it_however_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = importlib.import_module("hydra_plugins.mmsb_joblib_launcher")
+    monkeypatch.setattr(launcher, "LOOK", 0.02)
+    reading, writing = os.pipe()
+    if not (command := os.fork()):
+        if run := os.fork():
+            os.write(writing, str(run).encode())
+            time.sleep(60)
+        launcher._with_its_parent(time.sleep, 60)
+        os._exit(0)
+    run = int(os.read(reading, 20))
+    os.kill(command, signal.SIGKILL)
+    os.waitpid(command, 0)
+    end = time.monotonic() + 20
+    while psutil.pid_exists(run) and psutil.Process(run).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.close(reading)
+    os.close(writing)
 
 
 # The run with the pictures is killed for good. One of the two others is told that it will be preempted, as Slurm tells
