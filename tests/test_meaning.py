@@ -82,6 +82,23 @@ def test_a_defense_that_helps_somewhere_counts_before_one_that_falls_further_by_
     assert meaning(runs, [chance, *found[1:]])[1].startswith("blur helps most of 2 defenses: attack success")
 
 
+@pytest.mark.parametrize(("helped", "said"), [((0,), ["(a typo)"]), ((0, 1), ["(a typo)", "(a text_only)"])])
+def test_where_a_defense_helps_is_told_from_where_it_was_measured_and_does_not(
+    helped: tuple[int, ...], said: list[str], tmp_path: Path
+) -> None:
+    """ "text_only" alone would claim it of both models."""
+    places = [("a", "typo"), ("a", "text_only"), ("b", "typo"), ("b", "text_only")]
+    runs = []
+    for number, (model, mode) in enumerate(places):
+        behind = [Made(mode, answer=every(1)), Made(mode, "jpeg", answer=every(8) if number in helped else but_one)]
+        for run in swept(tmp_path / str(number), *behind):
+            values = {"name": f"model.name={model} {run.name}", "config": run.values["config"] | {"model": model}}
+            runs.append(replace(run, values={**run.values, **values}))
+    told = meaning(runs, effects(runs))[1]
+    assert told.startswith(f"jpeg helps, in {len(helped)} of 4 settings: attack success changes by ")
+    assert [place for place in ("(a typo)", "(a text_only)", "(typo)") if place in told] == said
+
+
 @pytest.mark.parametrize(("refused", "said"), [(1, "changes by +100.0 points ["), (0, "is not shown to change.")])
 def test_a_defense_that_refuses_everything_is_not_praised_alone(refused: int, said: str, tmp_path: Path) -> None:
     def harmless(number: int, sample: Sample) -> Values:

@@ -79,11 +79,11 @@ def _defenses(effects: Sequence[Effect]) -> Iterator[str]:
     name = min(helping, key=lambda name: _mean(helping[name]))
     most = f"{name} helps" if len(changed) == 1 else f"{name} helps most of {len(changed)} defenses"
     where = f", in {len(helped[name])} of {len(changed[name])} settings" if len(changed[name]) > 1 else ""
-    yield f"{most}{where}: attack success changes by {_extent(helped[name])}; {_sure(helped[name])}."
+    yield f"{most}{where}: attack success changes by {_extent(helped[name], changed[name])}; {_sure(helped[name])}."
     # Who refuses everything is attacked in vain too.
     if harmless := _changed(effects, FALSE_REFUSALS).get(name):
         more = [item for item in harmless if item[1].change.value > 0 and _is_shown(item[1])]
-        told = f"changes by {_extent(more[::-1])}; {_sure(more)}" if more else "is not shown to change"
+        told = f"changes by {_extent(more[::-1], harmless)}; {_sure(more)}" if more else "is not shown to change"
         yield f"What {name} costs: how many harmless requests are refused {told}."
 
 
@@ -131,13 +131,15 @@ def _is_shown(difference: Difference) -> bool:
     return difference.p_holm is not None and difference.p_holm < ALPHA
 
 
-def _extent(helped: Sequence[Change]) -> str:
-    """The changes' ends, the least first."""
-    most, least = helped[0], helped[-1]
-    if len(helped) == 1:
-        return _points(most[1])
-    labels = _settings([run for run, _ in (least, most)])
-    return f"{_points(least[1])} ({labels[0]}) to {_points(most[1])} ({labels[1]})"
+def _extent(shown: Sequence[Change], measured: Sequence[Change]) -> str:
+    """The ends of the changes that are shown, the least first, each with what tells its run from all measured ones."""
+    # Of all: "text_only" alone would claim it of both models, where it was seen with one.
+    runs = [run for run, _ in measured]
+    names = dict(zip(map(id, runs), _settings(runs), strict=True))
+    ends = [shown[-1], shown[0]] if len(shown) > 1 else shown
+    if len(measured) == 1:
+        return _points(shown[0][1])
+    return " to ".join(f"{_points(difference)} ({names[id(run)]})" for run, difference in ends)
 
 
 def _sure(helped: Sequence[Change]) -> str:
