@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.config_rules import check_composed
 from mmsb.errors import ConfigError
+from mmsb.override_rules import ONE, SEVERAL
 
 
 class Files(ConfigRepository):
@@ -83,13 +86,13 @@ class Loader(ConfigLoaderImpl):
         seen, self._looked_at = self._looked_at, None
         mode = f"hydra.mode={run_mode.name}"  # what Hydra adds where nothing sets the mode
         if seen is None or overrides not in (seen[0], [*seen[0], mode]):
-            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+            return self._load(config_name, overrides, run_mode, from_shell)
         self.validate_sweep_overrides_legal(OverridesParser.create().parse_overrides(overrides), run_mode, from_shell)
         config = seen[1]
         if isinstance(config, Exception):
             raise config
         if run_mode is RunMode.RUN and OmegaConf.missing_keys(config.hydra.runtime.choices):  # passed over before
-            return super().load_configuration(config_name, overrides, run_mode, from_shell)
+            return self._load(config_name, overrides, run_mode, from_shell)
         if overrides != seen[0]:
             config.hydra.mode = run_mode
             config.hydra.overrides.hydra.append(mode)
@@ -98,11 +101,26 @@ class Loader(ConfigLoaderImpl):
     def _look(self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool) -> DictConfig:
         asked, self._looked_at = list(overrides), None
         try:
-            config = super().load_configuration(config_name, overrides, run_mode, from_shell, False)
+            config = self._load(config_name, overrides, run_mode, from_shell, False)
         except Exception as error:
             self._looked_at = asked, error
             raise
         self._looked_at = asked, config
+        return config
+
+    def _load(self, config_name: str | None, overrides: list[str], *how: Any) -> DictConfig:
+        """Compose what the runs of a sweep share.
+
+        Hydra leaves out what is swept over: of `judge=rubric,graded judge.model.name=x` the second would be a setting
+        of the judge that is chosen without it. So the first of the options stands there, where it is needed.
+        """
+        try:
+            return super().load_configuration(config_name, overrides, *how)
+        except HydraException:
+            if not (first := list(_first_options(overrides))):
+                raise
+        config = super().load_configuration(config_name, [*first, *overrides], *how)
+        config.hydra.overrides.task = config.hydra.overrides.task[len(first) :]
         return config
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,3 +139,11 @@ class Loader(ConfigLoaderImpl):
         if overrides not in self._composed:
             self._composed[overrides] = super().load_sweep_config(master_config, list(overrides))
         return self._composed[overrides]
+
+
+def _first_options(overrides: Sequence[str]) -> Iterator[str]:
+    """Of groups that are swept over, the first option."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group = (override.key_or_group or "").partition("/")[0]
+        if group in (*ONE, *SEVERAL) and override.is_choice_sweep():
+            yield f"{override.get_key_element()}={next(override.sweep_string_iterator())}"

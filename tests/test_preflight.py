@@ -44,6 +44,17 @@ def test_an_error_of_some_runs_names_what_they_share_and_no_run_is_started(mmsb:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_setting_of_the_options_that_are_swept_over_is_one_of_each_run(mmsb: Run, tmp_path: Path) -> None:
+    judges = ("judge=rubric,graded", "judge.model.name=x", "judge.model.api_key_env=NO_SUCH_KEY")
+    done = mmsb("-m", *judges, *QUIET)
+    assert "the environment variable NO_SUCH_KEY is not set (all 2 runs)" in done.stderr  # and each has its setting
+    done = mmsb("-m", "defense=ecso,none", "defense.ecso.shown=9", *QUIET)
+    assert done.stderr.startswith("error: defense.ecso.shown is not a setting (1 of 2 runs: defense=none)")
+    done = mmsb("-m", "judge=rubric,graded", "judge.model.nme=x", *QUIET)
+    assert "judge.model.nme is not a setting\n  try: did you mean name?" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_different_errors_are_all_told_each_with_what_to_do(mmsb: Run, tmp_path: Path) -> None:
     done = mmsb("-m", "model=hf", "model.name_or_path=/not/here,./nor/here,nobody/has-this", *QUIET)
     lines = done.stderr.splitlines()
