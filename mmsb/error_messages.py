@@ -143,9 +143,9 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
     if node is None and hints:
         return ConfigError(f"{key} cannot be chosen", "\n".join(hints))
     wrong = str(cause.key) if isinstance(cause, OmegaConfBaseException) else key.rpartition(".")[2]
-    if isinstance(node, DictConfig) and "." not in key:
-        # Whoever types `limit=3` knows the setting, and not whose it is.
-        owners = [str(name) for name, part in _parts(node) if key in part]
+    if isinstance(node, DictConfig) and wrong == group:
+        # Whoever types `limit=3` or `server.within=60` knows the setting, and not whose it is.
+        owners = [str(name) for name, part in _parts(node) if group in part]
         if owners:
             return ConfigError(f"{key} is not a setting by itself", f"Name its group: {key_of(owners, key, typed)}")
     allowed = [str(name) for name in node if name not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []

@@ -152,6 +152,7 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mmsb model.device=moon", ("model.device=moon", "auto")),
     ("mmsb model.threads=0", ("model.threads=0", "greater than")),
     ("mmsb model.adapter=nowhere", ("nowhere", "adapter")),
+    ("mmsb model=vllm server.within=60", ("server.within is not a setting by itself", "model.server.within=60")),
     ("mmsb model.revision=3", ("model.revision=3: a text is meant", "'model.revision=\"3\"'")),
     ("mmsb +model.nothing=1", ("model.nothing", "allowed")),
     ("mmsb ++model.nothing=1", ("model.nothing", "allowed")),
