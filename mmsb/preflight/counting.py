@@ -41,6 +41,7 @@ class Tally:
         came: tokens out of the new ones, as expected, by whether they follow.
         strange: the new ones of a judge or a defense that the model has never answered.
         longest: tokens out of the new ones, were each answer as long as it may be.
+        longer: tokens in, at most, of the answers that nobody gave yet and that the new ones' prompts are made of.
         batched: prompts of a local model, by round: a batch that lacks one answer is asked whole.
     """
 
@@ -53,6 +54,7 @@ class Tally:
     came: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
     strange: int = 0
     longest: int = 0
+    longer: int = 0
     batched: defaultdict[Round, dict[int, Prompt]] = field(default_factory=lambda: defaultdict(dict))
 
 
@@ -131,6 +133,9 @@ class Counting:
         line.least += min(expected, self.every * max(0.0, least + more))
         line.most += max(expected, highest)
         line.longest += highest * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
+        # Of calls that were not rehearsed nobody knows whose replies they are made of.
+        longest = max(one.limit(Prompt("")) for one in self.lines.values())
+        line.longer += highest * (tally.longer / tally.new if tally.new else longest)
         self.calls[name] = expected
 
     @staticmethod
@@ -230,7 +235,7 @@ class Counting:
             tally.follow += follows
             (tally.following if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)
-            line.longer += self.lines[origin.kind.model].limit(Prompt("")) if origin else 0
+            tally.longer += self.lines[origin.kind.model].limit(Prompt("")) if origin else 0
         return Made(kind, number, new=new, origin=origin and origin.kind, follows=follows)
 
     @staticmethod

@@ -36,7 +36,7 @@ class Line:
         least: the same, whatever is replied.
         most: likewise.
         given: tokens in of the expected calls by the rules.
-        longer: tokens in, at most, of the replies that their prompts are made of.
+        longer: tokens in of the most calls, of replies in their prompts, were each of these as long as it may be.
         came: tokens out of them.
         strange: those of them that a judge or a defense asks which the model has never answered.
         longest: tokens out of the most calls, were each answer as long as it may be.
@@ -80,7 +80,6 @@ class Line:
     def forget(self) -> None:
         """Begin to count anew."""
         self.asked.clear()
-        self.longer = 0.0
 
     def guess(self, prompt: Prompt) -> Given:
         """Tokens of a prompt by the rules."""
@@ -124,7 +123,7 @@ class Line:
         # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
         more = self.most / self.calls if self.calls else 1.0
         pictures = 0.0 if self.learned.counted[True].count else self.given.most - self.given.pictures
-        return more * (self.input + self.longer + pictures)
+        return more * (self.input + pictures) + self.longer
 
     @property
     def answer(self) -> float:
