@@ -17,7 +17,7 @@ from tests.composing import complete, composed
 from tests.conftest import Run
 
 NAMES = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
-SMALL = ("model.max_new_tokens=4", "scenario=fraud", "dataset.limit=1", "tracker=none", "judge=refusal")
+SMALL = ("model.max_new_tokens=4", "scenario=economic_harm", "dataset.limit=1", "tracker=none", "judge=refusal")
 # What is swept over models or judges that do not run everywhere, and sets that are not here, is put on what ships.
 OFFLINE = {
     "paper_main": ("dataset=demo", "image_mode=text_only,sd_typo"),

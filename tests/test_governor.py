@@ -15,7 +15,7 @@ from mmsb.model.governor import IN_A_ROW, Breaker, Gate
 from mmsb.model.openai import OpenAI
 from mmsb.store import Store
 from mmsb.types import Failure, Outcome, Prompt, Response
-from tests.endpoint import CUT, GARBAGE, Act, ChatServer, error
+from tests.endpoint import CUT, GARBAGE, Act, ChatServer, completion, error
 from tests.test_openai import asked
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -74,6 +74,39 @@ def test_a_busy_endpoint_gets_fewer_requests_at_a_time_and_more_again() -> None:
     for _ in range(100):
         gate.answered()
     assert gate.places == 10
+
+
+def test_a_slow_endpoint_gets_fewer_requests_at_a_time_until_replies_are_quick() -> None:
+    gate = Gate(10)
+    gate.answered(0.1)
+    gate.late()  # one of many: fewer at a time would not help it
+    assert gate.places == 10
+    for _ in range(10):
+        gate.answered(0.9)
+    gate.late()
+    assert gate.places == 7
+    gate.answered(0.9)
+    assert gate.places == 7
+    for _ in range(100):
+        gate.answered(0.2)
+    assert gate.places == 10
+
+
+def test_a_server_that_answers_one_after_the_other_is_not_asked_for_more_than_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mmsb.model.governor.CALM", 0.1)  # less than the time of a request, as in life
+    free = 0.0  # when it has answered all that it was asked for, those among them that nobody waits for any more
+
+    def queued(text: str, attempt: int) -> Act:
+        nonlocal free
+        free = max(free, time.monotonic()) + 0.01
+        return Act(body=completion(text), delay=free - time.monotonic())
+
+    with ChatServer(act=queued) as server:
+        outcomes = asked(server, TEXTS[:120], concurrency=32, timeout=0.15)
+    assert all(isinstance(outcome, Response) for outcome in outcomes.values())
+    assert server.attempts.total() < 2 * len(outcomes)
 
 
 async def inside(gate: Gate, people: int, on_entering: Any) -> int:

@@ -196,6 +196,8 @@ class Attempts(ABC, Generic[Asked, Reply]):
         except RequestError as met:
             if met.busy:
                 gate.busy()
+            elif met.cause == "timeout":
+                gate.late()
             if met.broken:
                 breaker.failed(started)
             elif met.status != 429:  # a server that only ever says it is busy has not shown that it works
@@ -206,7 +208,6 @@ class Attempts(ABC, Generic[Asked, Reply]):
         except BaseException:
             breaker.dropped()
             raise
-        gate.answered()
         breaker.works()
         self._servers.answered[endpoint.url] += 1
         self._refused[endpoint.url], self._answered, self._away = 0, asked, 0
@@ -239,7 +240,9 @@ class Attempts(ABC, Generic[Asked, Reply]):
             raise malformed(error, endpoint.key) from error
         except OSError as error:
             raise lost(error, endpoint.key) from error
-        return self._counted(endpoint, asked, reply, expected, endpoint.awake.now() - started)
+        took = endpoint.awake.now() - started
+        endpoint.gate.answered(took / self._patient.timeout)
+        return self._counted(endpoint, asked, reply, expected, took)
 
     def _connect(self, endpoint: Endpoint) -> float:
         seconds = FIRST_CONNECT_SECONDS if endpoint.heard is None else CONNECT_SECONDS
