@@ -90,7 +90,7 @@ def test_a_run_of_everything_that_the_paper_did_is_comparable(decided: Decided) 
         (["protocol=greedy"], ["protocol: greedy"]),
         (["protocol=demo"], ["protocol: demo", "settings: "]),
         (["model.max_new_tokens=64"], ["settings: model.max_new_tokens changed from the preset"]),
-        (["model.template=x"], ["settings: model.template changed from the preset"]),
+        (["model.template='{{messages}}'"], ["settings: model.template changed from the preset"]),
         (["model.fit.how=crop"], ["settings: model.fit changed from the preset"]),
         (["+model.generation.num_beams=5"], ["settings: model.generation changed from the preset"]),
         (["model.name_or_path=someone/llava"], ["settings: model.name_or_path changed from the preset"]),
