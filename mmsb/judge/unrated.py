@@ -36,7 +36,7 @@ def why(label: str, flags: Collection[str], reply: str, details: Mapping[str, ob
     ):
         if flag in flags:
             return reason
-    return "in another language, and it is unsure" if not set(READ).isdisjoint(flags) else "of which it is unsure"
+    return "in another language, and it is unsure" if not set(READ).isdisjoint(flags) else "unsure whether they decline"
 
 
 def listed(reasons: Mapping[str, int], count: int) -> str | None:
@@ -47,4 +47,6 @@ def listed(reasons: Mapping[str, int], count: int) -> str | None:
         count: all samples of the run.
     """
     told = ", ".join(f"{number} {reason}" for reason, number in Counter(reasons).most_common())
+    if len(reasons) == 1:
+        told = "".join(reasons)
     return f"not rated by the judge: {sum(reasons.values())} of {count} answers: {told}" if told else None
