@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 INK, LINE, GROUND = "#1b1f24", "#d8dbdf", "#fefefe"  # the page puts its own colours for these three
 PALETTE = ("#6f7680", "#0f86c8", "#d9720a", "#0b9a75", "#c8629c", "#a48a00", "#c0392b", "#7757c9", "#3fa7a3", "#8c5a3c")
 
+# Pixels around a chart: what shows it may have no font of these widths, and where it stands in wider letters a name
+# would be cut off at the edge.
+MARGIN = {"left": 24, "right": 24, "top": 5, "bottom": 5}
+
 
 def library() -> Any:
     """Altair, imported when the first chart is drawn."""
@@ -60,7 +64,7 @@ def shape(field: str, order: Sequence[str]) -> Any:
 def styled(chart: Any) -> Any:
     """The looks of all charts."""
     return (
-        chart.configure(background=GROUND, font="Helvetica, Arial, sans-serif")
+        chart.configure(background=GROUND, font="Helvetica, Arial, sans-serif", padding=MARGIN)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK,
