@@ -92,6 +92,20 @@ def test_a_slow_endpoint_gets_fewer_requests_at_a_time_until_replies_are_quick()
     assert gate.places == 10
 
 
+def test_a_model_that_is_slow_by_itself_keeps_places_and_gets_back_what_a_busy_moment_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mmsb.model.governor.CALM", -1.0)
+    gate = Gate(10)
+    gate.busy()
+    for _ in range(100):
+        gate.answered(0.9)
+    assert gate.places == 10  # nothing was late
+    for _ in range(100):
+        gate.late()
+    assert 10 * 0.25 * 0.7 < gate.places <= 10 * 0.25
+
+
 def test_a_server_that_answers_one_after_the_other_is_not_asked_for_more_than_it_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -12,6 +12,7 @@ from mmsb.errors import StoreError
 
 FALL, CALM = 0.7, 1.0  # the share that stays after a 429; seconds before another one counts, as they come in swarms
 SLOW, RECENT = 0.5, 0.2  # share of a request's time from which on a reply is slow; weight of the last one
+LEFT = 0.25  # share of its places that slow replies leave: a model that thinks long is slow by itself
 IN_A_ROW = 8  # failures after which an endpoint is probed instead of asked; fewer may be bad luck
 BEAT = 0.05  # seconds between two looks at what other processes want
 PROBE_SECONDS, LOOK_SECONDS = 2.0, 0.1  # between two probes; between two looks whether it is one's turn
@@ -49,6 +50,7 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._fell = 0.0
         self._took: float | None = None  # of the time that a request has, on average of late
+        self._held = False  # whether a late reply took places, and replies are slow still
 
     @property
     def wanted(self) -> int:
@@ -149,17 +151,20 @@ class Gate:
     def late(self) -> None:
         """A request had no answer within its time."""
         # Where others are answered quickly it is that request's own fault, and fewer at a time would not help it.
-        if self._took is None or self._took > SLOW:
+        if (self._took is None or self._took > SLOW) and self.places > LEFT * self._most:
+            self._held = True
             self.busy()
 
     def answered(self, took: float = 0.0) -> None:
         """It answered a request: once it has answered as many as are let in, one more is.
 
         Args:
-            took: the share of its time that the request needed. Slow ones let nobody more in: all would become slower.
+            took: the share of its time that the request needed. After a late one, slow ones let nobody more in: all
+                would become slower.
         """
         self._took = took if self._took is None else self._took + RECENT * (took - self._took)
-        if self.limited and self._took <= SLOW:
+        self._held = self._held and self._took > SLOW
+        if self.limited and not self._held:
             # As in TCP: down by a share, up by one for as many answers as there are places, so that it settles below
             # the limit.
             self.places = min(self._most, self.places + 1 / self.places)
