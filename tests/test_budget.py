@@ -36,6 +36,7 @@ def test_a_budget_of_calls_is_kept_exactly_and_a_higher_one_goes_on(mmsb: Run, t
         assert len(server.requests) == total + 10
         again = mmsb(*command(server, "budget.calls=10"))  # over all tries
         assert len(server.requests) == total + 10
+        before = mmsb(module="mmsb.status").stdout
         done = mmsb(*command(server, f"budget.calls={total}"))
         assert len(server.requests) == 2 * total
     assert (stopped.returncode, again.returncode, done.returncode) == (3, 3, 0)
@@ -49,6 +50,9 @@ def test_a_budget_of_calls_is_kept_exactly_and_a_higher_one_goes_on(mmsb: Run, t
     (found,) = tmp_path.glob("outputs/runs/*/results.jsonl")  # a stopped run has none
     assert found.read_bytes() == expected.read_bytes()
     assert len(list(tmp_path.glob("outputs/runs/*/stopped.txt"))) == 2
+    after = mmsb(module="mmsb.status").stdout
+    assert (before.count("same command with more goes on"), after.count("same command with more goes on")) == (2, 0)
+    assert after.count(f"the same command did since, in outputs/runs/{found.parent.name}") == 2
 
 
 def test_money_is_not_overshot_by_more_than_what_is_under_way(mmsb: Run, tmp_path: Path) -> None:

@@ -73,13 +73,19 @@ class Going:
         return Finished(self.folder, self._described)
 
     @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, resolved, as Hydra has written it at the start."""
+        config = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "config.yaml"), resolve=True)
+        assert isinstance(config, dict)
+        return {str(key): value for key, value in config.items()}
+
+    @cached_property
     def _described(self) -> Mapping[str, Any]:
         """What `run.json` will say, as far as Hydra has written it at the start."""
-        config = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "config.yaml"), resolve=True)
         hydra = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "hydra.yaml"), resolve=False)
         assert isinstance(hydra, dict)
         choices = {key: value for key, value in hydra["hydra"]["runtime"]["choices"].items() if "hydra/" not in key}
-        return {"name": self.folder.name, "choices": choices, "config": config, "record": {}, "metrics": {}}
+        return {"name": self.folder.name, "choices": choices, "config": self.config, "record": {}, "metrics": {}}
 
     @cached_property
     def total(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import PositiveInt
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,7 @@ from mmsb.prices import duration, money
 from mmsb.report.progress import Going, address, run_folders
 from mmsb.results import claimed
 from mmsb.run import short_name
+from mmsb.spending import identity
 from mmsb.terminal import LEFT, print_table
 from mmsb.tracker.base import Sweep
 
@@ -87,17 +89,19 @@ class Status:
         ]
 
     def _since(self, places: Sequence[tuple[str, list[Path]]]) -> dict[str, str]:
-        """Of sweeps, the newest first, the later one in which the same command came to its end."""
+        """Of sweeps and single runs, the newest first, the later one in which the same command came to its end."""
         done, found = dict[str, str](), dict[str, str]()
         for name, folders in places:
             try:
                 sweep = Sweep.at(self.output_dir / name)
-            except DataError:  # said with the sweep
+                command = sweep.identity if sweep else identity(Going(folders[0]).config)
+            # Said with the sweep; or a run that somebody moved here without what Hydra wrote of it.
+            except (DataError, OmegaConfBaseException, OSError):
                 continue
-            if sweep and sweep.identity in done:
-                found[name] = done[sweep.identity]
-            elif sweep and len(folders) == sweep.runs and all(Going(folder).finished for folder in folders):
-                done[sweep.identity] = name
+            if command in done:
+                found[name] = done[command]
+            elif len(folders) == (sweep.runs if sweep else 1) and all(Going(folder).finished for folder in folders):
+                done[command] = name
         return found
 
     def _left(self, name: str, folders: list[Path], since: str | None) -> Iterator[str]:
@@ -108,8 +112,8 @@ class Status:
         sweep = Sweep.at(place)
         ended = [*place.glob(STOPPED_FILE), *place.glob(f"*/{STOPPED_FILE}")]
         if ended and not since:
-            count = sweep.runs if sweep and sweep.runs else 1
-            yield f"{place}: stopped by the budget: {len(ended)} of {count} runs; the same command with more goes on"
+            count = f": {len(ended)} of {sweep.runs} runs" if sweep and sweep.runs else ""
+            yield f"{place}: stopped by the budget{count}; the same command with more goes on"
         begun = len({*folders, *(path.parent for path in ended)})
         # A folder comes with a run: those that have not begun have left nothing to be counted but this difference.
         if sweep and sweep.runs and begun < sweep.runs and not since:
