@@ -25,6 +25,7 @@ from mmsb.interrupts import Listener, terminated_as_interrupted, twice_ends_now
 from mmsb.override_rules import refuse_lists
 from mmsb.processes import end_at_once, end_quickly
 from mmsb.secret import refuse_secrets
+from mmsb.unread import may_stay_unread
 from mmsb.usage import usage
 
 __all__ = [
@@ -68,7 +69,7 @@ def run_command(
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     failed: list[MmsbError] = []
-    with twice_ends_now() as listener, terminated_as_interrupted(), private(), raising() as trace:
+    with may_stay_unread(), twice_ends_now() as listener, terminated_as_interrupted(), private(), raising() as trace:
         try:
             # Before Hydra sees them: it writes every argument into four files.
             refuse_secrets(given)
@@ -79,9 +80,6 @@ def run_command(
             run_hydra(args, config_name, _guarded(task, failed, given, trace), before)
         except KeyboardInterrupt:
             return end_interrupted(listener, interrupted)
-        except BrokenPipeError:  # who reads the output (`| head`) has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_ERROR
         except Exception as error:
             if (own := of_users(error)) is None and not isinstance(error, ERRORS):
                 raise
@@ -112,10 +110,9 @@ def _guarded(task: Task, failed: list[MmsbError], arguments: Sequence[str], trac
     def guarded(config: DictConfig) -> None:
         try:
             refuse_lists(list(HydraConfig.get().overrides.task))
-            with private():  # a worker of a launcher is another process, on another machine perhaps
+            # a worker of a launcher is another process, on another machine perhaps
+            with may_stay_unread(), private():
                 task(config)
-        except BrokenPipeError:
-            raise
         except Exception as error:
             if (own := of_users(error)) is None and not isinstance(error, ERRORS):
                 raise

@@ -23,6 +23,7 @@ from mmsb.digest import digest, digest_file
 from mmsb.errors import TrackingError
 from mmsb.gpus import SWEEPS, visible_gpus
 from mmsb.interrupts import terminated_as_interrupted, twice_ends_now
+from mmsb.unread import may_stay_unread
 
 if TYPE_CHECKING:
     from mmsb.report.finished import Finished
@@ -159,7 +160,7 @@ def finish_sweep(code: int = 0) -> int:
     if (folder := _end()) is None:
         return code
     # The command has ended, and this takes seconds: the page of many runs, their record.
-    with twice_ends_now() as listener, terminated_as_interrupted():
+    with may_stay_unread(), twice_ends_now() as listener, terminated_as_interrupted():
         try:
             return _finish(folder, code)
         except KeyboardInterrupt:

@@ -15,8 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mmsb.hydra_app import parse
+from mmsb.run import SavedRun
+from mmsb.tracker.none import NoTracker
 from tests.commanding import Command, Composed
 from tests.conftest import ROOT
+from tests.endpoint import ChatServer
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -95,6 +98,19 @@ def test_help_that_is_read_in_part_ends_quietly() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+def test_a_run_whose_reader_has_left_is_recorded(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[SavedRun] = []
+    monkeypatch.setattr(NoTracker, "log", lambda self, run, asked: recorded.append(run))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as left, ChatServer() as server:
+        monkeypatch.setattr(sys, "stdout", left)
+        endpoint = ("model=openai", "model.name=m", f"model.base_url={server.url}", "model.api_key_env=null")
+        done = command(*endpoint, "scenario=fraud", "dataset.limit=1", "image_mode=text_only", "tracker=none")
+    assert (done.code, len(recorded)) == (0, 1), done.err
+    assert "Error" not in done.err
 
 
 @pytest.mark.parametrize("place", ["--config-dir {}", "--config-dir={}", "hydra.searchpath=[file://{}]"])

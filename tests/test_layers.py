@@ -72,7 +72,7 @@ LAYERS = (
     ("file_digests",),
     ("own", "targets", "texts", "digest", "layout", "outside", "pieces", "scripts", "written"),
     ("appender", "gpus"),
-    ("paths", "errors", "processes"),
+    ("paths", "errors", "processes", "unread"),
 )
 PLACES = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 
