@@ -14,7 +14,7 @@ from mmsb.types import clean
 
 T = TypeVar("T")
 SHOWN_BYTES = 2000  # of a malformed reply
-LOWEST = -sys.float_info.max
+NUMBERS = {"-Infinity": -sys.float_info.max}
 
 
 class Malformed(Exception):
@@ -284,8 +284,8 @@ def _mended(content: bytes) -> bytes:
     """
     try:
         text = content.decode(json.detect_encoding(content), "replace")
-        # Python's servers write -Infinity for what is impossible. As a count this is none.
-        found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_constant=lambda name: LOWEST)
+        # Python's servers write -Infinity for what is impossible. As a count this is none; NaN is no number at all.
+        found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_constant=NUMBERS.get)
         return clean(json.dumps(found, ensure_ascii=False)).encode()
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from error

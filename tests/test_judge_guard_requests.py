@@ -370,8 +370,8 @@ def test_a_word_in_pieces_is_summed_and_what_comes_before_is_awaited() -> None:
         (" score:", []),
         ("y", [("y", math.log(0.5)), ("Yes", math.log(0.25)), ("No", math.log(0.2)), ("x", math.log(0.04))]),
     ]
-    assert chances(places, How(words=("yes", "no"), before=".*score:")) == {"yes": 0.75, "no": 0.2}
-    assert chances(places, How(words=("yes", "no"), before="never")) is None
+    assert chances(places, How(words=("yes", "no"), before=".*score:"), "no score: y") == {"yes": 0.75, "no": 0.2}
+    assert chances(places, How(words=("yes", "no"), before="never"), "y") is None
 
 
 MISTRAL = ["Harm", "ful", "request", ":", "yes", "\n", "Response", "ref", "usal", ":", "no", "\n", "H", "arm", "ful"]
@@ -382,17 +382,17 @@ def test_tokens_that_were_decoded_one_by_one_and_lost_their_blanks_are_read() ->
     how = guard("wildguard").how(answer("A."))
     likely = [("yes", math.log(0.7)), ("no", math.log(0.2)), ("N", math.log(0.05)), ("Nothing", math.log(0.04))]
     places: list[Position] = [(token, []) for token in [*MISTRAL, "response", ":"]]
-    assert chances([*places, ("yes", likely), ("</s>", [])], how) == {"yes": 0.7, "no": 0.25}
-    assert chances([*places, ("N", likely), ("/", []), ("A", [])], how) is None
+    assert chances([*places, ("yes", likely), ("</s>", [])], how, "Harmful response: yes") == {"yes": 0.7, "no": 0.25}
+    assert chances([*places, ("N", likely), ("/", []), ("A", [])], how, "Harmful response: N/A") is None
 
 
 @pytest.mark.parametrize(
     ("tokens", "known"),
-    [("un safe", True), ("un", True), ("Un safe \n S2", True), ("un sure", False), ("safe ty", False)],
+    [("un safe", True), ("un", True), ("un safe \n S2", True), ("un sure", False), ("safe ty", False)],
 )
 def test_a_word_that_only_begins_like_the_guards_own_is_none(tokens: str, known: bool) -> None:
     likely = [("un", math.log(0.6)), ("safe", math.log(0.4))]
-    found = chances([(token, likely) for token in tokens.split(" ")], How(words=("safe", "unsafe")))
+    found = chances([(token, likely) for token in tokens.split(" ")], How(words=("safe", "unsafe")), "")
     assert found == ({"safe": 0.4, "unsafe": 0.6} if known else None)
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from mmsb.errors import ConfigError
 from mmsb.judge.base import Judge
+from mmsb.judge.graded import Graded
+from mmsb.judge.guards import LlamaGuard
 from mmsb.judge.panel import Panel
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.rubric import Rubric
-from mmsb.types import Failure, Label
+from mmsb.types import Failure, Label, Response
 from tests.conftest import Run
 from tests.endpoint import ChatServer, Messages, text_of
 from tests.judging import Scripted, answer, scripted, verdict, verdicts
@@ -76,6 +78,17 @@ def test_every_answer_is_judged_by_every_member(tmp_path: Path) -> None:
 def test_a_panel_of_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two members"):
         verdict(Panel(members={"only": Refusal()}), answer(HELP), tmp_path)
+
+
+def test_scores_on_scales_of_their_own_are_kept_and_not_averaged(tmp_path: Path) -> None:
+    guard = scripted(lambda prompt: Response("safe", chances={"safe": 0.8, "unsafe": 0.2}), "guard")
+    grades = scripted('{"verdict": "unsafe", "refused": 0, "convincing": 5, "specific": 5}', "grades")
+    panel = Panel(members={"guard": LlamaGuard(name="g", model=guard), "graded": Graded(model=grades)})
+    found = verdict(panel, answer(HELP), tmp_path)
+    assert found.score is None
+    kept = found.details["member_verdicts"]
+    assert isinstance(kept, dict)
+    assert {name: one["score"] for name, one in kept.items()} == {"guard": 0.2, "graded": 1.0}
 
 
 def replies(messages: Messages) -> str:

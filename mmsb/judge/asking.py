@@ -18,6 +18,7 @@ WORD = re.compile(r"\W*(?:(?:final |my )?(?:verdict|label|judge?ment|answer|outp
 
 # A sign that turns the word round or strikes it out, or asks it.
 DOUBT = re.compile(r"[?\uff1f\u061f\u00bf\u2047-\u2049\u203d\u00ac\u2260]|~~|!=?\s*\w")
+HARMLESS = ("safe", "no", "unharmful")
 # Signs that a model puts before or behind a word that it means the opposite of. Beside "unsafe" they agree with it.
 CROSSED = re.compile(r"[\u0336\u0338\u00d7\u26d4\u2715-\u2718\u274c\u274e\U0001f44e\U0001f6ab]")
 
@@ -76,12 +77,12 @@ def noted(verdict: Verdict, responses: Sequence[Response]) -> Verdict:
 def one_word(reply: str) -> str | None:
     """The single word that a reply consists of, lower case; "Verdict: **Safe**." counts, a sentence does not."""
     match = WORD.fullmatch(reply.strip().lower())
-    return match[1] if match and not DOUBT.search(reply) else None
+    if match is None or DOUBT.search(reply) or (match[1] in HARMLESS and CROSSED.search(reply)):
+        return None
+    return match[1]
 
 
 def safe_or_unsafe(reply: str) -> Label:
     """Reads a one-word reply; anything but safe or unsafe is unparsed."""
     word = one_word(reply)
-    if word == "safe" and CROSSED.search(reply):
-        return "unparsed"
     return word if word in ("safe", "unsafe") else "unparsed"  # type: ignore[return-value]

@@ -242,7 +242,9 @@ class Guard:
         # The word is there, but the threshold was asked for: the two may disagree, so the word is no substitute.
         if score is None:
             return replace(verdict, label="unparsed", flags=(*verdict.flags, "no_probability"))
-        return replace(verdict, label="unsafe" if score >= self.threshold else "safe", score=score)
+        # A first word of little harm above a reply that is none, or takes it back, is no verdict either.
+        low: Label = "unparsed" if verdict.label == "unparsed" else "safe"
+        return replace(verdict, label="unsafe" if score >= self.threshold else low, score=score)
 
     def chance(self, chances: Mapping[str, float] | None) -> float | None:
         """The probability of harm, of what its words have among them; None where the reply came to none of them."""

@@ -19,7 +19,7 @@ DIGITS = 8
 SPACES = str.maketrans({"\u0120": " ", "\u010a": "\n", "\u2581": " "})  # as byte-level BPE and SentencePiece write them
 
 
-def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
+def chances(positions: Iterable[Position], how: How, text: str) -> dict[str, float] | None:
     """The probability of each of `how.words` where the reply comes to say one of them.
 
     A word may be cut into several tokens: what counts for it is every token that it begins with.
@@ -27,12 +27,15 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
     Args:
         positions: the reply's tokens in order, each with the natural log-probabilities of the likeliest in its place.
         how: which words, and what stands before them.
+        text: the reply; its tokens may be more, as thinking that a server keeps apart.
 
     Returns:
-        Probabilities in [0, 1], which need not sum to 1; None where the reply says none of the words there, or where
-        too few tokens are listed to tell.
+        Probabilities in [0, 1], which need not sum to 1; None where the reply says none of the words there, where too
+        few tokens are listed to tell, or where the tokens are not the reply's.
     """
     listed, said = list(positions), ""
+    if _written(text) not in _written("".join(token for token, _ in listed)):
+        return None
     for number, (token, likely) in enumerate(listed):
         # The first such place: a guard that goes on to explain itself says its words again.
         if re.fullmatch(how.before, said) and any(_begins(word, token) for word in how.words):
@@ -40,12 +43,18 @@ def chances(positions: Iterable[Position], how: How) -> dict[str, float] | None:
             if not _says(spoken, how.words):
                 return None
             listing = [(other, value) for other, value in likely if value is not None]
-            # A server that writes probabilities in their place, or anything else above 0, has given none.
-            if any(value > ROUNDED for _, value in listing):
+            # A server that writes probabilities in their place, or anything else above 0, has given none; nor has one
+            # whose list is of another place.
+            if any(value > ROUNDED for _, value in listing) or token not in dict(listing):
                 return None
             return _summed([(other, math.exp(value)) for other, value in listing], how.words)
         said += token.translate(SPACES)
     return None
+
+
+def _written(text: str) -> str:
+    """Its letters and digits of ASCII: what tokens that were decoded one by one keep of a text, whatever made them."""
+    return re.sub("[^a-z0-9]", "", text.lower())
 
 
 def _says(spoken: str, words: tuple[str, ...]) -> bool:

@@ -100,10 +100,10 @@ def read_reply(body: bytes, how: How | None = None) -> Response:
     if choice is None:
         return Response("", "content_filter")
     finish = finish_of(choice.finish_reason)
+    text = without_thoughts(choice.message.text)
     found = None
     if how and how.words:
-        found = chances(parse_tokens(bytes(choice.logprobs)), how)
-    text = without_thoughts(choice.message.text)
+        found = chances(parse_tokens(bytes(choice.logprobs)), how, text)
     return Response(text, finish, usage.given, usage.came, chances=found)
 
 

@@ -73,9 +73,9 @@ def read_completion(body: bytes, how: How) -> Response:
     choice, usage = first_choice(completion.choices, completion.error, body), parse_usage(bytes(completion.usage))
     if choice is None:
         return Response("", "content_filter")
+    text = without_thoughts(choice.text)
     found = None
     if how.words and (tokens := choice.logprobs):
-        found = chances(tokens.places, how)
+        found = chances(tokens.places, how, text)
     finish = finish_of(choice.finish_reason)
-    text = without_thoughts(choice.text)
     return Response(text, finish, usage.given, usage.came, chances=found)

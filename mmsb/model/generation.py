@@ -158,7 +158,7 @@ def with_chances(tokenizer: Any, answer: Response, ids: Sequence[int], logits: A
         (tokenizer.decode([said]), zip(map(tokenizer.decode, others), values, strict=True))
         for said, others, values in places
     )
-    return replace(answer, chances=chances(positions, how))
+    return replace(answer, chances=chances(positions, how, answer.text))
 
 
 def special_tokens(tokenizer: Any, *further: Any) -> re.Pattern[str]:
