@@ -68,7 +68,7 @@ def test_how_many_requests_an_endpoint_bears_is_known_to_the_next_run(tmp_path: 
 
     def well(gate: Gate) -> None:
         while gate.limited:
-            gate.answered()
+            gate.answered(0.1)
 
     begun, fallen = asyncio.run(places(Gate.busy))
     assert fallen < begun == 16

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-LATE = 2.0  # seconds after which a beat that did not come tells that the process was stopped, or had no processor
+LATE = 2.0  # seconds without a look at the clock after which the process was stopped, or had no processor
 
 
 class Awake:
@@ -19,12 +19,14 @@ class Awake:
     def __init__(self) -> None:
         """Nothing has been missed."""
         self._missed = 0.0
-        self._seen = 0.0
+        self._seen = time.monotonic()
         self._limits: set[asyncio.Timeout] = set()
 
     def now(self) -> float:
-        """Seconds, of the monotonic clock, without those that were missed."""
-        return time.monotonic() - self._missed
+        """Seconds, of the monotonic clock, without those that were missed; never less than what it said before."""
+        # A look of its own: what began between a stop and the beat that tells of it would else end before it began.
+        self.beat()
+        return self._seen - self._missed
 
     @asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[None]:
@@ -40,11 +42,10 @@ class Awake:
             finally:
                 self._limits.discard(limit)
 
-    def beat(self, due: float) -> None:
-        """Look at the clock; `due` is when, in monotonic seconds, that should have been."""
+    def beat(self) -> None:
+        """Look at the clock."""
         now = time.monotonic()
-        missed = now - max(due, self._seen)  # several beat: what one has seen is not missed again
-        self._seen = now
+        missed, self._seen = now - self._seen, now
         if missed > LATE:
             self._missed += missed
             # Before they are over: what was asked for may have come long ago, paid for and unread.

@@ -30,14 +30,14 @@ class Gate:
         self,
         most: int,
         share: Callable[[int, int], int] | None = None,
-        beat: Callable[[float], None] = lambda due: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Nobody is inside yet.
 
         Args:
             most: places, whatever others want.
             share: of how many that are wanted and how many are inside, how many this process may fill beside others.
-            beat: called again and again while anybody is inside, with when it should have been.
+            beat: called again and again while anybody is inside or waits.
         """
         self.places = float(most)
         self.inside = 0
@@ -119,16 +119,16 @@ class Gate:
         if self._beat:
             self._beat.cancel()
 
-    def _look(self, due: float) -> None:
+    def _look(self) -> None:
         """Again and again while there is anything to do: others may have come, gone, or died."""
         assert self._share
-        self._told(due)
+        self._told()
         self._renew(self._share)
         self._beat = self._later() if self.wanted else None
         self._let_in()
 
     def _later(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(BEAT, self._look, time.monotonic() + BEAT)
+        return asyncio.get_running_loop().call_later(BEAT, self._look)
 
     def _renew(self, share: Callable[[int, int], int]) -> None:
         with suppress(StoreError):  # whoever cannot write his answers down will say so; until then it is as it was
@@ -155,7 +155,7 @@ class Gate:
             self._held = True
             self.busy()
 
-    def answered(self, took: float = 0.0) -> None:
+    def answered(self, took: float) -> None:
         """It answered a request: once it has answered as many as are let in, one more is.
 
         Args:
