@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from omegaconf import OmegaConf
 
@@ -44,7 +46,7 @@ class Checks:
     cells: Sequence[Cell]
     samples: dict[int, int] = field(default_factory=dict)
     _known: dict[str, int | MmsbError] = field(default_factory=dict)
-    _parts: dict[str, ConfigError | None] = field(default_factory=dict)
+    _wrong: dict[tuple[str, str], MmsbError | None] = field(default_factory=dict)
 
     def run(self) -> None:
         """Everything that costs nothing."""
@@ -108,17 +110,9 @@ class Checks:
 
     def _cluster(self) -> None:
         """The cluster that runs or replicas want, where nobody answers at its address."""
-        found: dict[str, MmsbError | None] = {}
         for cell in self.cells:
-            if (setting := _of_ray(cell)) is None:
-                continue
-            if setting not in found:
-                found[setting] = None
-                try:
-                    cluster.check(setting)
-                except ConfigError as error:
-                    found[setting] = error
-            if missing := found[setting]:
+            setting = _of_ray(cell)
+            if setting and (missing := self._once("cluster", setting, partial(cluster.check, setting))):
                 cell.errors.append(missing)
 
     def probe(self) -> None:
@@ -146,7 +140,11 @@ class Checks:
 
     def _weights(self) -> None:
         """Each model once, those on the hub side by side."""
-        local = {repr(engine): (engine, self._preset(cell, engine)) for cell, engine in self._engines() if _has(engine)}
+        local = {
+            repr(engine): (engine, self._preset(cell, engine))
+            for cell, engine in self._engines()
+            if isinstance(engine, Local)
+        }
         # A sweep over twenty models on the hub would else wait for twenty answers in a row.
         with ThreadPoolExecutor(AT_A_TIME, "mmsb-preflight") as pool:
             errors = pool.map(lambda pair: engines.weights(*pair), local.values())
@@ -160,19 +158,12 @@ class Checks:
 
         Where all answers are in the store none is loaded: a machine without a GPU shows what one with it measured.
         """
-        found: dict[str, MmsbError | None] = {}
         for cell, engine in self._engines():
             if not isinstance(engine, Local) or engine.replicas > 1 or not here(cell.launcher) or cell.errors:
                 continue
             assert cell.experiment is not None
-            if (key := repr(engine)) not in found:
-                found[key] = None
-                try:
-                    if not Store(cell.experiment.output_dir / "store").has_answers(engine):
-                        engine.check()
-                except ERRORS as error:
-                    found[key] = readable(error)
-            if wrong := found[key]:
+            usable = partial(_usable, engine, cell.experiment.output_dir)
+            if wrong := self._once("settings", repr(engine), usable):
                 cell.errors.append(wrong)
 
     @staticmethod
@@ -187,15 +178,18 @@ class Checks:
         return [error for error in found if error]
 
     def _text(self, part: Judge | Defense | Prepared) -> ConfigError | None:
-        if (key := repr(part)) not in self._parts:
-            self._parts[key] = None
+        wrong = self._once("texts", repr(part), part.fingerprint)
+        return wrong if isinstance(wrong, ConfigError) else None  # of its model: told where models are looked at
+
+    def _once(self, what: str, key: str, look: Callable[[], object]) -> MmsbError | None:
+        """What is wrong with what several cells have in common: they get the same error, which is told once."""
+        if (what, key) not in self._wrong:
+            self._wrong[what, key] = None
             try:
-                part.fingerprint()
-            except ConfigError as error:
-                self._parts[key] = error
-            except ERRORS:  # of its model: told where models are looked at
-                pass
-        return self._parts[key]
+                look()
+            except ERRORS as error:
+                self._wrong[what, key] = readable(error)
+        return self._wrong[what, key]
 
     def _questions(self, cell: Cell) -> int | MmsbError:
         """How many samples there are, or why not."""
@@ -224,8 +218,9 @@ class Checks:
                 cell.errors.append(error)
 
 
-def _has(engine: Engine) -> bool:
-    return isinstance(engine, Local)
+def _usable(engine: Local, output_dir: Path) -> None:
+    if not Store(output_dir / "store").has_answers(engine):
+        engine.check()
 
 
 def _of_ray(cell: Cell) -> str | None:
