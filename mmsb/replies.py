@@ -115,12 +115,13 @@ class TextTokens(msgspec.Struct, frozen=True):
 
 
 class TextChoice(msgspec.Struct, frozen=True):
-    """One completion; only the first is read."""
+    """One completion; only the first is read. `matched_stop` is SGLang's, in every reply of it."""
 
     text: str
     finish_reason: str | None = None
     error: Any = None
     logprobs: TextTokens | None = None
+    matched_stop: Any = msgspec.UNSET
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -161,10 +162,10 @@ class Chat(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """A completion of a text, or an endpoint's error in its place. Ollama's fingerprint is "fp_ollama"."""
+    """A completion of a text, or an endpoint's error in its place."""
 
     choices: list[TextChoice] | None = None
-    system_fingerprint: Any = None
+    system_fingerprint: Any = None  # Ollama's is "fp_ollama", llama.cpp's such as "b6123-4f9c2a1"
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 

@@ -20,6 +20,7 @@ from mmsb.judge.guard import Guard
 from mmsb.judge.guards import GraniteGuardian, GuardReasoner, WildGuard
 from mmsb.judge.template import rendered
 from mmsb.model.chances import Position, chances
+from mmsb.model.completions import FIRST_TOKEN
 from mmsb.model.generation import with_chances
 from mmsb.paths import conf_dir
 from mmsb.types import How, Label, Prompt, Response
@@ -86,7 +87,7 @@ def guard(name: str, *overrides: str, url: str | None = None) -> Guard:
 
 
 @pytest.mark.parametrize(("name", "reply"), PUBLISHED)
-def test_a_format_is_the_published_one_byte_for_byte(name: str, reply: str | None) -> None:
+def test_a_shownis_the_published_one_byte_for_byte(name: str, reply: str | None) -> None:
     shown = rendered(guard(name).template or "", "Q?", reply, "The rule.")
     assert hashlib.sha256(shown.encode()).hexdigest()[:32] == PUBLISHED[name, reply]
 
@@ -110,6 +111,33 @@ def test_the_same_text_is_read_here_and_at_an_endpoint(name: str, causal: Path, 
         )
 
 
+@pytest.mark.parametrize("name", OWN_FORMAT)
+def test_a_server_that_adds_the_first_token_reads_the_same_tokens(name: str, tmp_path: Path) -> None:
+    """SGLang and llama.cpp tokenize a text as a tokenizer does by default, with the token of its family in front."""
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
+
+    given = answer("Bread </s> is baked.")
+    with ChatServer(lambda messages: "no") as server:
+        there = guard(name, "model@judge.model=sglang", url=server.url)
+        verdict(there, given, tmp_path)
+    whole = sorted(prompt.text for prompt in there.prompts(given, given.reading))
+    sent = sorted(request["prompt"] for request in server.requests)
+    found = FIRST_TOKEN.match(whole[0])
+    first = found[0] if found else ""
+    words = Tokenizer(models.WordLevel({"?": 0, "a": 1}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    if first:
+        words.add_special_tokens([AddedToken(first, special=True, normalized=False)])
+        words.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A", special_tokens=[(first, words.token_to_id(first))]
+        )
+    for request, shown in zip(sent, whole, strict=True):
+        assert words.encode(request).ids == words.encode(shown, add_special_tokens=False).ids
+        assert shown == first + request
+    assert not any("add_special_tokens" in request for request in server.requests)
+    assert (first == "") is (name == "qwen3guard")
+
+
 @pytest.mark.parametrize("reply", ["A.", None])
 def test_the_hubs_template_of_llama_guard_3_has_one_blank_more(reply: str | None) -> None:
     shown = " " + rendered(guard("llama_guard_3").template or "", "Q?", reply, None)
@@ -117,7 +145,7 @@ def test_the_hubs_template_of_llama_guard_3_has_one_blank_more(reply: str | None
 
 
 @pytest.mark.parametrize("name", TURNS)
-def test_a_guard_whose_checkpoint_has_the_format_sends_turns(name: str, tmp_path: Path) -> None:
+def test_a_guard_whose_checkpoint_has_the_shownsends_turns(name: str, tmp_path: Path) -> None:
     users, assistants = TURNS[name]
     request = Answer(Prompt(ASKED, PICTURE), Response(ASKED), SCENARIOS["fraud"], request=True)
     with ChatServer(lambda messages: "safe") as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,29 @@ def test_a_server_that_puts_its_template_around_a_guards_format_gives_no_verdict
         with pytest.raises(ModelError, match="Ollama puts the model's own template"):
             verdict(judge, answer("Bread."), tmp_path)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [
+        ("SGLang", {"choices": [{"text": "safe", "matched_stop": None}]}),
+        ("llama.cpp", {"system_fingerprint": "b6123-4f9c2a1"}),
+    ],
+)
+def test_a_server_that_puts_a_guards_first_token_there_twice_gives_no_verdict(
+    name: str, mark: dict[str, Any], tmp_path: Path
+) -> None:
+    with ChatServer(act=partial(always, Act(body=text_completion("safe") | mark))) as server:
+        with pytest.raises(ModelError, match=rf"{re.escape(name)} puts the model's first token") as caught:
+            verdict(guard("llama_guard_3", url=server.url), answer("Bread."), tmp_path / "a")
+        assert "judge.model.adds_first_token=true" in str(caught.value)
+        told = guard("llama_guard_3", "judge.model.adds_first_token=true", url=server.url)
+        assert verdict(told, answer("Bread."), tmp_path / "b").label == "safe"
+        form = "Safety: Safe\nCategories: None\nRefusal: No"  # of a format without such a token nothing is there twice
+        body = text_completion(form) | mark
+        body["choices"][0]["text"] = form
+        with ChatServer(act=partial(always, Act(body=body))) as other:
+            assert verdict(guard("qwen3guard", url=other.url), answer("Bread."), tmp_path / "c").label == "safe"
 
 
 # ---- probabilities -----------------------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ HUB = "huggingface/huggingface.js at fe42e68"
 HELD = {
     "granite_guardian": (
         "cookbooks/granite-guardian-4.1 of ibm-granite/granite-guardian at a409be8",
-        "the last turn equal; the checkpoint's own chat template around the turns was not at hand",
+        "the last turn equal; behind vLLM 0.25.1 the model answered such turns in the form that is read "
+        "(testplan/guards of MvdB/dgx-spark-vllm at aec18b8); of chat templates only 3.3's was at hand "
+        "(resources/ollama of ibm-granite/gguf at f509c99)",
     ),
     "guardreasoner_omni": (
         "src/generate.py, src/template.py of zzh-thu-22/GuardReasoner-Omni at e2b7a6c",
@@ -70,16 +72,19 @@ HELD = {
         "it reads these turns; rendered with them d6249df3 (request) and b4520641 (answer)",
     ),
     "llama_guard_4": (
-        "its model card (PurpleLlama at f45e4ad), in words",
-        "the checkpoint's chat template was not at hand",
+        "its model card (PurpleLlama at f45e4ad), in words; server/model_runner.py of noahwo/llm-moderation at 2b3f1c2",
+        "turns equal to that server's, which says that the template writes a picture only beside a text in its turn: "
+        "there always is one; the template itself was not at hand",
     ),
     "llavaguard": (
         "scripts/inference/sglang.ipynb of ml-research/LlavaGuard at 840699c",
         "the request equal, digest of the policy; tranformers.ipynb beside it begins without the newline",
     ),
     "nemotron_safety": (
-        "its model card: picture, text, answer, `request_categories`",
-        "equal; NVIDIA's page on its NIM has the picture behind the text; the chat template itself was not at hand",
+        "its model card: picture, text, answer, `request_categories`; examples/configs/nemotron-3.5-content-safety of "
+        "NVIDIA/NeMo-Guardrails at 6f3ae0e",
+        "equal: a user's turn, then the answer's, no system turn; the template's defaults are no thinking and no "
+        "categories. NVIDIA's page on its NIM has the picture behind the text; the template itself was not at hand",
     ),
     "qwen3guard": (
         "the chat template of Qwen3Guard-Gen as its GGUF file holds it, in public code that pins it (5a2916bc)",
@@ -91,7 +96,8 @@ HELD = {
     ),
     "singguard": (
         "README and technical report, appendix A, of inclusionAI/Sing-Guard at 69df570",
-        "turns equal; the checkpoint's chat template was not at hand",
+        "turns equal; the model answered them in the form that is read behind vLLM 0.25.1 (testplan/guards of "
+        "MvdB/dgx-spark-vllm at aec18b8); its chat template was not at hand",
     ),
     "shieldgemma": (
         f"text-generation-inference's router/src/infer/chat_template.rs; shieldgemma:27b in {HUB} (template 19acd333)",
@@ -115,8 +121,8 @@ the model is shown.
 """
 PUBLISHED = """
 ## Published numbers
-In percent, each on its source's own sets, none of which is this benchmark's: they say what to expect of a guard, not
-which of two is better. Of LlavaGuard, ShieldGemma 2 and Nemotron no table was at hand that could be checked.
+In percent, each on sets that its source chose: they say what to expect of a guard, not which of two is better. Of
+LlavaGuard and ShieldGemma 2 no table was at hand that could be checked.
 
 | guard | measure | value | source |
 |---|---|---|---|
@@ -129,10 +135,12 @@ in which they came. A check is shown what the user sent, or the answer, never th
 Where it says yes, `input_guard` sends no more than its first body.
 """
 TAIL = """
-Left out, because nothing that could be read says what they are to be sent, because their verdict is no text, or because
-their weights load in neither transformers nor vLLM: ProGuard (arXiv 2512.23573), OmniVL-Guard (2602.10687),
-SafeGuard-VL (2603.01228; pictures alone, its policy is the user's), SafeAtlas-Guard (2608.29098; heads beside the
-language model), OmniGuard (published without its authors), LLaVAShield (RealSafe/LLaVAShield-v1.0-7B).
+Left out, because nothing that could be read says what they are to be sent, because their verdict is no text or of
+something else, or because their weights load in neither transformers nor vLLM: GuardTrace-VL (2511.20994; rates the
+thinking and the answer as one), VisionGuardrail and ImageShield (prithivMLmods; nudity in pictures), ProGuard (arXiv
+2512.23573), OmniVL-Guard (2602.10687), SafeGuard-VL (2603.01228; pictures alone, its policy is the user's),
+SafeAtlas-Guard (2608.29098; heads beside the language model), OmniGuard (published without its authors), LLaVAShield
+(RealSafe/LLaVAShield-v1.0-7B).
 
 ## Bodies
 The picture is one white pixel; its bytes are left out below.

@@ -65,6 +65,8 @@ class OpenAI:
         max_image_bytes: a picture whose file is larger fails, unsent. None: no limit.
         batch: whether prompts go through the batch interface (files, batches): half the price, within a day.
         extra_body: further fields of the request, e.g. chat_template_kwargs of vLLM.
+        adds_first_token: whether its /completions puts the model's first token before every text, as SGLang's and
+            llama.cpp's do: a guard's own format goes there without it.
         repeats: how many times each prompt is asked; above 1 only with sampling.
         card: licence and what has been checked, where a preset gives it; changes no answer.
     """
@@ -92,6 +94,7 @@ class OpenAI:
     max_image_bytes: PositiveInt | None = None
     batch: bool = False
     extra_body: dict[str, Any] = Field(default_factory=dict)
+    adds_first_token: bool = False
     repeats: PositiveInt = 1
     card: Card | None = None
 
@@ -178,6 +181,8 @@ class OpenAI:
             "body": self._body(),
             "detail": self.detail,
             "max_image_side": self.max_image_side,
+            # Only where it is so: it changes nothing of what other servers were asked.
+            **({"adds_first_token": True} if self.adds_first_token else {}),
         }
 
     @asynccontextmanager
@@ -239,7 +244,9 @@ class OpenAI:
         """
         if prompt.how is None:
             return read_reply(content)
-        return read_completion(content, prompt.how) if prompt.how.whole else read_reply(content, prompt.how)
+        if not prompt.how.whole:
+            return read_reply(content, prompt.how)
+        return read_completion(content, prompt.how, "" if self.adds_first_token else prompt.text)
 
     def request(self, prompt: Prompt) -> bytes:
         """The body of the request for a prompt.
@@ -252,7 +259,7 @@ class OpenAI:
         if prompt.how:
             body = as_guard(body, prompt.how, self.max_tokens_parameter)
             if prompt.how.whole:
-                return completion_request(prompt, body)
+                return completion_request(prompt, body, self.adds_first_token)
         picture = self._picture(prompt.image) if prompt.image else None
         return chat_request(prompt, picture, self.detail, body)
 
