@@ -142,6 +142,27 @@ def test_the_most_tokens_of_a_judge_are_those_of_its_most_calls_with_the_longest
     assert 512 * int(calls) < int(tokens.replace(",", "")) < (512 + 600) * int(calls)
 
 
+def test_the_most_tokens_of_a_judge_that_is_not_expected_to_be_asked_are_no_fewer_than_it_takes(mmsb: Run) -> None:
+    """After a pilot whose answers loop, which no judge is asked about."""
+    pilot = [True]
+
+    def long(text: str) -> dict[str, object]:
+        asked, taken = len(text) // 4, "[BEGIN" in text
+        reply = "safe" if taken else "well " * 200 if pilot else " ".join(f"{hash((text, n)):x}" for n in range(120))
+        return {**completion(reply), "usage": {"prompt_tokens": asked, "completion_tokens": 1 if taken else 512}}
+
+    with ChatServer(act=lambda text, _: Act(body=long(text))) as server:
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={server.url}")
+        command = asks(server, *judge, "image_mode=text_only")
+        assert mmsb(*command, "dataset.limit=1").returncode == 0
+        pilot.clear()
+        done = mmsb(*command)
+        judged = [len(text_of(body["messages"])) // 4 for body in server.requests if body["model"] == "judge"]
+    [most] = re.findall(r"judge  at most 14 calls, 0 tokens in \(at most ([\d,]+)\)", done.stderr)
+    assert len(judged) == 14
+    assert sum(judged) <= int(most.replace(",", "")) < sum(judged) + 14 * 600
+
+
 def test_an_answer_that_a_stray_sign_divides_is_planned_to_be_judged_twice(mmsb: Run, tmp_path: Path) -> None:
     number = count()
     with (

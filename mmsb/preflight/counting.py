@@ -129,13 +129,14 @@ class Counting:
         line.strange += self.every * tally.strange
         line.stored += self.every * (tally.stored - stored)
         line.calls += expected
-        highest = self.every * max(0.0, most + more)
+        highest = max(expected, self.every * (most + more))
         line.least += min(expected, self.every * max(0.0, least + more))
-        line.most += max(expected, highest)
-        line.longest += highest * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
-        # Of calls that were not rehearsed nobody knows whose replies they are made of.
-        longest = max(one.limit(Prompt("")) for one in self.lines.values())
-        line.longer += highest * (tally.longer / tally.new if tally.new else longest)
+        line.most += highest
+        rehearsed = min(highest, self.every * (tally.new + more))
+        line.longest += rehearsed * (tally.longest / tally.new if tally.new else line.limit(Prompt("")))
+        line.longest += (highest - rehearsed) * line.longest_answer
+        line.longer += rehearsed * (tally.longer / tally.new if tally.new else 0)
+        line.longer += (highest - rehearsed) * line.longest_reply
         self.calls[name] = expected
 
     @staticmethod
@@ -208,6 +209,7 @@ class Counting:
         known = origin is None and prompt.key in line.shelf
         follows = origin is not None and before.may_be_anothers(prompt)
         lead = before.told.to(kind) if before.told else None
+        line.may_be(prompt, self._longest(origin))
         reply = line.shelf.get(prompt.key) if known else stand_in(line, prompt) if lead is None else Response(lead)
         before.take(Made(kind, number_of(prompt), known, origin=origin and origin.kind, follows=follows), reply)
         return reply
@@ -235,8 +237,12 @@ class Counting:
             tally.follow += follows
             (tally.following if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)
-            tally.longer += self.lines[origin.kind.model].limit(Prompt("")) if origin else 0
+            tally.longer += self._longest(origin)
         return Made(kind, number, new=new, origin=origin and origin.kind, follows=follows)
+
+    def _longest(self, origin: Made | None) -> int:
+        """Tokens that the reply may have, in a later prompt, which nobody gave yet."""
+        return self.lines[origin.kind.model].limit(Prompt("")) if origin else 0
 
     @staticmethod
     def _learn(line: Line, prompt: Prompt, before: Calls, number: int) -> None:

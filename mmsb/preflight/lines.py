@@ -40,6 +40,8 @@ class Line:
         came: tokens out of them.
         strange: those of them that a judge or a defense asks which the model has never answered.
         longest: tokens out of the most calls, were each answer as long as it may be.
+        largest: of what replies may lead to, the largest prompt by the rules; likewise `longest_reply`, the tokens of
+            the longest reply that may stand in one, and `longest_answer`, of the longest answer to one.
         known: stored calls that were looked at, by a part of their keys.
         asked: calls that are counted already, likewise.
         batched: calls of a local model that are planned already, with the batches that they are in, likewise.
@@ -59,6 +61,9 @@ class Line:
     came: float = 0.0
     strange: float = 0.0
     longest: float = 0.0
+    largest: Given = field(default_factory=Given)
+    longest_reply: int = 0
+    longest_answer: int = 0
     known: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     batched: set[int] = field(default_factory=set)
@@ -91,6 +96,12 @@ class Line:
         self._longest[True] = max(self._longest[True], words + picture)
         return Given(beside=words, pictures=picture, most=most, count=1)
 
+    def may_be(self, prompt: Prompt, reply: int) -> None:
+        """Take down a prompt that replies may lead to, and how many tokens the reply may have that it is made of."""
+        self.largest = max(self.largest, self.guess(prompt), key=lambda given: given.plain + given.beside + given.most)
+        self.longest_reply = max(self.longest_reply, reply)
+        self.longest_answer = max(self.longest_answer, self.limit(prompt))
+
     def _of_picture(self, picture: Picture) -> tuple[float, float]:
         # Typed pictures are smaller than painted ones: one average for all would go by which came first.
         tokens, most = (means[kind_of(picture)] for means in (self._picture, self._most))
@@ -120,10 +131,12 @@ class Line:
     @property
     def most_input(self) -> float:
         """Tokens in of the most calls, if each picture and each reply in a prompt took as many as any may."""
-        # What only a check brings about was not rehearsed with its own prompts: they are put at the average.
-        more = self.most / self.calls if self.calls else 1.0
-        pictures = 0.0 if self.learned.counted[True].count else self.given.most - self.given.pictures
-        return more * (self.input + pictures) + self.longer
+        # What only a reply would bring about is not among the expected calls: each is put at the largest there may be.
+        given = Given()
+        given.add(self.given)
+        given.add(self.largest, max(0.0, self.most - self.calls))
+        pictures = 0.0 if self.learned.counted[True].count else given.most - given.pictures
+        return self.learned.tokens(given) + pictures + self.longer
 
     @property
     def answer(self) -> float:

@@ -119,8 +119,8 @@ class Rehearsal(Counting):
         self._many[way] += 1
         self._repeated[way] += calls.repeated
         self.guessed = self.guessed or calls.guessed
-        if len(self._left[way]) < TRIED:
-            self._left[way].append(sample)
+        # With the longest of all: its prompts bound those of the others.
+        self._left[way] = sorted([*self._left[way], sample], key=_words, reverse=True)[:TRIED]
 
     def _flown(self) -> Iterator[tuple[Sample, Calls]]:
         work = self._rehearsed(self._look)
@@ -201,3 +201,7 @@ class Rehearsal(Counting):
             return one[0], self._mine.pop(flow)
 
         return flow_of
+
+
+def _words(sample: Sample) -> int:
+    return len(sample.prompt.text) + len(sample.question.plain)
