@@ -169,7 +169,8 @@ class Shelf:
             return parse_response(line[67:-2])
         except StoreError as error:
             raise StoreError(
-                f"{self._pieces.path(found)}: {error.problem}", "Delete that line: its answer will be asked for again."
+                f"{self._pieces.path(found)}: what it has of key {line[8:40].decode()} is {error.problem}",
+                "Delete that line: its answer will be asked for again.",
             ) from error
 
     def add(self, key: str, response: Response) -> Response:

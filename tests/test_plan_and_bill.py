@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -176,6 +177,21 @@ def test_an_answer_that_a_stray_sign_divides_is_planned_to_be_judged_twice(mmsb:
     assert "2 samples; 4 calls to make" in done.stderr
     assert "bill: 4 calls (planned 4)" in done.stderr
     assert len(by.requests) == 4
+
+
+def test_a_store_that_cannot_be_read_is_no_plan_of_nothing(mmsb: Run, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        judge = ("judge=rubric", "judge.model.name=judge", f"judge.model.base_url={server.url}")
+        command = asks(server, *judge, "image_mode=text_only")
+        mmsb(*command, "dataset.limit=1")
+        [shelf] = tmp_path.glob("outputs/store/x-*/*.jsonl")
+        line = shelf.read_text().splitlines()[0]
+        value = re.sub(r'"seconds":[^,]+', '"seconds":-1', line[67:-1])
+        shelf.write_text(f'{line[:49]}{zlib.crc32(value.encode()):08x}","value":{value}}}\n')
+        planned = mmsb(*command, "dry_run=true")
+    assert planned.returncode == 1
+    assert planned.stdout == ""
+    assert f"{shelf.name}: what it has of key {line[8:40]} is not a stored answer" in planned.stderr
 
 
 def test_a_prompt_that_several_guards_let_through_is_no_answer_that_repeats(mmsb: Run) -> None:

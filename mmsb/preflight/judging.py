@@ -16,7 +16,7 @@ from mmsb.config import TARGET_PACKAGES, build
 from mmsb.defense.base import Caller
 from mmsb.digest import digest
 from mmsb.error_messages import ERRORS, readable
-from mmsb.errors import ConfigError, MmsbError
+from mmsb.errors import ConfigError, MmsbError, StoreError
 from mmsb.flow import Flow, Unanswered
 from mmsb.hydra_app import Planned
 from mmsb.judge.base import Judge, judged
@@ -58,6 +58,8 @@ class OfJudge(Counting):
             begin(flow := Flow.current(), item)
             try:
                 await work(item, self._judge(self.judge, flow), caller)
+            except StoreError:  # what cannot be read would look as if all were answered
+                raise
             except (MmsbError, Unanswered, ValueError) as error:  # a stand-in is no sensible reply
                 self.unsure.add(f"calls after {type(error).__name__}")
             return self._mine.pop(flow)

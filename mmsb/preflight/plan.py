@@ -133,8 +133,10 @@ class Plan:
         these = _several(mine, "run") if mine == runs else f"{mine:,} of {runs:,} runs{others}"
         count = f"{these}, {_several(self.samples, 'sample')}"
         stored = sum(line.stored for line in self.lines.values())
+        unsure = [f"  not in it: {one}" for one in sorted({one for run in self.runs for one in run.unsure})]
         if not asked:
             yield f"plan: {count}; every answer is in the store, nothing will be asked"
+            yield from unsure
             return
         kept = f" ({about}{stored:,.0f} more are answered in the store)" if stored else ""
         yield f"plan: {count}; {about}{self.calls.told()} {_calls(self.calls)} to make{kept}"
@@ -156,8 +158,7 @@ class Plan:
         supposed = [f"{line.engine.name}: {', '.join(told)}" for line in asked if (told := list(line.supposed))]
         if supposed:
             yield f"  supposed, as no answer in the store tells: {'; '.join(supposed)}"
-        for unsure in sorted({one for run in self.runs for one in run.unsure}):
-            yield f"  not in it: {unsure}"
+        yield from unsure
 
     def _line(self, line: Line) -> str:
         most_in = f" (at most {line.most_input:,.0f})" if round(line.most_input) > round(line.input) else ""

@@ -20,7 +20,7 @@ from typing import Any
 from mmsb.defense.base import Ask, Defense, Prepared, defended
 from mmsb.defense.none import NoDefense
 from mmsb.digest import digest
-from mmsb.errors import MmsbError
+from mmsb.errors import MmsbError, StoreError
 from mmsb.experiment import Experiment
 from mmsb.flow import Flow, Unanswered
 from mmsb.judge.base import judged
@@ -170,6 +170,8 @@ class Rehearsal(Counting):
                 calls.told = said
                 try:
                     return await defense.prepare(Ask(self.experiment.model, (), caller), Path(folder))
+                except StoreError:
+                    raise
                 except (MmsbError, Unanswered, ValueError):
                     self.unsure.add(f"calls of defense.{defense.name}")
                     return None
@@ -194,6 +196,8 @@ class Rehearsal(Counting):
                 flow.stage = "judge"
                 if self._asks:
                     await judged(self._judge(self.experiment.judge, flow), one[0], outcome, caller)
+            except StoreError:  # what cannot be read would look as if all were answered
+                raise
             # A stand-in is no sensible reply. What cannot go on with one is named in the plan, and the run starts.
             except (MmsbError, Unanswered, ValueError) as error:
                 if one[1] is None:
