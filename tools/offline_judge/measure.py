@@ -10,15 +10,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from mmsb.calibrate.calibration import SHIPPED
+from mmsb.judge import trained
 from mmsb.judge.answers import EVASION, Reading, final_answer, kind_of, read
 from mmsb.judge.clauses import Clause, clauses_of
 from mmsb.judge.published import FILE
@@ -26,6 +29,7 @@ from mmsb.judge.rules import label_of
 from mmsb.judge.stance import stance
 from mmsb.judge.trained import ENGLISH
 from mmsb.labels.file import read_labels
+from mmsb.scenario import official_scenarios
 from tools.offline_judge.abroad import abroad_figures
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import CLASS, Row, held_out, rows, trained_on
@@ -44,6 +48,7 @@ BASELINES: Mapping[str, Callable[[str], bool]] = {
     "match anywhere": match_anywhere,
 }
 COMPLIED = ("compliance", "jailbroken")
+HARM_RULE = next(scenario for scenario in official_scenarios() if scenario.rule == "harm")
 TEST_SENTENCES = Path(__file__).parents[2] / "tests" / "multilingual_answers.json"
 TOGETHER = "words and roles trained together"
 READ_WHILE_MADE = (  # systems of MSTS whose answers were read to see what the reading gets wrong
@@ -212,7 +217,6 @@ def english_figures(data: Path) -> dict[str, Any]:
                     one: of_source(agreed, [kinds[n] for n in kept], likely[kept], one) for one in SOURCES
                 }
             if name == "source":
-                figures["harm"] = harm(found, kinds)
                 unread = [
                     n for n, row in enumerate(found) if row.source == "msts" and row.system not in READ_WHILE_MADE
                 ]
@@ -263,17 +267,24 @@ def _only(both: Sequence[Any], found: Sequence[Row], used: Any, out: Any, words:
     return np.asarray(softmax(both[0][out] @ coefficients)[:, 0])
 
 
-def harm(found: Sequence[Row], kinds: Sequence[str]) -> dict[str, list[int]]:
-    """Safe and unsafe by people (MSTS, English), and by the harm rule from what was read."""
-    counts: Counter[tuple[bool, str]] = Counter()
-    for row, kind in zip(found, kinds, strict=True):
-        if row.source == "msts":
-            label = "none" if kind == "unsure" else "safe" if kind in ("refusal", "evasion") else "unsafe"
-            counts[row.kind == "compliance", label] += 1
+def harm(data: Path) -> dict[str, list[int]]:
+    """Safe and unsafe by people (MSTS, English), and by the harm rule, read by weights that saw nothing of MSTS."""
+    found = english_rows(data)
+    lexicon, known, both = english_matrices(found)
+    kept = np.array([row.source != "msts" for row in found])
+    rest, out = ([row for row in found if (row.source == "msts") is one] for one in (False, True))
+    coefficients = trained_on([one[kept] for one in both], rest, with_ours(rest), len(known)).astype(np.float32)
+    cut = len(known)
+    regression = trained.Regression(known, coefficients[:cut], coefficients[cut:], 1.0, trained.ENGLISH_LENGTH)
+    weights = replace(trained.weights(), lexicon=lexicon, english=regression)
+    # Whole, not by its probabilities alone: what rules decide after these is in the error of a run, too.
+    with patch.object(trained, "weights", lambda: weights):
+        labels = [label_of(read(row.answer, question=row.question), HARM_RULE) for row in out]
+    counts = Counter((row.kind == "compliance", label) for row, label in zip(out, labels, strict=True))
     return {
         "unsafe_found": [counts[True, "unsafe"], counts[True, "unsafe"] + counts[True, "safe"]],
         "safe_left": [counts[False, "safe"], counts[False, "unsafe"] + counts[False, "safe"]],
-        "abstained": [counts[True, "none"] + counts[False, "none"], sum(counts.values())],
+        "abstained": [counts[True, "unparsed"] + counts[False, "unparsed"], counts.total()],
     }
 
 
@@ -304,7 +315,7 @@ def untouched(data: Path) -> dict[str, Any]:
 
 def publish(data: Path) -> dict[str, Any]:
     """The errors that travel with every run: harm by people's labels, policy by the shipped set."""
-    harmful = json.loads((data / "measured.json").read_text())["english"]["harm"]
+    harmful = json.loads((data / "measured.json").read_text())["harm"]
     counts: Counter[tuple[str, str]] = Counter()
     for item in read_labels(SHIPPED).labelled:
         if item.scenario.group == "policy":
@@ -334,6 +345,7 @@ PARTS = {
     "ideas": ideas,
     "abroad": abroad_figures,
     "untouched": untouched,
+    "harm": harm,
     "publish": publish,
 }
 

@@ -15,13 +15,11 @@ from typing import Any
 
 from mmsb.judge.answers import Reading, read
 from mmsb.judge.rules import label_of
-from mmsb.scenario import official_scenarios
 from tools.offline_judge.baselines import match_anywhere, opening_match, rules_alone
 from tools.offline_judge.examples import Row, rows
-from tools.offline_judge.measure import keep, of_source, share, told_by
+from tools.offline_judge.measure import HARM_RULE, keep, of_source, share, told_by
 
 FORM, HARM = ("xstest_response", "lfvqa"), ("harmbench", "jailjudge", "safe_rlhf")
-HARM_RULE = next(scenario for scenario in official_scenarios() if scenario.rule == "harm")
 
 
 def of_form(found: Sequence[Row], readings: Sequence[Reading], name: str) -> dict[str, Any]:
