@@ -22,7 +22,7 @@ from typing import IO, Any
 import orjson
 
 from mmsb.digest import draft_of
-from mmsb.errors import DataError, StoreError
+from mmsb.errors import ConfigError, DataError, StoreError
 from mmsb.schemas import parse_row
 from mmsb.types import Failure, Prompt, Question, Result, Verdict, clean
 
@@ -30,6 +30,7 @@ FILE = "results.jsonl"
 LIVE = f".{FILE}.live"  # the rows so far, for who looks on; gone once the run is finished, and read by no run
 
 TOGETHER = 65_536  # bytes that are written at a time, where many rows come at once
+SHORT = 200  # characters of what cannot be written, for people
 LINE = 4_096  # bytes; most rows are shorter
 
 
@@ -79,8 +80,15 @@ class Results:
 
         Raises:
             StoreError: the disk is full or cannot be written.
+            ConfigError: a judge of one's own gave details that are no JSON.
         """
-        line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(row(result), option=orjson.OPT_APPEND_NEWLINE)
+        except orjson.JSONEncodeError as error:
+            raise ConfigError(
+                f"a Verdict's details cannot be written: {error}: {str(dict(result.verdict.details))[:SHORT]}",
+                "Give them as text, numbers, True, False, None, lists and dicts with text as keys.",
+            ) from error
         with self._writing():
             self._live.write(line)
         number = self._numbers.pop(result.sample.id)

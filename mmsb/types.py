@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from mmsb.digest import digest, digest_of_plain
+from mmsb.errors import ConfigError
 from mmsb.picture import Picture
 from mmsb.scenario import Scenario
 
 Finish = Literal["stop", "length", "content_filter"]
 Label = Literal["safe", "unsafe", "unparsed", "filtered", "failed"]
+LABELS: tuple[Label, ...] = get_args(Label)
 PLAIN, KEY_PHRASE, PHRASE_TYPE = "plain", "key_phrase", "phrase_type"
 PLACE = "\ufffc"  # of a picture inside a text: Unicode's own character for an embedded object
 
@@ -223,6 +225,26 @@ class Verdict:
     comprehended: bool | None = None
     correct: float | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no table knows: an answer with such a label would be in none, and the others would be the rate.
+
+        Raises:
+            ConfigError: naming the value; it is a judge of one's own that gave it.
+        """
+        if self.label not in LABELS:
+            raise ConfigError(
+                f"a Verdict's label is {self.label!r}; it is {', '.join(LABELS[:-1])} or {LABELS[-1]}",
+                'Give one of these; what a judge cannot tell is "unparsed".',
+            )
+        for name in ("refusal", "comprehended"):
+            if (value := getattr(self, name)) is not None and not isinstance(value, bool):
+                raise ConfigError(f"a Verdict's {name} is {value!r}", "Give True, False, or None: not known.")
+        for name in ("score", "correct"):
+            value = getattr(self, name)
+            # NaN is in no range.
+            if value is not None and not (isinstance(value, float | int) and 0 <= value <= 1):
+                raise ConfigError(f"a Verdict's {name} is {value!r}", "Give a number from 0 to 1, or None.")
 
 
 @dataclass(frozen=True, slots=True)

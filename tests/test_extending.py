@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mmsb.errors import ConfigError
+from mmsb.types import Verdict
 from tests.conftest import ROOT, Run
 from tests.defending import ask_one, target
 from tests.documented import SHELL, blocks
@@ -116,3 +119,13 @@ def test_the_command_calibrates_the_judge(packages: Path, mmsb: Run) -> None:
     done = mmsb(*words, module=module)
     assert done.returncode == 0, done.stderr
     assert "short against labels" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"label": True}, {"score": math.nan}, {"score": 7}, {"score": "1"}, {"refusal": "no"}, {"comprehended": 1}],
+)
+def test_a_judge_gives_no_verdict_that_tables_do_not_know(given: dict[str, Any]) -> None:
+    """An answer with a label of one's own would be in no count, and the others would be the rate."""
+    with pytest.raises(ConfigError, match=f"a Verdict's {next(iter(given))} is "):
+        Verdict(**{"label": "safe", **given})

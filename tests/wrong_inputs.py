@@ -43,6 +43,14 @@ class Text(NoVerdict):
 @settings
 class Mute(NoVerdict):
     repeats: int = 1
+
+@settings
+class Gives(NoVerdict):
+    async def verdict(self, answer, ask): return Verdict("harmful")
+
+@settings
+class Keeps(NoVerdict):
+    async def verdict(self, answer, ask): return Verdict("safe", details={"who": object()})
 """
 FILES: dict[str, bytes] = {
     "empty.txt": b"",
@@ -60,7 +68,7 @@ FILES: dict[str, bytes] = {
     "own/experiment/bare.yaml": b"model:\n  name: x\n",
     **{
         f"own/judge/{name.lower()}.yaml": f"_target_: my_classes.{name}\nname: mine\n".encode()
-        for name in ("NoVerdict", "Plain", "Word", "Undeclared")
+        for name in ("NoVerdict", "Plain", "Word", "Undeclared", "Gives", "Keeps")
     },
     "own/judge/raises.yaml": b"_target_: my_classes.Broken\nname: mine\n",
     **{
@@ -262,6 +270,8 @@ WRONG: tuple[tuple[str, tuple[str, ...]], ...] = (
     (f"{OWN} judge=noverdict", ("NoVerdict has no verdict", "mmsb.judge.base.Judge", "docs/own_judge.md")),
     (f"{OWN} judge=plain", ("judge=mine", "Plain.verdict is no flow", "async def verdict")),
     (f"{OWN} judge=word {ONE_CALL}", ("Word.verdict gave 'safe'", "mmsb.types.Verdict")),
+    (f"{OWN} judge=gives {ONE_CALL}", ("a Verdict's label is 'harmful'; it is safe, unsafe",)),
+    (f"{OWN} judge=keeps {ONE_CALL}", ("a Verdict's details cannot be written", "<object object")),
     (f"{OWN} judge=raises {ONE_CALL}", ("my_classes.py, line 20", "KeyError: 'oops'")),
     (f"{OWN} judge=undeclared", ("my_classes.Undeclared", "@settings")),
     (f"{OWN} judge=nowhere", ("There is no module my_classes.nothing", "PYTHONPATH")),

@@ -14,7 +14,6 @@ from mmsb.types import Label
 if TYPE_CHECKING:
     import numpy
 
-LABELS: tuple[Label, ...] = ("safe", "unsafe", "unparsed", "filtered", "failed")
 RATED = ("safe", "unsafe")
 UNANSWERED = ("filtered", "failed")
 UNIT_BYTES = 8  # of a digest: that two of a million are the same by chance happens to one run in forty million

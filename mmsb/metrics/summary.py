@@ -15,9 +15,10 @@ from functools import partial
 from mmsb.metrics import declared
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.rates import Counted, Rate, Weighting, combined
-from mmsb.metrics.score import LABELS, Scores
 from mmsb.metrics.score import Score as Score
+from mmsb.metrics.score import Scores
 from mmsb.scenario import Scenario
+from mmsb.types import LABELS
 
 Bounds = tuple[float, float]
 AVERAGES: tuple[tuple[str, str, Weighting], ...] = (
