@@ -127,6 +127,27 @@ def test_answers_drawn_with_unequal_chances_count_by_what_they_stand_for() -> No
     assert width > 2 * (plain.sensitivity.high - plain.sensitivity.low)
 
 
+def test_raters_are_compared_on_such_answers_by_what_they_stand_for() -> None:
+    said = {"ann": "suusssuussus", "bob": "suussuusssuu"}
+    raters = {who: {str(n): {"s": "safe", "u": "unsafe"}[c] for n, c in enumerate(one)} for who, one in said.items()}
+    stand_for = {str(n): 1.0 + n % 3 for n in range(12)}
+    (rate,) = pairwise(raters, stand_for).values()
+    assert rate is not None
+    assert rate.value == pytest.approx(
+        cohen_kappa_score(*map(list, said.values()), sample_weight=[*stand_for.values()])
+    )
+    assert rate.n == 12
+    together = alpha(raters, stand_for)
+    assert together is not None
+    assert together.n == 12
+    # each answer as often as it stands for; but they are no more labels, which alpha's n / (n - 1) is of
+    repeated = [[float(c == "u") for n, c in enumerate(one) for _ in range(1 + n % 3)] for one in said.values()]
+    theirs = krippendorff_alpha(reliability_data=repeated, level_of_measurement="nominal")
+    labels, worth = 2 * 24, 2 * 24**2 / (4 * (1 + 4 + 9))
+    assert (1 - together.value) * worth / (worth - 1) == pytest.approx((1 - theirs) * labels / (labels - 1))
+    assert alpha(raters, dict.fromkeys(stand_for, 3.0)) == alpha(raters)
+
+
 def test_members_of_a_panel_are_compared_pair_by_pair() -> None:
     said = {"1": ("safe", "safe"), "2": ("unsafe", "unsafe"), "3": ("safe", "unparsed"), "4": ("unsafe", "safe")}
     details = {item: {"members": {"a": one, "b": other}} for item, (one, other) in said.items()}

@@ -23,7 +23,7 @@ from mmsb.judge.base import Judge
 from mmsb.judge.refusal import Refusal
 from mmsb.labels.answers import Answers, answers_of, verdict
 from mmsb.labels.file import Labelled, Labels, read_labels
-from mmsb.labels.sample import by_scope, changes, check, names, reached, units
+from mmsb.labels.sample import by_scope, changes, check, units, weights
 from mmsb.metrics.agreement import Agreement, agreement, alpha, pairwise
 from mmsb.metrics.corrected import Corrected
 from mmsb.metrics.discrimination import Discrimination, discrimination
@@ -190,25 +190,27 @@ class Calibration:
         raters = self.raters(judge, said, details)
         # Of two raters the pair's kappa says all; the table of agreement has it already.
         several = len(raters) > 2
+        stand_for = weights(self.file)
+        sizes = {str(number): stand_for.get(item.name, 1.0) for number, item in enumerate(self.items)}
         return {
             "judge": judge,
             "scopes": self.scopes(said),
             "open": sum(item.truth is None for item in self.file.items.values()),
-            "alpha": alpha(raters) if several else None,
-            "pairs": named(pairwise(raters)) if several else {},
+            "alpha": alpha(raters, sizes) if several else None,
+            "pairs": named(pairwise(raters, sizes)) if several else {},
         }
 
     def scopes(self, said: Sequence[str]) -> dict[str, Agreement]:
         """Agreement on all answers, by group, and by scenario; each answer by how many it stands for."""
         # drawn by cells, rare verdicts are over-represented: unweighted, the judge's errors would look larger than they
         # are
-        weights = self.weights()
+        stand_for = weights(self.file)
         found: defaultdict[str, list[tuple[tuple[str, str], float]]] = defaultdict(list)
         for item, label in zip(self.items, said, strict=True):
             # An answer whose raters disagree evenly has no truth to be missed.
             if item.truth is not None:
                 for scope in ("all", item.scenario.group, item.scenario.name):
-                    found[scope].append(((item.truth, label), weights.get(item.name, 1.0)))
+                    found[scope].append(((item.truth, label), stand_for.get(item.name, 1.0)))
         # The benchmark's order first, then whatever else the labels bring.
         order = dict.fromkeys(("all", "harm", "policy", *(s.name for s in official_scenarios()), *found))
         return {
@@ -219,31 +221,17 @@ class Calibration:
 
     def discrimination(self, scores: Sequence[float | None]) -> dict[str, Discrimination]:
         """How scores rank the answers: on all, and by group."""
-        weights = self.weights()
+        stand_for = weights(self.file)
         items: defaultdict[str, list[tuple[tuple[str, float | None], float]]] = defaultdict(list)
         for item, score in zip(self.items, scores, strict=True):
             if item.truth is not None:
                 for scope in ("all", item.scenario.group):
-                    items[scope].append(((item.truth, score), weights.get(item.name, 1.0)))
+                    items[scope].append(((item.truth, score), stand_for.get(item.name, 1.0)))
         found = {
             scope: discrimination([pair for pair, _ in rated], [weight for _, weight in rated])
             for scope, rated in items.items()
         }
         return {scope: one for scope, one in found.items() if one is not None}
-
-    def weights(self) -> dict[tuple[str, str, str], float]:
-        """How many of the run's answers each labelled one stands for, where they were drawn."""
-        drawn = self.file.draw
-        if drawn is None:
-            return {}
-        chances = reached(self.file)
-        return {
-            # By the chance of being drawn: rare verdicts are drawn more often, and each then stands for fewer.
-            name: 1 / chances[item.place]
-            for item in drawn.items
-            if item.place in chances
-            for name in names(drawn, item)
-        }
 
     def raters(self, judge: str, said: Sequence[str], details: Sequence[Mapping[str, Any]]) -> Raters:
         """Everybody who labelled the answers: people, the judge, and its members where it is a panel."""

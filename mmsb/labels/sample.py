@@ -65,6 +65,17 @@ def reached(labels: Labels) -> dict[Place, float]:
     )
 
 
+def weights(labels: Labels) -> dict[tuple[str, str, str], float]:
+    """How many of the run's answers each labelled one stands for, by its name; empty where they were not drawn."""
+    if (drawn := labels.draw) is None:
+        return {}
+    chances = reached(labels)
+    # By the chance of being drawn: rare verdicts are drawn more often, and each then stands for fewer.
+    return {
+        name: 1 / chances[item.place] for item in drawn.items if item.place in chances for name in names(drawn, item)
+    }
+
+
 def names(drawn: Draw, item: Drawn) -> list[tuple[str, str, str]]:
     """What the file calls the item's answers, a run each."""
     return [(run, item.place[0], row) for run, row in zip(drawn.runs, item.rows, strict=True)]

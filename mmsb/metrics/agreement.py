@@ -15,7 +15,7 @@ Alpha-Reliability". How often the intervals hold the truth: docs/statistics.md.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -143,7 +143,7 @@ def dirichlet(counts: Sequence[float]) -> Any:
     return numpy.random.default_rng(0).dirichlet(numpy.asarray(counts) + UNSEEN, DRAWS)
 
 
-def alpha(raters: Mapping[str, Mapping[str, str]]) -> Rate | None:
+def alpha(raters: Mapping[str, Mapping[str, str]], weights: Mapping[str, float] | None = None) -> Rate | None:
     """Krippendorff's alpha (nominal) of raters who say safe or unsafe, with its interval.
 
     The kinds of items are the numbers of unsafe labels that they may get, for each number of labels that occurs; how
@@ -151,17 +151,27 @@ def alpha(raters: Mapping[str, Mapping[str, str]]) -> Rate | None:
 
     Args:
         raters: each rater's label by item. Items may be missing; what is neither safe nor unsafe counts as missing.
+        weights: how many items each stands for, above 0; None where all were equally likely to be drawn.
 
     Returns:
         None where no item has two labels, or all labels are the same.
     """
     items = sorted({item for labels in raters.values() for item in labels})
     said = [[labels.get(item) for labels in raters.values()] for item in items]
-    kinds = Counter((row.count("safe"), row.count("unsafe")) for row in said)
-    return alpha_of_kinds({kind: count for kind, count in kinds.items() if sum(kind) > 1})
+    kinds = [(row.count("safe"), row.count("unsafe")) for row in said]
+    rated = [(kind, _weight(item, weights)) for item, kind in zip(items, kinds, strict=True) if sum(kind) > 1]
+    if not rated:
+        return None
+    sizes = [size for _, size in rated]
+    scale = effective(sizes) / sum(sizes)
+    seen: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for kind, size in rated:
+        seen[kind] += scale * size
+    found = alpha_of_kinds(seen)
+    return replace(found, n=len(rated)) if found else None
 
 
-def alpha_of_kinds(seen: Mapping[tuple[int, int], int]) -> Rate | None:
+def alpha_of_kinds(seen: Mapping[tuple[int, int], float]) -> Rate | None:
     """Krippendorff's alpha, with its interval, where items with so many (safe, unsafe) labels were seen so often."""
     import numpy
 
@@ -175,7 +185,7 @@ def alpha_of_kinds(seen: Mapping[tuple[int, int], int]) -> Rate | None:
         kinds += some
         drawn.append(dirichlet(counts) * sum(counts))
     value = float(alpha_of_counts(kinds, numpy.array([[seen.get(kind, 0) for kind in kinds]], dtype=float))[0])
-    return _rate(value, alpha_of_counts(kinds, numpy.concatenate(drawn, 1)), sum(seen.values()))
+    return _rate(value, alpha_of_counts(kinds, numpy.concatenate(drawn, 1)), round(sum(seen.values())))
 
 
 def alpha_of_counts(kinds: Sequence[tuple[int, int]], counts: Any) -> Any:
@@ -194,13 +204,20 @@ def alpha_of_counts(kinds: Sequence[tuple[int, int]], counts: Any) -> Any:
     return 1 - seen / expected
 
 
-def pairwise(raters: Mapping[str, Mapping[str, str]]) -> dict[Pair, Rate | None]:
-    """Kappa of every two raters on the items that both call safe or unsafe."""
+def pairwise(
+    raters: Mapping[str, Mapping[str, str]], weights: Mapping[str, float] | None = None
+) -> dict[Pair, Rate | None]:
+    """Kappa of every two raters on the items that both call safe or unsafe, each by its weight as in `alpha`."""
     found: dict[Pair, Rate | None] = {}
     for one, other in combinations(raters, 2):
-        shared = [(label, raters[other].get(item, "")) for item, label in raters[one].items()]
-        found[one, other] = kappa([pair for pair in shared if pair[0] in LABELS and pair[1] in LABELS])
+        both = [item for item, label in raters[one].items() if label in LABELS and raters[other].get(item) in LABELS]
+        pairs = [(raters[one][item], raters[other][item]) for item in both]
+        found[one, other] = kappa(pairs, [_weight(item, weights) for item in both])
     return found
+
+
+def _weight(item: str, weights: Mapping[str, float] | None) -> float:
+    return weights.get(item, 1.0) if weights else 1.0
 
 
 def _rate(value: float, drawn: Any, n: int) -> Rate:

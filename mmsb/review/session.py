@@ -23,7 +23,7 @@ from mmsb.errors import ConfigError, DataError
 from mmsb.labels.answers import Answers, Row, answers_of
 from mmsb.labels.draw import By, Draw, draw, tasks
 from mmsb.labels.file import SKIPPED, Labels, read_labels
-from mmsb.labels.sample import check, labels_wanted
+from mmsb.labels.sample import check, labels_wanted, weights
 from mmsb.metrics.agreement import pairwise
 
 
@@ -188,7 +188,8 @@ class Review:
         for item in known.labelled:
             for rater, label in item.labels.items():
                 raters.setdefault(rater, {})["/".join(item.name)] = label
-        for (one, other), rate in pairwise(raters).items():
+        stand_for = {"/".join(name): weight for name, weight in weights(known).items()}
+        for (one, other), rate in pairwise(raters, stand_for).items():
             told = f"kappa {rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}] on {rate.n}" if rate else "no kappa yet"
             yield f"{one} and {other}: {told}"
         if disputed := sum(item.disputed for item in known.labelled):
