@@ -34,11 +34,16 @@ def check_composed(config: DictConfig, config_name: str | None, loader: ConfigLo
     """Check a whole configuration, Hydra's part included.
 
     Raises:
-        ConfigError: it names code of others, holds a secret, chooses several options where one is meant, or holds
-            settings of a defense or a scenario that no defense or scenario has.
+        ConfigError: it names code of others, holds a secret, chooses several options where one is meant, changes the
+            folder of each run, or holds settings of a defense or a scenario that no defense or scenario has.
     """
     # First: nothing else may look at a configuration that names code.
     refuse_foreign_code(config.hydra)
+    if config.hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: each run would keep a store of its own, and ask and pay for everything again",
+            "Leave it out; output_dir=FOLDER is where everything is written.",
+        )
     # An experiment file may hold the sweep itself, which no check of the command line sees.
     params = config.hydra.sweeper.get("params") or {}
     refuse_lists([f"{key}={value}" for key, value in params.items()])

@@ -20,6 +20,7 @@ from mmsb.own import broken, chosen
 
 ERRORS = (MmsbError, HydraException, OmegaConfBaseException, OSError, ValueError, ImportError, yaml.YAMLError)
 INNER_MODEL = re.compile(r"\+?((?:judge|defense)\.(?:\w+\.)*model)=([\w./:-]+)")
+VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
 MERGED = re.compile(r"merging override '?([\w.+~]+)=(.*): Cannot merge (\w+) with (\w+)")
 
 
@@ -73,6 +74,9 @@ def _of_hydra(error: Exception, arguments: Sequence[str]) -> MmsbError:
         return _no_setting(match[1], error.__cause__, hints, arguments)
     if match := re.search(r"Missing mandatory value: ([\w.]+)", first):
         return ConfigError(f"no value for {match[1]}", f"Add {match[1]}=... to the command.")
+    if match := VARIABLE.search(str(error)):
+        told = f"the environment variable {match[1]}, which a setting is taken from, is not set"
+        return ConfigError(told, f"export {match[1]}=..., or say what holds without it: ${{oc.env:{match[1]},VALUE}}")
     if match := re.search(r"Could not load '(\w+)/([\w/]+)'", first):  # of a list; Hydra names no options here
         return _no_option(f"{match[1]}/{match[2]}", options_of(match[1]))
     hints = [hint for hint in hints if not hint.startswith(("full_key:", "object_type=", "reference_type="))]

@@ -48,7 +48,7 @@ def refuse_unreadable(arguments: Sequence[str]) -> None:
             reason = "it ends too early" if "'<EOF>'" in told else re.sub(r" expecting \{.*", "", told)
             raise ConfigError(
                 f"{argument!r} cannot be read: {reason}",
-                "Quote a value that holds spaces, commas, brackets or quotes: 'KEY=\"VALUE\"'.",
+                "Quote a value that holds spaces, commas, brackets, quotes or letters beyond a to z: 'KEY=\"VALUE\"'.",
             ) from error
 
 

@@ -133,14 +133,16 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def given(self) -> int | None:
-        """Tokens in; None where the reply does not say."""
-        return _count(self.prompt_tokens)
+        """Tokens in; None where the reply does not say: no prompt has none, and some gateways write 0 for all."""
+        return _count(self.prompt_tokens) or None
 
     @property
     def came(self) -> int | None:
         """Tokens out, with the thinking that some (Gemini, Grok) count in the total alone, and charge for."""
         came, given, total = _count(self.completion_tokens), self.given, _count(self.total_tokens)
-        return came if came is None or given is None or total is None else max(came, total - given)
+        if given is None:
+            return came or None
+        return came if came is None or total is None else max(came, total - given)
 
 
 def _count(found: object) -> int | None:

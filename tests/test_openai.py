@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -111,6 +112,27 @@ def test_retry_after_is_honoured(header: str) -> None:
     assert server.times[1] - server.times[0] > 1.9
 
 
+@pytest.mark.parametrize(("limit", "tries"), [("30,000", 1), ("40000", 2)])
+def test_a_prompt_that_no_minute_will_hold_is_asked_once(limit: str, tries: int) -> None:
+    told = f"Request too large for x on tokens per min (TPM): Limit {limit}, Requested 31538. Reduce it."
+    busy = error(429, told, "rate_limit_exceeded", retry_after="0")
+    with ChatServer(act=lambda text, attempt: busy if text == "a" and attempt < 2 else None) as server:
+        outcomes = asked(server, ["a", "b"])
+    assert (outcomes["a"] == Failure("too_large", told)) == (tries == 1)
+    assert server.attempts["a"] == tries
+
+
+@pytest.mark.usefixtures(impatient.__name__)
+def test_a_reply_around_which_is_no_http_is_paid_for_three_times_at_most() -> None:
+    unknown = Act(body=completion("x"), headers={"Content-Encoding": "br"})
+    with ChatServer(act=lambda text, _: unknown if text == "a" else None) as server:
+        outcomes = asked(server, ["a", "b"])
+    met = outcomes["a"]
+    assert isinstance(met, Failure)
+    assert (met.cause, server.attempts["a"]) == ("malformed", 3)
+    assert "brotli" in met.message.lower()
+
+
 def test_a_wait_longer_than_the_patience_is_a_failure_at_once() -> None:
     with ChatServer(act=lambda *_: error(429, "tomorrow", retry_after="86400")) as server:
         outcomes = asked(server, ["a"])
@@ -190,6 +212,7 @@ def test_a_server_that_answers_as_another_model_is_told(capsys: pytest.CaptureFi
         ("gpt-4o", "gpt-4o-2024-08-06", False),
         ("Qwen/Qwen3-VL-8B-Instruct", "/models/qwen3-vl-8b-instruct.gguf", False),
         ("mistral-large-latest", "mistral-large-2411", False),
+        ("openai/gpt-4o", "gpt-4o-mini-2024-07-18", True),
         ("Qwen/Qwen3-VL-8B-Instruct", "llava-1.5-7b", True),
     ],
 )
@@ -433,7 +456,7 @@ def test_a_key_in_place_of_its_name_is_refused_and_not_shown(setting: dict[str, 
 
 
 def test_a_url_with_a_query_is_refused_and_not_shown() -> None:
-    with pytest.raises(ConfigError, match="base_url must hold no user name, password or query") as caught:
+    with pytest.raises(ConfigError, match="base_url must hold no user name, password, query") as caught:
         OpenAI(name="x", base_url=f"http://host/v1?x={CANARY}")
     assert CANARY not in str(caught.value)
 
@@ -470,6 +493,50 @@ def test_a_proxy_of_the_environment_is_gone_through_but_where_it_is_excepted(mon
             asked(server, ["a"])
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert isinstance(asked(server, ["a"])["a"], Response)
+
+
+@pytest.mark.usefixtures(impatient.__name__)
+@pytest.mark.parametrize(
+    ("status", "said"), [(407, "lets nothing through"), (403, "lets nothing"), (502, "has failed")]
+)
+def test_a_proxy_that_lets_no_https_through_is_named(status: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked_for.append(self.path)
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    asked_for: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://me:{CANARY}@127.0.0.1:{proxy.server_port}")
+        with pytest.raises(ModelError, match=said) as caught:
+            asked("https://model.invalid/v1", [str(i) for i in range(500)], give_up=0.5)
+        proxy.shutdown()
+    assert f"the proxy of the environment, 127.0.0.1:{proxy.server_port}: HTTP {status}" in caught.value.problem
+    assert ("https_proxy" in caught.value.remedy) == (status < 500)
+    assert CANARY not in str(caught.value)
+    assert len(asked_for) <= 8 or status == 502
+
+
+@pytest.mark.parametrize("proxy", [f"socks5://me:{CANARY}@127.0.0.1:1080", "http://127.0.0.1:port"])
+def test_what_is_no_proxy_of_http_is_refused(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", proxy)
+    with ChatServer() as server:
+        with pytest.raises(ConfigError, match="no proxy of HTTP") as caught:
+            asked(server, ["a"])
+        monkeypatch.setenv("no_proxy", "127.0.0.1")  # not gone through, it is not looked at either
+        assert isinstance(asked(server, ["a"])["a"], Response)
+    assert CANARY not in str(caught.value)
+    assert "http_proxy=" in caught.value.remedy
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigError, match=r"SSL_CERT_FILE=.*none.pem cannot be read"):
+        asked("https://127.0.0.1:9/v1", ["a"])
 
 
 def test_a_key_that_a_server_repeats_is_blotted_out(monkeypatch: pytest.MonkeyPatch) -> None:

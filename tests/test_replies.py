@@ -75,9 +75,16 @@ def test_thinking_that_the_total_alone_counts_is_counted_too() -> None:
         assert read_reply(dumped(changed(CHAT, ("usage",), usage | less))).output_tokens == 3
 
 
+def test_a_reply_whose_prompt_has_no_tokens_was_not_counted() -> None:
+    for prompt, came, read in ((0, 0, (None, None)), (0, 3, (None, 3)), (7, 0, (7, 0))):
+        usage = {"prompt_tokens": prompt, "completion_tokens": came, "total_tokens": prompt + came}
+        found = read_reply(dumped(changed(CHAT, ("usage",), usage)))
+        assert (found.input_tokens, found.output_tokens) == read
+
+
 @pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
 def test_a_count_may_be_written_as_a_decimal_number_or_as_text(key: str) -> None:
-    for written, read in ((12.0, 12), (0.0, 0), (1e3, 1000), ("12", 12)):
+    for written, read in ((12.0, 12), (1e3, 1000), ("12", 12)):
         found = read_reply(dumped(changed(CHAT, ("usage", key), written)))
         count = found.input_tokens if key == "prompt_tokens" else found.output_tokens
         assert (count, type(count)) == (read, int)  # as the store keeps it

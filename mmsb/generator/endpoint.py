@@ -16,7 +16,8 @@ from mmsb.generator.base import Batch, Order
 from mmsb.generator.drawn import parse_drawing
 from mmsb.model.attempts import Attempts
 from mmsb.model.request_errors import RequestError
-from mmsb.model.route import Servers, check_url
+from mmsb.model.route import Servers
+from mmsb.model.urls import check_url
 from mmsb.picture import decode
 from mmsb.replies import Malformed
 from mmsb.secret import key_in, named_variable

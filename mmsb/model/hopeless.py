@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from mmsb.errors import ModelError
-from mmsb.model.request_errors import FATAL, FATAL_CODES, RequestError
-from mmsb.model.route import Servers, shown
+from mmsb.model.request_errors import FATAL, FATAL_CODES, PROXY, RequestError
+from mmsb.model.route import Servers
+from mmsb.model.urls import shown
 from mmsb.serve.settings import Server
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def turned_away(met: RequestError, model: Patient, endpoint: Endpoint) -> ModelE
 def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, answered: bool) -> ModelError:
     url = shown(endpoint.url)
     said = f"(HTTP {met.status}: {met.message})"
+    if met.status == 407 or met.cause == PROXY:
+        return ModelError(
+            f"the proxy in front of {url} lets nothing through {said}",
+            "Give the variable http_proxy or https_proxy its name and password, or name the host in no_proxy.",
+        )
     if met.moved:
         return ModelError(
             f"{url} sends requests elsewhere {said}", "Set base_url to that address, if you trust it with the data."
@@ -124,11 +130,6 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, a
         return ModelError(
             f"{url} has no model name={model.name}, or no {path} {said}",
             f"Check name and base_url; most endpoints list their models at {url}/models.",
-        )
-    if met.status == 407:
-        return ModelError(
-            f"the proxy in front of {url} lets nothing through {said}",
-            "Give the variable http_proxy or https_proxy its name and password, or name the host in no_proxy.",
         )
     if met.status in (401, 403):
         return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))

@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from mmsb.errors import ConfigError
+from mmsb.model.urls import is_url
 from mmsb.replies import Malformed, Refused
 
 LARGE_BODY = 1 << 20  # bytes above which a body is sent in pieces
@@ -41,7 +42,7 @@ class Client:
             start: awaited by each request once it has its connection, before it is sent.
 
         Raises:
-            ConfigError: no header can hold the key.
+            ConfigError: no header can hold the key, or the environment names a proxy that cannot be gone through.
         """
         if key and not key.isprintable():
             raise ConfigError(
@@ -54,7 +55,7 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": f"mmsb/{version('mmsb')}",
-            **{header: environ[name] for name, header in ACCOUNT.items() if environ.get(name)},
+            **{header: found for name, header in ACCOUNT.items() if (found := environ.get(name, "").strip())},
         }
         self._proxy = _proxy(self._url)
         self._start = start
@@ -73,6 +74,7 @@ class Client:
             Refused: the status is no success. Redirects are none: nobody chose that other address.
             Malformed: the reply is longer than any answer.
             aiohttp.ClientError, OSError: there is no whole reply.
+            ConfigError: SSL_CERT_FILE holds no certificates.
         """
         async with self._opened().post(
             self._url + path,
@@ -163,15 +165,34 @@ def _certificates(url: str) -> ssl.SSLContext | bool:
     # It knows where each system keeps its certificates, and SSL_CERT_FILE. Only here: it takes memory and time.
     from httpx2 import create_ssl_context
 
-    return create_ssl_context()
+    try:
+        return create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        named = f"SSL_CERT_FILE={environ['SSL_CERT_FILE']}" if environ.get("SSL_CERT_FILE") else "this system"
+        raise ConfigError(
+            f"the certificates of {named} cannot be read ({error.strerror or error})",
+            "Set SSL_CERT_FILE to a file of certificates (PEM), or unset it.",
+        ) from error
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for a URL."""
+    """The proxy that the environment names for a URL.
+
+    Raises:
+        ConfigError: it is no proxy of HTTP, such as one of SOCKS, or not written as one.
+    """
     scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
     proxies = getproxies()
     # Not aiohttp's trust_env: it knows no ALL_PROXY, and sends what ~/.netrc holds for a host.
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not is_url(proxy):
+        raise ConfigError(
+            # Without its name and password.
+            f"{proxy.partition('://')[0]}://{proxy.rpartition('://')[2].rpartition('@')[2]}, which the environment "
+            f"names for {host}, is no proxy of HTTP",
+            f"Set {scheme}_proxy=http://HOST:PORT to one that is, or no_proxy={host} to go there without one.",
+        )
+    return proxy

@@ -23,8 +23,9 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.model.card import Card
 from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
-from mmsb.model.route import Servers, check_url, is_url, shown
+from mmsb.model.route import Servers
 from mmsb.model.sampling import check_endpoint
+from mmsb.model.urls import check_url, is_url, shown
 from mmsb.picture import Picture, jpeg
 from mmsb.secret import blotted, key_in, named_variable
 from mmsb.serve.running import running, serving

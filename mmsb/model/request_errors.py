@@ -1,8 +1,8 @@
 """What a request to an endpoint can run into, sorted by what to do about it.
 
-again    408, 409, 429, 5xx, a lost connection, a timeout, a malformed reply: ask again, later
-fatal    401, 402, a proxy's 407, an empty account, a parameter the model does not take, and before the first answer
-         403, 404 and another address: every prompt would meet it, so the run stops
+again    408, 409, 429, 5xx (also of a proxy), a lost connection, a timeout, a malformed reply: ask again, later
+fatal    401, 402, what else a proxy says, an empty account, a parameter the model does not take, and before the first
+         answer 403, 404 and another address: every prompt would meet it, so the run stops
 else     the other 3xx and 4xx: this prompt fails, the run goes on, unless every prompt meets one and none is answered
 """
 
@@ -36,10 +36,14 @@ LIMITS = (  # what remains of each, and when it is whole again
         for name in ("requests", "tokens", "input-tokens", "output-tokens")
     ),
 )
+PROXY, TOO_LARGE = "proxy", "too_large"  # causes
+# OpenAI and Groq, of the tokens that an account may ask in a minute. Said of prompts that only have to wait, too.
+LARGER = re.compile(r"\brequest too large\b.*\blimit ([\d,]+), requested ([\d,]+)", re.IGNORECASE | re.DOTALL)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 DURATION = re.compile(rf"(?:{PART.pattern})+")
 AGAIN_IN = re.compile(r"(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|[smhd]| seconds?))+)\b", re.IGNORECASE)
+ENVIRONMENT = "the proxy of the environment"
 SHOWN, READ = 300, 4000  # characters of a server's message: in an error, and looked at
 
 
@@ -81,13 +85,14 @@ class RequestError(Exception):
         # No reply at all says nothing of this prompt, so it is worth another try.
         if self.status is None:
             return True
-        # An empty account comes as 429 too; waiting fills none.
-        return self.code not in FATAL_CODES and (self.status in AGAIN or self.status >= 500)
+        # An empty account comes as 429 too, and so does a prompt that no minute will hold: waiting changes neither.
+        hopeless = self.code in FATAL_CODES or self.cause == TOO_LARGE
+        return not hopeless and (self.status in AGAIN or self.status >= 500)
 
     @property
     def busy(self) -> bool:
         """The server has too much to do, and says so."""
-        return self.status in BUSY
+        return self.status in BUSY and self.cause != TOO_LARGE
 
     @property
     def broken(self) -> bool:
@@ -98,6 +103,8 @@ class RequestError(Exception):
         """Whether every prompt would meet it. `answered`: some prompt has had an answer already."""
         # Once something was answered, model and key are right: a 403 or 404 then is about the one prompt, or a
         # filter's.
+        if self.cause == PROXY:  # it has not seen the prompt
+            return not self.again
         stops = FATAL if answered else FATAL + FATAL_AT_START
         return self.status in stops or self.code in FATAL_CODES
 
@@ -111,10 +118,19 @@ def refused(reply: Refused, key: str | None) -> RequestError:
         # Blotted as well: a server may put the key it was sent into the address.
         message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"
     cause = "rate_limit" if status == 429 else f"http_{status}"
+    if status == 429 and _never_fits(message):
+        cause = TOO_LARGE
     after = retry_after(reply.headers)
     if after is None and status in BUSY:  # elsewhere a message may tell of another wait
         after = _told(body)
     return RequestError(cause, message, status, None if code is None else str(code), after)
+
+
+def _never_fits(message: str) -> bool:
+    """Whether a prompt alone is more than the whole of the limit that it met."""
+    found = LARGER.search(message)
+    limit, asked = (int(number.replace(",", "") or 0) for number in found.groups()) if found else (0, 0)
+    return asked > limit
 
 
 def _message(error: object) -> str:
@@ -130,11 +146,17 @@ def malformed(error: Malformed, key: str | None) -> RequestError:
 
 
 def lost(error: BaseException, key: str | None) -> RequestError:
-    """No reply, or half of one: what became of the connection."""
+    """No reply, half of one, or one that no HTTP is: what became of the connection."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # before https; else its reply is as one of the server
+        place = error.request_info.real_url  # the proxy's; `url` is the server's
+        said = f"{ENVIRONMENT}, {place.host}:{place.port}: HTTP {error.status} {error.message}"
+        return RequestError(PROXY, _shown(said, key), error.status)
+    if isinstance(error, aiohttp.ClientResponseError):  # a body may have come with it, and be paid for
+        return RequestError("malformed", _shown(f"not HTTP as it should be: {error.message}", key))
     causes = list(_causes(error))
     said = _said(causes)
     if isinstance(error, aiohttp.ClientProxyConnectionError):  # or it would be the endpoint that nobody finds
-        said = f"the proxy of the environment, {error.host}:{error.port}: {said}"
+        said = f"{ENVIRONMENT}, {error.host}:{error.port}: {said}"
     return RequestError(_connection(causes), _shown(said, key))
 
 

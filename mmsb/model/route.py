@@ -15,17 +15,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from mmsb.console import say
-from mmsb.errors import ConfigError, ModelError
+from mmsb.errors import ModelError
 from mmsb.model.governor import BEAT, PROBE_SECONDS
+from mmsb.model.urls import shown
 from mmsb.replies import parse_model
 
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
 
 SHOWN = 100  # letters of a model's name
+# Words that tell a model from a smaller or a larger one of its family.
+SIZES = {"nano", "micro", "mini", "lite", "small", "medium", "large", "flash", "turbo", "plus", "pro", "max", "air"}
 TWICE = 2  # failures in a row, after which a server is left out where there are others
 
 log = logging.getLogger(__name__)
@@ -208,34 +210,10 @@ def _say_once(text: str) -> None:
 
 def _alike(asked: str, said: str) -> bool:
     """Whether one name may be the other's: gpt-4o for gpt-4o-2024-08-06, a file's name for the file."""
-    one, other = (re.sub(r"[^a-z0-9]+", "-", name.lower().removesuffix("-latest")) for name in (asked, said))
-    last = re.sub(r"[^a-z0-9]+", "-", asked.lower().rpartition("/")[2])
-    return one in other or other in one or last in other
-
-
-def check_url(url: str) -> None:
-    """Refuse what no endpoint has as its URL.
-
-    Raises:
-        ConfigError: it is none, or holds a user name, a password or a query.
-    """
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query:
-        raise ConfigError(
-            "base_url must hold no user name, password or query; its value is not shown here",
-            "Put the key into an environment variable and name that in api_key_env.",
-        )
-    if not is_url(url):
-        raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
-
-
-def is_url(url: str) -> bool:
-    """Whether it names a host, and how it is spoken to."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def shown(url: str) -> str:
-    """A URL for people and for files: no user name, no password, no query, no slash at its end."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    one, other, last, base = (
+        re.sub(r"[^a-z0-9]+", "-", name.lower().removesuffix("-latest"))
+        for name in (asked, said, asked.rpartition("/")[2], said.rpartition("/")[2])
+    )
+    # gpt-4o-mini begins as gpt-4o does, and is another model.
+    same_size = SIZES.intersection(last.split("-")) == SIZES.intersection(base.split("-"))
+    return same_size and (one in other or other in one or last in other)
