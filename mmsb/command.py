@@ -172,7 +172,7 @@ def _ordered(setting: str) -> str:
 def print_judged(run: Run, summary: Summary, notes: Notes, scenarios: Sequence[Scenario]) -> None:
     """The run's table, after what its judge cannot know and before what its published errors do to it."""
     judge = run.choices.get("judge")
-    if line := judge_error.warning(judge):
+    if line := judge_error.warning(run.config.get("judge")):
         tell(line)
     print_summary(run, summary)
     for line in members.told(run, scenarios):

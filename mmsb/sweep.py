@@ -176,7 +176,7 @@ def _finish(folder: Path, code: int) -> int:
 
     runs, written = finished_runs(folder), None
     if runs:
-        for line in filter(None, dict.fromkeys(warning(run.values["choices"].get("judge")) for run in runs)):
+        for line in filter(None, dict.fromkeys(warning(run.values["config"].get("judge")) for run in runs)):
             tell(line)
         print_sweep(runs)
         tell(sentence_of_all([run.values["record"]["comparable"] for run in runs]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,11 +52,35 @@ def test_a_run_that_the_errors_cannot_explain_gets_no_correction_instead_of_cert
 def test_a_judge_without_published_errors_is_not_corrected() -> None:
     assert corrected("rubric", summary(50), SCENARIOS) == {}
     assert told({}, "rubric") == ""
-    assert warning("rubric") is None
+
+
+REFUSAL, RUBRIC = {"_target_": "mmsb.judge.refusal.Refusal"}, {"_target_": "mmsb.judge.rubric.Rubric"}
+CLASSIFIER = {"_target_": "mmsb.judge.refusal_classifier.RefusalClassifier"}
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        (None, None),
+        (RUBRIC, None),
+        ({"members": {"a": RUBRIC, "b": RUBRIC}}, None),
+        (REFUSAL, f"The offline judge {CANNOT_KNOW}"),
+        (CLASSIFIER, f"The classifier of refusals {CANNOT_KNOW}"),
+        ({"members": {"a": RUBRIC, "b": REFUSAL}}, f"The offline judge (the panel's b) {CANNOT_KNOW}"),
+        (
+            {"members": {"a": CLASSIFIER, "b": {"members": {"c": REFUSAL, "d": RUBRIC}}}},
+            "The classifier of refusals (the panel's a) and the offline judge (the panel's b.c): each " + CANNOT_KNOW,
+        ),
+    ],
+)
+def test_who_reads_refusals_alone_is_told_also_of_a_panels_members(
+    judge: dict[str, Any] | None, said: str | None
+) -> None:
+    assert warning(judge) == said
 
 
 def test_the_offline_judges_table_says_first_what_it_cannot_know(mmsb: Run, tmp_path: Path) -> None:
     done = mmsb("image_mode=text_only", "dataset.limit=2", "tracker=none", "scenario=[fraud,legal_opinion]")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(CANNOT_KNOW)
+    assert done.stdout.startswith(f"The offline judge {CANNOT_KNOW}")
     assert "ASR corrected for the published errors of judge=refusal, external" in done.stdout

@@ -106,6 +106,7 @@ def test_the_rate_of_each_member_is_that_of_a_run_it_judged_alone(mmsb: Run, tmp
         second = ("judge.members.second.model.name=j", f"judge.members.second.model.base_url={url}")
         done = mmsb(*target, "judge=panel", *second, "judge.members.second.model.api_key_env=null", "scenario=fraud")
         assert done.returncode == 0, done.stderr
+        assert "The offline judge (the panel's first) reads whether an answer declines; it cannot know" in done.stdout
         asked = len(server.requests)
         [run] = (tmp_path / "outputs/runs").iterdir()
         alone = {

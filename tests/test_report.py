@@ -262,7 +262,7 @@ def test_a_rates_bounds_stand_beside_it_in_every_form(tmp_path: Path) -> None:
 def test_what_the_offline_judge_cannot_know_goes_with_its_rates_wherever_they_go(sweep: Path, tmp_path: Path) -> None:
     asked = finished_run(Made("typo", judge="wildguard").write(tmp_path / "guard"))
     for table in (rates, by_scenario):
-        assert table(named(finished_runs(sweep))).caption.startswith(f"{CANNOT_KNOW} A")
+        assert table(named(finished_runs(sweep))).caption.startswith(f"The offline judge {CANNOT_KNOW} A")
         assert CANNOT_KNOW not in table(named([asked])).caption
 
 

@@ -45,7 +45,7 @@ def _incomplete(columns: Sequence[Column], keys: Iterable[str]) -> str:
 
 def _unknowable(columns: Sequence[Column]) -> list[str]:
     """What the judges of some runs cannot know: a table goes into papers without what was printed above it."""
-    return [line for line in dict.fromkeys(warning(c.run.values["choices"].get("judge")) for c in columns) if line]
+    return [line for line in dict.fromkeys(warning(c.run.values["config"].get("judge")) for c in columns) if line]
 
 
 def by_scenario(columns: Sequence[Column]) -> Table:

@@ -6,8 +6,9 @@ run's answers, they are wrong by that much. For a correction by labels of the ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from mmsb.judge.answers import CANNOT_KNOW
 from mmsb.judge.published import Count, PublishedError, published_error
@@ -20,11 +21,34 @@ from mmsb.scenario import Scenario
 from mmsb.terminal import inline
 
 OFFLINE = "refusal"
+READERS = {  # judges of refusals, by their classes
+    "mmsb.judge.refusal.Refusal": "the offline judge",
+    "mmsb.judge.refusal_classifier.RefusalClassifier": "the classifier of refusals",
+}
 
 
-def warning(judge: str | None) -> str | None:
-    """The first line of a table that the offline judge made; None for other judges."""
-    return CANNOT_KNOW if judge == OFFLINE else None
+def warning(judge: Mapping[str, Any] | None) -> str | None:
+    """The first line of a table that a judge of refusals made, alone or in a panel; None for other judges.
+
+    Args:
+        judge: as the run's configuration has it.
+    """
+    found = list(_offline(judge or {}))
+    if not found:
+        return None
+    who = " and ".join(f"{name} (the panel's {member})" if member else name for member, name in found)
+    each = "" if len(found) == 1 else ": each"
+    return f"{who[0].upper()}{who[1:]}{each} {CANNOT_KNOW}"
+
+
+def _offline(judge: Mapping[str, Any], member: str = "") -> Iterator[tuple[str, str]]:
+    """Its members' names and what they are, of all that read refusals alone; its own name is empty."""
+    if name := READERS.get(str(judge.get("_target_"))):
+        yield member, name
+    members = judge.get("members")
+    for name, one in (members if isinstance(members, Mapping) else {}).items():
+        if isinstance(one, Mapping):
+            yield from _offline(one, f"{member}.{name}".strip("."))
 
 
 def corrected(judge: str | None, summary: Summary, scenarios: Sequence[Scenario]) -> dict[str, Rate]:
