@@ -41,7 +41,10 @@ def make(tmp_path: Path) -> Make:
         ids = {s.name: s.id for s in SCENARIOS}
         scores = [replace(Score.of(one), scenario=ids[one["scenario"]]) for one in rows]
         defense = {"prompt": {"text": told["text"]}} if "text" in told else {}
-        mode, samples = told.get("mode", "typo"), {"name": "demo", "samples": len(rows), "digest": ""}
+        mode, samples = (
+            told.get("mode", "typo"),
+            {"name": "demo", "samples": len(rows), "digest": told.get("shown", "")},
+        )
         return save(
             tmp_path / name,
             rows,
@@ -73,6 +76,15 @@ def test_a_text_that_stands_in_a_file_is_named_where_it_differs(make: Make, caps
     texts = ("Be kind.", "Be strict.\nAlways.")
     print_comparing(Comparing(runs=tuple(make(text[:7], (2, 3), text=text) for text in texts)))
     assert "differs: defense.prompt.text (1: Be kind.; 2: Be strict. Always.)" in capsys.readouterr().out
+
+
+def test_a_dataset_whose_files_were_changed_between_the_runs_is_named(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = make("a", (2, 3), shown="f" * 32), make("b", (12, 13), shown="e" * 32)
+    print_comparing(Comparing(runs=(before, after, make("c", (2, 4), shown="d" * 32, mode="sd"))))
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "texts or pictures" in line]
+    assert "(1: ffffffff; 2: eeeeeeee)" in told
 
 
 def test_what_was_dropped_is_said_with_its_reason_and_what_it_could_do(

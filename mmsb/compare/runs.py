@@ -16,6 +16,7 @@ from mmsb.run import flatten
 from mmsb.scenario import official_scenarios
 
 WHO = ("dataset", "model", "image_mode", "defense", "protocol", "judge")
+DATA = ("dataset", "scenario", "image_mode")  # what is shown follows from these
 ELSEWHERE = ("output_dir", "tracker", "trusted_packages", "scenario")  # tell nothing of what was measured
 
 
@@ -42,6 +43,11 @@ class Compared:
         """A digest of its answers, whoever judged them."""
         # no verdicts: a run that was judged again is still of these answers
         return digest([[row["scenario"], row["question_id"], row["repeat"], row["response"]] for row in self.rows])
+
+    @property
+    def shown(self) -> str:
+        """A digest of all that its questions showed."""
+        return str(self.finished.values["record"]["dataset"]["digest"])
 
     @cached_property
     def settings(self) -> Mapping[str, str]:
@@ -91,6 +97,15 @@ def _judge(run: Finished) -> str:
 def differing(runs: Sequence[Compared]) -> list[str]:
     """The settings that all runs have, beyond the groups' options, in which they are not all alike."""
     return [key for key in runs[0].settings if key not in WHO and _differs(key, runs)]
+
+
+def changed_data(runs: Sequence[Compared]) -> list[Compared]:
+    """The runs that showed something else than the first did by the very same settings."""
+
+    def chosen(run: Compared) -> tuple[dict[str, Any], ...]:
+        return tuple({key: run.finished.values[part].get(key) for key in DATA} for part in ("choices", "config"))
+
+    return [run for run in runs if chosen(run) == chosen(runs[0]) and run.shown != runs[0].shown]
 
 
 def _differs(key: str, runs: Sequence[Compared]) -> bool:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmsb.compare.comparing import Compare
-from mmsb.compare.runs import WHO, Compared, differing
+from mmsb.compare.runs import WHO, Compared, changed_data, differing
 from mmsb.console import tell
 from mmsb.metrics.declared import Metric
 from mmsb.metrics.paired import Difference
@@ -41,6 +41,9 @@ def print_runs(runs: Sequence[Compared]) -> None:
         # by number: paths are long, and the table above has them
         values = "; ".join(f"{run.number}: {run.settings.get(key, '-')}" for run in runs)
         tell(f"differs: {key} ({values})")
+    for run in changed_data(runs):
+        told = f"1: {runs[0].shown[:8]}; {run.number}: {run.shown[:8]}"
+        tell(f"differs: texts or pictures of the same questions ({told}): the dataset's files were changed in between")
 
 
 def print_changes(found: Sequence[Compare], metric: Metric) -> None:
