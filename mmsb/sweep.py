@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from glob import escape, glob
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -136,7 +137,7 @@ def _leave(folder: Path) -> None:
     from mmsb.tracker.base import Sweep
 
     if any(folder.glob(f"*/{RUN_FILE}")):
-        say(f"Some runs are finished: python -m mmsb.report runs={folder} shows them.")
+        say(f"Some runs are finished: python -m mmsb.report {quote(f'runs={folder}')} shows them.")
     _bill(folder)
     tracker, sweep = _trackers.pop(str(folder), None), Sweep.at(folder)
     try:
@@ -214,7 +215,7 @@ def _show_page(runs: Sequence[Finished], folder: Path) -> Withhold | None:
         page = write_page(runs, folder, withhold, packages=packages(runs))
     except Exception as error:  # whatever it is: the runs are finished, and their page can be made again
         say(f"warning: no page could be written: {type(error).__name__}: {error}")
-        say(f"Try again: python -m mmsb.report runs={folder} withhold={withhold}")
+        say(f"Try again: python -m mmsb.report {quote(f'runs={folder}')} withhold={withhold}")
         return None
     print(f"page: {page.absolute().as_uri()}")
     return withhold

@@ -299,10 +299,23 @@ def test_an_error_is_told_in_the_servers_words_wherever_they_stand(body: object,
     assert refused(Refused(502, {}, content), None).message == message
 
 
-def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on() -> None:
-    with ChatServer(act=lambda text, _: error(400, "bad image") if text == "bad" else None) as server:
+@pytest.mark.parametrize(
+    ("act", "failure"),
+    [
+        (error(400, "bad image"), Failure("http_400", "bad image")),
+        (
+            Act(413, b"<html>413</html>"),  # nginx
+            Failure(
+                "http_413",
+                "the request is too large; max_image_side=PIXELS sends smaller pictures (Error code: 413)",
+            ),
+        ),
+    ],
+)
+def test_a_request_that_is_wrong_fails_at_once_and_the_run_goes_on(act: Act, failure: Failure) -> None:
+    with ChatServer(act=lambda text, _: act if text == "bad" else None) as server:
         outcomes = asked(server, ["bad", "good"])
-    assert outcomes["bad"] == Failure("http_400", "bad image")
+    assert outcomes["bad"] == failure
     assert server.attempts["bad"] == 1
     assert isinstance(outcomes["good"], Response)
 
@@ -342,6 +355,7 @@ def test_a_content_filter_is_an_outcome_of_its_own(act: Act) -> None:
         (error(404, "no model x"), "has no model name=x", "/v1/models"),
         (error(404, 'model "x" not found, try pulling it first'), "has no model name=x", "ollama pull x"),
         (error(429, "no credit left", "insufficient_quota"), "no credit left", "account"),
+        (Act(429, {"error": {"message": "suspended", "type": "exceeded_current_quota_error"}}), "suspended", "account"),
         (error(400, "temperature does not support 0", "unsupported_value"), "temperature", "setting"),
     ],
 )
@@ -508,8 +522,12 @@ def test_a_proxy_that_lets_no_https_through_is_named(status: int, said: str, mon
         def log_message(self, *_: object) -> None:
             pass
 
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:  # who was sent away closes the connection
+            pass
+
     asked_for: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+    with Quiet(("127.0.0.1", 0), Proxy) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         monkeypatch.setenv("https_proxy", f"http://me:{CANARY}@127.0.0.1:{proxy.server_port}")
         with pytest.raises(ModelError, match=said) as caught:

@@ -93,10 +93,11 @@ def test_a_short_name_says_what_its_numbers_are() -> None:
 @pytest.fixture
 def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sweep whose runs are done, and that is about to end."""
+    folder = tmp_path / "my sweep"  # which a shell must not take for two words
     for number, defense in enumerate(("none", "safety_prompt")):
-        Made("text_only", defense).write(tmp_path / str(number))
-    monkeypatch.setenv(SWEEP, str(tmp_path))
-    return tmp_path
+        Made("text_only", defense).write(folder / str(number))
+    monkeypatch.setenv(SWEEP, str(folder))
+    return folder
 
 
 def test_a_sweep_ends_with_its_page(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,4 +125,4 @@ def test_a_page_that_cannot_be_written_fails_no_sweep(
     out, err = capsys.readouterr()
     assert f"runs: {swept}" in out
     assert "warning: no page could be written: ValueError: no chart of this" in err
-    assert f"python -m mmsb.report runs={swept} withhold=nothing" in err
+    assert f"python -m mmsb.report 'runs={swept}' withhold=nothing" in err

@@ -548,7 +548,7 @@ def test_what_a_server_that_was_away_says_running_of_is_ended_and_told_once_it_i
     tmp_path: Path, output_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = MLflow(output_dir=output_dir, experiment="away", traces="none")
-    sweep = Sweep(tmp_path / "sweep", "demo", "7" * 32)
+    sweep = Sweep(tmp_path / "a sweep", "demo", "7" * 32)
     sweep.save()
     tracker.open_sweep(sweep)
     run, _ = finished_run(sweep.folder / "0")
@@ -562,7 +562,7 @@ def test_what_a_server_that_was_away_says_running_of_is_ended_and_told_once_it_i
     tracker.log(finished_run(tmp_path / "next")[0], asked())
     said = capsys.readouterr().err
     assert "1 records in MLflow said RUNNING of what runs no more: they say KILLED now." in said
-    assert f"mmsb.log run={sweep.folder} tracker.experiment=away output_dir={output_dir}" in said
+    assert f"mmsb.log 'run={sweep.folder}' tracker.experiment=away output_dir={output_dir}" in said
     assert sorted(one.info.status for one in logged(output_dir, "away")) == ["FINISHED", "KILLED"]
     tracker.open_sweep(sweep)  # as mmsb.log does
     tracker.log(run, asked())

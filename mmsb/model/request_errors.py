@@ -28,7 +28,14 @@ AGAIN = (408, 409, 429)
 MOVED = (301, 302, 303, 307, 308)
 BUSY = (429, 503, 529)  # the last is what some providers say when they are overloaded
 FATAL, FATAL_AT_START = (401, 402, 407), (*MOVED, 403, 404)
-FATAL_CODES = ("insufficient_quota", "unsupported_parameter", "unsupported_value")
+# Of accounts: OpenAI's, and Moonshot's.
+FATAL_CODES = (
+    "insufficient_quota",
+    "billing_not_active",
+    "exceeded_current_quota_error",
+    "unsupported_parameter",
+    "unsupported_value",
+)
 LIMITS = (  # what remains of each, and when it is whole again
     *((f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}") for name in ("requests", "tokens")),
     *(
@@ -112,8 +119,12 @@ class RequestError(Exception):
 def refused(reply: Refused, key: str | None) -> RequestError:
     """A reply that is no success, sorted; `key` is blotted out where a server repeats it, here and below."""
     body = reply.error if isinstance(reply.error, Mapping) else {}
-    code, status = body.get("code"), reply.status
+    status = reply.status
+    # Some servers name it in "type" alone.
+    code = next((body[name] for name in ("code", "type") if body.get(name) in FATAL_CODES), body.get("code"))
     message = _shown(_message(reply.error) or f"Error code: {status}", key)
+    if status == 413:
+        message = f"the request is too large; max_image_side=PIXELS sends smaller pictures ({message})"
     if status in MOVED:
         # Blotted as well: a server may put the key it was sent into the address.
         message = f"moved to {_shown(reply.headers.get('location', 'an address that it does not name'), key)}"

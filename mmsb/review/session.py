@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -195,8 +196,9 @@ class Review:
         if disputed := sum(item.disputed for item in known.labelled):
             yield f"{disputed} answers on which raters disagree are to be decided: adjudicate=true rater=..."
         yield labels_wanted(known, self.runs, self.points / 100)
-        runs = " ".join(f"{key}={run.folder}" for key, run in zip(("run", "other"), self.runs, strict=False))
-        yield f"What they say: python -m mmsb.calibrate labels={self.labels} {runs}"
+        runs = shlex.join(f"{key}={run.folder}" for key, run in zip(("run", "other"), self.runs, strict=False))
+        labels = shlex.quote(f"labels={self.labels}")
+        yield f"What they say: python -m mmsb.calibrate {labels} {runs}"
 
 
 def write(file: BinaryIO, record: dict[str, object]) -> None:

@@ -175,7 +175,7 @@ class MLflow:
 
     def _command(self, folder: Path) -> str:
         """What records a run or a sweep."""
-        return f"python -m mmsb.log run={folder}{self._given}"
+        return f"python -m mmsb.log {shlex.quote(f'run={folder}')}{self._given}"
 
     @property
     def _given(self) -> str:
