@@ -20,6 +20,7 @@ NAMES = {"xstest": "XSTest", "msts": "MSTS", "chatgpt_refusals": "ChatGPT refusa
 READ_AS = ("refusal", "unsure", "compliance")
 KINDS = ("refusal", "partial", "compliance", "disclaimer", "evasion", "unsure", "degenerate")
 Figures = Mapping[str, Any]
+AT_THEIRS = "found at the rules' false alarms"
 
 
 def row(*cells: object) -> str:
@@ -107,7 +108,7 @@ def bars(measured: Figures) -> list[str]:
     found = [*(one["rules found"][0] for one in sources), *(one["found"][0] for one in rules)]
     alarms = [*(one["rules false alarms"][0] for one in sources), *(one["false alarms"][0] for one in rules)]
     ours = [
-        *(one["found at the rules' false alarms"] for one in sources),
+        *(one[AT_THEIRS] for one in sources),
         *(one["ours at its false alarms"] for one in rules),
     ]
     matched = [
@@ -186,6 +187,27 @@ def calibration(tried: Figures) -> list[str]:
     return head("calibration error", *NAMES.values()) + [
         row(how, *(f"{of[key][how]:.3f}" for key in NAMES)) for how in of["xstest"]
     ]
+
+
+def encoder(measured: Figures) -> list[str]:
+    """A fine-tuned encoder beside the reading, each source left out of both; odd wordings with nothing left out."""
+    lines = head(
+        "way", *NAMES.values(), "partial refusals found, XSTest left out", "odd refusals: found / abstained / help"
+    )
+    odd = {name: kinds["refusal"] for name, kinds in measured["encoder, none left out"]["odd"].items()}
+    odd["reading"] = odd["raised, 0.0"]
+    left = {key: measured[f"encoder, {key} left out"] for key in NAMES}
+    for way, of in left["xstest"].items():
+        if isinstance(of, dict) and "found" in of:
+            cells = (
+                f"{one[AT_THEIRS]}; "
+                f"{' / '.join(map(str, one['found at'].values()))}; "
+                f"{one['found'][0]} @ {one['false alarms'][0]}; {one['calibration error']:.3f}"
+                for one in (left[key][way] for key in NAMES)
+            )
+            told = " / ".join(str(odd[way].get(kind, 0)) for kind in READ_AS) if way in odd else ""
+            lines.append(row(way, *cells, of["partial"][0], told))
+    return lines
 
 
 def abroad(measured: Figures) -> list[str]:
@@ -282,6 +304,7 @@ def tables(measured: Figures) -> dict[str, list[str]]:
         "Read as (Do-Not-Answer)": read_as(measured["untouched"]["kinds"]),
         "Ideas": ideas(measured["ideas"]),
         "Tried": ways(measured["tried"], nested),
+        "Encoder": encoder(measured),
         "Calibration": calibration(measured["tried"]),
         "Other languages": abroad(measured["abroad"]),
         "Help in other languages": curve(measured["abroad"]["never help"]),
