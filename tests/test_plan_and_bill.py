@@ -234,16 +234,20 @@ def test_calls_are_told_as_surely_as_they_are_known(calls: Range, told: str) -> 
 
 
 def test_how_many_of_the_next_answers_will_be_judged_already_is_told_by_what_came_once() -> None:
-    runs, alike, repeats = Alike(), Alike(), Alike()
+    runs, alike, repeats, typed = Alike(), Alike(), Alike(), Alike()
     for answer in range(20):
-        runs.add(answer, {100 + answer}, f"q{answer}", 9)
-        runs.add(answer, {100 + answer, 1000 + answer}, f"q{answer}", 9)  # a run with a check in between
-        alike.add(max(answer, 10), {100 + answer}, f"q{answer % 10}", 5 if answer <= 10 else 25)  # eleven refuse
-        repeats.add(answer // 2, {100 + answer}, f"q{answer // 2}", 9)
-    assert (runs.new, runs.longer) == (1.0, 1.0)
+        runs.add(answer, {100 + answer}, f"w{answer}", f"q{answer}", 9)
+        runs.add(answer, {100 + answer, 1000 + answer}, f"w{answer}", f"q{answer}", 9)  # a run with a check in between
+        refuses = answer <= 10  # eleven do
+        alike.add(max(answer, 10), {100 + answer}, f"w{answer}", f"q{answer % 10}", 5 if refuses else 25)
+        repeats.add(answer // 2, {100 + answer}, f"w{answer}", f"q{answer // 2}", 9)
+    for answer in range(40):  # two pictures to each question's words, which it does not look at
+        typed.add(answer // 2, {100 + answer}, f"w{answer // 2}", f"q{answer}", 9)
+    assert (runs.next(False).new, runs.next(False).longer) == (1.0, 1.0)
     # Of the next answers eleven of twenty refuse likewise, which has been judged; what is left is longer.
-    assert (alike.new, alike.longer) == (9 / 20, 25 / 14)
-    assert repeats.new == 0.5  # as the next questions will: one judgement of two answers
+    assert (alike.next(False).new, alike.next(False).longer) == (9 / 20, 25 / 14)
+    assert repeats.next(False).new == 0.5  # as the next questions will: one judgement of two answers
+    assert (typed.next(False).new, typed.next(True).new) == (1.0, 0.0)  # other words are answered in another way
 
 
 def test_a_batch_of_a_local_model_that_lacks_answers_is_planned_whole_as_it_is_asked(mmsb: Run) -> None:

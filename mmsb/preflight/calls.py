@@ -88,6 +88,7 @@ class Calls(list[Made]):
         block: of samples that it belongs to: what shares a batch lies in one.
         question: that the sample asks: that of its repeats and of its other pictures too.
         said: the question as it is put, and in plain words.
+        words: as it is put, and what it is about; what a judge is asked depends on both.
         own: the number of the sample's own prompt.
         rounds: of local models that it has waited for, by its stage.
         donor: the sample whose replies stand for what nobody has answered yet.
@@ -101,6 +102,7 @@ class Calls(list[Made]):
         self.block = block
         self.question = question
         self.said: tuple[str, ...] = ()
+        self.words = ""
         self.own = own
         self.rounds: Counter[str] = Counter()
         self.donor: int | None = None
@@ -113,6 +115,7 @@ class Calls(list[Made]):
         """Of a sample, none yet."""
         own = number_of(sample.prompt)
         made = cls(own, block, f"{sample.question.scenario} {sample.question.id}", own)
+        made.words = f"{sample.question.scenario} {sample.prompt.text}"
         made.said = tuple(filter(None, (sample.prompt.text, sample.question.plain)))
         return made
 

@@ -35,10 +35,11 @@ class Tally:
         stored: calls that are answered.
         left: calls that are not.
         new: those of them that no run before this one makes.
-        follow: those of the new ones whose prompt is made of an answer that nobody has yet, and may be another's.
+        follow: those of the new ones whose prompt is made of an answer that nobody has yet, and may be another's; by
+            whether the words of the question came before.
         given: tokens in of the new ones that do not, by the rules.
-        following: tokens in of those that do.
-        came: tokens out of the new ones, as expected, by whether they follow.
+        following: tokens in of those that do, likewise.
+        came: tokens out of the new ones, as expected, likewise; None: of those that do not follow.
         strange: the new ones of a judge or a defense that the model has never answered.
         longest: tokens out of the new ones, were each answer as long as it may be.
         longer: tokens in, at most, of the answers that nobody gave yet and that the new ones' prompts are made of.
@@ -48,10 +49,10 @@ class Tally:
     stored: int = 0
     left: int = 0
     new: int = 0
-    follow: int = 0
+    follow: Counter[bool] = field(default_factory=Counter)
     given: Given = field(default_factory=Given)
-    following: Given = field(default_factory=Given)
-    came: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+    following: defaultdict[bool, Given] = field(default_factory=lambda: defaultdict(Given))
+    came: defaultdict[bool | None, float] = field(default_factory=lambda: defaultdict(float))
     strange: int = 0
     longest: int = 0
     longer: int = 0
@@ -117,12 +118,16 @@ class Counting:
         """Add calls to the model's line: as expected, at least and at most."""
         line = self.lines[name]
         stored, planned = self._whole_batches(line, tally)
-        more, alike = stored + planned, tally.follow * (1 - line.alike.new)
+        more = stored + planned
+        alike = sum(count * (1 - line.alike.next(again).new) for again, count in tally.follow.items())
         share = self.every * (tally.new + more) / tally.new if tally.new else 0.0
         expected = self.every * max(0.0, tally.new + more - alike)
         line.given.add(tally.given, share)
-        line.given.add(tally.following, share * line.alike.new * line.alike.longer)
-        line.came += share * (tally.came[False] + line.alike.new * tally.came[True])
+        line.came += share * tally.came[None]
+        for again, given in tally.following.items():
+            told = line.alike.next(again)
+            line.given.add(given, share * told.new * told.longer)
+            line.came += share * told.new * tally.came[again]
         if not tally.new:  # only what shares a batch with others
             line.given.add(line.learned.given, expected)
             line.came += expected * line.answer
@@ -198,7 +203,8 @@ class Counting:
         reply = drawn or stand_in(line, prompt)
         if made.new:
             tally = self._tallies[kind.model]
-            tally.came[made.follows] += line.answer if reply.output_tokens is None else reply.output_tokens
+            again = self._again(line, before) if made.follows else None
+            tally.came[again] += line.answer if reply.output_tokens is None else reply.output_tokens
             tally.strange += drawn is None and bool(kind.whose)
         before.take(made, reply)
         return reply
@@ -234,11 +240,16 @@ class Counting:
         if new:
             line.asked.add(number)
             tally.new += 1
-            tally.follow += follows
-            (tally.following if follows else tally.given).add(line.guess(prompt))
+            again = self._again(line, before)
+            tally.follow[again] += follows
+            (tally.following[again] if follows else tally.given).add(line.guess(prompt))
             tally.longest += line.limit(prompt)
             tally.longer += self._longest(origin)
         return Made(kind, number, new=new, origin=origin and origin.kind, follows=follows)
+
+    def _again(self, line: Line, before: Calls) -> bool:
+        """Whether the question's words came before: as soon as all that is stored was read, which goes first."""
+        return not self._learns and line.alike.came_before(before.words, before.question)
 
     def _longest(self, origin: Made | None) -> int:
         """Tokens that the reply may have, in a later prompt, which nobody gave yet."""
@@ -247,7 +258,8 @@ class Counting:
     @staticmethod
     def _learn(line: Line, prompt: Prompt, before: Calls, number: int) -> None:
         if before.made_of_known(prompt) and before.may_be_anothers(prompt):
-            line.alike.add(number, {made.number for made in before}, before.question, of_text(prompt))
+            about = before.words, before.question
+            line.alike.add(number, {made.number for made in before}, *about, of_text(prompt))
         if line.learned.few and number not in line.known:
             line.known.add(number)
             line.learned.prompt(prompt, line.shelf.get(prompt.key), line.guess(prompt))

@@ -139,7 +139,7 @@ class Rehearsal(Counting):
         if made.known and self._answers.count < ENOUGH:
             self._answers.add(line.shelf.get(sample.prompt.key).output_tokens or line.answer)
         if made.new:
-            self._tallies[name].came[False] += self._answers.value or line.answer
+            self._tallies[name].came[None] += self._answers.value or line.answer
         calls.append(made)
         return sample, calls
 
