@@ -109,6 +109,27 @@ def test_one_that_has_not_the_model_ends_the_run_by_its_name() -> None:
     assert f"{wrong.url} has no model name=x" in caught.value.problem
 
 
+def test_one_that_refuses_everything_is_left_out_and_the_run_ends_only_where_none_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = [f"question {number}" for number in range(150)]
+
+    def refuses(*_: object) -> Act:
+        return error(400, "no templates here")
+
+    with ChatServer(act=refuses) as wrong, ChatServer(delay=0.01) as good:
+        outcomes, _ = asked(model(wrong.url, good.url), texts)
+    assert right(outcomes, texts)  # what it refused was asked of the other one, which answers
+    assert 50 <= len(wrong.requests) <= 50 + 2 * 4  # and what was on its way, while one was asked again
+    told = f"{wrong.url} refuses every request to x (no templates here): it is left out, the others go on."
+    assert capsys.readouterr().err.count(told) == 1
+    with ChatServer(act=refuses) as one, ChatServer(act=refuses) as other, pytest.raises(ModelError) as caught:
+        asked(model(one.url, other.url), texts)
+    assert "refuses every request to x (HTTP 400: no templates here)" in caught.value.problem
+    with ChatServer(act=lambda text, _: refuses() if text == "poison" else None) as one, ChatServer() as other:
+        assert right(asked(model(one.url, other.url), ["poison", *TEXTS])[0], ["poison", *TEXTS])
+
+
 def test_what_no_server_answers_fails_after_each_was_tried() -> None:
     acts = {"poison": error(500, "oops")}
     with ChatServer(act=lambda text, _: acts.get(text)) as one, ChatServer(act=lambda text, _: acts.get(text)) as other:

@@ -115,21 +115,32 @@ class Attempts(ABC, Generic[Asked, Reply]):
             return unsent(error)
         began, patience = route.endpoint.awake.now(), self._patient.patience
         deadline = began + patience
-        try:
+        while True:
             try:
-                return await self._once(body, asked, route, deadline)
-            except RequestError as met:  # only now, since what repeats takes longer to set up than to send
-                first = met
-            return await self._again(first, body, asked, route, deadline)
-        except RequestError as met:
-            # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
-            every = self._in_vain(met) and await self._every(route.endpoint)
-            ends = hopeless(met, self._patient, self._servers, route.endpoint, self._path(asked), every)
-            if ends := ends or self._sent_away(met, route.endpoint, began):
-                self._stopped = self._stopped or ends
-                raise ends from met
-            asked_for = f"; it asks to wait {met.after:,.0f} s, patience={patience:g}" if self._too_long(met) else ""
-            return Failure(met.cause, met.message + asked_for)
+                return await self._tried(body, asked, route, deadline)
+            except RequestError as met:
+                endpoint = route.endpoint
+                # Kept as well as raised: those that wait for a place would each find it out by a request of their own.
+                every = self._in_vain(met) and await self._every(endpoint)
+                every = every and not self._servers.leave(endpoint, self._patient.name, met.message)
+                ends = hopeless(met, self._patient, self._servers, endpoint, self._path(asked), every)
+                if ends := ends or self._sent_away(met, endpoint, began):
+                    self._stopped = self._stopped or ends
+                    raise ends from met
+                # It may be this server alone that refuses it: one of a shorter context, say.
+                if not (self._in_vain(met) and await route.elsewhere()):
+                    waits = (
+                        f"; it asks to wait {met.after:,.0f} s, patience={patience:g}" if self._too_long(met) else ""
+                    )
+                    return Failure(met.cause, met.message + waits)
+
+    async def _tried(self, body: bytes, asked: Asked, route: Route, deadline: float) -> Reply:
+        """Attempts at a server, or at several where some fail."""
+        try:
+            return await self._once(body, asked, route, deadline)
+        except RequestError as met:  # only now, since what repeats takes longer to set up than to send
+            first = met
+        return await self._again(first, body, asked, route, deadline)
 
     def _in_vain(self, met: RequestError) -> bool:
         """Whether nothing is asked again after this: it was refused, or sent away for longer than there is patience."""

@@ -1,7 +1,8 @@
 """Where a prompt is sent, when a model has several servers: to the least busy one of those that work.
 
 A server that fails twice in a row is left out. It is asked for its list of models every few seconds, which costs
-nothing, and comes back once it answers. What it failed goes to another server at once.
+nothing, and comes back once it answers. What it failed goes to another server at once; so does what it refuses, and one
+that refuses everything is left out for good.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Servers:
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         """Nothing is sent yet."""
-        self.endpoints = endpoints
+        self.endpoints = list(endpoints)
         self.answered: Counter[str] = Counter({endpoint.url: 0 for endpoint in endpoints})
         self._models: dict[str, str] = {}
         self._said: set[str] = set()  # every model that was named
@@ -87,9 +88,9 @@ class Servers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._left.wait(), BEAT)
 
-    def another(self, than: Endpoint) -> Endpoint | None:
+    def another(self, *than: Endpoint) -> Endpoint | None:
         """The least busy of the others that work; None where there is none."""
-        others = self._by_load([one for one in self.endpoints if one is not than and self._works(one)])
+        others = self._by_load([one for one in self.endpoints if one not in than and self._works(one)])
         return others[0] if others else None
 
     def check_model(self, endpoint: Endpoint, content: bytes, asked: str) -> None:
@@ -125,6 +126,13 @@ class Servers:
                 "Serve one model under one name, or leave a server out. Answers of the wrong one may be stored: ask "
                 "under another name, or remove the model's folder in the store.",
             )
+
+    def leave(self, endpoint: Endpoint, name: str, said: str) -> bool:
+        """Ask a server no more that refuses everything; tells whether others are left, which go on."""
+        if endpoint in self.endpoints and len(self.endpoints) > 1:
+            self.endpoints.remove(endpoint)
+            say(f"{shown(endpoint.url)} refuses every request to {name} ({said}): it is left out, the others go on.")
+        return endpoint not in self.endpoints
 
     def given_up(self, seconds: float) -> bool:
         """Whether all have failed everything for so long."""
@@ -179,6 +187,7 @@ class Route:
         self._servers = servers
         self._places = places
         self._failed = False
+        self._refused: set[Endpoint] = set()
 
     async def enter(self, endpoint: Endpoint, place: AbstractAsyncContextManager[None]) -> None:
         """Take a place at a server."""
@@ -194,12 +203,22 @@ class Route:
         """Whether to wait before the next attempt: not while there is a server that this prompt has not tried."""
         return attempts >= len(self._servers.endpoints) or self._servers.another(self.endpoint) is None
 
+    async def elsewhere(self) -> bool:
+        """Go to a server that has not refused this prompt; tells whether there is one that works."""
+        self._refused.add(self.endpoint)
+        if other := self._servers.another(*self._refused):
+            await self._move(other)
+        return other is not None
+
     async def turn(self) -> None:
         """Go to another server, if the last attempt failed here and there is one that works."""
         if self._failed and (other := self._servers.another(self.endpoint)):
-            # The old place first: holding two, prompts on their way between full servers could wait for each other.
-            await self._places.aclose()
-            await self.enter(other, other.gate.place())
+            await self._move(other)
+
+    async def _move(self, other: Endpoint) -> None:
+        # The old place first: holding two, prompts on their way between full servers could wait for each other.
+        await self._places.aclose()
+        await self.enter(other, other.gate.place())
 
 
 @cache
