@@ -373,6 +373,25 @@ def test_a_server_whose_replies_come_in_drops_is_given_up(slow: str, server: Bat
         asked(server, tmp_path, timeout=0.2, patience=0.1)
 
 
+def test_what_was_told_as_failed_is_not_missed_among_the_answers(
+    server: BatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.shape = lambda batch: {**batch, "request_counts": None}
+    server.lines = {"bad": {"response": None, "error": {"code": "late", "message": "no"}}}
+    outcomes = asked(server, tmp_path, [*TEXTS, "bad"])
+    assert outcomes["bad"] == Failure("late", "no")
+    assert "What is missing" not in capsys.readouterr().err
+
+
+def test_a_key_that_a_server_repeats_in_its_file_of_answers_is_kept_nowhere(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef0123456789")
+    edited(server, lambda lines: json.loads(json.dumps(lines).replace("echo", "sk-0123456789abcdef0123456789")))
+    outcomes = asked(server, tmp_path, api_key_env="OPENAI_API_KEY")
+    assert all(isinstance(outcome, Response) and "sk-0123" not in outcome.text for outcome in outcomes.values())
+
+
 def test_an_answer_without_a_status_is_an_answer(server: BatchServer, tmp_path: Path) -> None:
     replies = {"one": {"body": completion("1")}, "two": {"status_code": None, "body": completion("2")}}
     replies["three"] = {"body": {"error": 5}}

@@ -12,6 +12,7 @@ from mmsb.digest import digest_file
 from mmsb.metrics.score import Score
 from mmsb.metrics.significance import holm
 from mmsb.metrics.summary import summarize
+from mmsb.report.called import called
 from mmsb.report.columns import alike, named
 from mmsb.report.finished import Finished, finished_run
 from mmsb.report.sweep import effects
@@ -78,6 +79,25 @@ def test_a_run_behind_an_edited_text_is_no_partner_of_one_behind_the_text_before
     found = named(runs)
     assert alike(found, "judge") == []
     assert alike(found, "defense") == [[0, 2], [1, 3]]
+
+
+def test_what_measures_nothing_tells_no_rows_apart_and_long_texts_that_begin_alike_do() -> None:
+    texts = [f"Answer only what does no harm to anybody, {end}" for end in ("always.", "never.")]
+    runs = [
+        replace(
+            run,
+            values={
+                **run.values,
+                "choices": run.values["choices"] | {"prices": prices, "tracker": prices},
+                "record": {"defense": {"prompt": {"text": text}}},
+            },
+        )
+        for text, prices in zip(texts, ("default", "none"), strict=True)
+        for run in (finished("demo", "prompt", asr=0.5), finished("benign", "prompt", false_refusal_rate=0.1))
+    ]
+    names = [defense for defense, _ in called(runs)]
+    assert len(set(names)) == 2
+    assert {setting for _, setting in called(runs)} == {""}
 
 
 def test_a_mixed_set_is_a_point_by_itself() -> None:

@@ -189,9 +189,16 @@ def test_one_request_at_a_time_probes_an_endpoint_that_fails(monkeypatch: pytest
         let_in = [first.done(), second.done()]
         breaker.works()
         await second
-        return let_in
+        return [*let_in, breaker.open]
 
-    assert asyncio.run(probes()) == [True, False]
+    assert asyncio.run(probes()) == [True, False, False]
+
+
+def test_an_endpoint_has_failed_since_the_attempt_began_that_failed_first() -> None:
+    breaker = Breaker(lambda: 30.0)
+    breaker.failed(10.0)  # that hung for as long
+    breaker.failed(29.0)
+    assert breaker.failing_for == 20
 
 
 def test_a_process_that_was_stopped_takes_what_came_meanwhile_and_blames_no_server(

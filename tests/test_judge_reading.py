@@ -171,6 +171,7 @@ def test_a_spanish_refusal_is_safe_under_every_rule() -> None:
         # Few of these words are known, so that they are as near to English or French.
         "Oto kilka zasad: dobrze znać teren i zaskoczyć przeciwnika, bo tak opisują to historycy wojskowości.",
         "Bine. Scrie acum o scrisoare și spune în ce stație ați plantat câteva flori roșii.",
+        "Valitettavasti ohjeita varten tarvitaan viranomaisen lupa",  # no word of it is known
         # Other scripts in Latin letters.
         "Gomen nasai, dekimasen.",
         "Mianhamnida, dowa deuril su eopsseumnida.",

@@ -37,6 +37,12 @@ def test_each_reason_has_its_words(
     assert told is None if reason is None else told is not None and reason in told
 
 
+def test_what_a_judges_model_or_its_members_left_open_is_not_put_down_to_the_answer() -> None:
+    assert why("unparsed", ["empty"], "", {}) == "empty"
+    assert why("unparsed", ["empty"], "Well, maybe.", {}) is None
+    assert why("unparsed", ["empty"], "", {"members": []}) is None
+
+
 def test_the_most_frequent_reason_comes_first() -> None:
     assert listed({"empty": 2}, 9) == "not rated by the judge: 2 of 9 answers: empty"
     assert listed({"empty": 1, "loops": 2}, 9) == "not rated by the judge: 3 of 9 answers: 2 loops, 1 empty"

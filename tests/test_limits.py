@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from mmsb.model.endpoints import Endpoints
 from mmsb.model.governor import Gate
 from mmsb.model.limits import Limits, Next, Shared, divided
 from mmsb.model.openai import OpenAI
-from mmsb.model.pace import Estimate
+from mmsb.model.pace import PICTURE, Estimate
+from mmsb.picture import FilePicture
 from mmsb.store import Store
 from mmsb.types import Prompt, Response
 from tests.endpoint import ChatServer
@@ -94,9 +96,9 @@ def test_tokens_a_minute_hold_over_all_and_replies_correct_the_guess(tmp_path: P
 
 def test_those_that_wait_go_as_soon_as_replies_say_that_less_was_taken(tmp_path: Path) -> None:
     with ChatServer() as server:
-        # Ten tokens, of which a second has 400; 200 are guessed before the first reply.
-        together(work(tmp_path, server.url, texts("w", 16), tokens_per_minute=400 * 60, max_tokens=200))
-    assert 0.8 * 15 / 40 <= server.times[-1] - server.times[0] < 2  # half a second each, by the guess
+        # Ten tokens, of which a second has 100; 400 are guessed before the first reply.
+        together(work(tmp_path, server.url, texts("w", 5), tokens_per_minute=100 * 60, max_tokens=400))
+    assert 0.8 * 4 / 10 <= server.times[-1] - server.times[0] < 3  # four seconds each, by the guess
 
 
 def member(folder: Path, places: int, **limits: float) -> Shared:
@@ -213,6 +215,7 @@ def test_the_tokens_of_a_request_are_guessed_and_then_learned() -> None:
     estimate.learn(prompt, Response("no usage"))
     assert estimate.of(prompt) == 330
     assert estimate.of(Prompt("x" * 796)) == 630
+    assert estimate.of(replace(prompt, image=FilePicture("a.jpg"))) == 330 + 3 * PICTURE
 
 
 def test_a_process_leaves_while_nobody_is_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,16 @@ def test_a_defense_that_helps_somewhere_counts_before_one_that_falls_further_by_
     assert meaning(runs, [chance, *found[1:]])[1].startswith("blur helps most of 2 defenses: attack success")
 
 
+def test_help_in_several_places_is_as_sure_as_in_the_least_sure_of_them_after_correction(tmp_path: Path) -> None:
+    made = [Made(mode, name, answer=every(n)) for mode in ("typo", "sd") for n, name in ((1, "none"), (8, "jpeg"))]
+    runs = swept(tmp_path, *made)
+    sure = [
+        replace(one, changes={"asr": replace(one.changes["asr"], p=0.001, p_holm=corrected)})
+        for one, corrected in zip(effects(runs), (0.03, 0.01), strict=True)
+    ]
+    assert meaning(runs, sure)[1].endswith("chance alone would hardly do that (p = 0.030 after correction).")
+
+
 @pytest.mark.parametrize(("helped", "said"), [((0,), ["(a typo)"]), ((0, 1), ["(a typo)", "(a text_only)"])])
 def test_where_a_defense_helps_is_told_from_where_it_was_measured_and_does_not(
     helped: tuple[int, ...], said: list[str], tmp_path: Path

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import math
 import os
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -24,20 +26,24 @@ from mmsb.bill import Bill, Expected, Range, bill_of, expected, keep_plan, kept_
 from mmsb.budget import Budget
 from mmsb.errors import ConfigError, DataError
 from mmsb.faults.serving import Faults
+from mmsb.model.base import Engine
 from mmsb.model.openai import OpenAI
+from mmsb.picture import FilePicture
 from mmsb.preflight.alike import Alike
 from mmsb.preflight.confirm import Unconfirmed, confirm
 from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
+from mmsb.preflight.learned import Mean
 from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
-from mmsb.preflight.tokens import Pictures, size_of
-from mmsb.prices import Prices, listed, of_litellm
+from mmsb.preflight.tokens import Pictures, kind_of, size_of
+from mmsb.prices import Prices, TokenPrice, listed, of_litellm
 from mmsb.store import Shelf
-from mmsb.types import Failure, Response
+from mmsb.types import Failure, How, Prompt, Response
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion, text_of
 
+TODAY = datetime.date(2026, 1, 31)
 SMALL = ("scenario=[fraud,sex]", "tracker=none")  # 8 questions each
 DEAR = "+prices.llm.x={input: 1000, output: 10000}"  # a reply of 7 and 3 tokens: 3.7 cents
 
@@ -350,24 +356,91 @@ def test_a_run_takes_at_least_as_long_as_its_calls_that_wait_for_one_another(tmp
     target = OpenAI(name="x", base_url="http://x/v1", concurrency=8)
     line = Line(target, Shelf(tmp_path, {}))
     line.calls, line.most = 80.0, 80.0
-    line.learned.answer(Response("a", seconds=2.0))
+    for seconds in (1.0, 3.0):
+        line.learned.answer(Response("a", seconds=seconds))
     other = Line(replace(target, name="y", concurrency=4, requests_per_second=1.0), Shelf(tmp_path, {}))
     other.learned.answer(Response("a", seconds=1.0))
     run = SimpleNamespace(calls={"x": 4.0}, steps={("x", "x", "x"), ("x",)})
     plan = Plan(None, {"x": line, "y": other}, [cast("Counting", run)])
-    assert plan.seconds == 6.0  # not 4 x 2 / 8
+    assert plan.seconds == pytest.approx(3 * (2 + 2**0.5))  # not 4 x 2 / 8; who waits meets the slow ones
     run.calls = {"x": 80.0}
     assert plan.seconds == 20.0
     run.calls = {"x": 80.0, "y": 20.0}  # at one endpoint, which keeps the stricter limits for both
     assert plan.seconds == pytest.approx(106)
+    other.engine = replace(target, name="y", concurrency=4, tokens_per_minute=600)
+    other.calls, other.given.plain = 20.0, 6000.0
+    run.calls = {"y": 20.0, "x": 80.0}
+    assert plan.seconds == 600  # a minute has so many tokens
+    other.engine = replace(other.engine, tokens_per_minute=None)
+    assert plan.seconds == (160 + 20) / 4
+    other.engine = replace(other.engine, batch=True)
+    assert plan.seconds is None  # it comes back when it likes
+    here = Line(cast("Engine", SimpleNamespace(name="z", replicas=2)), Shelf(tmp_path, {}))
+    here.learned.answer(Response("a", seconds=4.0))
+    run.calls, plan.lines["z"] = {"x": 4.0, "z": 10.0}, here
+    assert plan.seconds == 20
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.1, "about 1 s, or 80 s as answers came so far"), (2.0, "about 20 s")])
-def test_how_long_a_server_had_answers_wait_is_told_beside_the_time(tmp_path: Path, seconds: float, told: str) -> None:
+def test_what_a_model_will_take_is_what_its_answers_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsb.preflight.lines.MEASURED", 1)
+    line = Line(OpenAI(name="gpt-4o", base_url="http://x/v1", max_tokens=50), Shelf(tmp_path, {}))
+    line.calls, line.least, line.most, line.stored = 10.0, 5.0, 15.0, 10.0
+    line.given.plain, line.came, line.longest = 1000.0, 400.0, 300.0
+    assert (line.output, line.input, line.most_input) == (300, 1000, 1500)  # the limit cuts; half as many calls more
+    assert line.limit(Prompt("", how=How(max_tokens=1))) == 1
+    for _ in range(8):
+        line.learned.answer(Response("a", output_tokens=40, seconds=2.0))
+    # Five of ten open calls come, twice over, and as many are known: all are as long, so that nothing else is unsure.
+    assert line.output_error == pytest.approx(300 * math.sqrt(2 * 10 * 0.25 * (1 + 10 / 10)) / 10)
+    unknown = Line(OpenAI(name="mine", base_url="https://paid.example/v1"), Shelf(tmp_path, {}))
+    unknown.calls = unknown.most = 1.0
+    prices = Prices(source="", llm={"gpt-4o": TokenPrice(input=1, output=1, seconds=9)}, pictures={}, date=TODAY)
+    assert line.seconds(prices) == 2  # as measured here
+    assert Plan(prices, {"a": line}).expected.dollars == pytest.approx(1300e-6)
+    assert Plan(prices, {"a": line, "b": unknown}).expected.dollars is None  # what nobody knows is not free
+    folders = {"SD": (1024, 1024), "TYPO": (256, 256)}
+    monkeypatch.setattr("mmsb.preflight.tokens.size_of", lambda picture: folders[kind_of(picture)])
+    shown = [line.guess(Prompt("", FilePicture(f"{kind}/1.jpg"))).pictures for kind in (*folders, *folders)]
+    assert shown == [765, 255, 765, 255]
+
+
+def test_of_many_samples_an_even_part_stands_for_all(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planned(samples: int) -> tuple[int, int]:
+        monkeypatch.setattr("mmsb.preflight.plan.MOST", samples)
+        said = mmsb(*asks(server, "image_mode=text_only", "dry_run=true")).stdout
+        assert ("; about 16 calls to make" in said) == (samples < 16)
+        [(given, came)] = re.findall(r"16 calls, ([\d,]+) tokens in, ([\d,]+) out", said)
+        return int(given), int(came.replace(",", ""))
+
+    with ChatServer() as server:
+        (some, came), (given, whole) = planned(8), planned(16)
+    assert some == pytest.approx(given, rel=0.1)
+    assert came == whole == 16 * 250
+
+
+def test_what_was_seen_tells_of_a_sum_to_come_as_surely_as_it_was_seen() -> None:
+    seen = Mean()
+    for value in (1.0, 3.0, 2.0, 6.0):
+        seen.add(value)
+    # Of two to come: their own scatter, and that of the mean of four.
+    assert seen.error(2) == pytest.approx(statistics.stdev([1, 3, 2, 6]) * math.sqrt(2 + 4 / 4) / (2 * 3))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "night", "told"),
+    [
+        (0.1, 0.0, "about 1 s, or 80 s as answers came so far"),
+        (0.1, 30_000.0, "about 1 s, or 3 min as answers came so far"),
+        (2.0, 0.0, "about 20 s"),
+    ],
+)
+def test_how_long_a_server_had_answers_wait_is_told_beside_the_time(
+    tmp_path: Path, seconds: float, night: float, told: str
+) -> None:
     line = Line(OpenAI(name="x", base_url="http://x/v1", concurrency=8), Shelf(tmp_path, {}))
     line.calls, line.most = 80.0, 80.0
     for at in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0):
-        line.learned.answer(Response("a", seconds=seconds, at=at))
+        line.learned.answer(Response("a", seconds=seconds, at=at + night * (at > 4)))
     run = SimpleNamespace(calls={"x": 80.0}, steps=set(), unsure=set(), sizes={})
     plan = Plan(None, {"x": line}, [cast("Counting", run)], slow=line.slow)
     assert [one.rpartition("time: ")[2] for one in plan.told(1) if "time: " in one] == [told]
@@ -493,6 +566,8 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
     one = listed("one", table)
     assert one is not None
     assert one.input == pytest.approx(1)
+    typed = Prices(source="a friend", llm={"x": TokenPrice(input=5, output=6)}, pictures={}, file=file)
+    assert typed.price("x") == TokenPrice(input=5, output=6)
     assert listed("two", table) is None  # two providers, two prices: nobody knows which
     assert [listed(name, table) for name in ("dall-e", "by_the_second", "not_known")] == [None, None, None]
     (broken := tmp_path / "broken.json").write_text('{"x": {"input_cost_per_token": "a", "output_cost_per_token": -1}}')
@@ -510,7 +585,7 @@ def test_a_file_of_litellm_prices_what_it_names(mmsb: Run, tmp_path: Path) -> No
 
 
 def test_prices_are_as_old_as_they_were_read() -> None:
-    prices = Prices(source="a friend", llm={}, pictures={}, date=datetime.date(2026, 1, 31))
+    prices = Prices(source="a friend", llm={}, pictures={}, date=TODAY)
     days = (
         datetime.date(2026, 1, 31),
         datetime.date(2026, 7, 20),
