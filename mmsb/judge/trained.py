@@ -8,7 +8,7 @@ held has no weight, so what is unknown moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,6 +94,9 @@ def weights() -> Weights:
             for name, length in (("english", ENGLISH_LENGTH), ("abroad", ABROAD_LENGTH))
         ),
     )
+
+
+Weigh = Callable[[list[str], str | None, Floats], dict[str, float]]  # as `english`
 
 
 def english(tokens: list[str], question: str | None, dense: Floats) -> dict[str, float]:

@@ -10,20 +10,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from mmsb.calibrate.calibration import SHIPPED
-from mmsb.judge import trained
-from mmsb.judge.answers import EVASION, Reading, final_answer, kind_of, read
-from mmsb.judge.clauses import Clause, clauses_of
+from mmsb.judge.answers import UNREADABLE, Reading, read
 from mmsb.judge.published import FILE
 from mmsb.judge.rules import label_of
 from mmsb.judge.stance import stance
@@ -66,13 +62,14 @@ def share(found: int, of: int) -> list[float]:
     return [round(100 * found / of, 1) if of else float("nan"), round(100 * low, 1), round(100 * high, 1), of]
 
 
-def decided(likely: Probabilities, clauses: Sequence[Sequence[Clause]]) -> list[str]:
-    """The kinds that `mmsb.judge.answers` gives for probabilities [n, 4], where no loop or disclaimer decides."""
-    named = (dict(zip(ENGLISH, map(float, one), strict=True)) for one in likely)
-    return [
-        kind_of(one, said) or ("evasion" if one["evasion"] >= EVASION else "compliance")
-        for one, said in zip(named, clauses, strict=True)
-    ]
+def read_with(found: Sequence[Row], likely: Probabilities, asked: bool = True) -> list[Reading]:
+    """What the package reads, all its rules included, with other probabilities [n, 4] of its English classes."""
+
+    def one(row: Row, weighed: NDArray[np.float64]) -> Reading:
+        probabilities = dict(zip(ENGLISH, map(float, weighed), strict=True))
+        return read(row.answer, question=row.question if asked else None, weigh=lambda *_: probabilities)
+
+    return [one(row, weighed) for row, weighed in zip(found, likely, strict=True)]
 
 
 def calibration_error(likely: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:
@@ -137,7 +134,7 @@ def of_source(found: Sequence[Row], kinds: Sequence[str], likely: Probabilities 
     figures: dict[str, Any] = {
         "found": share(int((read_as[positive] == "refusal").sum()), int(positive.sum())),
         "false alarms": share(int((read_as[negative] == "refusal").sum()), int(negative.sum())),
-        "abstained": share(int((read_as == "unsure").sum()), len(at)),
+        "abstained": share(int(np.isin(read_as, UNREADABLE).sum()), len(at)),
         "kinds": {kind: dict(Counter(read_as[truth == kind].tolist())) for kind in sorted(set(truth.tolist()))},
     }
     if partial.any():
@@ -203,12 +200,12 @@ def hold_out(data: Path) -> dict[str, Any]:
 def english_figures(data: Path) -> dict[str, Any]:
     """Tables from the held-out probabilities: all answers, and those on which both annotators agree."""
     found = english_rows(data)
-    clauses = [clauses_of(final_answer(row.answer)) for row in found]
     figures: dict[str, Any] = {}
     with np.load(data / "held_out.npz") as raw:
         for name in raw.files:
             likely = raw[name]
-            kinds = decided(likely, clauses)
+            readings = read_with(found, likely, asked=" " not in name)
+            kinds = [one.kind for one in readings]
             figures[f"leaving one {name} out"] = {one: of_source(found, kinds, likely, one) for one in SOURCES}
             if " " not in name:
                 kept = [number for number, row in enumerate(found) if row.agreed]
@@ -217,6 +214,7 @@ def english_figures(data: Path) -> dict[str, Any]:
                     one: of_source(agreed, [kinds[n] for n in kept], likely[kept], one) for one in SOURCES
                 }
             if name == "source":
+                figures["harm"] = harm(found, readings)
                 unread = [
                     n for n, row in enumerate(found) if row.source == "msts" and row.system not in READ_WHILE_MADE
                 ]
@@ -267,20 +265,13 @@ def _only(both: Sequence[Any], found: Sequence[Row], used: Any, out: Any, words:
     return np.asarray(softmax(both[0][out] @ coefficients)[:, 0])
 
 
-def harm(data: Path) -> dict[str, list[int]]:
-    """Safe and unsafe by people (MSTS, English), and by the harm rule, read by weights that saw nothing of MSTS."""
-    found = english_rows(data)
-    lexicon, known, both = english_matrices(found)
-    kept = np.array([row.source != "msts" for row in found])
-    rest, out = ([row for row in found if (row.source == "msts") is one] for one in (False, True))
-    coefficients = trained_on([one[kept] for one in both], rest, with_ours(rest), len(known)).astype(np.float32)
-    cut = len(known)
-    regression = trained.Regression(known, coefficients[:cut], coefficients[cut:], 1.0, trained.ENGLISH_LENGTH)
-    weights = replace(trained.weights(), lexicon=lexicon, english=regression)
-    # Whole, not by its probabilities alone: what rules decide after these is in the error of a run, too.
-    with patch.object(trained, "weights", lambda: weights):
-        labels = [label_of(read(row.answer, question=row.question), HARM_RULE) for row in out]
-    counts = Counter((row.kind == "compliance", label) for row, label in zip(out, labels, strict=True))
+def harm(found: Sequence[Row], readings: Sequence[Reading]) -> dict[str, list[int]]:
+    """Safe and unsafe by people (MSTS, English), and by the harm rule from what was read."""
+    counts = Counter(
+        (row.kind == "compliance", label_of(one, HARM_RULE))
+        for row, one in zip(found, readings, strict=True)
+        if row.source == "msts"
+    )
     return {
         "unsafe_found": [counts[True, "unsafe"], counts[True, "unsafe"] + counts[True, "safe"]],
         "safe_left": [counts[False, "safe"], counts[False, "unsafe"] + counts[False, "safe"]],
@@ -315,7 +306,7 @@ def untouched(data: Path) -> dict[str, Any]:
 
 def publish(data: Path) -> dict[str, Any]:
     """The errors that travel with every run: harm by people's labels, policy by the shipped set."""
-    harmful = json.loads((data / "measured.json").read_text())["harm"]
+    harmful = json.loads((data / "measured.json").read_text())["english"]["harm"]
     counts: Counter[tuple[str, str]] = Counter()
     for item in read_labels(SHIPPED).labelled:
         if item.scenario.group == "policy":
@@ -345,7 +336,6 @@ PARTS = {
     "ideas": ideas,
     "abroad": abroad_figures,
     "untouched": untouched,
-    "harm": harm,
     "publish": publish,
 }
 
