@@ -186,8 +186,8 @@ def _problem(detail: Any, prefix: str, types: dict[str, list[type]]) -> str:
     return f"{key}={value}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
-def suggestion(wrong: str, allowed: Sequence[str]) -> str:
-    """`did you mean ...?` where something is near, and always the whole list."""
+def suggestion(wrong: str, allowed: Sequence[str], rest: str = "") -> str:
+    """`did you mean ...?` where something is near (with the rest of what was typed), and always the whole list."""
     near = difflib.get_close_matches(wrong, allowed, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = f"did you mean {near[0]}{rest}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed)}"

@@ -153,7 +153,8 @@ def _no_setting(key: str, cause: BaseException | None, hints: Sequence[str], arg
         if owners:
             return ConfigError(f"{key} is not a setting by itself", f"Name its group: {key_of(owners, key, typed)}")
     allowed = [str(name) for name in node if name not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
-    hint = suggestion(wrong, allowed) if allowed else f"To add a key of your own there, write +{key}=..."
+    behind = f".{rest}" if rest and wrong == group else ""
+    hint = suggestion(wrong, allowed, behind) if allowed else f"To add a key of your own there, write +{key}=..."
     return ConfigError(f"{key} is not a setting", hint)
 
 

@@ -42,6 +42,7 @@ class Notes:
     unjudged: list[tuple[str, Failure]] = field(default_factory=list)  # answers on which the judge's model failed
     unread: int = 0  # answers about which the judge's reply was no verdict
     example: str = ""  # the first such reply
+    unread_check: str = ""  # the first reply to a defense's check that could not be read
     unrated: Counter[str] = field(default_factory=Counter)  # answers without a label by reason, where they are it
     abroad: int = 0  # answers in another language than English
     blind: int = 0  # answers that say they see no picture, where one was sent
@@ -65,8 +66,11 @@ class Notes:
         return told if self.unread else None
 
     def odd(self) -> Iterator[str]:
-        """Lines about answers that have no verdict, each with the reason, and about pictures that did not arrive."""
+        """Lines about checks and answers that tell nothing, each with an example or the reason, and lost pictures."""
         yield from filter(None, (self.misread(), listed(self.unrated, self.count)))
+        # A count says that a defense did less than it seems; what came in place of a word says why.
+        if self.unread_check:
+            yield f"defense: replies to its checks could not be read, e.g. {self.unread_check}"
         # One or two are the model's own; a server that drops the pictures makes all of them.
         if self.blind > MANY * self.count:
             yield f"{self.blind} of {self.count} answers say that they see no picture: does the server pass them on?"
@@ -113,7 +117,10 @@ def note(result: Result, noted: Notes) -> None:
     if isinstance(result.outcome, Response):
         for total in TOTALS:
             noted.totals[total] += getattr(result.outcome, total) or 0
-        noted.totals["unreadable_checks"] += sum(step.role == UNREADABLE for step in result.outcome.steps)
+        unread = [step.answer for step in result.outcome.steps if step.role == UNREADABLE]
+        noted.totals["unreadable_checks"] += len(unread)
+        if unread and not noted.unread_check:
+            noted.unread_check = _excerpt(unread[0])
         # Of a panel a tie is none either, and each member has a line of its own.
         if verdict.label == "unparsed" and verdict.raw.strip() and "members" not in verdict.details:
             noted.unread += 1
@@ -125,8 +132,12 @@ def note(result: Result, noted: Notes) -> None:
         noted.failures.append((result.sample.id, result.outcome))
 
 
+def _excerpt(reply: str) -> str:
+    return repr(" ".join(reply.split())[:EXAMPLE])
+
+
 def _shown(verdict: Verdict) -> str:
-    said = repr(" ".join(verdict.raw.split())[:EXAMPLE])
+    said = _excerpt(verdict.raw)
     lacking = "no_probability" in verdict.flags
     return f"{said} without the probabilities that judge.threshold needs" if lacking else said
 

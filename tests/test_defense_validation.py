@@ -44,12 +44,14 @@ def test_a_clear_reply_is_no_unreadable_one(reply: str, tmp_path: Path) -> None:
     assert UNREADABLE not in roles(found)
 
 
-def test_the_summary_counts_them(mmsb: Run) -> None:
+def test_the_summary_counts_them_and_shows_one(mmsb: Run) -> None:
     with ChatServer(lambda messages: muttering(text_of(messages), False)) as server:
         endpoint = ("model=vllm", "model.name=x", f"model.base_url={server.url}")
         done = mmsb(*endpoint, "defense=input_guard", "scenario=fraud", "dataset.limit=3", "tracker=none")
     assert done.returncode == 0, done.stderr
     assert "unreadable checks: 3" in done.stdout
+    said = done.stdout.partition("replies to its checks could not be read, e.g. ")[2].split("\n")[0]
+    assert said == repr(muttering("yes or no", False))
 
 
 @pytest.mark.parametrize(
