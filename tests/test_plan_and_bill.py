@@ -30,12 +30,15 @@ from mmsb.model.base import Engine
 from mmsb.model.openai import OpenAI
 from mmsb.picture import FilePicture
 from mmsb.preflight.alike import Alike
+from mmsb.preflight.bounds import Ends
+from mmsb.preflight.calls import Calls, Kind, Made
 from mmsb.preflight.confirm import Unconfirmed, confirm
 from mmsb.preflight.counting import Counting
 from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.learned import Mean
 from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
+from mmsb.preflight.replies import Replies
 from mmsb.preflight.tokens import Pictures, kind_of, size_of
 from mmsb.prices import Prices, TokenPrice, listed, of_litellm
 from mmsb.store import Shelf
@@ -183,6 +186,9 @@ def test_an_answer_that_a_stray_sign_divides_is_planned_to_be_judged_twice(mmsb:
     assert "2 samples; 4 calls to make" in done.stderr
     assert "bill: 4 calls (planned 4)" in done.stderr
     assert len(by.requests) == 4
+    read = [Replies().reading(Prompt("", reply=text), None).text for text in ("a</think>b", "b", "")]
+    assert ["stray_thinking" in one for one in read] == [True, False, False]
+    assert ["empty" in one for one in read] == [False, False, True]
 
 
 def test_a_store_that_cannot_be_read_is_no_plan_of_nothing(mmsb: Run, tmp_path: Path) -> None:
@@ -252,6 +258,11 @@ def test_how_many_of_the_next_answers_will_be_judged_already_is_told_by_what_cam
     assert (runs.next(False).new, runs.next(False).longer) == (1.0, 1.0)
     # Of the next answers eleven of twenty refuse likewise, which has been judged; what is left is longer.
     assert (alike.next(False).new, alike.next(False).longer) == (9 / 20, 25 / 14)
+    few = Alike()
+    for answer in range(19):
+        few.add(1, {100 + answer}, "w", f"q{answer}", 9)
+    assert few.next(True).new < 0.1  # of the same words eighteen tell
+    assert few.next(False).new == 1.0  # of other words twenty would
     assert repeats.next(False).new == 0.5  # as the next questions will: one judgement of two answers
     assert (typed.next(False).new, typed.next(True).new) == (1.0, 0.0)  # other words are answered in another way
 
@@ -373,20 +384,24 @@ def test_a_run_takes_at_least_as_long_as_its_calls_that_wait_for_one_another(tmp
     assert plan.seconds == 600  # a minute has so many tokens
     other.engine = replace(other.engine, tokens_per_minute=None)
     assert plan.seconds == (160 + 20) / 4
+    other.engine = replace(other.engine, base_url="http://y/v1")
+    assert plan.seconds == 20  # side by side
     other.engine = replace(other.engine, batch=True)
     assert plan.seconds is None  # it comes back when it likes
     here = Line(cast("Engine", SimpleNamespace(name="z", replicas=2)), Shelf(tmp_path, {}))
     here.learned.answer(Response("a", seconds=4.0))
     run.calls, plan.lines["z"] = {"x": 4.0, "z": 10.0}, here
     assert plan.seconds == 20
+    plan.beside = 1.5
+    assert plan.seconds == 21.5
 
 
 def test_what_a_model_will_take_is_what_its_answers_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsb.preflight.lines.MEASURED", 1)
     line = Line(OpenAI(name="gpt-4o", base_url="http://x/v1", max_tokens=50), Shelf(tmp_path, {}))
     line.calls, line.least, line.most, line.stored = 10.0, 5.0, 15.0, 10.0
-    line.given.plain, line.came, line.longest = 1000.0, 400.0, 300.0
-    assert (line.output, line.input, line.most_input) == (300, 1000, 1500)  # the limit cuts; half as many calls more
+    line.given.plain, line.largest.plain, line.came, line.longest = 1000.0, 100.0, 400.0, 300.0
+    assert (line.output, line.input, line.most_input) == (300, 1000, 1500)  # the limit cuts; five more calls may come
     assert line.limit(Prompt("", how=How(max_tokens=1))) == 1
     for _ in range(8):
         line.learned.answer(Response("a", output_tokens=40, seconds=2.0))
@@ -402,6 +417,13 @@ def test_what_a_model_will_take_is_what_its_answers_told(tmp_path: Path, monkeyp
     monkeypatch.setattr("mmsb.preflight.tokens.size_of", lambda picture: folders[kind_of(picture)])
     shown = [line.guess(Prompt("", FilePicture(f"{kind}/1.jpg"))).pictures for kind in (*folders, *folders)]
     assert shown == [765, 255, 765, 255]
+
+
+def test_what_another_sample_may_ask_too_is_not_asked_for_certain() -> None:
+    ends, calls, kind = Ends(), Calls(), Kind("folder", "judge", "answer")
+    calls.extend([Made(kind, 1), Made(kind, 2, follows=True), Made(kind, 3, known=True)])
+    ends.add(calls)
+    assert (ends.least, ends.most) == ({"folder": 1}, {"folder": 2})
 
 
 def test_of_many_samples_an_even_part_stands_for_all(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
