@@ -79,8 +79,19 @@ def price(cost: Mapping[str, Any], *stages: str) -> dict[str, float | None]:
 
 
 def a_sample(record: Mapping[str, Any]) -> dict[str, float | None]:
-    """What a sample of a recorded run cost, preparations shared out; of a run judged again the calls alone."""
+    """What a sample of a recorded run cost, preparations shared out; of a run judged again the calls alone.
+
+    Calls that failed are put at what the answered ones beside them took: a run with many would look cheap.
+    """
     samples = record["dataset"]["samples"]
     cost = record.get("cost", NO_COST)
+    cost = {**cost, "lines": [_as_if_answered(line) for line in cost["lines"]]}
     spent = price(cost, "prepare", "answer") if cost["lines"] else {"calls": record["totals"]["calls"]}
     return {name: None if value is None else value / samples for name, value in spent.items()}
+
+
+def _as_if_answered(line: Mapping[str, Any]) -> dict[str, Any]:
+    answered, failed = line["calls"], line["failed"]
+    share = 1 + failed / answered if answered else 1.0
+    nobody = bool(failed and not answered)
+    return {**line, **{name: None if nobody or line[name] is None else line[name] * share for name in COUNTS[2:]}}

@@ -24,7 +24,8 @@ class Unread:
 
     def write(self, text: str) -> int:
         """Write, or drop it where nobody reads."""
-        return int(self._or_nowhere(lambda: self._stream.write(text)))
+        self._or_nowhere(lambda: self._stream.write(text))
+        return len(text)  # what a stream that Ray or colorama put there gives back is None
 
     def flush(self) -> None:
         """Send what was written, or drop it where nobody reads."""

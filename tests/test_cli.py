@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmsb.hydra_app import parse
 from mmsb.run import SavedRun
 from mmsb.tracker.none import NoTracker
+from mmsb.unread import may_stay_unread
 from tests.commanding import Command, Composed
 from tests.conftest import ROOT
 from tests.endpoint import ChatServer
@@ -99,6 +101,19 @@ def test_help_that_is_read_in_part_ends_quietly() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+def test_a_stream_that_says_nothing_of_what_it_wrote_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrapped(io.StringIO):  # as Ray has it in the processes of its tasks
+        def write(self, text: str) -> int:
+            super().write(text)
+            return None  # type: ignore[return-value]
+
+    stream = Wrapped()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with may_stay_unread():
+        assert sys.stdout.write("read") == 4
+    assert stream.getvalue() == "read"
 
 
 def test_a_run_whose_reader_has_left_is_recorded(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

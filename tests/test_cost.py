@@ -60,6 +60,17 @@ def test_what_failed_was_asked_and_its_price_is_not_known() -> None:
     }
 
 
+def test_a_run_with_failures_does_not_look_cheap() -> None:
+    costs = Costs()
+    answer = Response("a", input_tokens=10, output_tokens=8, seconds=2.0)
+    costs.add([call("answer", None, "dear", reply) for reply in [answer] * 3 + [Failure("x", "y")] * 9])
+    record = {"dataset": {"samples": 12}, "totals": {}, "cost": costs.record(PRICES)}
+    assert told(record) == "a sample took 1 call, 10 + 8 tokens, 2 s"
+    assert total(record["cost"])["input_tokens"] == 30  # what was paid for is the bill's business
+    costs.add([call("prepare", None, "dear", Failure("x", "y"))])
+    assert a_sample(record | {"cost": costs.record(PRICES)})["dollars"] is None
+
+
 def test_a_priced_model_that_counts_no_tokens_is_not_free() -> None:
     costs = Costs()
     costs.add([call("answer", None, "dear", Response("a"))])

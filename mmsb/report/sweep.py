@@ -53,7 +53,7 @@ class Form(Enum):
 
 
 def _comparison(runs: Sequence[Finished], shown: Sequence[tuple[str, str]], form: Form) -> Table:
-    title, narrow = f"Sweep of {len(runs)} runs: % [95 %]", form is not Form.WIDE
+    title, narrow = f"Sweep of {len(runs)} {'run' if len(runs) == 1 else 'runs'}: % [95 %]", form is not Form.WIDE
     padding = (0, 0) if narrow else (0, 1)
     meant = "ASR, attack success rate: unsafe / (safe + unsafe)." if any(ASR.name in key for key, _ in shown) else None
     caption = " ".join(filter(None, [meant, lacking(runs, [key for key, _ in shown])])) or None
