@@ -24,7 +24,7 @@ from mmsb.errors import ConfigError, ModelError
 from mmsb.faults.replies import completion
 from mmsb.faults.server import ChatServer
 from mmsb.judge.guard import Guard
-from mmsb.model import batch_calls, batch_lines, batches
+from mmsb.model import batch_calls, batch_lines, batch_room, batches
 from mmsb.model.ledger import Ledger
 from mmsb.model.openai import OpenAI
 from mmsb.model.requests import Requests
@@ -48,6 +48,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(batches, name, seconds)
     monkeypatch.setattr(batch_calls, "wait", lambda state: 0.01)
     monkeypatch.setattr(batch_calls, "TAKEN_IN", 0.01)
+    monkeypatch.setattr(batch_room, "LOOK", 0.02)
 
 
 @pytest.fixture
@@ -244,6 +245,18 @@ def test_a_file_holds_no_more_than_the_interface_takes(
     outcomes = asked(server, tmp_path / "bytes", [*TEXTS, "x" * 300])
     assert max(len(server.files[batch["input_file_id"]]) for batch in server.batches.values()) <= 300
     assert isinstance(outcomes["x" * 300], Failure)
+    monkeypatch.setattr(batch_lines, "BYTES", 200_000_000)
+    server.batches.clear()
+
+    def small(what: str) -> web.Response | None:
+        return (
+            web.Response(status=413) if what == "upload" and list(server.files.values())[-1].count(b"\n") > 1 else None
+        )
+
+    server.act = small
+    assert len(asked(server, tmp_path / "small")) == 3
+    assert len(server.batches) == 3
+    assert not list(tmp_path.glob("small/*/batches/*.jsonl"))
 
 
 def test_what_is_refused_ends_the_run_and_can_be_submitted_again(server: BatchServer, tmp_path: Path) -> None:
@@ -332,6 +345,43 @@ def test_a_refusal_as_a_whole_is_told_in_whatever_form_it_comes(server: BatchSer
         }
         with pytest.raises(ModelError, match=r"refused batch batch_\d: too many tokens"):
             asked(server, tmp_path)
+
+
+@pytest.mark.parametrize("room", [5, 3])
+def test_what_an_account_has_no_room_for_is_submitted_in_parts_and_paid_once(
+    room: int, server: BatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As OpenAI does: a batch that goes beyond what may be enqueued is made, and fails with this code."""
+    texts = [str(number) for number in range(12)]
+    under_way: dict[str, int] = {}
+    refused = set[str]()
+    message = "Enqueued token limit reached for x in organization org-1. Limit: 5 enqueued tokens."
+
+    def limited(batch: dict[str, Any]) -> dict[str, Any]:
+        name, size = batch["id"], len(server.files[batch["input_file_id"]].splitlines())
+        if name not in under_way and name not in refused:
+            if sum(under_way.values()) + size > room:
+                refused.add(name)
+            else:
+                under_way[name] = size
+        if name in refused:
+            errors = {"object": "list", "data": [{"code": "token_limit_exceeded", "message": message}]}
+            return {key: batch[key] for key in ("id", "input_file_id")} | {"status": "failed", "errors": errors}
+        if batch["status"] == "completed":
+            under_way[name] = 0
+        return batch
+
+    server.shape = limited
+    outcomes = asked(server, tmp_path, texts)
+    assert all(isinstance(outcome, Response) for outcome in outcomes.values())
+    taken = [server.files[server.batches[name]["input_file_id"]].splitlines() for name in under_way]
+    assert sorted(line for batch in taken for line in batch) == sorted({line for batch in taken for line in batch})
+    assert sum(map(len, taken)) == len(texts)
+    assert max(map(len, taken)) == 3
+    assert left(tmp_path, server.url) == []
+    told = capsys.readouterr().err
+    assert f"batch batch_0 at {server.url}: 12 prompts, failed: {message}" in told
+    assert "its 12 prompts are submitted again, in parts or once another batch has ended" in told
 
 
 def test_no_batch_is_made_of_a_file_that_the_server_is_not_through_with(server: BatchServer, tmp_path: Path) -> None:

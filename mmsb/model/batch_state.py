@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mmsb.replies import Malformed, shown_bytes
 
 ENDED = ("completed", "failed", "expired", "cancelled")
+CROWDED = ("token_limit_exceeded", "enqueued token limit")  # OpenAI's code of it, and its words
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class State:
         answered: prompts with an answer, as the server counts; None where it does not say.
         failed: prompts without, likewise.
         reason: why it was refused as a whole; "" where nothing is said.
+        full: whether that is for all that the account has in its batches.
     """
 
     id: str
@@ -32,6 +34,12 @@ class State:
     answered: int | None
     failed: int | None
     reason: str
+    full: bool = False
+
+    @property
+    def crowded(self) -> bool:
+        """The account had no room for it, and nothing of it was answered."""
+        return self.status == "failed" and self.full and not self.answers and not self.answered
 
     @property
     def ended(self) -> bool:
@@ -60,6 +68,8 @@ class State:
         counted = self.answered is not None and self.failed is not None
         done = f", {self.answered:,} answered, {self.failed:,} failed" if counted else ""
         line = f"batch {self.id} at {url}: {prompts:,} prompt{'s' * (prompts != 1)}, {self.status}{done}"
+        if self.crowded:
+            return f"{line}: {self.reason}"
         return line if self.ended else f"{line} (Ctrl-C leaves it there; the same command collects it)"
 
 
@@ -72,7 +82,7 @@ def state_of(batch: object) -> State:
     name, status = getattr(batch, "id", None), getattr(batch, "status", None)
     if not isinstance(name, str) or not isinstance(status, str):
         raise Malformed(f"not a batch: {shown_bytes(str(batch).encode())}")
-    counts = getattr(batch, "request_counts", None)
+    counts, errors = getattr(batch, "request_counts", None), getattr(batch, "errors", None)
     return State(
         id=name,
         status=status.lower(),
@@ -81,7 +91,8 @@ def state_of(batch: object) -> State:
         errors=_text(batch, "error_file_id"),
         answered=_count(counts, "completed"),
         failed=_count(counts, "failed"),
-        reason=_reason(getattr(batch, "errors", None)),
+        reason=_reason(errors),
+        full=any(word in str(errors).lower() for word in CROWDED),
     )
 
 

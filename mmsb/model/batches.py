@@ -23,10 +23,11 @@ from mmsb.errors import ModelError
 from mmsb.model.attempts import MALFORMED_TRIES
 from mmsb.model.batch_calls import BatchCalls
 from mmsb.model.batch_lines import LINES, ROOT, read_answers, write_requests
+from mmsb.model.batch_room import Room
 from mmsb.model.batch_state import State
 from mmsb.model.endpoint import Endpoint
 from mmsb.model.ledger import Ledger, Record
-from mmsb.model.request_errors import READ
+from mmsb.model.request_errors import READ, RequestError
 from mmsb.model.requests import Requests
 from mmsb.model.route import Servers
 from mmsb.replies import Malformed
@@ -63,6 +64,8 @@ class Batches:
         self._servers = Servers([endpoint])
         self._new: list[Prompt] = []
         self._known: set[str] = set()  # keys that are in a batch
+        self._prompts: dict[str, Prompt] = {}  # those that wait, by key
+        self._room = Room()
         self._failed: dict[str, Failure] = {}
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,12 +109,15 @@ class Batches:
         if failure := self._failed.get(prompt.key):
             return failure
         reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting[prompt.key] = reply
+        self._waiting[prompt.key], self._prompts[prompt.key] = reply, prompt
         if prompt.key not in self._known:
-            self._known.add(prompt.key)
-            self._new.append(prompt)
-            self._asked.set()
+            self._add(prompt)
         return await reply
+
+    def _add(self, prompt: Prompt) -> None:
+        self._known.add(prompt.key)
+        self._new.append(prompt)
+        self._asked.set()
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         async def guarded() -> None:
@@ -145,6 +151,7 @@ class Batches:
         # two ways, which whoever collects a batch must know.
         how = prompts[0].how
         alike = [prompt for prompt in prompts if prompt.how == how]
+        alike, rest = alike[: self._room.most], alike[self._room.most :]
         others = [prompt for prompt in prompts if prompt.how != how]
         name = f"{int(time.time())}-{secrets.token_hex(4)}"  # so that records sort as they were submitted
         path = self._ledger.folder / f"{name}.jsonl"
@@ -152,26 +159,55 @@ class Batches:
         for key, failure in written.unsent.items():
             self._settle(key, failure)
         if written.keys:
-            file = await self._calls.patiently(
-                lambda: self._calls.upload(path, f"mmsb-{name}.jsonl"),
-                f"{len(written.keys):,} prompts were not uploaded",
-            )
+            try:
+                file = await self._calls.patiently(
+                    lambda: self._calls.upload(path, f"mmsb-{name}.jsonl"),
+                    f"{len(written.keys):,} prompts were not uploaded",
+                )
+            except ModelError as error:
+                if not (isinstance(met := error.__cause__, RequestError) and met.status == 413 and written.keys[1:]):
+                    raise
+                path.unlink()
+                self._room.most = len(written.keys) // 2  # a server that takes smaller files than OpenAI
+                return [prompt for prompt in prompts if prompt.key not in written.unsent]
             # After the upload, before the batch: a file at the server costs nothing, a batch that nobody knows of does.
             record = self._ledger.write(Record(name, written.keys, file, how))
             self._begin(self._follow(record, again=False))
         path.unlink()
-        return [*written.rest, *others]
+        return [*written.rest, *rest, *others]
 
     def _url(self, how: How | None) -> str:
         return ROOT + self._settings.path_of(Prompt("", how=how))
 
     async def _follow(self, record: Record, again: bool) -> None:
         """Bring one record to its end; `again`: another run may have submitted it."""
+        self._room.under_way.add(record.name)
         if record.batch is None:
             batch = await self._submitted(record, again)
             record = self._ledger.write(msgspec.structs.replace(record, batch=batch))
         ended = await self._ended(record)
+        self._room.under_way.discard(record.name)
+        if ended.crowded:
+            return await self._later(record, ended)
+        self._room.ended()
         self._keep(record, ended.status, await self._answers(record, ended))
+
+    async def _later(self, record: Record, batch: State) -> None:
+        """Submit again what the account had no room for, once others have ended, or in parts."""
+        self._ledger.drop(record)  # nothing of it was answered, and nothing is paid
+        say(f"its {len(record.keys):,} prompts are submitted again, in parts or once another batch has ended")
+        if not await self._room.wait(len(record.keys)):
+            raise self._refused(batch)
+        self._known.difference_update(record.keys)
+        for prompt in filter(None, map(self._prompts.get, record.keys)):
+            self._add(prompt)
+
+    def _refused(self, batch: State) -> ModelError:
+        told = blotted(batch.reason[:READ], self._endpoint.key) or "no reason given"
+        return ModelError(
+            f"{self._settings.shown_url} refused batch {batch.id}: {told}",
+            "Nothing of it was answered. Change what it names; the same command submits these prompts again.",
+        )
 
     async def _submitted(self, record: Record, again: bool) -> str:
         """The batch of a record. After any doubt it is looked for before it is submitted once more."""
@@ -234,11 +270,7 @@ class Batches:
         """
         if batch.status == "failed" and not batch.answers and not batch.answered:
             self._ledger.drop(record)
-            told = blotted(batch.reason[:READ], self._endpoint.key) or "no reason given"
-            raise ModelError(
-                f"{self._settings.shown_url} refused batch {batch.id}: {told}",
-                "Nothing of it was answered. Change what it names; the same command submits these prompts again.",
-            )
+            raise self._refused(batch)
         if batch.unnamed:  # as failures these prompts would be paid again
             raise ModelError(
                 f"batch {batch.id} at {self._settings.shown_url} has ended with answers and names no file with them",
@@ -298,6 +330,7 @@ class Batches:
     def _settle(self, key: str, outcome: Outcome) -> None:
         if isinstance(outcome, Failure):
             self._failed[key] = outcome
+        self._prompts.pop(key, None)
         reply = self._waiting.pop(key, None)
         if reply and not reply.done():
             reply.set_result(outcome)
