@@ -42,6 +42,8 @@ __all__ = [
 
 EXIT_ERROR, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 3, 130
 ERROR_FILE = "error.txt"
+GOES_ON = "Interrupted. Everything answered so far is stored; the same command goes on from here."
+ANEW = ("compare", "export", "plan", "report")  # nothing is answered there, and what they write is whole or not there
 TOLD = ".told-"  # in a sweep's folder while it goes on: by the run that said why, with when the command began
 STOPPED_FILE = "stopped.txt"  # in its place, of a run that its budget ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -79,7 +81,7 @@ def run_command(
                 return 0
             run_hydra(args, config_name, _guarded(task, failed, given, trace), before)
         except KeyboardInterrupt:
-            return end_interrupted(listener, interrupted)
+            return end_interrupted(listener, interrupted, config_name)
         except Exception as error:
             if (own := of_users(error)) is None and not isinstance(error, ERRORS):
                 raise
@@ -91,11 +93,13 @@ def run_command(
     return EXIT_ERROR if failed else 0
 
 
-def end_interrupted(listener: Listener | None, interrupted: Callable[[], None] | None) -> int:
+def end_interrupted(
+    listener: Listener | None, interrupted: Callable[[], None] | None, config_name: str = "config"
+) -> int:
     """Say that the command was interrupted and where it goes on, and give its exit code; see `run_command`."""
     # Below the "^C" that a terminal shows: beside it the line would be wider than it was broken for.
     start = "\n" if sys.stderr.isatty() else ""
-    say(f"{start}Interrupted. Everything answered so far is stored; the same command goes on from here.")
+    say(start + (GOES_ON if config_name not in ANEW else "Interrupted. The same command begins anew."))
     if interrupted:
         interrupted()
     end_at_once(EXIT_INTERRUPTED)

@@ -351,6 +351,19 @@ def test_a_report_is_page_figures_and_tables(sweep: Path, tmp_path: Path, capsys
     assert (tmp_path / "r/figures/heat_map.svg").is_file()
 
 
+def test_of_a_report_that_is_interrupted_nothing_is_left(
+    sweep: Path, mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        assert (tmp_path / "made/page.html").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmsb.report.job.write_table", interrupted)
+    done = mmsb(f"runs={sweep}", "figures=[]", "into=made", module="mmsb.report")
+    assert (done.returncode, (tmp_path / "made").exists()) == (130, False)
+    assert "The same command begins anew." in done.stderr
+
+
 def test_the_command_takes_a_sweeps_folder_or_a_list_of_runs(sweep: Path, mmsb: Run, tmp_path: Path) -> None:
     runs = f"runs=[{sweep / '0'},{sweep / '1'}]"
     assert mmsb(runs, "form=folder", "figures=[svg]", "into=made", module="mmsb.report").returncode == 0

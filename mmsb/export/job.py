@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from mmsb.config import settings
-from mmsb.errors import StoreError
 from mmsb.export.inspect_log import write_logs
 from mmsb.export.table import write_csv, write_dataset, write_parquet
 from mmsb.report.columns import Runs, columns
+from mmsb.report.files import whole
 
 WRITERS = {"inspect": write_logs, "csv": write_csv, "parquet": write_parquet, "hf": write_dataset}
 
@@ -39,9 +39,7 @@ class Export:
             StoreError: the disk is full or cannot be written.
         """
         found = columns(self.runs)
-        try:
+        with whole(self.into):
             self.into.mkdir(parents=True, exist_ok=True)
             line = WRITERS[self.format](found, self.into)
-        except OSError as error:
-            raise StoreError.writing(self.into, error) from error
         print(line)

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from mmsb.errors import StoreError
 from mmsb.report.tables import Table
 
 Format = Literal["svg", "png", "pdf"]
 SCALE = 2  # of PNG: 144 dots per inch
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """Have what is written to a folder meanwhile be there whole: of a new one nothing is left where that fails.
+
+    Raises:
+        StoreError: the disk is full or cannot be written.
+    """
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C too: a part of a report looks like one
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StoreError.writing(folder, error) from error
+        raise
 
 
 @contextmanager

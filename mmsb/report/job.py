@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmsb.config import TARGET_PACKAGES, settings
-from mmsb.errors import StoreError
 from mmsb.report.columns import Column, Runs, columns
 from mmsb.report.content import tables
-from mmsb.report.files import Format, write_chart, write_table
+from mmsb.report.files import Format, whole, write_chart, write_table
 from mmsb.report.page import Form, figures, write_page
 from mmsb.report.sweep import effects
 from mmsb.withholding import Withhold
@@ -44,12 +43,10 @@ class Report:
             StoreError: the disk is full or cannot be written.
         """
         found = columns(self.runs)
-        try:
+        with whole(self.into):
             packages = (*TARGET_PACKAGES, *self.trusted_packages)
             page = write_page([column.run for column in found], self.into, self.withhold, self.form, packages)
             self._files(found)
-        except OSError as error:
-            raise StoreError.writing(self.into, error) from error
         print(f"page: {page.absolute().as_uri()}")
         print(f"figures: {self.into / 'figures'}\ntables: {self.into / 'tables'}")
 
