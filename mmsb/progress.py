@@ -5,7 +5,9 @@ On a terminal the line redraws itself; elsewhere (a log file, a cluster's job) a
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -78,19 +80,26 @@ def track(
 ) -> Iterator[T]:
     """Pass items on, and show on stderr how far they are; see `Progress` for the arguments."""
     progress = Progress(label, total, place, more)
-    # A log that is redrawn holds thousands of copies of one line.
-    yield from (_redrawn if sys.stderr.isatty() else _in_lines)(items, progress)
+    # A log that is redrawn holds thousands of copies of one line, and on a terminal that cannot it is never shown.
+    redraws = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    yield from (_redrawn if redraws else _in_lines)(items, progress)
 
 
 def _in_lines(items: Iterable[T], progress: Progress) -> Iterator[T]:
-    said = time.monotonic()
-    for item in items:
-        yield item
-        now = time.monotonic()
-        progress.advance(now)
-        if now - said >= EVERY:
-            said = now
-            print(progress.line(200, now), file=sys.stderr, flush=True)
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(EVERY):
+            print(progress.line(200, time.monotonic()), file=sys.stderr, flush=True)
+
+    # Not as items come: where a server hangs there is none for minutes, which looks as if nothing went on.
+    threading.Thread(target=tell, name="progress", daemon=True).start()
+    try:
+        for item in items:
+            yield item
+            progress.advance(time.monotonic())
+    finally:
+        over.set()
 
 
 def _redrawn(items: Iterable[T], progress: Progress) -> Iterator[T]:
