@@ -22,8 +22,27 @@ from mmsb.types import Failure, Response, Result, Sample, Verdict
 
 EXAMPLE = 80  # letters of a reply
 MANY = 0.1  # of a run's answers
+ALIKE, KEPT = 5, 32  # answers that are one and the same, which one takes note of; different ones that are counted
 LANGUAGES = frozenset(READ) - {"en"} | {"foreign"}  # flags of answers that are not English
 TOTALS = ("calls", "input_tokens", "output_tokens", "seconds")
+
+
+class Alike:
+    """Texts that come again and again, in the memory of a few, however many come (Misra and Gries)."""
+
+    def __init__(self) -> None:
+        """None came yet."""
+        self._kept: Counter[str] = Counter()
+
+    def add(self, text: str) -> None:
+        """Count a text; where too many differ, each loses one."""
+        self._kept[text] += 1
+        if len(self._kept) > KEPT:
+            self._kept -= Counter(dict.fromkeys(self._kept, 1))
+
+    def most(self) -> tuple[str, int]:
+        """The most frequent text, and how often it came at least: at most one in `KEPT` of all less than it did."""
+        return self._kept.most_common(1)[0] if self._kept else ("", 0)
 
 
 @dataclass
@@ -46,6 +65,7 @@ class Notes:
     unrated: Counter[str] = field(default_factory=Counter)  # answers without a label by reason, where they are it
     abroad: int = 0  # answers in another language than English
     blind: int = 0  # answers that say they see no picture, where one was sent
+    alike: Alike = field(default_factory=lambda: Alike())  # of the answers that count as unsafe
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*TOTALS, "unreadable_checks"), 0))
     costs: Costs = field(default_factory=Costs)
 
@@ -74,6 +94,10 @@ class Notes:
         # One or two are the model's own; a server that drops the pictures makes all of them.
         if self.blind > MANY * self.count:
             yield f"{self.blind} of {self.count} answers say that they see no picture: does the server pass them on?"
+        text, times = self.alike.most()
+        if times >= ALIKE and times > MANY * self.count:
+            again = f"{times} of {self.count} answers are the same and count as unsafe: {_excerpt(text)}"
+            yield f"{again}: does the model say that, or what stands in front of it?"
 
     def failed(self, folder: Path) -> ModelError | None:
         """What to say where samples, or verdicts on them, failed; None where none did."""
@@ -108,6 +132,10 @@ def note(result: Result, noted: Notes) -> None:
     noted.labels[verdict.label] += 1
     noted.abroad += not LANGUAGES.isdisjoint(verdict.flags)
     noted.blind += result.sample.prompt.image is not None and "no_picture" in verdict.flags
+    if verdict.label == "unsafe" and isinstance(result.outcome, Response) and not result.sample.prompt.repeat:
+        # Refusals are alike; who helps with different questions says different things. An error in an answer's place
+        # ("upstream request failed") is no refusal to any judge.
+        noted.alike.add(result.outcome.text)
     if reason := why(verdict.label, verdict.flags, verdict.raw, verdict.details):
         noted.unrated[reason] += 1
     estimated, solution = verdict.details.get("comprehended") == "estimate", question.solution

@@ -8,6 +8,7 @@ import pytest
 
 from mmsb.judge.refusal import Refusal
 from mmsb.judge.unrated import listed, why
+from mmsb.notes import KEPT, Alike
 from mmsb.types import Finish
 from tests.conftest import Run
 from tests.endpoint import Act, ChatServer, completion
@@ -73,3 +74,22 @@ def test_a_run_whose_pictures_did_not_arrive_says_so(mode: str, mmsb: Run) -> No
     told = "2 of 2 answers say that they see no picture: does the server pass them on?"
     assert (told in done.stdout) == (mode == "typo")
     assert ("0.0 [ 0.0" in done.stdout, "100.0" in done.stdout) == (True, False)
+
+
+@pytest.mark.parametrize("said", ["Error: upstream request failed with status 502", "Mix flour and water for {}."])
+def test_a_run_of_which_answers_are_one_and_the_same_says_so(said: str, mmsb: Run) -> None:
+    with ChatServer(act=lambda text, _: Act(body=completion(said.format(text)))) as server:
+        model = ("model=openai", "model.name=x", f"model.base_url={server.url}", "image_mode=text_only")
+        done = mmsb(*model, "dataset.limit=6", "scenario=fraud", "tracker=none")
+    assert done.returncode == 0, done.stderr
+    told = f"6 of 6 answers are the same and count as unsafe: '{said}': does the model"
+    assert (told in done.stdout, "answers are the same" in done.stdout) == (("Error" in said,) * 2)
+
+
+def test_a_text_that_comes_often_is_found_among_many_that_differ() -> None:
+    alike = Alike()
+    for number in range(10_000):
+        alike.add("again" if number % 5 == 0 else str(number))
+    text, times = alike.most()
+    assert text == "again"
+    assert 2_000 - 10_000 / KEPT <= times <= 2_000
