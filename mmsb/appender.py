@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -98,6 +99,9 @@ class Appender:
     def _bring(self) -> None:
         try:
             os.fsync(self.descriptor)
+            # Else it would go on, and pay, for answers that nobody can read.
+            if not os.fstat(self.descriptor).st_nlink and not self.path.exists():
+                raise FileNotFoundError(errno.ENOENT, "it was deleted while answers were written to it")
         except OSError as error:
             # The system tells a lost write once: whoever asks again is told that all is well.
             self._lost = self._lost or error

@@ -65,10 +65,11 @@ class StoreError(MmsbError):
     @classmethod
     def writing(cls, path: Path, error: OSError) -> StoreError:
         """What stopped the writing of a file: a full disk, say. What was answered before is stored."""
-        return cls(
-            f"cannot write {path}: {error.strerror}",
-            "Free space or set output_dir to another disk, then run the same command: it goes on where it stopped.",
-        )
+        mend = "Free space or set output_dir to another disk"
+        if isinstance(error, FileNotFoundError):  # of what was made for it before
+            mend = "See what deletes files there"
+        told = f"{mend}, then run the same command: it goes on where it stopped."
+        return cls(f"cannot write {path}: {error.strerror}", told)
 
     @classmethod
     def reading(cls, path: Path, error: OSError) -> StoreError:

@@ -104,6 +104,21 @@ def test_what_the_disk_lost_is_told_though_the_system_tells_it_once(
         shelf.close()
 
 
+def test_a_store_that_is_deleted_meanwhile_ends_the_writing(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {})
+    shelf.add("0" * 32, Response("first"))
+    shelf.sync()
+    (file,) = tmp_path.glob("*.jsonl")
+    file.unlink()
+    shelf.add("1" * 32, Response("lost"))
+    with pytest.raises(StoreError, match="deleted while answers were written"):
+        shelf.sync()
+    with pytest.raises(StoreError):
+        shelf.add("2" * 32, Response("not asked for"))
+    with pytest.raises(StoreError):
+        shelf.close()
+
+
 def test_what_a_batch_brought_is_on_the_disk_when_its_shelf_is_synced(
     tmp_path: Path, disk: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
