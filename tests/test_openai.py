@@ -356,7 +356,13 @@ def test_a_content_filter_is_an_outcome_of_its_own(act: Act) -> None:
         (error(404, 'model "x" not found, try pulling it first'), "has no model name=x", "ollama pull x"),
         (error(429, "no credit left", "insufficient_quota"), "no credit left", "account"),
         (Act(429, {"error": {"message": "suspended", "type": "exceeded_current_quota_error"}}), "suspended", "account"),
-        (error(400, "temperature does not support 0", "unsupported_value"), "temperature", "setting"),
+        (error(400, "temperature does not support 0", "unsupported_value"), "temperature", "model.temperature=null"),
+        (
+            error(400, "'max_tokens' is not supported. Use 'max_completion_tokens' instead.", "unsupported_parameter"),
+            "'max_tokens' is not supported",
+            "model.max_tokens_parameter=max_completion_tokens",
+        ),
+        (error(400, "max_tokens is above 256", "unsupported_value"), "above 256", "Change that setting"),
     ],
 )
 def test_what_every_prompt_would_meet_stops_the_run_with_one_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,13 @@ from mmsb.serve.settings import Server
 if TYPE_CHECKING:
     from mmsb.model.endpoint import Endpoint
 
+# What an endpoint may not take, or not with this value, and what is set for it where leaving it out is not enough.
+PARAMETER = re.compile(r"\b(temperature|top_p|seed|max_tokens|max_completion_tokens)\b")
+UNKNOWN = re.compile(r"support|unknown|unrecognized|unexpected|extra (inputs|fields)", re.IGNORECASE)  # not: too large
+INSTEAD = {
+    "max_tokens": "max_tokens_parameter=max_completion_tokens",
+    "max_completion_tokens": "max_tokens_parameter=max_tokens",
+}
 PULL = "try pulling it first"  # Ollama, of a model that is not on the disk
 
 
@@ -142,7 +150,15 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, a
             "See that server's log, or its provider's status page. What was answered is stored: the same command goes "
             "on from here.",
         )
-    return ModelError(f"{told} {said}", "Change that setting or account.")
+    return ModelError(f"{told} {said}", _about_the_setting(met.message))
+
+
+def _about_the_setting(message: str) -> str:
+    if (named := PARAMETER.search(message)) is None or not UNKNOWN.search(message):
+        return "Change that setting or account."
+    # The one that is refused is named first; one that is to take its place may follow.
+    change = INSTEAD.get(named[1], f"{named[1]}=null")
+    return f"Add model.{change} to the command (of a judge judge.model.{change})."
 
 
 def _about_the_key(variable: str | None, key: str | None) -> str:
