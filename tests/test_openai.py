@@ -497,6 +497,15 @@ def test_every_repeat_is_a_draw_of_its_own() -> None:
     assert [orjson.loads(model.request(Prompt("a", repeat=n)))["seed"] for n in range(3)] == [7, 8, 9]
 
 
+def test_who_leaves_out_the_end_of_a_url_is_told_what_it_mostly_is() -> None:
+    with ChatServer(act=lambda *_: error(404, "Not Found")) as server:
+        bare = server.url.removesuffix("/v1")
+        for url, told in ((server.url, False), (bare, True)):
+            with pytest.raises(ModelError) as caught:
+                asked(url, ["a"])
+            assert (f"base_url (mostly {bare}/v1);" in caught.value.remedy) == told
+
+
 def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{CANARY}\nx")
     with ChatServer() as server, pytest.raises(ConfigError, match="line break") as caught:
@@ -582,6 +591,12 @@ def test_the_fingerprint_holds_what_shapes_a_request_and_no_key(monkeypatch: pyt
     indifferent: dict[str, Any] = {"concurrency": 3, "timeout": 9, "api_key_env": None, "patience": 9}
     for name, value in indifferent.items():
         assert OpenAI(name="x", **{name: value}).fingerprint() == model.fingerprint()
+    for place in (f"https://me:{CANARY}@host/v1/chat/completions", "https://host/v1/responses/"):
+        monkeypatch.setenv("OPENAI_BASE_URL", place)
+        with pytest.raises(ConfigError, match=r"base_url=https://host/v1/.* ends with") as caught:
+            OpenAI(name="x")
+        assert caught.value.remedy.endswith("base_url=https://host/v1")
+        assert CANARY not in str(caught.value)
     monkeypatch.setenv("OPENAI_BASE_URL", "host:80")
     with pytest.raises(ConfigError, match="OPENAI_BASE_URL=host:80 is not a URL"):
         OpenAI(name="x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from mmsb.errors import ModelError
 from mmsb.model.request_errors import FATAL, FATAL_CODES, PROXY, RequestError
@@ -135,9 +136,10 @@ def _refused(met: RequestError, model: Patient, endpoint: Endpoint, path: str, a
             f"{url} has no model name={model.name} {said}", f"ollama pull {model.name}, while `ollama serve` runs."
         )
     if met.status == 404:
+        mostly = "" if urlsplit(url).path else f" (mostly {url}/v1)"
         return ModelError(
             f"{url} has no model name={model.name}, or no {path} {said}",
-            f"Check name and base_url; most endpoints list their models at {url}/models.",
+            f"Check name and base_url{mostly}; most endpoints list their models at {url}/models.",
         )
     if met.status in (401, 403):
         return ModelError(f"{url} refuses {model.name} {said}", _about_the_key(model.api_key_env, endpoint.key))

@@ -25,7 +25,7 @@ from mmsb.model.chat import TooLarge, chat_request, read_reply
 from mmsb.model.completions import as_guard, completion_request, read_completion
 from mmsb.model.route import Servers
 from mmsb.model.sampling import check_endpoint
-from mmsb.model.urls import check_url, is_url, shown
+from mmsb.model.urls import check_url, is_url, refuse_path, shown
 from mmsb.picture import Picture, jpeg
 from mmsb.secret import blotted, key_in, named_variable
 from mmsb.serve.running import running, serving
@@ -132,6 +132,8 @@ class OpenAI:
                 f"the environment variable OPENAI_BASE_URL{told} is not a URL",
                 "Give it like http://localhost:8000/v1, or set model.base_url.",
             )
+        if place and not self.base_url and not self.serve:
+            refuse_path(place)
         if self.serve and self.server is None:
             raise ConfigError(
                 "serve=true, but this preset has no server that could be started",

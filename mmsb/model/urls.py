@@ -15,7 +15,7 @@ def check_url(url: str) -> None:
     Raises:
         ConfigError: it is none, holds a user name, a password, a query or a fragment, or the path of one request.
     """
-    netloc, _, path = url.partition("://")[2].partition("/")
+    netloc = url.partition("://")[2].partition("/")[0]
     if "@" in netloc or "?" in url or "#" in url:
         raise ConfigError(
             "base_url must hold no user name, password, query or fragment; its value is not shown here",
@@ -23,11 +23,20 @@ def check_url(url: str) -> None:
         )
     if not is_url(url):
         raise ConfigError(f"base_url={url} is not a URL", "Give it like http://localhost:8000/v1.")
+    refuse_path(url)
+
+
+def refuse_path(url: str) -> None:
+    """Refuse a URL that ends with what is asked for below it.
+
+    Raises:
+        ConfigError: it does.
+    """
     for asked in PATHS:
-        if f"/{path}".rstrip("/").endswith(asked):
-            base = url.rstrip("/").removesuffix(asked)
+        if (base := shown(url)).endswith(asked):  # without what may be a password
             raise ConfigError(
-                f"base_url={url} ends with what is asked for there", f"Leave {asked} out: base_url={base}"
+                f"base_url={base} ends with what is asked for there",
+                f"Leave {asked} out: base_url={base.removesuffix(asked)}",
             )
 
 
