@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from mmsb.clean.dead import Clean
 from mmsb.model.ledger import Ledger, Record
+from mmsb.report.progress import run_folders
 from mmsb.results import Results
 from mmsb.status.table import Status
 from mmsb.tracker.base import Sweep
@@ -93,6 +95,13 @@ def test_a_run_that_failed_and_one_that_was_interrupted_are_told_with_what_they_
     assert found["stopped"][3] == "1/13"
     assert "revoked" in out
     assert out.count("1 stopped before the end; the same command again goes on") == 2
+
+
+def test_of_two_runs_in_one_second_the_later_one_is_the_newer(tmp_path: Path) -> None:
+    for at, letter in ((2, "a"), (3, "c"), (1, "b")):  # chance, in the folder's name
+        unfinished(tmp_path / f"runs/2026-01-01_00-00-00_{letter}", 1)
+        os.utime(tmp_path / f"runs/2026-01-01_00-00-00_{letter}/.hydra/config.yaml", (at, at))
+    assert [name[-1] for name in run_folders(tmp_path)] == ["c", "a", "b"]
 
 
 def test_what_a_run_spent_is_what_its_bill_says(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

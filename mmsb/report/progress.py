@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from mmsb.results import FILE, LIVE
 from mmsb.run import FILE as RUN
 
 HYDRA = ".hydra"
+SECOND = len("2026-01-31_12-34-56")
 COUNTED = ("done", "failed", "unparsed", "calls", "tokens")
 
 
@@ -104,11 +104,11 @@ class Going:
         finished, done = self.finished, self.counts["done"]
         total = done if finished else self.total
         # Hydra writes this file once, at the start; the folder itself changes with every file in it.
-        began = self._changed(self.folder / HYDRA / "config.yaml")
+        began = _changed(self.folder / HYDRA / "config.yaml")
         seconds = time.time() - began if began else 0.0
         rate = done / seconds if done and seconds > 0 and not finished else None
         left = (total - done) / rate if total is not None and rate else None
-        last = self._changed(self.folder / LIVE)
+        last = _changed(self.folder / LIVE)
         idle = time.time() - last if last and not finished else None
         far = {"total": total, "finished": finished, "rate": rate, "left": left, "idle": idle}
         return self.counts | far | self._spent()
@@ -153,13 +153,6 @@ class Going:
         self.counts["calls"] += row.get("calls") or 0
         self.counts["tokens"] += (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
 
-    @staticmethod
-    def _changed(path: Path) -> float | None:
-        try:
-            return path.stat().st_mtime
-        except FileNotFoundError:
-            return None
-
 
 def again(followed: Tail, path: Path) -> bool:
     """Whether `path` is not what was followed so far: another file, or a shorter one."""
@@ -178,12 +171,18 @@ def run_folders(output_dir: Path, outside: Mapping[Path, str] | None = None) -> 
     """
     dated = {place: place.name for kind in KINDS for place in (output_dir / kind).glob("*") if place.is_dir()}
     found = {}
-    for place, _ in sorted({**dated, **(outside or {})}.items(), key=itemgetter(1), reverse=True):
+    for place, _ in sorted({**dated, **(outside or {})}.items(), key=_began, reverse=True):
         inside = sorted(place.glob("*/"), key=lambda path: (len(path.name), path.name))
         members = [folder for folder in (place, *inside) if _is_run(folder)]
         if members:
             found[address(place, output_dir)] = members
     return found
+
+
+def _began(dated: tuple[Path, str]) -> tuple[str, float, str]:
+    # Of two in one second the names end with letters of chance.
+    place, date = dated
+    return date[:SECOND], _changed(place / HYDRA / "config.yaml") or 0.0, date
 
 
 def address(place: Path, output_dir: Path) -> str:
@@ -195,3 +194,10 @@ def address(place: Path, output_dir: Path) -> str:
 def _is_run(folder: Path) -> bool:
     begun = (folder / HYDRA / "config.yaml").is_file() and (folder / LIVE).is_file()
     return begun or ((folder / RUN).is_file() and (folder / FILE).is_file())
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
