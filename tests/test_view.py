@@ -17,6 +17,7 @@ from mmsb.calls import LIVE as LIVE_CALLS
 from mmsb.calls import Calls
 from mmsb.errors import ConfigError
 from mmsb.flow import Call
+from mmsb.report.finished import finished_run
 from mmsb.report.progress import Going, run_folders
 from mmsb.results import FILE, LIVE, Results
 from mmsb.scenario import official_scenarios
@@ -89,6 +90,17 @@ def test_a_run_that_goes_on_is_counted_as_its_rows_arrive(outputs: Path) -> None
     more(folder, 9)
     assert going.look()["done"] == 9
     assert going.look()["tokens"] == 9 * 29
+
+
+def test_answers_that_are_judged_again_are_told_by_the_run_that_they_are_of(tmp_path: Path) -> None:
+    of = Made().write(tmp_path / "run")
+    folder = unfinished(tmp_path / "again", 3)
+    OmegaConf.save({"run": str(of), "judge": {"name": "other"}}, folder / ".hydra/config.yaml")
+    OmegaConf.save({"hydra": {"runtime": {"choices": {"judge": "rubric"}}}}, folder / ".hydra/hydra.yaml")
+    going = Going(folder)
+    assert going.look()["total"] == 16
+    assert going.run.values["choices"] == finished_run(of).values["choices"] | {"judge": "rubric"}
+    assert going.run.values["config"]["judge"] == {"name": "other"}
 
 
 def test_what_a_run_writes_is_what_is_followed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,7 +86,12 @@ class Going:
         hydra = OmegaConf.to_container(OmegaConf.load(self.folder / HYDRA / "hydra.yaml"), resolve=False)
         assert isinstance(hydra, dict)
         choices = {key: value for key, value in hydra["hydra"]["runtime"]["choices"].items() if "hydra/" not in key}
-        return {"name": self.folder.name, "choices": choices, "config": self.config, "record": {}, "metrics": {}}
+        found = {"choices": choices, "config": self.config}
+        if judged := self.config.get("run"):  # of mmsb.judge: whose answers they are stands in that run alone
+            with suppress(MmsbError):
+                about = finished_run(Path(judged)).values
+                found = {key: {**about[key], **values} for key, values in found.items()}
+        return {"name": self.folder.name, **found, "record": {}, "metrics": {}}
 
     @cached_property
     def total(self) -> int | None:
