@@ -248,17 +248,24 @@ def test_a_guard_is_asked_for_a_word_as_the_run_will_ask_it(mmsb: Run) -> None:
     assert (done.returncode, "judge.probabilities=false asks for no logprobs" in done.stderr) == (1, True), done.stderr
 
 
-def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(mmsb: Run, tmp_path: Path) -> None:
-    with ChatServer(act=lambda text, _: Act(body=completion("OK")) if "OK" in text else None) as server:
-        model = ("model=openai", "model.name=x", f"model.base_url={server.url}")
+def test_the_call_of_a_sweep_is_a_word_and_the_run_goes_on(
+    mmsb: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsb.model.attempts.back_off", lambda state: 0.0)
+
+    def late(text: str, attempt: int) -> Act | None:
+        return Act(delay=9.0 * (attempt == 1), body=completion("OK")) if "OK" in text else None
+
+    with ChatServer(act=late) as server:
+        model = ("model=openai", "model.name=x", "model.timeout=1", f"model.base_url={server.url}")
         done = mmsb("-m", *model, "image_mode=text_only,typo", *QUIET)
         assert done.returncode == 0, done.stderr
-        assert [body["messages"][0]["content"] for body in server.requests[:1]] == ["Reply with the word OK."]
-        assert len(server.requests) == 3
+        assert [body["messages"][0]["content"] for body in server.requests[:2]] == ["Reply with the word OK."] * 2
+        assert len(server.requests) == 4
         again = mmsb("-m", *model, "image_mode=glob(t*)", *QUIET)
         assert again.returncode == 0, again.stderr
         assert "Callback" not in again.stderr  # of Hydra, where the sweep's own callback fails
-        assert len(server.requests) == 3  # nothing is left to ask, so nobody is called
+        assert len(server.requests) == 4  # nothing is left to ask, so nobody is called
     configs = [path.read_text() for path in sorted(tmp_path.glob("outputs/sweeps/*/*/.hydra/overrides.yaml"))]
     assert ["image_mode=text_only" in configs[0], "image_mode=typo" in configs[1]] == [True, True]
 

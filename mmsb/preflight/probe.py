@@ -22,6 +22,8 @@ from mmsb.types import Failure, How, Prompt
 
 WORD = Prompt("Reply with the word OK.")
 SECONDS = 60.0  # for the reply: a server may have to load the model first
+BETWEEN = 2.0  # seconds that may lie between two tries
+TWICE = 30.0  # of one that is late within less, another is waited for
 SHORT = 64  # tokens of a guard's reply here; one that thinks may take minutes for thousands
 BUSY = ("rate_limit", "http_503", "http_529")  # it is there, and that is all that was asked
 
@@ -59,7 +61,9 @@ def _nowhere(engine: Engine) -> Shelf:
 
 async def _one(engine: OpenAI, word: Prompt, endpoints: Endpoints) -> MmsbError | None:
     seconds = min(SECONDS, engine.timeout)
-    asked = replace(engine, timeout=seconds, patience=min(seconds, engine.patience))
+    # A sweep that bears a late reply now and then should not end before it begins because this is one.
+    patience = max(seconds, min(2 * seconds + BETWEEN, TWICE))
+    asked = replace(engine, timeout=seconds, patience=min(patience, engine.patience))
     if engine.batch:
         return await _lists_batches(asked, endpoints)
     try:
