@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -237,7 +238,7 @@ def label_everything(session: Review) -> None:
 
 @pytest.mark.parametrize("by", ["random", "cells"])
 def test_a_run_of_known_truth_with_a_bad_judge_is_drawn_labelled_corrected_and_compared(
-    tmp_path: Path, by: Any
+    tmp_path: Path, by: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     first = made_run(before, {"harm": 0.3, "policy": 0.6}.__getitem__, 1)
@@ -259,6 +260,13 @@ def test_a_run_of_known_truth_with_a_bad_judge_is_drawn_labelled_corrected_and_c
     assert report.asr["macro"].observed > report.asr["macro"].value.high  # as judged it is wrong, and far off
     assert report.difference["macro"] is not None
     assert report.difference["macro"].value.high < 0  # the defense works, and is known to
+    print_report(report)
+    shown = capsys.readouterr().out.partition("Difference, other run minus run, in points")[2]
+    assert "as judged %" not in shown
+    assert re.search(r"macro\) │ +-\d+\.\d │ +-\d+\.\d \[-\d+\.\d, -\d+\.\d\]", shown)
+    rise = replace(report, difference={"macro": replace(report.difference["macro"], observed=0.05)})
+    print_report(rise)
+    assert "+5.0 │" in capsys.readouterr().out
     sensitivity, specificity = report.scopes["all"].sensitivity, report.scopes["all"].specificity
     assert sensitivity is not None
     assert specificity is not None

@@ -17,6 +17,7 @@ from mmsb.metrics.discrimination import Discrimination
 from mmsb.metrics.rates import Rate
 from mmsb.scenario import official_scenarios
 from mmsb.terminal import LEFT, inline, print_table
+from mmsb.terminal import change as points
 
 TITLES = {
     "all": "All",
@@ -72,13 +73,16 @@ def print_report(report: Report, drawn: Draw | None = None) -> None:
         print_table(kappa_table("Raters and judges, pair by pair", pairs))
     if report.members:
         print_table(kappa_table("The run's panel, pair by pair", report.members))
+    why_not = NOT_LABELLED if report.own else NOT_CORRECTED
     for title, scopes, drifted in (
         ("ASR of the run, corrected for the judge's errors", report.asr, report.drifted),
         ("ASR of the other run, corrected", report.other_asr, {}),
-        ("Difference, other run minus run, in points, corrected", report.difference, {}),
     ):
         if scopes:
-            print_table(corrected_table(title, scopes, drifted, NOT_LABELLED if report.own else NOT_CORRECTED))
+            print_table(corrected_table(title, scopes, drifted, why_not))
+    if report.difference:
+        title = "Difference, other run minus run, in points, corrected"
+        print_table(corrected_table(title, report.difference, {}, why_not, change=True))
     if report.asr and report.own and drawn:
         questions = sum(drawn.sizes.values())
         tell(OWN.format(f"by={drawn.by} seed={drawn.seed}", len(drawn.items), questions))
@@ -142,7 +146,9 @@ def kappa_table(title: str, pairs: Mapping[str, Rate | None]) -> Table:
     return table
 
 
-def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes], why_not: str) -> Table:
+def corrected_table(
+    title: str, scopes: Scopes, drifted: Mapping[float, Scopes], why_not: str, change: bool = False
+) -> Table:
     """Rates as judged, and corrected; further columns say what a judge that errs differently would leave of that.
 
     Args:
@@ -150,10 +156,12 @@ def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes],
         scopes: the corrected rates; None where one could not be corrected.
         drifted: the same, by how much the judge's errors may differ.
         why_not: why a rate could not be corrected.
+        change: they are differences, in points, and not rates, in percent.
     """
     table = Table(title=title, **BOLD)
     drifts = [f"errors {100 * drift:g} points off" for drift in drifted]
-    for heading in ("scope", "as judged %", "corrected % [95 %]", *drifts, "note"):
+    unit = "" if change else " %"
+    for heading in ("scope", f"as judged{unit}", f"corrected{unit} [95 %]", *drifts, "note"):
         table.add_column(heading, justify="left" if heading in ("scope", "note") else "right")
     for scope, found in scopes.items():
         if found is None:
@@ -161,8 +169,9 @@ def corrected_table(title: str, scopes: Scopes, drifted: Mapping[float, Scopes],
             continue
         # The interval alone: the corrected value under a guessed drift is no estimate.
         further = [ends(other) for scopes in drifted.values() if (other := scopes[scope])]
-        observed = "-" if found.observed is None else f"{100 * found.observed:.1f}"
-        table.add_row(TITLES[scope], observed, inline(found.value), *further, note(found))
+        observed = "-" if found.observed is None else f"{100 * found.observed:{'+' if change else ''}.1f}"
+        corrected = points(found.value) if change else inline(found.value)
+        table.add_row(TITLES[scope], observed, corrected, *further, note(found))
     return table
 
 
