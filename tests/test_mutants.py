@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
+import pytest
+
+from tests.mutants.__main__ import write
 from tests.mutants.kept import End, Kept, tree
 from tests.mutants.listed import ROOT, mutants, stale
 
@@ -56,3 +60,17 @@ def test_what_was_tried_is_not_tried_again_unless_a_file_has_changed(tmp_path: P
     (copy / "a.py").write_text("two")
     changed = Kept(tree(copy), file)
     assert (changed.end(one), changed.killers) == (None, {one.name: "tests/test_a.py::test_one"})
+
+
+def test_a_change_counts_that_is_as_long_as_what_it_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    file, found = tmp_path / "changed.py", []
+    for number in (1, 2, 3):
+        write(file, f"NUMBER = {number}")
+        spec = importlib.util.spec_from_file_location("changed", file)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append(module.NUMBER)
+    assert found == [1, 2, 3]

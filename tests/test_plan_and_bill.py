@@ -540,6 +540,8 @@ def test_pictures_cost_what_their_providers_say(
     assert pictures.most(None) == pictures.tokens(None)  # type: ignore[arg-type]
     low = Pictures(OpenAI(name="gpt-4o", detail="low"))
     assert low.tokens(None) == 85  # type: ignore[arg-type]
+    shrunk = Pictures(OpenAI(name="gpt-4o", max_image_side=100))
+    assert shrunk.tokens(None) == 85 + 170  # type: ignore[arg-type]
 
 
 def test_of_a_model_that_no_rule_is_known_for_the_plan_has_a_guess_and_a_bound(mmsb: Run) -> None:

@@ -8,7 +8,7 @@ Stopped, the same command goes on where it was, as long as no file of the projec
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import resource
 import shutil
@@ -111,13 +111,19 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+def write(path: Path, text: str) -> None:
+    """Change a file. What was compiled of it would count for another text that is as long and of the same second."""
+    path.write_text(text, encoding="utf-8")
+    Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+
+
 def started(work: Work, copy: Path) -> Trial:
     """Apply the mutant, if there is one, and begin the tests."""
     text = ""
     if work.mutant:
         path = copy / work.mutant.file
         text = path.read_text(encoding="utf-8")
-        path.write_text(work.mutant.applied(text), encoding="utf-8")
+        write(path, work.mutant.applied(text))
     _watched(copy).write_text("", encoding="utf-8")
     process = os.fork()
     if not process:
@@ -165,7 +171,7 @@ def tried(works: Iterable[Work], copies: list[Path]) -> Iterator[tuple[Work, End
             if end := trial.ended():
                 running.remove(trial)
                 if trial.work.mutant:
-                    (trial.copy / trial.work.mutant.file).write_text(trial.text, encoding="utf-8")
+                    write(trial.copy / trial.work.mutant.file, trial.text)
                 free.append(trial.copy)
                 yield trial.work, end
         time.sleep(0.05)
