@@ -38,7 +38,7 @@ from mmsb.preflight.elsewhere import elsewhere
 from mmsb.preflight.learned import Mean
 from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
-from mmsb.preflight.replies import Replies
+from mmsb.preflight.replies import Replies, Some
 from mmsb.preflight.tokens import Pictures, kind_of, size_of
 from mmsb.prices import Prices, TokenPrice, listed, of_litellm
 from mmsb.store import Shelf
@@ -413,6 +413,10 @@ def test_what_a_model_will_take_is_what_its_answers_told(tmp_path: Path, monkeyp
     assert line.seconds(prices) == 2  # as measured here
     assert Plan(prices, {"a": line}).expected.dollars == pytest.approx(1300e-6)
     assert Plan(prices, {"a": line, "b": unknown}).expected.dollars is None  # what nobody knows is not free
+    line.longest = 1000.0
+    run = SimpleNamespace(calls={"a": 10.0}, steps=set(), unsure=set(), sizes={})
+    told = "".join(Plan(prices, {"a": line}, [cast("Counting", run)]).told(1))
+    assert ", 400 out (150 to 650, at most 1,000), " in told  # 400, give or take two standard errors of 126
     folders = {"SD": (1024, 1024), "TYPO": (256, 256)}
     monkeypatch.setattr("mmsb.preflight.tokens.size_of", lambda picture: folders[kind_of(picture)])
     shown = [line.guess(Prompt("", FilePicture(f"{kind}/1.jpg"))).pictures for kind in (*folders, *folders)]
@@ -424,6 +428,24 @@ def test_what_another_sample_may_ask_too_is_not_asked_for_certain() -> None:
     calls.extend([Made(kind, 1), Made(kind, 2, follows=True), Made(kind, 3, known=True)])
     ends.add(calls)
     assert (ends.least, ends.most) == ({"folder": 1}, {"folder": 2})
+
+
+def test_replies_are_drawn_together_with_what_they_came_to_and_a_prompt_counts_once() -> None:
+    some = Some()
+    for sample, number in ((1, 7), (2, 8), (3, 8)):
+        some.add(sample, number, Response(f"{sample}"))
+    assert len(some) == 2
+    assert [some.next(2), some.next(2)] == [2, 2]  # whose answer was drawn says what a check said of it
+    assert {some.next(None), some.next(9)} == {1, 2}
+
+
+def test_of_several_runs_that_of_the_fewest_questions_says_what_shows() -> None:
+    few, many = (cast("Counting", SimpleNamespace(sizes={"fraud": count})) for count in (200, 2000))
+    alone, among = Plan(None, runs=[few]).smallest, Plan(None, runs=[few, many]).smallest
+    other = Plan(None, runs=[many]).smallest
+    assert alone
+    assert other
+    assert among == alone > other
 
 
 def test_of_many_samples_an_even_part_stands_for_all(mmsb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
