@@ -39,7 +39,7 @@ from mmsb.preflight.learned import Mean
 from mmsb.preflight.lines import Line
 from mmsb.preflight.plan import Plan
 from mmsb.preflight.replies import Replies, Some
-from mmsb.preflight.tokens import Pictures, kind_of, size_of
+from mmsb.preflight.tokens import Pictures, kind_of, of_text, size_of
 from mmsb.prices import Prices, TokenPrice, listed, of_litellm
 from mmsb.store import Shelf
 from mmsb.types import Failure, How, Prompt, Response
@@ -583,6 +583,11 @@ def test_pictures_of_several_sizes_cost_what_each_costs_whichever_come_first(mms
         typed, painted = given("image_mode=typo"), given("image_mode=sd")
         assert given("image_mode=typo,sd", "-m") == given("image_mode=sd,typo", "-m") == typed + painted
         assert painted > 1.5 * typed
+
+
+def test_a_token_is_four_letters_of_english_and_fewer_of_other_scripts() -> None:
+    text = Prompt("four letters" + "\u4f60\u597d\u5417")
+    assert of_text(text) - of_text(Prompt("")) == 12 / 4 + 3 / 1.5
 
 
 def test_the_size_of_a_picture_is_that_of_its_pixels() -> None:
