@@ -32,6 +32,7 @@ from mmsb.faults.replies import Messages, text_of
 from mmsb.faults.server import ChatServer
 from mmsb.model.openai import OpenAI
 
+OURS = f"{Path(mmsb.__file__).parent}/"
 PLACES, RATE = 4, 20
 SAMPLES = 4  # of each of three scenarios
 WITHOUT = ("coca", "cider", "bluesuffix", "shieldlm", "none", "prompt")
@@ -92,7 +93,7 @@ def under(server: Served, defense: str | list[str], judge: str, folder: Path) ->
     request = OpenAI.request
 
     def looking(self: OpenAI, prompt: Any) -> bytes:
-        depths.append(sum("/mmsb/" in frame.filename for frame in traceback.extract_stack()))
+        depths.append(sum(frame.filename.startswith(OURS) for frame in traceback.extract_stack()))
         return request(self, prompt)
 
     url, seen = server
