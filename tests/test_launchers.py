@@ -230,7 +230,9 @@ def test_a_launcher_whose_extra_is_missing_says_which(composed: Composed, monkey
     assert "pip install 'mmsb[slurm]'" in done.err
 
 
-def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_jobs_that_are_preempted_go_on(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What submitit hands to sbatch and back: an array, a signal before the end, and itself again to be resubmitted."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     submitit = importlib.import_module("submitit")
@@ -243,6 +245,7 @@ def test_slurm_jobs_that_are_preempted_go_on(composed: Composed, monkeypatch: py
             seen["timeouts"] = inner.max_num_timeout
             return []
 
+    monkeypatch.chdir(tmp_path)  # the sweep's folder is made
     monkeypatch.setattr(submitit, "AutoExecutor", Executor)
     monkeypatch.setattr("submitit.slurm.slurm.SlurmExecutor.affinity", lambda *_: 2)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
