@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -157,7 +156,6 @@ def raised(linear: Floats, encoded: Floats, part: float) -> Floats:
 
 def odd_wordings(model: Encoder, weights: Path) -> dict[str, dict[str, dict[str, int]]]:
     """What odd wordings are read as, by the package and with the encoder beside it."""
-    alone = trained.english
     figures: dict[str, dict[str, dict[str, int]]] = {}
     for kind, written in json.loads(ODD.read_text(encoding="utf-8")).items():
         encoded = likely(model, pairs_of(weights, [(asked, said) for asked, said in written]))
@@ -166,11 +164,10 @@ def odd_wordings(model: Encoder, weights: Path) -> dict[str, dict[str, dict[str,
             for (asked, said), one in zip(written, encoded, strict=True):
 
                 def beside(*seen: Any, one: Floats = one, part: float = part) -> dict[str, float]:
-                    linear = np.array([[*alone(*seen).values()]])
+                    linear = np.array([[*trained.english(*seen).values()]])
                     return dict(zip(trained.ENGLISH, raised(linear, one[None], part)[0].tolist(), strict=True))
 
-                with patch.object(trained, "english", beside):
-                    counts[read(said, question=asked).kind] += 1
+                counts[read(said, question=asked, weigh=beside).kind] += 1
             figures.setdefault(f"raised, {part}", {})[kind] = dict(counts)
     return figures
 
